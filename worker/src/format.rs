@@ -1,0 +1,74 @@
+//! The picture formats that up! takes. An allow-list: what is not here is refused.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A format of originals, known from the bytes and never from a name or a declared type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// JFIF or EXIF, baseline or progressive.
+    Jpeg,
+    /// With or without transparency.
+    Png,
+    /// The first frame counts.
+    Gif,
+    /// Lossy, lossless or animated.
+    WebP,
+    /// Windows bitmap.
+    Bmp,
+    /// The first page counts.
+    Tiff,
+}
+
+impl Format {
+    /// Every format that is taken.
+    pub const ALL: [Format; 6] = [
+        Format::Jpeg,
+        Format::Png,
+        Format::Gif,
+        Format::WebP,
+        Format::Bmp,
+        Format::Tiff,
+    ];
+
+    /// The name in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Format::Jpeg => "jpeg",
+            Format::Png => "png",
+            Format::Gif => "gif",
+            Format::WebP => "webp",
+            Format::Bmp => "bmp",
+            Format::Tiff => "tiff",
+        }
+    }
+
+    /// The media type that an original of this format is served with.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Format::Jpeg => "image/jpeg",
+            Format::Png => "image/png",
+            Format::Gif => "image/gif",
+            Format::WebP => "image/webp",
+            Format::Bmp => "image/bmp",
+            Format::Tiff => "image/tiff",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Format::WebP => "WebP",
+            Format::Jpeg => "JPEG",
+            Format::Png => "PNG",
+            Format::Gif => "GIF",
+            Format::Bmp => "BMP",
+            Format::Tiff => "TIFF",
+        })
+    }
+}

@@ -1,0 +1,3 @@
+//! The thumbnail worker.
+
+fn main() {}
