@@ -1,7 +1,44 @@
-//! The message contract of up!, and the worker that makes thumbnails.
+//! The message contract of up!, its transports, and the worker that makes thumbnails.
+//!
+//! The server depends on this crate because it posts the worker's messages. How the parts meet:
+//!
+//! ```text
+//!  message  upload  outcome  upload_id  size  format    the contract: what travels and what is stored
+//!      ▲        ▲
+//!  storage   transport ─ transport::sqlite              where it is stored, how it travels
+//!      ▲        ▲
+//!      consumer ─► maker ─► thumbnail                   receive → make → store → announce → ack
+//!          ▲
+//!        main                                           a process
+//! ```
 
+pub mod config;
+pub mod consumer;
+mod encoding;
+pub mod failpoint;
 mod format;
+mod link;
+pub mod logging;
+mod maker;
+pub mod message;
+pub mod outcome;
+pub mod process;
+pub mod shutdown;
 mod size;
+pub mod storage;
+#[cfg(test)]
+mod testing;
+mod thumbnail;
+pub mod transport;
+pub mod upload;
+mod upload_id;
 
+pub use encoding::Encoding;
 pub use format::Format;
-pub use size::{BadSizes, Size, Sizes};
+pub use link::LinkBase;
+pub use message::{Announcement, Completion, ResizeJob, Started};
+pub use outcome::{Outcome, UploadRecord};
+pub use size::{BadSizes, MAX_THUMBNAIL_SIDE, Size, Sizes};
+pub use storage::{Storage, StorageKey};
+pub use upload::{State, Upload};
+pub use upload_id::{NotAnUploadId, UploadId};

@@ -1,3 +1,7 @@
-//! The thumbnail worker.
+//! `up-worker`: makes the thumbnails of pictures that others posted.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    worker::process::main(std::env::args_os())
+}

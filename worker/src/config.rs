@@ -1,0 +1,149 @@
+//! The settings of a worker process, and the parts that the server's share.
+
+use std::{ffi::OsString, num::NonZeroUsize, process::ExitCode, time::Duration};
+
+use clap::{Args, Parser, error::ErrorKind};
+
+use crate::{Sizes, logging::LogFormat, storage::StorageUrl, transport::broker_url::BrokerUrl};
+
+/// The exit code for a bad setting: `EX_USAGE` of sysexits.h.
+pub const EXIT_USAGE: u8 = 64;
+
+/// The file of the embedded queue inside the data directory.
+pub const QUEUE_FILE: &str = "queue.sqlite";
+
+/// The settings of `up-worker`. Every flag has a variable: `UP_` and its name.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "up-worker",
+    version,
+    about = "Makes three thumbnails of every picture that is posted to the queue."
+)]
+pub struct WorkerConfig {
+    /// Where pictures are: file:///absolute/path, or s3://bucket/prefix with the usual AWS_* variables
+    #[arg(long, env = "UP_STORAGE", default_value = "file:data", value_name = "URL")]
+    pub storage: StorageUrl,
+
+    /// Where jobs come from: sqlite:///absolute/path/to/file, or amqp(s)://user:password@host/vhost
+    #[arg(
+        long,
+        env = "UP_BROKER",
+        default_value = "sqlite:data/queue.sqlite",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub broker: BrokerUrl,
+
+    /// Pictures that are worked on at a time [default: the number of cores]
+    #[arg(long, env = "UP_CONCURRENCY", value_name = "NUMBER")]
+    pub concurrency: Option<NonZeroUsize>,
+
+    /// What a picture may ask for
+    #[command(flatten)]
+    pub pixels: PixelConfig,
+
+    /// How log records look
+    #[arg(
+        long,
+        env = "UP_LOG_FORMAT",
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub log_format: LogFormat,
+
+    /// Drain when standard input ends: set by a server that starts its own workers
+    #[arg(long, hide = true)]
+    pub with_parent: bool,
+}
+
+/// What a picture may ask for, and what it gets.
+#[derive(Debug, Clone, Args)]
+pub struct PixelConfig {
+    /// Pixels that a picture may have, in all
+    #[arg(long, env = "UP_MAX_PIXELS", default_value_t = 100_000_000, value_name = "PIXELS",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_pixels: u64,
+
+    /// How long one picture may take: seconds, or a time such as 1m30s
+    #[arg(long, env = "UP_JOB_TIMEOUT", default_value = "30s", value_parser = parse_time, value_name = "TIME")]
+    pub job_timeout: Duration,
+
+    /// The longest side of each thumbnail in pixels; pictures are never enlarged
+    #[arg(long, env = "UP_SIZES", default_value_t, value_name = "SIZES")]
+    pub sizes: Sizes,
+}
+
+/// The longest time that a setting may ask for: a day. RabbitMQ takes a delivery back after half an hour.
+const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Reads a time: a bare number counts seconds.
+///
+/// # Errors
+/// When it is no time, or none between zero and a day.
+pub fn parse_time(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map(Duration::from_secs);
+    let time = seconds
+        .or_else(|_| humantime::parse_duration(text))
+        .map_err(|error| error.to_string())?;
+    if time.is_zero() || time > MAX_TIME {
+        return Err("the time must be more than zero and at most a day".into());
+    }
+    Ok(time)
+}
+
+/// Reads settings from a command line and the environment. `Err` carries the exit code; what is wrong, or the help
+/// that was asked for, has been printed.
+///
+/// # Errors
+/// When a setting is bad, with [`EXIT_USAGE`]; when only help was asked for, with success.
+pub fn parse<C: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<C, ExitCode> {
+    C::try_parse_from(arguments).map_err(|error| {
+        // Nothing can be done about a closed terminal.
+        let _ = error.print();
+        match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+            _ => ExitCode::from(EXIT_USAGE),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Result<WorkerConfig, clap::Error> {
+        WorkerConfig::try_parse_from([&["up-worker"], arguments].concat())
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_documentation() {
+        let config = parsed(&[]).unwrap();
+        assert_eq!(config.pixels.max_pixels, 100_000_000);
+        assert_eq!(config.pixels.job_timeout, Duration::from_secs(30));
+        assert_eq!(config.pixels.sizes, Sizes::default());
+    }
+
+    #[test]
+    fn a_time_is_seconds_or_has_a_unit() {
+        assert_eq!(parse_time("30"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_time("500ms"), Ok(Duration::from_millis(500)));
+        for bad in ["0", "", "soon", "-1", "2days"] {
+            assert!(parse_time(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn bad_settings_name_their_flag() {
+        for (flag, value) in [
+            ("--storage", "nowhere"),
+            ("--broker", "x"),
+            ("--sizes", "small=1"),
+            ("--max-pixels", "0"),
+            ("--concurrency", "0"),
+        ] {
+            let error = parsed(&[flag, value]).unwrap_err().to_string();
+            assert!(error.contains(flag), "{error}");
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! What thumbnails are encoded as.
+
+use serde::{Deserialize, Serialize};
+
+/// The encoding of a thumbnail, written as its media type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Encoding {
+    /// For opaque pictures.
+    #[serde(rename = "image/jpeg")]
+    Jpeg,
+    /// For pictures with transparency.
+    #[serde(rename = "image/png")]
+    Png,
+}
+
+impl Encoding {
+    /// The media type that a thumbnail is served with.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Encoding::Jpeg => "image/jpeg",
+            Encoding::Png => "image/png",
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! A worker process from its command line to its exit code. Two executables are one: `up-worker`, and `up-server`,
+//! which starts itself again for its own workers.
+
+use std::{ffi::OsString, num::NonZeroUsize, process::ExitCode, sync::Arc, thread};
+
+use anyhow::{Context, bail};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::{
+    Storage,
+    config::{self, WorkerConfig},
+    consumer::Consumer,
+    logging,
+    maker::Maker,
+    shutdown,
+    transport::{Transport, broker_url::BrokerUrl, sqlite::SqliteTransport},
+};
+
+/// Runs a worker process.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let config: WorkerConfig = match config::parse(arguments) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    logging::init(config.log_format);
+    // One thread for messages; pixels have their own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let ended = runtime.context("could not start").and_then(|runtime| {
+        runtime.block_on(async {
+            let draining = shutdown::on_signal();
+            if config.with_parent {
+                shutdown::with_parent(draining.clone());
+            }
+            run(&config, draining).await
+        })
+    });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("the worker stops: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Works until `draining`, then finishes what it has.
+///
+/// # Errors
+/// When storage or transport cannot be opened.
+pub async fn run(config: &WorkerConfig, draining: CancellationToken) -> anyhow::Result<()> {
+    let storage = Storage::open(&config.storage)?;
+    let transport = open_transport(&config.broker, u64::MAX)?;
+    let slots = config.concurrency.unwrap_or_else(cores);
+    info!(storage = %config.storage, broker = %config.broker, slots, "the worker is ready");
+    let maker = Maker {
+        sizes: config.pixels.sizes,
+        max_pixels: config.pixels.max_pixels,
+        job_timeout: config.pixels.job_timeout,
+    };
+    let consumer = Arc::new(Consumer {
+        storage,
+        transport: Arc::clone(&transport),
+        maker,
+    });
+    consumer.run(slots, draining).await?;
+    transport.close().await;
+    Ok(())
+}
+
+/// Opens the transport that a URL names. `capacity` bounds the jobs that an embedded queue holds.
+///
+/// # Errors
+/// When it cannot be used.
+pub fn open_transport(url: &BrokerUrl, capacity: u64) -> anyhow::Result<Arc<dyn Transport>> {
+    match url {
+        BrokerUrl::Sqlite(path) => Ok(Arc::new(SqliteTransport::open(path, capacity)?)),
+        BrokerUrl::Amqp(_) => bail!("this build does not speak AMQP yet: use sqlite:"),
+    }
+}
+
+/// How many cores this process may use.
+#[must_use]
+pub fn cores() -> NonZeroUsize {
+    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}

@@ -1,0 +1,151 @@
+//! The reply exchange as a table: announcements are kept for a while, and every listener remembers how far it has read.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use rusqlite::{Connection, Result, params};
+use tracing::warn;
+
+use super::{Durability, Shared, wake::WakeReceiver};
+use crate::{
+    Announcement,
+    transport::{Announcements, Heard},
+};
+
+/// How long an announcement is kept, in milliseconds, and how many are: a listener that is further behind is told
+/// that it was interrupted. The same bounds as the reply queues of RabbitMQ have.
+const KEEP_MS: i64 = 60_000;
+const KEEP_COUNT: i64 = 10_000;
+
+/// Announcements that are read at once.
+const PAGE: usize = 256;
+
+/// How long a listener sleeps without being woken before it looks all the same.
+const LOOK_ANYWAY: Duration = Duration::from_secs(1);
+
+/// How long a listener waits after a look that failed.
+const AFTER_ERROR: Duration = Duration::from_millis(500);
+
+pub(super) fn add(tx: &Connection, body: &[u8], traceparent: Option<&str>, now_ms: i64) -> Result<()> {
+    tx.prepare_cached("INSERT INTO announcements (at_ms, traceparent, body) VALUES (?1, ?2, ?3)")?
+        .execute(params![now_ms, traceparent, body])
+        .map(drop)
+}
+
+/// The number of the newest announcement that was ever made.
+pub(super) fn newest(tx: &Connection) -> Result<i64> {
+    tx.prepare_cached("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'announcements'), 0)")?
+        .query_row([], |row| row.get(0))
+}
+
+/// Forgets what is old or too many.
+pub(super) fn prune(tx: &Connection, now_ms: i64) -> Result<()> {
+    tx.prepare_cached(
+        "DELETE FROM announcements
+         WHERE at_ms < ?1 OR seq <= (SELECT max(seq) FROM announcements) - ?2",
+    )?
+    .execute([now_ms - KEEP_MS, KEEP_COUNT])
+    .map(drop)
+}
+
+/// Whether there is something to forget, so that an idle queue is not written to.
+pub(super) fn has_old(tx: &Connection, now_ms: i64) -> Result<bool> {
+    tx.prepare_cached("SELECT coalesce(min(at_ms) < ?1 OR count(*) > ?2, 0) FROM announcements")?
+        .query_row([now_ms - KEEP_MS, KEEP_COUNT], |row| row.get(0))
+}
+
+type Row = (i64, Option<String>, Vec<u8>);
+
+fn after(tx: &Connection, cursor: i64) -> Result<(i64, Vec<Row>)> {
+    let rows = tx
+        .prepare_cached(
+            "SELECT seq, traceparent, body FROM announcements WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+        )?
+        .query_map(
+            params![cursor, i64::try_from(PAGE).expect("a page is small")],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )?
+        .collect::<Result<_>>()?;
+    Ok((newest(tx)?, rows))
+}
+
+pub(super) struct Listener {
+    shared: Arc<Shared>,
+    wake: WakeReceiver,
+    /// The newest announcement that was read.
+    cursor: i64,
+    heard: VecDeque<Heard>,
+}
+
+impl Listener {
+    pub(super) fn new(shared: Arc<Shared>, wake: WakeReceiver, cursor: i64) -> Self {
+        Self {
+            shared,
+            wake,
+            cursor,
+            heard: VecDeque::new(),
+        }
+    }
+
+    /// Reads the next page; answers whether anything came.
+    async fn look(&mut self) -> bool {
+        let cursor = self.cursor;
+        let page = self
+            .shared
+            .connection
+            .call("read announcements", Durability::Read, None, move |tx| {
+                after(tx, cursor)
+            });
+        let (newest, rows) = match page.await {
+            Ok(page) => page,
+            Err(error) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not read announcements"
+                );
+                tokio::time::sleep(AFTER_ERROR).await;
+                return false;
+            }
+        };
+        // Numbers have no holes, so one that is missing was pruned before it was read.
+        let first = rows.first().map_or(newest + 1, |row| row.0);
+        if first > self.cursor + 1 {
+            self.heard.push_back(Heard::Interrupted);
+        }
+        self.cursor = rows.last().map_or(newest, |row| row.0);
+        for (_, traceparent, body) in rows {
+            match Announcement::decode(&body) {
+                Ok(announcement) => self
+                    .heard
+                    .push_back(Heard::Announcement(announcement, traceparent)),
+                Err(error) => warn!(
+                    error = &error as &dyn std::error::Error,
+                    "an announcement cannot be read"
+                ),
+            }
+        }
+        !self.heard.is_empty()
+    }
+}
+
+#[async_trait]
+impl Announcements for Listener {
+    async fn next(&mut self) -> Option<Heard> {
+        loop {
+            if self.shared.closing.is_cancelled() {
+                return None;
+            }
+            if let Some(heard) = self.heard.pop_front() {
+                return Some(heard);
+            }
+            if self.look().await {
+                continue;
+            }
+            tokio::select! {
+                () = self.shared.closing.cancelled() => return None,
+                () = self.wake.woken() => {}
+                () = tokio::time::sleep(LOOK_ANYWAY) => {}
+            }
+        }
+    }
+}

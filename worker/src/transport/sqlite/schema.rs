@@ -1,0 +1,30 @@
+//! Opening the file: settings of the connection, and migrations.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+use rusqlite_migration::{M, Migrations};
+
+/// Each entry brings a file from one version to the next. What was released is never changed, only added to.
+const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("schema.sql"))];
+
+/// Opens a connection. `busy` is asked, with the number of tries so far, whether to wait on for other processes.
+pub(super) fn open(path: &Path, busy: fn(i32) -> bool) -> Result<Connection, rusqlite_migration::Error> {
+    let mut sqlite = Connection::open(path)?;
+    sqlite.busy_handler(Some(busy))?;
+    // Readers and the one writer do not wait for each other.
+    sqlite.pragma_update(None, "journal_mode", "WAL")?;
+    sqlite.pragma_update(None, "synchronous", "FULL")?;
+    Migrations::from_slice(MIGRATIONS).to_latest(&mut sqlite)?;
+    Ok(sqlite)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_migration_applies() {
+        Migrations::from_slice(MIGRATIONS).validate().unwrap();
+    }
+}

@@ -1,0 +1,267 @@
+//! What is known of an upload, as everybody sees it: in HTTP answers, on the socket and in completions.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{Encoding, Format, LinkBase, Outcome, Size, UploadId, UploadRecord, outcome::Verdict};
+
+/// Where an upload stands. The order is the merge order: a later state never gives way to an earlier one.
+///
+/// `ready` outranks `failed`: should both be announced for one generation (a job that was buried while a slow
+/// worker still finished it), the pictures are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Stored and posted; becomes `processing`, `ready` or `failed`.
+    Queued,
+    /// A worker has it; becomes `ready` or `failed`, or stays until the job is delivered again.
+    Processing,
+    /// The end, unless it is retried: then `queued` of the next generation.
+    Failed,
+    /// The end.
+    Ready,
+}
+
+impl State {
+    /// Whether nothing more will happen to this generation by itself.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(self, State::Failed | State::Ready)
+    }
+}
+
+/// The whole state of one upload. A message carries all of it, so that loss, repetition and reordering are harmless.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Upload {
+    /// Its id.
+    pub id: UploadId,
+    /// How many times it has been sent round, from 1; a retry or a replay adds one.
+    #[serde(rename = "gen")]
+    pub generation: u32,
+    /// Where it stands.
+    pub state: State,
+    /// The name that the client gave the file. Data only: it decides nothing.
+    pub name: String,
+    /// What the bytes are.
+    pub format: Format,
+    /// The size of the original in bytes.
+    pub bytes: u64,
+    /// Displayed width of the original in pixels, after EXIF orientation.
+    pub width: u32,
+    /// Displayed height of the original in pixels, after EXIF orientation.
+    pub height: u32,
+    /// How many frames or pages the original has, where its header tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames: Option<u32>,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When it became ready or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// A blurred impression of the picture, base64; once ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thumbhash: Option<String>,
+    /// The thumbnails, smallest first; all three once ready, none before.
+    #[serde(default)]
+    pub thumbnails: Vec<ThumbnailLink>,
+    /// Why it failed; only with `failed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+    /// Where to go from here.
+    pub links: Links,
+}
+
+/// One thumbnail and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThumbnailLink {
+    /// Which of the three.
+    pub size: Size,
+    /// Its width in pixels.
+    pub width: u32,
+    /// Its height in pixels.
+    pub height: u32,
+    /// What it is encoded as.
+    pub content_type: Encoding,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Where it is.
+    pub url: String,
+}
+
+/// Why an upload failed: the RFC 9457 members that travel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// A path under `/problems/` that names the kind.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The reason in plain words, for people.
+    pub title: String,
+}
+
+/// Where the parts of an upload are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Links {
+    /// The upload itself.
+    #[serde(rename = "self")]
+    pub this: String,
+    /// The bytes as received.
+    pub original: String,
+    /// Its messages as server-sent events.
+    pub events: String,
+}
+
+impl Upload {
+    /// Puts together what storage knows: without an outcome, or with one of an older generation, it is `queued`.
+    #[must_use]
+    pub fn assemble(record: &UploadRecord, outcome: Option<&Outcome>, base: &LinkBase) -> Self {
+        let mut upload = Upload {
+            id: record.id,
+            generation: record.generation,
+            state: State::Queued,
+            name: record.name.clone(),
+            format: record.format,
+            bytes: record.bytes,
+            width: record.width,
+            height: record.height,
+            frames: record.frames,
+            created_at: record.created_at,
+            ended_at: None,
+            thumbhash: None,
+            thumbnails: Vec::new(),
+            error: None,
+            links: base.links(record.id),
+        };
+        let Some(outcome) = outcome.filter(|outcome| outcome.generation == record.generation) else {
+            return upload;
+        };
+        upload.ended_at = Some(outcome.ended_at);
+        match &outcome.verdict {
+            Verdict::Ready {
+                thumbnails,
+                thumbhash,
+            } => {
+                upload.state = State::Ready;
+                upload.thumbhash = Some(thumbhash.clone());
+                upload.thumbnails = thumbnails.iter().map(|fact| fact.link(record.id, base)).collect();
+            }
+            Verdict::Failed { problem } => {
+                upload.state = State::Failed;
+                upload.error = Some(problem.clone());
+            }
+        }
+        upload
+    }
+
+    /// The same upload, as it stands while a worker has it.
+    #[must_use]
+    pub fn processing(mut self) -> Self {
+        if self.state == State::Queued {
+            self.state = State::Processing;
+        }
+        self
+    }
+
+    /// The same upload with its links made anew, as seen from another base.
+    #[must_use]
+    pub fn relink(mut self, base: &LinkBase) -> Self {
+        self.links = base.links(self.id);
+        for thumbnail in &mut self.thumbnails {
+            thumbnail.url = base.thumbnail(self.id, thumbnail.size);
+        }
+        self
+    }
+
+    /// What the merge rule compares: the generation first, then the state.
+    #[must_use]
+    pub const fn rank(&self) -> Rank {
+        Rank {
+            generation: self.generation,
+            state: self.state,
+        }
+    }
+
+    /// The merge rule: of two reports of one upload the one of the greater rank; of equals, this one.
+    #[must_use]
+    pub fn merge(self, other: Self) -> Self {
+        if other.rank() > self.rank() { other } else { self }
+    }
+}
+
+/// The order of reports. Its maximum is idempotent, commutative and associative, and so is merging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    /// The generation decides first.
+    pub generation: u32,
+    /// Within one generation the later state wins.
+    pub state: State,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing;
+
+    fn any_state() -> impl Strategy<Value = State> {
+        prop::sample::select(vec![
+            State::Queued,
+            State::Processing,
+            State::Failed,
+            State::Ready,
+        ])
+    }
+
+    prop_compose! {
+        fn any_upload()(generation in 0u32..4, state in any_state()) -> Upload {
+            Upload { generation, state, ..testing::upload() }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn merging_is_idempotent(a in any_upload()) {
+            prop_assert_eq!(a.clone().merge(a.clone()), a);
+        }
+
+        #[test]
+        fn merging_is_commutative(a in any_upload(), b in any_upload()) {
+            prop_assert_eq!(a.clone().merge(b.clone()), b.merge(a));
+        }
+
+        #[test]
+        fn merging_is_associative(a in any_upload(), b in any_upload(), c in any_upload()) {
+            let left = a.clone().merge(b.clone()).merge(c.clone());
+            prop_assert_eq!(left, a.merge(b.merge(c)));
+        }
+    }
+
+    #[test]
+    fn an_outcome_of_an_older_generation_counts_as_none() {
+        let base = LinkBase::default();
+        let record = UploadRecord {
+            generation: 2,
+            ..testing::record()
+        };
+        let old = Outcome {
+            generation: 1,
+            ..testing::ready_outcome()
+        };
+        assert_eq!(Upload::assemble(&record, Some(&old), &base).state, State::Queued);
+        let new = Outcome { generation: 2, ..old };
+        let ready = Upload::assemble(&record, Some(&new), &base);
+        assert_eq!((ready.state, ready.thumbnails.len()), (State::Ready, 3));
+    }
+
+    #[test]
+    fn links_follow_the_base() {
+        let upload = testing::upload();
+        let id = upload.id;
+        assert_eq!(upload.links.this, format!("/uploads/{id}"));
+        let moved = upload.relink(&"https://example.org/up/".parse().unwrap());
+        assert_eq!(
+            moved.links.events,
+            format!("https://example.org/up/uploads/{id}/events")
+        );
+    }
+}
