@@ -1,3 +1,42 @@
-//! The web server.
+//! `up-server`: takes pictures and tells whoever waits when their thumbnails are there.
 
-fn main() {}
+use std::{env, process::ExitCode};
+
+use anyhow::Context;
+use server::{config::Config, embedded::WORKER_ARGUMENT};
+use tokio::net::TcpListener;
+use tracing::error;
+use worker::{config, logging, shutdown};
+
+fn main() -> ExitCode {
+    if env::args_os()
+        .nth(1)
+        .is_some_and(|first| first == WORKER_ARGUMENT)
+    {
+        return worker::process::main(env::args_os().skip(1));
+    }
+    let config: Config = match config::parse(env::args_os()) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    logging::init(config.log_format);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match runtime
+        .context("could not start")
+        .and_then(|runtime| runtime.block_on(serve(config)))
+    {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("the server stops: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let draining = shutdown::on_signal();
+    let listening = TcpListener::bind(config.listen).await;
+    let listener = listening.with_context(|| format!("could not listen on {}", config.listen))?;
+    println!("listening on http://{}", listener.local_addr()?);
+    server::run(config, listener, draining).await
+}

@@ -13,7 +13,6 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +21,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 use crate::{
     Announcement, LinkBase, Outcome, ResizeJob, Storage, Upload, UploadId, UploadRecord, failpoint,
     maker::Maker,
-    outcome::{ThumbnailFact, Verdict},
+    outcome::{ThumbnailFact, Verdict, now},
     storage::StorageError,
     thumbnail::{Made, Thumbnail, ThumbnailError},
     transport::{DeadLetter, DeathReason, Delivery, Settled, Task, Transport, TransportError},
@@ -47,7 +46,7 @@ pub struct Consumer {
     /// Where deliveries come from and announcements go.
     pub transport: Arc<dyn Transport>,
     /// Who makes thumbnails.
-    pub maker: Maker,
+    pub(crate) maker: Maker,
 }
 
 /// A failure that may pass; the job is tried again.
@@ -179,7 +178,16 @@ impl Consumer {
         original: Bytes,
     ) -> Result<Outcome, Passing> {
         match self.maker.make(original, job.format).await {
-            Ok(made) => Ok(self.store(record, made).await?),
+            Ok(made) => {
+                if (made.width, made.height) != (record.width, record.height) {
+                    warn!(
+                        width = made.width,
+                        height = made.height,
+                        "the picture is not as large as its record says"
+                    );
+                }
+                Ok(self.store(record, made).await?)
+            }
             Err(error) => {
                 info!(reason = error.code(), %error, "the picture is at fault");
                 Ok(failed(record, failure(&error)))
@@ -203,7 +211,7 @@ impl Consumer {
         };
         Ok(Outcome {
             generation: record.generation,
-            ended_at: Timestamp::now(),
+            ended_at: now(),
             verdict,
         })
     }
@@ -289,7 +297,7 @@ fn fact(thumbnail: &Thumbnail) -> ThumbnailFact {
 fn failed(record: &UploadRecord, problem: Failure) -> Outcome {
     Outcome {
         generation: record.generation,
-        ended_at: Timestamp::now(),
+        ended_at: now(),
         verdict: Verdict::Failed { problem },
     }
 }

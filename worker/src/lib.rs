@@ -22,6 +22,7 @@ pub mod logging;
 mod maker;
 pub mod message;
 pub mod outcome;
+pub mod probe;
 pub mod process;
 pub mod shutdown;
 mod size;

@@ -101,6 +101,13 @@ impl ThumbnailFact {
     }
 }
 
+/// The present, to the millisecond: what is finer is noise in an answer.
+#[must_use]
+pub fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
+
 impl Outcome {
     /// What this outcome says of one thumbnail; nothing of a failed upload.
     #[must_use]

@@ -189,11 +189,11 @@ impl Storage {
     pub async fn stream_original(
         &self,
         id: UploadId,
-        range: Option<GetRange>,
+        range: Option<Range<u64>>,
     ) -> Result<Stored, StorageError> {
         let key = StorageKey::original(id);
         let options = GetOptions {
-            range,
+            range: range.map(GetRange::Bounded),
             ..GetOptions::default()
         };
         let found = self.store.get_opts(key.path(), options).await;

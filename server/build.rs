@@ -1,0 +1,5 @@
+//! Embeds the page.
+
+fn main() {
+    memory_serve::load_directory("../frontend/assets");
+}

@@ -1,0 +1,39 @@
+//! What every handler works with.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use worker::{LinkBase, Storage, Upload, UploadId, storage::StorageError, transport::Transport};
+
+use crate::{config::Config, live::hub::Hub, outbox::Outbox};
+
+/// The parts of a running server.
+pub(crate) struct App {
+    pub(crate) config: Config,
+    pub(crate) storage: Storage,
+    pub(crate) outbox: Outbox,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) links: LinkBase,
+    /// Places for uploads that are on their way in.
+    pub(crate) places: Arc<Semaphore>,
+    /// Cancelled by the first signal.
+    pub(crate) draining: CancellationToken,
+    /// Uploads in flight and open sockets: what a drain waits for.
+    pub(crate) in_flight: TaskTracker,
+}
+
+impl App {
+    /// An upload as it stands now: as storage knows it, and whether a worker has it.
+    pub(crate) async fn upload(&self, id: UploadId) -> Result<Option<Upload>, StorageError> {
+        let upload = self.storage.upload(id, &self.links).await?;
+        Ok(upload.map(|upload| {
+            if self.hub.has_started(id) {
+                upload.processing()
+            } else {
+                upload
+            }
+        }))
+    }
+}

@@ -1,0 +1,195 @@
+//! Every setting of the server: flag, environment variable, unit and default.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use clap::Parser;
+use url::{Origin, Url};
+use worker::{
+    LinkBase,
+    config::{PixelConfig, QUEUE_FILE},
+    logging::LogFormat,
+    storage::StorageUrl,
+    transport::broker_url::BrokerUrl,
+};
+
+/// The settings of `up-server`. Every flag has a variable: `UP_` and its name.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "up-server",
+    version,
+    about = "Takes pictures, answers at once, and tells whoever waits when three thumbnails are there."
+)]
+pub struct Config {
+    /// Where to listen; port 0 picks a free one, which is printed
+    #[arg(
+        long,
+        env = "UP_LISTEN",
+        default_value = "127.0.0.1:8080",
+        value_name = "ADDRESS"
+    )]
+    pub listen: SocketAddr,
+
+    /// The directory of the outbox, and of local storage
+    #[arg(long, env = "UP_DATA", default_value = "./data", value_name = "DIRECTORY")]
+    pub data: PathBuf,
+
+    /// Where pictures go: file:///absolute/path, or s3://bucket/prefix with the usual AWS_* variables
+    /// [default: the data directory]
+    #[arg(long, env = "UP_STORAGE", value_name = "URL")]
+    pub storage: Option<StorageUrl>,
+
+    /// Where jobs go: sqlite:///absolute/path/to/file, or amqp(s)://user:password@host/vhost
+    /// [default: a file in the data directory]
+    #[arg(long, env = "UP_BROKER", value_name = "URL", hide_env_values = true)]
+    pub broker: Option<BrokerUrl>,
+
+    /// Worker processes that the server starts itself; 0 if they run elsewhere [default: the number of cores]
+    #[arg(long, env = "UP_WORKERS", value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(..=1024))]
+    pub workers: Option<u16>,
+
+    /// Bytes that one picture may have
+    #[arg(long, env = "UP_MAX_UPLOAD_BYTES", default_value_t = 50 * 1024 * 1024, value_name = "BYTES",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_upload_bytes: u64,
+
+    /// What a picture may ask for
+    #[command(flatten)]
+    pub pixels: PixelConfig,
+
+    /// Jobs that may wait; uploads are refused with 503 while so many do
+    #[arg(long, env = "UP_MAX_OUTBOX", default_value_t = 10_000, value_name = "JOBS",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_outbox: u64,
+
+    /// Uploads that may be on their way in at once; more are refused with 503
+    #[arg(long, env = "UP_MAX_CONCURRENT_UPLOADS", default_value_t = 256, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_concurrent_uploads: u32,
+
+    /// Origins, separated by commas, whose pages may use the socket and send forms, besides the page's own
+    #[arg(long, env = "UP_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = parse_origin, value_name = "ORIGINS")]
+    pub allowed_origins: Vec<Origin>,
+
+    /// The URL that clients see, if there is a proxy with a path prefix [default: links are paths from the root]
+    #[arg(long, env = "UP_PUBLIC_URL", value_parser = parse_public_url, value_name = "URL")]
+    pub public_url: Option<Url>,
+
+    /// Where operators find /metrics [default: off]
+    #[arg(long, env = "UP_ADMIN_LISTEN", value_name = "ADDRESS")]
+    pub admin_listen: Option<SocketAddr>,
+
+    /// How log records look
+    #[arg(
+        long,
+        env = "UP_LOG_FORMAT",
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub log_format: LogFormat,
+}
+
+impl Config {
+    /// Where pictures go.
+    #[must_use]
+    pub fn storage_url(&self) -> StorageUrl {
+        match &self.storage {
+            Some(StorageUrl::Local(path)) => StorageUrl::Local(absolute(path)),
+            Some(url) => url.clone(),
+            None => StorageUrl::Local(absolute(&self.data)),
+        }
+    }
+
+    /// Where jobs go.
+    #[must_use]
+    pub fn broker_url(&self) -> BrokerUrl {
+        match &self.broker {
+            Some(BrokerUrl::Sqlite(path)) => BrokerUrl::Sqlite(absolute(path)),
+            Some(url) => url.clone(),
+            None => BrokerUrl::Sqlite(absolute(&self.data).join(QUEUE_FILE)),
+        }
+    }
+
+    /// How many worker processes to start.
+    #[must_use]
+    pub fn worker_processes(&self) -> usize {
+        self.workers
+            .map_or_else(|| worker::process::cores().get(), usize::from)
+    }
+
+    /// What links begin with.
+    #[must_use]
+    pub fn link_base(&self) -> LinkBase {
+        self.public_url
+            .as_ref()
+            .map(Url::as_str)
+            .unwrap_or_default()
+            .parse()
+            .unwrap_or_default()
+    }
+}
+
+/// Worker processes get absolute paths, whatever directory they run in.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn parse_origin(text: &str) -> Result<Origin, String> {
+    let origin = Url::parse(text).map_err(|error| error.to_string())?.origin();
+    if origin.is_tuple() && origin.ascii_serialization() == text.trim_end_matches('/') {
+        Ok(origin)
+    } else {
+        Err("an origin looks like https://example.org or http://localhost:3000".into())
+    }
+}
+
+fn parse_public_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    if matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none() {
+        Ok(url)
+    } else {
+        Err("it should look like https://example.org/prefix".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &[&str]) -> Result<Config, clap::Error> {
+        Config::try_parse_from([&["up-server"], arguments].concat())
+    }
+
+    #[test]
+    fn storage_and_queue_lie_in_the_data_directory() {
+        let config = parsed(&["--data", "/var/lib/up"]).unwrap();
+        assert_eq!(config.storage_url().to_string(), "file:///var/lib/up");
+        assert_eq!(
+            config.broker_url().to_string(),
+            "sqlite:///var/lib/up/queue.sqlite"
+        );
+        assert_eq!(config.max_upload_bytes, 52_428_800);
+    }
+
+    #[test]
+    fn bad_settings_name_their_flag() {
+        for (flag, value) in [
+            ("--listen", "somewhere"),
+            ("--storage", "ftp://x"),
+            ("--broker", "kafka://x"),
+            ("--workers", "-1"),
+            ("--max-upload-bytes", "0"),
+            ("--allowed-origins", "example.org"),
+            ("--allowed-origins", "https://example.org/path"),
+            ("--public-url", "example.org"),
+            ("--log-format", "xml"),
+            ("--job-timeout", "0"),
+        ] {
+            let error = parsed(&[flag, value]).unwrap_err().to_string();
+            assert!(error.contains(flag), "{error}");
+        }
+    }
+}

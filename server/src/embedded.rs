@@ -1,0 +1,124 @@
+//! The embedded default: the server starts its own worker processes, from its own executable, and starts them again
+//! when they die.
+
+use std::{
+    io,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    process::{Child, Command},
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use worker::logging::LogFormat;
+
+use crate::config::Config;
+
+/// The first argument that makes the server's executable a worker.
+pub const WORKER_ARGUMENT: &str = "worker";
+
+/// How long a slot stays empty after its worker died, at first and at most. It doubles while workers die young.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// A worker that lived so long did not die of starting.
+const GROWN_UP: Duration = Duration::from_secs(10);
+
+/// What a worker gets on top of its job's own time to finish when the server drains.
+const DRAIN_MARGIN: Duration = Duration::from_secs(5);
+
+/// Keeps worker processes running until `draining`, then lets them finish their jobs.
+pub(crate) async fn supervise(config: &Config, draining: CancellationToken) {
+    let mut slots = JoinSet::new();
+    for _ in 0..config.worker_processes() {
+        slots.spawn(keep_one(config.clone(), draining.clone()));
+    }
+    slots.join_all().await;
+}
+
+async fn keep_one(config: Config, draining: CancellationToken) {
+    let mut pause = FIRST_PAUSE;
+    while !draining.is_cancelled() {
+        let started = Instant::now();
+        match start(&config) {
+            Ok(mut child) => {
+                // The worker drains when this end closes, which it does when the server dies, however it dies.
+                // Taken out, because waiting for a child would close it.
+                let _lifeline = child.stdin.take();
+                tokio::select! {
+                    status = child.wait() => report(status),
+                    () = draining.cancelled() => {
+                        return drain(child, config.pixels.job_timeout + DRAIN_MARGIN).await;
+                    }
+                }
+            }
+            Err(error) => error!(%error, "could not start a worker"),
+        }
+        pause = if started.elapsed() >= GROWN_UP {
+            FIRST_PAUSE
+        } else {
+            pause
+        };
+        tokio::select! {
+            () = draining.cancelled() => {}
+            () = sleep(pause) => {}
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn start(config: &Config) -> io::Result<Child> {
+    let log_format = match config.log_format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    };
+    let broker = match config.broker_url() {
+        worker::transport::broker_url::BrokerUrl::Amqp(url) => url,
+        embedded => embedded.to_string(),
+    };
+    Command::new(std::env::current_exe()?)
+        .arg(WORKER_ARGUMENT)
+        .arg("--with-parent")
+        .args(["--concurrency", "1", "--log-format", log_format])
+        .args(["--max-pixels", &config.pixels.max_pixels.to_string()])
+        .args([
+            "--job-timeout",
+            &format!("{}ms", config.pixels.job_timeout.as_millis()),
+        ])
+        .args(["--sizes", &config.pixels.sizes.to_string()])
+        // By variable: a broker's password does not belong on a command line.
+        .env("UP_STORAGE", config.storage_url().to_string())
+        .env("UP_BROKER", broker)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+}
+
+fn report(status: io::Result<ExitStatus>) {
+    match status {
+        Ok(status) => warn!(%status, "a worker ended and is started again"),
+        Err(error) => warn!(%error, "a worker was lost and is started again"),
+    }
+}
+
+/// Asks a worker to finish, and ends it if it does not.
+async fn drain(mut child: Child, within: Duration) {
+    let pid = child
+        .id()
+        .and_then(|id| i32::try_from(id).ok())
+        .and_then(Pid::from_raw);
+    if let Some(pid) = pid {
+        let _ = kill_process(pid, Signal::TERM);
+    }
+    if timeout(within, child.wait()).await.is_err() {
+        warn!("a worker does not finish and is killed; its job comes again");
+        let _ = child.kill().await;
+    }
+    info!("a worker has finished");
+}

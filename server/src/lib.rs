@@ -1,0 +1,76 @@
+//! The web server of up!: takes pictures, keeps them safe, posts jobs, and tells whoever waits.
+//!
+//! ```text
+//!            routes
+//!      ┌────────┴─────────┐
+//!   uploads              live ◄── completions ◄── reply exchange
+//!   accept → storage      hub: upload → who waits
+//!          → outbox       socket, events, wait
+//!   status, thumbnails, originals, retry
+//!
+//!   sweeper    posts again what got lost          embedded   keeps worker processes running
+//!   problem    where an error becomes a status    serve      the accept loop, and draining
+//! ```
+
+mod app;
+mod completions;
+pub mod config;
+pub mod embedded;
+#[expect(unused_qualifications, reason = "memory-serve generates its list of files so")]
+mod frontend;
+mod health;
+mod live;
+mod outbox;
+mod problem;
+mod routes;
+mod serve;
+mod sweeper;
+mod uploads;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::info;
+use worker::{Storage, process::open_transport};
+
+use crate::{app::App, config::Config, live::hub::Hub, outbox::Outbox};
+
+/// Serves on a listener until `draining`, then finishes what is in flight.
+///
+/// # Errors
+/// When storage or queue cannot be opened.
+pub async fn run(config: Config, listener: TcpListener, draining: CancellationToken) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&config.data)
+        .with_context(|| format!("could not make the data directory {}", config.data.display()))?;
+    let storage = Storage::open(&config.storage_url())?;
+    let transport = open_transport(&config.broker_url(), config.max_outbox)?;
+    let app = Arc::new(App {
+        storage,
+        outbox: Outbox::new(Arc::clone(&transport)),
+        transport: Arc::clone(&transport),
+        hub: Arc::new(Hub::default()),
+        links: config.link_base(),
+        places: Arc::new(Semaphore::new(config.max_concurrent_uploads as usize)),
+        draining: draining.clone(),
+        in_flight: TaskTracker::new(),
+        config,
+    });
+    let completions = tokio::spawn(completions::run(Arc::clone(&app)));
+    let sweeper = tokio::spawn(sweeper::run(Arc::clone(&app)));
+    // Workers end after the last upload that could be waited for.
+    let served = CancellationToken::new();
+    let workers = {
+        let (app, served) = (Arc::clone(&app), served.clone());
+        tokio::spawn(async move { embedded::supervise(&app.config, served).await })
+    };
+    serve::serve(listener, routes::router(Arc::clone(&app)), app).await;
+    served.cancel();
+    workers.await.context("the supervisor of the workers broke off")?;
+    sweeper.await.context("the sweeper broke off")?;
+    transport.close().await;
+    completions.await.context("listening for completions broke off")?;
+    info!("finished");
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! Whose pages may use this server: its own, and those that the settings name.
+
+use axum::http::{HeaderMap, header};
+use url::Url;
+
+use crate::config::Config;
+
+/// Whether a request may have come from where its `Origin` says. Absent is allowed: that is no browser, or no page.
+pub(crate) fn is_allowed(headers: &HeaderMap, config: &Config) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return true;
+    };
+    let Some(origin) = origin.to_str().ok().and_then(|text| Url::parse(text).ok()) else {
+        return false;
+    };
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let own = host.is_some_and(|host| {
+        authority(&origin).is_some_and(|it| it.eq_ignore_ascii_case(strip_port(&origin, host)))
+    });
+    let origin = origin.origin();
+    own || config
+        .public_url
+        .as_ref()
+        .is_some_and(|public| public.origin() == origin)
+        || config.allowed_origins.contains(&origin)
+}
+
+/// Host, and port where it is not the scheme's own.
+fn authority(origin: &Url) -> Option<String> {
+    let host = origin.host_str()?;
+    Some(
+        origin
+            .port()
+            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")),
+    )
+}
+
+/// A host header may name the scheme's own port, which a URL leaves out.
+fn strip_port<'a>(origin: &Url, host: &'a str) -> &'a str {
+    let own = match origin.scheme() {
+        "https" => ":443",
+        _ => ":80",
+    };
+    host.strip_suffix(own).unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn only_the_own_and_the_listed_origins_are_allowed() {
+        let config = Config::parse_from([
+            "up-server",
+            "--allowed-origins",
+            "https://friend.example",
+            "--public-url",
+            "https://up.example/pictures",
+        ]);
+        for (host, origin, allowed) in [
+            ("localhost:8080", None, true),
+            ("localhost:8080", Some("http://localhost:8080"), true),
+            ("up.example:443", Some("https://up.example"), true),
+            ("internal:8080", Some("https://up.example"), true),
+            ("localhost:8080", Some("https://friend.example"), true),
+            ("localhost:8080", Some("http://localhost:8081"), false),
+            ("localhost:8080", Some("http://friend.example"), false),
+            ("localhost:8080", Some("https://evil.example"), false),
+            (
+                "localhost:8080",
+                Some("http://localhost:8080.evil.example"),
+                false,
+            ),
+            ("localhost:8080", Some("null"), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, origin.parse().unwrap());
+            }
+            assert_eq!(is_allowed(&headers, &config), allowed, "{host} {origin:?}");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! `GET /live`: one socket per page for all its uploads.
+
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
+
+use axum::{
+    extract::{
+        State,
+        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
+    },
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
+use futures::{SinkExt, StreamExt, stream};
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::debug;
+use worker::UploadId;
+
+use super::{
+    hub::Waiter,
+    origin,
+    protocol::{self, ClientMessage, Close, ServerMessage},
+};
+use crate::{app::App, problem::Problem};
+
+/// How long a write may take: a client that reads nothing for so long is let go.
+const WRITE_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long saying goodbye may take.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Bytes that wait to be read of a socket; frames are small, and there may be thousands of sockets.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+
+/// Bytes that may wait to be written to a socket: a snapshot of as many uploads as a socket may wait for.
+const MAX_WRITE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Uploads that are read at a time for one snapshot.
+const READS_AT_ONCE: usize = 16;
+
+/// The span from which clients draw the wait before they come back, so that they do not all come at once.
+const RETRY_MS: std::ops::Range<u64> = 200..2000;
+
+/// Upgrades a request whose origin is allowed.
+pub(crate) async fn live(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Response {
+    if !origin::is_allowed(&headers, &app.config) {
+        return Problem::cross_site().into_response();
+    }
+    if app.draining.is_cancelled() {
+        return Problem::draining().into_response();
+    }
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return rejection.into_response(),
+    };
+    let mut upgrade = upgrade
+        .protocols([protocol::NAME])
+        .max_message_size(protocol::MAX_CLIENT_BYTES)
+        .max_frame_size(protocol::MAX_CLIENT_BYTES)
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES);
+    let spoken = upgrade.selected_protocol().is_some();
+    let offered = upgrade.requested_protocols().next().cloned();
+    if let (false, Some(offered)) = (spoken, offered) {
+        // Without an answer to its offer a browser fails before it can read why.
+        upgrade.set_selected_protocol(offered);
+    }
+    upgrade.on_upgrade(move |socket| {
+        let tracked = app.in_flight.clone();
+        tracked.track_future(async move {
+            let mut connection = Connection {
+                waiter: app.hub.open(),
+                socket,
+                app,
+            };
+            let close = if spoken {
+                connection.run().await
+            } else {
+                Some(Close::Protocol)
+            };
+            if let Some(close) = close {
+                connection.close(close).await;
+            }
+        })
+    })
+}
+
+struct Connection {
+    app: Arc<App>,
+    waiter: Waiter,
+    socket: WebSocket,
+}
+
+/// Why a connection ends: `None` when the client is gone already.
+type Ended = ControlFlow<Option<Close>>;
+
+impl Connection {
+    async fn run(&mut self) -> Option<Close> {
+        match self.serve().await {
+            ControlFlow::Break(close) => close,
+            ControlFlow::Continue(()) => None,
+        }
+    }
+
+    async fn serve(&mut self) -> Ended {
+        self.send(&ServerMessage::welcome()).await?;
+        let opened = Instant::now();
+        let mut next_ping = opened + protocol::PING_EVERY;
+        let mut pong_by = None;
+        loop {
+            let far = Instant::now() + protocol::PING_EVERY;
+            tokio::select! {
+                () = self.app.draining.cancelled() => {
+                    let retry_ms = rand::random_range(RETRY_MS);
+                    self.send(&ServerMessage::Bye { reason: "restart", retry_ms }).await?;
+                    return ControlFlow::Break(Some(Close::Restart));
+                }
+                news = self.waiter.news() => {
+                    for upload in &news {
+                        self.send(&ServerMessage::news(upload)).await?;
+                    }
+                }
+                frame = self.socket.recv() => {
+                    if let Some(ClientMessage::Pong { .. }) = self.receive(frame).await? {
+                        pong_by = None;
+                    }
+                }
+                () = sleep_until(next_ping) => {
+                    next_ping += protocol::PING_EVERY;
+                    let t = u64::try_from(opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    self.send(&ServerMessage::Ping { t }).await?;
+                    pong_by = pong_by.or(Some(Instant::now() + protocol::PONG_WITHIN));
+                }
+                () = sleep_until(pong_by.unwrap_or(far)), if pong_by.is_some() => {
+                    return ControlFlow::Break(Some(Close::Silent));
+                }
+            }
+        }
+    }
+
+    /// Takes one frame in, and answers it.
+    async fn receive(
+        &mut self,
+        frame: Option<Result<Message, axum::Error>>,
+    ) -> ControlFlow<Option<Close>, Option<ClientMessage>> {
+        let text = match frame {
+            Some(Ok(Message::Text(text))) => text,
+            // The library answers protocol pings by itself.
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => return ControlFlow::Continue(None),
+            Some(Ok(Message::Binary(_))) => return ControlFlow::Break(Some(Close::Malformed)),
+            Some(Ok(Message::Close(_))) | None => return ControlFlow::Break(None),
+            Some(Err(error)) => {
+                debug!(%error, "a socket broke off");
+                return ControlFlow::Break(Some(Close::Malformed));
+            }
+        };
+        let Ok(message) = serde_json::from_str(&text) else {
+            return ControlFlow::Break(Some(Close::Malformed));
+        };
+        match &message {
+            ClientMessage::Subscribe { reference, ids } => self.subscribe(*reference, ids).await?,
+            ClientMessage::Unsubscribe { ids } => {
+                ids.iter()
+                    .filter_map(|id| id.parse().ok())
+                    .for_each(|id| self.waiter.unsubscribe(id));
+            }
+            ClientMessage::Ping { t } => self.send(&ServerMessage::Pong { t: *t }).await?,
+            ClientMessage::Pong { .. } | ClientMessage::Unknown => {}
+        }
+        ControlFlow::Continue(Some(message))
+    }
+
+    /// Registers first, reads storage then, and sends the snapshot last: no completion can fall between.
+    async fn subscribe(&mut self, reference: Option<u64>, texts: &[String]) -> Ended {
+        let (mut ids, mut unknown) = (Vec::new(), Vec::new());
+        for text in texts {
+            match text.parse::<UploadId>() {
+                Ok(id) => ids.push(id),
+                Err(_) => unknown.push(text.clone()),
+            }
+        }
+        let crowded = ids.len() + self.waiter.len() > protocol::MAX_IDS
+            || ids.iter().any(|id| self.waiter.subscribe(*id).is_err());
+        if crowded || texts.len() > protocol::MAX_IDS {
+            let title = "This socket waits for as many uploads as it may.";
+            return self
+                .send(&ServerMessage::Error {
+                    reference,
+                    code: "too-many-ids",
+                    title,
+                })
+                .await;
+        }
+        let app = &self.app;
+        let read: Vec<_> = stream::iter(ids)
+            .map(async |id| (id, app.upload(id).await))
+            .buffered(READS_AT_ONCE)
+            .collect()
+            .await;
+        let mut uploads = Vec::new();
+        let mut unreadable = false;
+        for (id, upload) in read {
+            match upload {
+                Ok(Some(upload)) => uploads.push(upload),
+                Ok(None) => {
+                    self.waiter.unsubscribe(id);
+                    unknown.push(id.to_string());
+                }
+                Err(error) => {
+                    // Still waited for: the slow re-check reads it again.
+                    debug!(%id, error = &error as &dyn std::error::Error, "could not read an upload for a snapshot");
+                    unreadable = true;
+                }
+            }
+        }
+        self.send(&ServerMessage::Snapshot {
+            reference,
+            uploads: &uploads,
+            unknown: &unknown,
+        })
+        .await?;
+        uploads.iter().for_each(|upload| self.waiter.tell(upload));
+        if unreadable {
+            let title = "Some uploads could not be read just now; they follow.";
+            self.send(&ServerMessage::Error {
+                reference,
+                code: "unavailable",
+                title,
+            })
+            .await?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    async fn send(&mut self, message: &ServerMessage<'_>) -> Ended {
+        match timeout(WRITE_WITHIN, self.socket.send(Message::text(message.encode()))).await {
+            Ok(Ok(())) => ControlFlow::Continue(()),
+            Ok(Err(_)) => ControlFlow::Break(None),
+            Err(_) => ControlFlow::Break(Some(Close::Slow)),
+        }
+    }
+
+    /// Says why, if the client still listens, and waits for its answer, so that the words are not lost.
+    async fn close(mut self, close: Close) {
+        let frame = CloseFrame {
+            code: close as u16,
+            reason: "".into(),
+        };
+        let goodbye = async {
+            self.socket.send(Message::Close(Some(frame))).await?;
+            while let Some(Ok(_)) = self.socket.next().await {}
+            self.socket.close().await
+        };
+        let _ = timeout(CLOSE_WITHIN, goodbye).await;
+    }
+}

@@ -1,0 +1,53 @@
+//! The whole route table.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{
+    app::App,
+    frontend, health,
+    live::{events, socket},
+    problem::Problem,
+    uploads::{accept, originals, retry, status, thumbnails},
+};
+
+/// Everything that clients can ask for.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/uploads", post(accept::post))
+        .route("/uploads/", post(accept::post).put(accept::put))
+        .route("/uploads/{id}", get(status::status).put(accept::put))
+        .route("/uploads/{id}/{size}", get(thumbnails::thumbnail))
+        .route("/uploads/{id}/original", get(originals::original))
+        .route("/uploads/{id}/events", get(events::events))
+        .route("/uploads/{id}/retry", post(retry::retry))
+        .route("/limits", get(health::limits))
+        .route("/live", get(socket::live))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .merge(frontend::router())
+        .fallback(async || Problem::not_found())
+        // Bodies are counted as they stream, by what is made of them.
+        .layer(DefaultBodyLimit::disable())
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(app)
+}
+
+fn panicked(_what: Box<dyn std::any::Any + Send>) -> Response {
+    let response = Problem::internal().into_response();
+    debug_assert_eq!(
+        response.status(),
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "a panic is our mistake"
+    );
+    response
+}

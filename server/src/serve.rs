@@ -1,0 +1,109 @@
+//! The accept loop. `axum::serve` installs no timer, and without one hyper waits for headers for ever.
+
+use std::{io, pin::pin, sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper::{body::Incoming, server::conn::http1};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
+use tracing::{debug, info, warn};
+
+use crate::app::App;
+
+/// How long the headers of a request may take, and how long a connection may be idle between two.
+const HEADERS_WITHIN: Duration = Duration::from_secs(15);
+
+/// Connections that are open at once. Each costs some kilobytes and a file; more wait in the system's queue.
+const MAX_CONNECTIONS: usize = 8192;
+
+/// Bytes that hyper keeps of a connection for headers, and hands on of a body at a time.
+const CONNECTION_BUFFER_BYTES: usize = 64 * 1024;
+
+/// How long uploads in flight may take to finish once the server drains.
+const FINISH_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long connections may take to close after that.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long to wait when no connection can be accepted, for want of files for instance.
+const AFTER_ERROR: Duration = Duration::from_millis(100);
+
+/// Serves until the server drains and what was in flight has finished. New connections are accepted meanwhile, so
+/// that a load balancer can ask whether the server is ready and be told that it is not.
+pub(crate) async fn serve(listener: TcpListener, router: Router, app: Arc<App>) {
+    let (connections, closing) = (TaskTracker::new(), CancellationToken::new());
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let finished = finished(&app);
+    tokio::pin!(finished);
+    loop {
+        let place = tokio::select! {
+            () = &mut finished => break,
+            place = Arc::clone(&places).acquire_owned() => place.expect("the semaphore is never closed"),
+        };
+        let accepted: io::Result<(TcpStream, _)> = tokio::select! {
+            () = &mut finished => break,
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!(%error, "could not accept a connection");
+                sleep(AFTER_ERROR).await;
+                continue;
+            }
+        };
+        // Small answers and frames leave at once.
+        let _ = stream.set_nodelay(true);
+        let (router, closing) = (router.clone(), closing.clone());
+        connections.spawn(async move {
+            serve_connection(stream, router, closing).await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    closing.cancel();
+    connections.close();
+    if timeout(CLOSE_WITHIN, connections.wait()).await.is_err() {
+        info!("connections that do not close are cut");
+    }
+}
+
+/// Resolves once the server drains and nothing is in flight any more, or has taken too long.
+async fn finished(app: &App) {
+    app.draining.cancelled().await;
+    app.in_flight.close();
+    if timeout(FINISH_WITHIN, app.in_flight.wait()).await.is_err() {
+        warn!("uploads that are still coming in are cut");
+    }
+}
+
+/// Serves one connection until it ends by itself or, once `closing`, after the request that it is in.
+async fn serve_connection(stream: TcpStream, router: Router, closing: CancellationToken) {
+    let service = router.map_request(|request: hyper::Request<Incoming>| request.map(axum::body::Body::new));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_WITHIN)
+        .max_buf_size(CONNECTION_BUFFER_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = closing.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!(error = &error as &dyn std::error::Error, "a connection broke off");
+    }
+}

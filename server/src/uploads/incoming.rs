@@ -1,0 +1,276 @@
+//! One picture on its way in: sniff, limit, stream to storage, commit.
+//!
+//! The order is the promise: original, then `upload.json`, then the outbox, then the answer.
+
+use std::{
+    io::{self, BufReader, Cursor, Read, Seek, SeekFrom},
+    sync::Arc,
+};
+
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, StreamExt};
+use tokio::runtime::Handle;
+use tracing::{Instrument, info, info_span};
+use worker::{
+    Format, Storage, Upload, UploadId, UploadRecord,
+    failpoint::hit,
+    probe::{self, Header, ProbeError, Sniff},
+};
+
+use super::body::BodyError;
+use crate::{app::App, problem::Problem};
+
+/// What is kept of the beginning of a picture, in bytes: the headers of most pictures are in it, and are judged
+/// before anything is stored. Of the others the header is read back from storage.
+const HEAD_BYTES: usize = 256 * 1024;
+
+/// How much a read of a stored header takes at once, in bytes.
+const HEADER_READ_BYTES: usize = 16 * 1024;
+
+/// Why a picture was not taken in.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// For this reason; what follows in the body is of no interest.
+    Problem(Problem),
+    /// Its body ended early; nothing follows.
+    Body(BodyError),
+    /// The form around it is broken; nothing follows.
+    Form(multer::Error),
+}
+
+impl<P: Into<Problem>> From<P> for Refusal {
+    fn from(problem: P) -> Self {
+        Self::Problem(problem.into())
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        Self::Body(error)
+    }
+}
+
+impl From<multer::Error> for Refusal {
+    fn from(error: multer::Error) -> Self {
+        Self::Form(error)
+    }
+}
+
+/// What is said of a picture beside its bytes.
+pub(crate) struct Declared {
+    pub(crate) name: String,
+    pub(crate) bulk: bool,
+}
+
+/// Takes one picture in. Nothing is left behind of one that is refused, or whose client leaves.
+pub(crate) async fn take<S, E>(app: &Arc<App>, declared: Declared, bytes: &mut S) -> Result<Upload, Refusal>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    Refusal: From<E>,
+{
+    let mut first = BytesMut::new();
+    while first.len() < probe::SNIFF_BYTES
+        && let Some(piece) = bytes.next().await
+    {
+        first.extend_from_slice(&piece?);
+    }
+    let mut head = Head::new(judge(&first)?);
+    let limit = app.config.max_upload_bytes;
+    let id = UploadId::new();
+    let mut original = app.storage.write_original(id);
+    let mut next = Some(first.freeze());
+    while let Some(piece) = next {
+        if original.written() + piece.len() as u64 > limit {
+            return Err(Problem::too_large(limit).into());
+        }
+        head.take_in(&piece, app)?;
+        original.write(piece).await?;
+        next = bytes.next().await.transpose()?;
+    }
+    let (format, bytes) = (head.format, original.written());
+    let header = head.finish(app)?;
+    let app = Arc::clone(app);
+    let span = info_span!("accept", %id);
+    // On a task of its own: a client that leaves now does not leave half an upload behind.
+    let tracker = app.in_flight.clone();
+    let accepted = tracker.spawn(
+        async move {
+            original.finish().await?;
+            hit("after-original").await;
+            let stored = accept(&app, id, declared, format, bytes, header).await;
+            if stored.is_err() {
+                // What stays should this fail is an orphan, or a lost upload: the sweeper sees to both.
+                let _ = app.storage.remove(id).await;
+            }
+            stored
+        }
+        .instrument(span),
+    );
+    accepted
+        .await
+        .map_err(|_panic| Problem::internal())?
+        .map_err(Refusal::Problem)
+}
+
+async fn accept(
+    app: &App,
+    id: UploadId,
+    declared: Declared,
+    format: Format,
+    bytes: u64,
+    header: Option<Header>,
+) -> Result<Upload, Problem> {
+    let header = match header {
+        Some(header) => header,
+        None => check(probe_stored(&app.storage, id, bytes, format).await?, app)?,
+    };
+    let record = UploadRecord {
+        id,
+        generation: 1,
+        name: declared.name,
+        bytes,
+        format,
+        width: header.width,
+        height: header.height,
+        frames: header.frames,
+        created_at: worker::outcome::now(),
+        traceparent: None,
+        bulk: declared.bulk,
+    };
+    app.storage.put_record(&record).await?;
+    hit("after-record").await;
+    app.outbox.post(&record).await?;
+    hit("after-commit").await;
+    info!(name = ?record.name, %format, bytes, "accepted");
+    Ok(Upload::assemble(&record, None, &app.links))
+}
+
+/// The beginning of a picture, and what its header says.
+struct Head {
+    format: Format,
+    /// At most [`HEAD_BYTES`]; empty once judged.
+    window: BytesMut,
+    judged: bool,
+    header: Option<Header>,
+}
+
+impl Head {
+    fn new(format: Format) -> Self {
+        Self {
+            format,
+            window: BytesMut::new(),
+            judged: false,
+            header: None,
+        }
+    }
+
+    /// Keeps the beginning, and judges it once it is long enough. That a header is not whole by then says nothing.
+    fn take_in(&mut self, piece: &Bytes, app: &App) -> Result<(), Problem> {
+        if self.judged {
+            return Ok(());
+        }
+        let room = HEAD_BYTES - self.window.len();
+        self.window.extend_from_slice(&piece[..piece.len().min(room)]);
+        if self.window.len() == HEAD_BYTES {
+            self.judged = true;
+            let window = std::mem::take(&mut self.window);
+            if let Ok(header) = probe::probe(Cursor::new(&window), self.format) {
+                self.header = Some(check(header, app)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known at the end: nothing, if the header lies further back than was kept.
+    fn finish(self, app: &App) -> Result<Option<Header>, Problem> {
+        if self.judged {
+            return Ok(self.header);
+        }
+        let header = probe::probe(Cursor::new(&self.window), self.format).map_err(probe_problem)?;
+        check(header, app).map(Some)
+    }
+}
+
+fn judge(head: &[u8]) -> Result<Format, Problem> {
+    match probe::sniff(head) {
+        Sniff::Format(format) => Ok(format),
+        Sniff::Other(what) => Err(Problem::unsupported(Some(what))),
+        Sniff::Unknown => Err(Problem::unsupported(None)),
+        Sniff::Empty => Err(Problem::empty()),
+    }
+}
+
+fn check(header: Header, app: &App) -> Result<Header, Problem> {
+    let limit = app.config.pixels.max_pixels;
+    match header.check(limit) {
+        Ok(()) => Ok(header),
+        Err(error) => Err(Problem::too_many_pixels(error.to_string(), limit)),
+    }
+}
+
+fn probe_problem(error: ProbeError) -> Problem {
+    match error {
+        ProbeError::Damaged(_) => Problem::damaged(),
+        ProbeError::Io(error) => {
+            tracing::error!(%error, "could not read a stored header");
+            Problem::internal()
+        }
+    }
+}
+
+async fn probe_stored(
+    storage: &Storage,
+    id: UploadId,
+    bytes: u64,
+    format: Format,
+) -> Result<Header, Problem> {
+    let reader = StoredReader {
+        storage: storage.clone(),
+        runtime: Handle::current(),
+        id,
+        bytes,
+        at: 0,
+    };
+    let reader = BufReader::with_capacity(HEADER_READ_BYTES, reader);
+    let probed = tokio::task::spawn_blocking(move || probe::probe(reader, format)).await;
+    probed
+        .map_err(|_panic| Problem::damaged())?
+        .map_err(probe_problem)
+}
+
+/// A stored original as something to read and seek in. Blocks.
+struct StoredReader {
+    storage: Storage,
+    runtime: Handle,
+    id: UploadId,
+    bytes: u64,
+    at: u64,
+}
+
+impl Read for StoredReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let end = self.bytes.min(self.at.saturating_add(buffer.len() as u64));
+        if self.at >= end {
+            return Ok(0);
+        }
+        let read = self
+            .runtime
+            .block_on(self.storage.original_range(self.id, self.at..end));
+        let read = read.map_err(io::Error::other)?;
+        buffer[..read.len()].copy_from_slice(&read);
+        self.at += read.len() as u64;
+        Ok(read.len())
+    }
+}
+
+impl Seek for StoredReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(offset) => self.bytes.checked_add_signed(offset),
+            SeekFrom::Current(offset) => self.at.checked_add_signed(offset),
+        };
+        self.at = at.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(self.at)
+    }
+}

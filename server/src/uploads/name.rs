@@ -1,0 +1,62 @@
+//! The name that a client gives a file. Data only: it decides nothing, and is never a path.
+
+/// The longest name that is kept, in bytes: what file systems allow.
+const MAX_NAME_BYTES: usize = 255;
+
+/// The name of a file that was sent without one.
+const UNNAMED: &str = "untitled";
+
+/// Makes a name fit to be stored, logged and shown: its last path component, without control characters or
+/// characters that turn the direction of text, and not longer than [`MAX_NAME_BYTES`].
+pub(crate) fn clean(name: &str) -> String {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let mut clean: String = last
+        .chars()
+        .filter(|c| !c.is_control() && !turns_direction(*c))
+        .collect();
+    clean.truncate(clean.floor_char_boundary(MAX_NAME_BYTES));
+    let trimmed = clean.trim();
+    if trimmed.is_empty() || trimmed.chars().all(|c| c == '.') {
+        UNNAMED.to_owned()
+    } else {
+        trimmed.to_owned()
+    }
+}
+
+/// Bidirectional controls: with them `gpj.exe` reads `exe.jpg`.
+const fn turns_direction(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_are_reduced_to_what_is_harmless() {
+        for (name, cleaned) in [
+            ("cat.jpg", "cat.jpg"),
+            ("../../etc/passwd", "passwd"),
+            ("C:\\pictures\\cat.jpg", "cat.jpg"),
+            ("a\r\nSet-Cookie: b.jpg", "aSet-Cookie: b.jpg"),
+            ("\u{202e}gpj.exe", "gpj.exe"),
+            ("  ", "untitled"),
+            ("..", "untitled"),
+            ("猫.jpg", "猫.jpg"),
+        ] {
+            assert_eq!(clean(name), cleaned, "{name:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_clean_name_is_short_of_one_line_and_stays_clean(name in ".{0,400}") {
+            let cleaned = clean(&name);
+            prop_assert!(!cleaned.is_empty() && cleaned.len() <= MAX_NAME_BYTES);
+            prop_assert!(!cleaned.contains(['/', '\\', '\n', '\r', '\0']));
+            prop_assert_eq!(clean(&cleaned), cleaned);
+        }
+    }
+}

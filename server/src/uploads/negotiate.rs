@@ -1,0 +1,69 @@
+//! What form an answer has: JSON unless a client asks for something else by name.
+
+use axum::http::{HeaderMap, header};
+
+/// The form of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// For programs, and for whoever takes anything.
+    Json,
+    /// For browsers, which name `text/html`.
+    Html,
+    /// The bare URL, for shell scripts.
+    Plain,
+}
+
+impl Form {
+    /// The form that the `Accept` header likes best; of equals, the one named first.
+    pub(crate) fn wanted(headers: &HeaderMap) -> Self {
+        let ranges = headers
+            .get_all(header::ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        let mut best = (Self::Json, 0.0);
+        for range in ranges.flat_map(|value| value.split(',')) {
+            let mut parts = range.split(';').map(str::trim);
+            let form = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
+                "text/html" => Self::Html,
+                "text/plain" => Self::Plain,
+                "application/json" | "application/*" | "*/*" => Self::Json,
+                _ => continue,
+            };
+            let quality = parts
+                .find_map(|part| part.strip_prefix("q="))
+                .map_or(Some(1.0), |q| q.parse().ok());
+            if quality.is_some_and(|quality: f32| quality > best.1) {
+                best = (form, quality.unwrap_or(0.0));
+            }
+        }
+        best.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn html_and_plain_text_must_be_asked_for_by_name() {
+        for (accept, form) in [
+            ("*/*", Form::Json),
+            ("", Form::Json),
+            ("image/png", Form::Json),
+            (
+                "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+                Form::Html,
+            ),
+            ("application/json, text/html", Form::Json),
+            ("text/html;q=0.5, application/json", Form::Json),
+            ("text/plain", Form::Plain),
+            ("TEXT/HTML", Form::Html),
+            ("text/html;q=0, */*;q=0.1", Form::Json),
+            ("text/*", Form::Json),
+        ] {
+            let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
+            assert_eq!(Form::wanted(&headers), form, "{accept}");
+        }
+        assert_eq!(Form::wanted(&HeaderMap::new()), Form::Json);
+    }
+}

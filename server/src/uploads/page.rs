@@ -1,0 +1,180 @@
+//! The page of one upload: complete without script, and refreshing itself until the end.
+
+use askama::Template;
+use axum::{
+    http::HeaderMap,
+    response::{Html, IntoResponse, Response},
+};
+use worker::{Size, Sizes, State, Upload};
+
+use super::status::absolute;
+use crate::{app::App, frontend::PAGE_HEADERS, problem::Problem};
+
+/// What the template is filled with.
+#[derive(Template)]
+#[template(path = "upload.html")]
+struct UploadPage {
+    base: String,
+    id: String,
+    name: String,
+    state: String,
+    generation: u32,
+    width: u32,
+    height: u32,
+    facts: String,
+    took: Option<String>,
+    reason: Option<String>,
+    thumbnails: Vec<PageThumbnail>,
+    shape: String,
+    absolute: String,
+    absolute_large: Option<String>,
+    original: String,
+}
+
+/// One of the three, as it is or as it will be.
+struct PageThumbnail {
+    size: String,
+    width: u32,
+    height: u32,
+    facts: String,
+    url: String,
+}
+
+/// Renders the page.
+pub(crate) fn upload(app: &App, headers: &HeaderMap, upload: &Upload) -> Result<Response, Problem> {
+    let page = UploadPage {
+        base: "../".to_owned(),
+        id: upload.id.to_string(),
+        name: upload.name.clone(),
+        state: state_name(upload.state).to_owned(),
+        generation: upload.generation,
+        width: upload.width,
+        height: upload.height,
+        facts: format!(
+            "{} × {}, {}",
+            upload.width,
+            upload.height,
+            bytes_in_words(upload.bytes)
+        ),
+        took: took(upload),
+        reason: upload.error.as_ref().map(|error| error.title.clone()),
+        thumbnails: thumbnails(upload, &app.config.pixels.sizes),
+        shape: if upload.height > upload.width {
+            "tall"
+        } else {
+            "wide"
+        }
+        .to_owned(),
+        absolute: absolute(app, headers, &upload.links.this),
+        absolute_large: upload
+            .thumbnails
+            .last()
+            .map(|large| absolute(app, headers, &large.url)),
+        original: upload.links.original.clone(),
+    };
+    let html = page.render().map_err(|error| {
+        tracing::error!(%error, "could not render the page of an upload");
+        Problem::internal()
+    })?;
+    Ok((PAGE_HEADERS, Html(html)).into_response())
+}
+
+const fn state_name(state: State) -> &'static str {
+    match state {
+        State::Queued => "queued",
+        State::Processing => "processing",
+        State::Failed => "failed",
+        State::Ready => "ready",
+    }
+}
+
+fn thumbnails(upload: &Upload, sizes: &Sizes) -> Vec<PageThumbnail> {
+    if upload.thumbnails.is_empty() {
+        return Size::ALL
+            .into_iter()
+            .map(|size| expected(upload, size, sizes.longest_side(size)))
+            .collect();
+    }
+    let ready = upload.thumbnails.iter().map(|thumbnail| PageThumbnail {
+        size: thumbnail.size.to_string(),
+        width: thumbnail.width,
+        height: thumbnail.height,
+        facts: format!(
+            "{} × {}, {}",
+            thumbnail.width,
+            thumbnail.height,
+            bytes_in_words(thumbnail.bytes)
+        ),
+        url: thumbnail.url.clone(),
+    });
+    ready.collect()
+}
+
+/// A thumbnail that is not there yet, so that its place can be kept.
+fn expected(upload: &Upload, size: Size, longest: u32) -> PageThumbnail {
+    let (width, height) = fit(upload.width, upload.height, longest);
+    let facts = format!("{width} × {height}");
+    PageThumbnail {
+        size: size.to_string(),
+        width,
+        height,
+        facts,
+        url: String::new(),
+    }
+}
+
+/// The sides of a picture that is made to fit: the longest side shrinks, never grows, and none vanishes.
+fn fit(width: u32, height: u32, longest: u32) -> (u32, u32) {
+    let side = u64::from(width.max(height).max(1));
+    let scaled = |length: u32| {
+        let rounded = (u64::from(length) * u64::from(longest) + side / 2) / side;
+        u32::try_from(rounded).unwrap_or(longest).max(1)
+    };
+    if side <= u64::from(longest) {
+        (width, height)
+    } else {
+        (scaled(width), scaled(height))
+    }
+}
+
+fn took(upload: &Upload) -> Option<String> {
+    let took = upload.ended_at?.duration_since(upload.created_at);
+    Some(format!("{:.1} s", took.as_secs_f64().max(0.1)))
+}
+
+/// Sizes as people say them: powers of ten, one digit after the point where it matters.
+fn bytes_in_words(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "a rounded size is shown")]
+    let scaled = |unit: u64| bytes as f64 / unit as f64;
+    match bytes {
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..999_500 => format!("{:.0} KB", scaled(1_000)),
+        999_500..9_950_000 => format!("{:.1} MB", scaled(1_000_000)),
+        _ => format!("{:.0} MB", scaled(1_000_000)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_said_as_people_say_them() {
+        for (bytes, words) in [
+            (0, "0 bytes"),
+            (999, "999 bytes"),
+            (5_120, "5 KB"),
+            (2_417_733, "2.4 MB"),
+            (84_000_000, "84 MB"),
+        ] {
+            assert_eq!(bytes_in_words(bytes), words);
+        }
+    }
+
+    #[test]
+    fn expected_sides_are_never_enlarged_and_never_vanish() {
+        assert_eq!(fit(4032, 3024, 1024), (1024, 768));
+        assert_eq!(fit(100, 50, 160), (100, 50));
+        assert_eq!(fit(65_535, 1, 160), (160, 1));
+    }
+}

@@ -1,0 +1,168 @@
+//! What the first bytes and the header of a picture say, without decoding a pixel.
+//!
+//! This runs in the web server, on strangers' bytes: it reads a bounded number of small pieces and seeks over the
+//! rest. The worker uses the same code, so that both see the same width, height and orientation.
+
+mod exif;
+mod jpeg;
+mod png;
+mod simple;
+mod sniff;
+mod source;
+mod webp;
+
+use std::io::{self, Read, Seek};
+
+pub use self::sniff::{SNIFF_BYTES, Sniff, sniff};
+use self::source::Source;
+use crate::Format;
+
+/// What a header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// The format that was asked about.
+    pub format: Format,
+    /// Width in pixels as displayed, after EXIF orientation.
+    pub width: u32,
+    /// Height in pixels as displayed, after EXIF orientation.
+    pub height: u32,
+    /// How the stored pixels are turned for display.
+    pub orientation: Orientation,
+    /// Frames or pages, where the header tells cheaply.
+    pub frames: Option<u32>,
+}
+
+/// EXIF orientation, 1 to 8; 1 is upright.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Orientation(u8);
+
+impl Orientation {
+    /// As stored.
+    pub const UPRIGHT: Self = Self(1);
+
+    /// Reads the EXIF value; what is no orientation is upright.
+    #[must_use]
+    pub const fn from_exif(value: u16) -> Self {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the pattern lets only 2 to 8 through"
+        )]
+        match value {
+            2..=8 => Self(value as u8),
+            _ => Self::UPRIGHT,
+        }
+    }
+
+    /// The EXIF value.
+    #[must_use]
+    pub const fn exif(self) -> u8 {
+        self.0
+    }
+
+    /// Whether width and height change places.
+    #[must_use]
+    pub const fn transposes(self) -> bool {
+        self.0 >= 5
+    }
+}
+
+/// Why a header could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The picture is at fault.
+    #[error("the header is damaged: {0}")]
+    Damaged(&'static str),
+    /// Reading failed.
+    #[error("the header could not be read")]
+    Io(#[source] io::Error),
+}
+
+impl From<io::Error> for ProbeError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::Damaged("it is cut short"),
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// The picture has more pixels than it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{} are too many. The limit is {}.", Pixels(*pixels), Pixels(*limit))]
+pub struct TooManyPixels {
+    /// How many it has.
+    pub pixels: u64,
+    /// How many it may have.
+    pub limit: u64,
+}
+
+/// A number of pixels in words.
+struct Pixels(u64);
+
+impl std::fmt::Display for Pixels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const MEGA: u64 = 1_000_000;
+        match self.0 {
+            pixels if pixels >= 10 * MEGA => write!(f, "{} megapixels", pixels / MEGA),
+            pixels => write!(f, "{pixels} pixels"),
+        }
+    }
+}
+
+impl Header {
+    /// Holds the picture to a limit.
+    ///
+    /// # Errors
+    /// When it has more pixels.
+    pub fn check(&self, limit: u64) -> Result<(), TooManyPixels> {
+        let pixels = u64::from(self.width) * u64::from(self.height);
+        if pixels > limit {
+            Err(TooManyPixels { pixels, limit })
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// What a walker found: sides as stored.
+struct Found {
+    width: u32,
+    height: u32,
+    orientation: Orientation,
+    frames: Option<u32>,
+}
+
+/// Reads the header of a picture of a known format.
+///
+/// # Errors
+/// When the picture is damaged, has a side of zero pixels, or cannot be read.
+pub fn probe<R: Read + Seek>(reader: R, format: Format) -> Result<Header, ProbeError> {
+    let mut source = Source::new(reader);
+    let found = match format {
+        Format::Jpeg => jpeg::walk(&mut source),
+        Format::Png => png::walk(&mut source),
+        Format::WebP => webp::walk(&mut source),
+        Format::Gif => simple::gif(&mut source),
+        Format::Bmp => simple::bmp(&mut source),
+        Format::Tiff => exif::tiff(&mut source),
+    }?;
+    if found.width == 0 || found.height == 0 {
+        return Err(ProbeError::Damaged("a side has no pixels"));
+    }
+    let turned = found.orientation.transposes();
+    let (width, height) = if turned {
+        (found.height, found.width)
+    } else {
+        (found.width, found.height)
+    };
+    Ok(Header {
+        format,
+        width,
+        height,
+        orientation: found.orientation,
+        frames: found.frames,
+    })
+}
+
+#[cfg(test)]
+mod tests;

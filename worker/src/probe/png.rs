@@ -1,0 +1,42 @@
+//! PNG: chunks, the first of which has the sides; orientation and number of frames stand before the pixels.
+
+use std::io::{Read, Seek};
+
+use super::{Found, Orientation, ProbeError, exif, source::Source};
+
+/// The longest EXIF chunk that is read, in bytes: what a JPEG segment could hold.
+const MAX_EXIF_BYTES: u32 = 64 * 1024;
+
+/// The check sum behind every chunk.
+const CRC_BYTES: u64 = 4;
+
+pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, ProbeError> {
+    let _signature: [u8; 8] = source.array()?;
+    let (length, kind): (u32, [u8; 4]) = (source.u32_be()?, source.array()?);
+    if kind != *b"IHDR" || length != 13 {
+        return Err(ProbeError::Damaged("it does not begin with its header"));
+    }
+    let (width, height) = (source.u32_be()?, source.u32_be()?);
+    source.skip(5 + CRC_BYTES)?;
+    let mut found = Found {
+        width,
+        height,
+        orientation: Orientation::UPRIGHT,
+        frames: None,
+    };
+    loop {
+        let (length, kind): (u32, [u8; 4]) = (source.u32_be()?, source.array()?);
+        match &kind {
+            b"IDAT" | b"IEND" => return Ok(found),
+            b"eXIf" if length <= MAX_EXIF_BYTES => {
+                found.orientation = exif::orientation(&source.up_to(length)?);
+                source.skip(CRC_BYTES)?;
+            }
+            b"acTL" if length == 8 => {
+                found.frames = Some(source.u32_be()?);
+                source.skip(4 + CRC_BYTES)?;
+            }
+            _ => source.skip(u64::from(length) + CRC_BYTES)?,
+        }
+    }
+}

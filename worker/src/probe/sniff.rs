@@ -1,0 +1,107 @@
+//! Telling a format from the first bytes. Names and declared types never decide.
+
+use crate::Format;
+
+/// How many first bytes a sniff wants; with fewer it sees less.
+pub const SNIFF_BYTES: usize = 512;
+
+/// What the first bytes look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sniff {
+    /// A picture that is taken.
+    Format(Format),
+    /// Something that is not taken, in words: "a PDF".
+    Other(&'static str),
+    /// Nothing that is known here.
+    Unknown,
+    /// There are no bytes.
+    Empty,
+}
+
+/// Sizes of the second header of a bitmap. The two letters `BM` alone begin many a text.
+const BITMAP_HEADERS: [u8; 7] = [12, 40, 52, 56, 64, 108, 124];
+
+/// What begins with these bytes is this.
+const OTHERS: [(&[u8], &str); 17] = [
+    (b"%PDF-", "a PDF"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"II+\0", "a BigTIFF"),
+    (b"MM\0+", "a BigTIFF"),
+    (b"\xff\x0a", "a JPEG XL picture"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
+    (b"8BPS", "a Photoshop file"),
+    (b"\0\0\x01\0", "an icon"),
+    (b"\x1a\x45\xdf\xa3", "a video"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
+    (b"ID3", "a sound file"),
+    (b"OggS", "a sound file"),
+];
+
+/// Says what something is that begins with these bytes.
+#[must_use]
+pub fn sniff(head: &[u8]) -> Sniff {
+    match head {
+        [] => Sniff::Empty,
+        [0xff, 0xd8, 0xff, ..] => Sniff::Format(Format::Jpeg),
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Sniff::Format(Format::Png),
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Sniff::Format(Format::Gif),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Sniff::Format(Format::WebP),
+        [b'R', b'I', b'F', b'F', ..] => Sniff::Other("a sound file or video"),
+        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Sniff::Format(Format::Tiff),
+        [b'B', b'M', ..] if head.get(14).is_some_and(|size| BITMAP_HEADERS.contains(size)) => {
+            Sniff::Format(Format::Bmp)
+        }
+        [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => Sniff::Other(container(brand)),
+        _ => OTHERS
+            .iter()
+            .find(|(magic, _)| head.starts_with(magic))
+            .map_or_else(
+                || text(head).map_or(Sniff::Unknown, Sniff::Other),
+                |(_, what)| Sniff::Other(what),
+            ),
+    }
+}
+
+/// Which file of the MP4 family a brand names.
+fn container(brand: &[u8]) -> &'static str {
+    match brand {
+        [b'a', b'v', b'i', b'f' | b's', ..] => "an AVIF picture",
+        [b'h', b'e', ..] | [b'm', b'i', b'f' | b'a', ..] | [b'm', b's', b'f', b'1', ..] => "a HEIC picture",
+        _ => "a video",
+    }
+}
+
+/// Which kind of text it is, if it is text.
+fn text(head: &[u8]) -> Option<&'static str> {
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    let head = &head[..head.len().min(SNIFF_BYTES)];
+    let readable = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        // A character may be cut in two at the end.
+        Err(error) if head.len() - error.valid_up_to() < 4 => {
+            std::str::from_utf8(&head[..error.valid_up_to()]).ok()?
+        }
+        Err(_) => return None,
+    };
+    if readable.is_empty()
+        || readable
+            .chars()
+            .any(|c| c.is_control() && !c.is_ascii_whitespace())
+    {
+        return None;
+    }
+    let lower = readable.trim_start().to_ascii_lowercase();
+    let markup = lower.starts_with('<');
+    Some(if markup && lower.contains("<svg") {
+        "an SVG"
+    } else if markup && (lower.contains("<html") || lower.starts_with("<!doctype html")) {
+        "a web page"
+    } else {
+        "text"
+    })
+}
