@@ -28,12 +28,6 @@ impl App {
     /// An upload as it stands now: as storage knows it, and whether a worker has it.
     pub(crate) async fn upload(&self, id: UploadId) -> Result<Option<Upload>, StorageError> {
         let upload = self.storage.upload(id, &self.links).await?;
-        Ok(upload.map(|upload| {
-            if self.hub.has_started(id) {
-                upload.processing()
-            } else {
-                upload
-            }
-        }))
+        Ok(upload.map(|upload| if self.hub.has_started(id) { upload.processing() } else { upload }))
     }
 }

@@ -46,10 +46,7 @@ async fn listen(app: &App) -> Box<dyn Announcements> {
         match app.transport.listen().await {
             Ok(listener) => return listener,
             Err(error) => {
-                warn!(
-                    error = &error as &dyn std::error::Error,
-                    "could not listen for completions"
-                );
+                warn!(error = &error as &dyn std::error::Error, "could not listen for completions");
                 sleep(AFTER_ERROR).await;
             }
         }

@@ -24,12 +24,7 @@ use worker::{
 )]
 pub struct Config {
     /// Where to listen; port 0 picks a free one, which is printed
-    #[arg(
-        long,
-        env = "UP_LISTEN",
-        default_value = "127.0.0.1:8080",
-        value_name = "ADDRESS"
-    )]
+    #[arg(long, env = "UP_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub listen: SocketAddr,
 
     /// The directory of the outbox, and of local storage
@@ -82,13 +77,7 @@ pub struct Config {
     pub admin_listen: Option<SocketAddr>,
 
     /// How log records look
-    #[arg(
-        long,
-        env = "UP_LOG_FORMAT",
-        value_enum,
-        default_value_t,
-        value_name = "FORMAT"
-    )]
+    #[arg(long, env = "UP_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
 }
 
@@ -116,19 +105,13 @@ impl Config {
     /// How many worker processes to start.
     #[must_use]
     pub fn worker_processes(&self) -> usize {
-        self.workers
-            .map_or_else(|| worker::process::cores().get(), usize::from)
+        self.workers.map_or_else(|| worker::process::cores().get(), usize::from)
     }
 
     /// What links begin with.
     #[must_use]
     pub fn link_base(&self) -> LinkBase {
-        self.public_url
-            .as_ref()
-            .map(Url::as_str)
-            .unwrap_or_default()
-            .parse()
-            .unwrap_or_default()
+        self.public_url.as_ref().map(Url::as_str).unwrap_or_default().parse().unwrap_or_default()
     }
 }
 
@@ -167,10 +150,7 @@ mod tests {
     fn storage_and_queue_lie_in_the_data_directory() {
         let config = parsed(&["--data", "/var/lib/up"]).unwrap();
         assert_eq!(config.storage_url().to_string(), "file:///var/lib/up");
-        assert_eq!(
-            config.broker_url().to_string(),
-            "sqlite:///var/lib/up/queue.sqlite"
-        );
+        assert_eq!(config.broker_url().to_string(), "sqlite:///var/lib/up/queue.sqlite");
         assert_eq!(config.max_upload_bytes, 52_428_800);
     }
 

@@ -59,11 +59,7 @@ async fn keep_one(config: Config, draining: CancellationToken) {
             }
             Err(error) => error!(%error, "could not start a worker"),
         }
-        pause = if started.elapsed() >= GROWN_UP {
-            FIRST_PAUSE
-        } else {
-            pause
-        };
+        pause = if started.elapsed() >= GROWN_UP { FIRST_PAUSE } else { pause };
         tokio::select! {
             () = draining.cancelled() => {}
             () = sleep(pause) => {}
@@ -86,10 +82,7 @@ fn start(config: &Config) -> io::Result<Child> {
         .arg("--with-parent")
         .args(["--concurrency", "1", "--log-format", log_format])
         .args(["--max-pixels", &config.pixels.max_pixels.to_string()])
-        .args([
-            "--job-timeout",
-            &format!("{}ms", config.pixels.job_timeout.as_millis()),
-        ])
+        .args(["--job-timeout", &format!("{}ms", config.pixels.job_timeout.as_millis())])
         .args(["--sizes", &config.pixels.sizes.to_string()])
         // By variable: a broker's password does not belong on a command line.
         .env("UP_STORAGE", config.storage_url().to_string())
@@ -109,10 +102,7 @@ fn report(status: io::Result<ExitStatus>) {
 
 /// Asks a worker to finish, and ends it if it does not.
 async fn drain(mut child: Child, within: Duration) {
-    let pid = child
-        .id()
-        .and_then(|id| i32::try_from(id).ok())
-        .and_then(Pid::from_raw);
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     if let Some(pid) = pid {
         let _ = kill_process(pid, Signal::TERM);
     }

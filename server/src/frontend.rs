@@ -26,9 +26,6 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .cache_control(CacheControl::NoCache)
         .into_router();
     PAGE_HEADERS.into_iter().fold(assets, |router, (name, value)| {
-        router.layer(SetResponseHeaderLayer::overriding(
-            name,
-            HeaderValue::from_static(value),
-        ))
+        router.layer(SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value)))
     })
 }

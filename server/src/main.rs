@@ -9,10 +9,7 @@ use tracing::error;
 use worker::{config, logging, shutdown};
 
 fn main() -> ExitCode {
-    if env::args_os()
-        .nth(1)
-        .is_some_and(|first| first == WORKER_ARGUMENT)
-    {
+    if env::args_os().nth(1).is_some_and(|first| first == WORKER_ARGUMENT) {
         return worker::process::main(env::args_os().skip(1));
     }
     let config: Config = match config::parse(env::args_os()) {
@@ -21,10 +18,7 @@ fn main() -> ExitCode {
     };
     logging::init(config.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    match runtime
-        .context("could not start")
-        .and_then(|runtime| runtime.block_on(serve(config)))
-    {
+    match runtime.context("could not start").and_then(|runtime| runtime.block_on(serve(config))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("the server stops: {error:#}");

@@ -24,11 +24,7 @@ impl Outbox {
         let posting = Posting {
             job: ResizeJob::new(record.id, record.format),
             generation: record.generation,
-            lane: if record.bulk {
-                Lane::Bulk
-            } else {
-                Lane::Interactive
-            },
+            lane: if record.bulk { Lane::Bulk } else { Lane::Interactive },
             traceparent: record.traceparent.clone(),
         };
         self.queue.publish(posting).await

@@ -31,14 +31,7 @@ pub(crate) struct Problem {
 
 impl Problem {
     fn new(status: StatusCode, kind: &'static str, title: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            status,
-            kind,
-            title: title.into(),
-            detail: None,
-            more: Map::new(),
-            retry_after: None,
-        }
+        Self { status, kind, title: title.into(), detail: None, more: Map::new(), retry_after: None }
     }
 
     fn retry_after(mut self, seconds: u32) -> Self {
@@ -57,12 +50,7 @@ impl Problem {
     }
 
     pub(crate) fn malformed(detail: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "malformed",
-            "The request could not be understood.",
-        )
-        .detail(detail)
+        Self::new(StatusCode::BAD_REQUEST, "malformed", "The request could not be understood.").detail(detail)
     }
 
     pub(crate) fn empty() -> Self {
@@ -75,28 +63,16 @@ impl Problem {
     }
 
     pub(crate) fn too_many_parts(limit: usize) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "too-many-parts",
-            "The form has too many parts.",
-        )
-        .with("limit", limit)
+        Self::new(StatusCode::BAD_REQUEST, "too-many-parts", "The form has too many parts.")
+            .with("limit", limit)
     }
 
     pub(crate) fn cross_site() -> Self {
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "cross-site",
-            "A page of another site may not do this.",
-        )
+        Self::new(StatusCode::FORBIDDEN, "cross-site", "A page of another site may not do this.")
     }
 
     pub(crate) fn unknown_upload() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "unknown-upload",
-            "There is no such upload.",
-        )
+        Self::new(StatusCode::NOT_FOUND, "unknown-upload", "There is no such upload.")
     }
 
     pub(crate) fn not_found() -> Self {
@@ -104,36 +80,19 @@ impl Problem {
     }
 
     pub(crate) fn not_yet() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "not-yet",
-            "The thumbnail is not there yet.",
-        )
-        .retry_after(RETRY_SOON)
+        Self::new(StatusCode::NOT_FOUND, "not-yet", "The thumbnail is not there yet.").retry_after(RETRY_SOON)
     }
 
     pub(crate) fn method_not_allowed() -> Self {
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method-not-allowed",
-            "That cannot be done here.",
-        )
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "That cannot be done here.")
     }
 
     pub(crate) fn too_slow() -> Self {
-        Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "too-slow",
-            "The file came too slowly.",
-        )
+        Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "The file came too slowly.")
     }
 
     pub(crate) fn not_failed() -> Self {
-        Self::new(
-            StatusCode::CONFLICT,
-            "not-failed",
-            "Only an upload that failed can be retried.",
-        )
+        Self::new(StatusCode::CONFLICT, "not-failed", "Only an upload that failed can be retried.")
     }
 
     pub(crate) fn failed(failure: &worker::upload::Failure) -> Self {
@@ -159,12 +118,8 @@ impl Problem {
     }
 
     pub(crate) fn damaged() -> Self {
-        Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "damaged",
-            "The file is damaged.",
-        )
-        .detail("Its header says that it is a picture, and then breaks off or contradicts itself.")
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "damaged", "The file is damaged.")
+            .detail("Its header says that it is a picture, and then breaks off or contradicts itself.")
     }
 
     pub(crate) fn too_many_pixels(why: String, limit: u64) -> Self {
@@ -172,21 +127,13 @@ impl Problem {
     }
 
     pub(crate) fn outside_range(total: u64) -> Self {
-        Self::new(
-            StatusCode::RANGE_NOT_SATISFIABLE,
-            "outside-range",
-            "The file has no such part.",
-        )
-        .with("total", total)
+        Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "outside-range", "The file has no such part.")
+            .with("total", total)
     }
 
     pub(crate) fn busy() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "busy",
-            "The server is full. Try again later.",
-        )
-        .retry_after(RETRY_LATER)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server is full. Try again later.")
+            .retry_after(RETRY_LATER)
     }
 
     pub(crate) fn draining() -> Self {
@@ -199,13 +146,9 @@ impl Problem {
     }
 
     pub(crate) fn not_ready(reasons: &[String]) -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "not-ready",
-            "The server cannot take uploads now.",
-        )
-        .with("reasons", json!(reasons))
-        .retry_after(RETRY_LATER)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "The server cannot take uploads now.")
+            .with("reasons", json!(reasons))
+            .retry_after(RETRY_LATER)
     }
 
     fn unavailable() -> Self {
@@ -218,20 +161,12 @@ impl Problem {
     }
 
     fn disk_full() -> Self {
-        Self::new(
-            StatusCode::INSUFFICIENT_STORAGE,
-            "disk-full",
-            "The server has no room left.",
-        )
-        .retry_after(RETRY_LATER)
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", "The server has no room left.")
+            .retry_after(RETRY_LATER)
     }
 
     pub(crate) fn internal() -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "The server made a mistake.",
-        )
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The server made a mistake.")
     }
 
     /// The members as JSON.
@@ -304,9 +239,7 @@ impl IntoResponse for Problem {
         )
             .into_response();
         if let Some(seconds) = self.retry_after {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

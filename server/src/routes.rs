@@ -44,10 +44,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 
 fn panicked(_what: Box<dyn std::any::Any + Send>) -> Response {
     let response = Problem::internal().into_response();
-    debug_assert_eq!(
-        response.status(),
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "a panic is our mistake"
-    );
+    debug_assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR, "a panic is our mistake");
     response
 }

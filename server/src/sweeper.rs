@@ -53,18 +53,11 @@ pub(crate) async fn run(app: Arc<App>) {
 /// Looks at every upload, or at those of the last day.
 async fn sweep(app: &App, whole: bool, since_last: Option<Duration>) -> Result<(), StorageError> {
     let now = Timestamp::now();
-    let from = if whole {
-        UploadId::floor_at(0)
-    } else {
-        UploadId::floor_at(unix_ms(now - DAY))
-    };
+    let from = if whole { UploadId::floor_at(0) } else { UploadId::floor_at(unix_ms(now - DAY)) };
     let mut listings = app.storage.list(from);
     while let Some(listing) = listings.next().await {
         let listing = listing?;
-        let age = now
-            .duration_since(listing.newest)
-            .try_into()
-            .unwrap_or(Duration::ZERO);
+        let age = now.duration_since(listing.newest).try_into().unwrap_or(Duration::ZERO);
         if age >= OLD_ENOUGH && !listing.surely_ended() {
             look_after(app, &listing, age, since_last).await;
         }
@@ -112,9 +105,7 @@ async fn post_again(app: &App, id: UploadId) -> Result<(), Box<dyn std::error::E
 /// age has doubled. In a long queue that is seldom, and a queue that still has the job does not take it twice.
 fn is_due(age: Duration, since_last: Option<Duration>) -> bool {
     let doublings = |age: Duration| (age.as_secs() / OLD_ENOUGH.as_secs()).checked_ilog2();
-    let before = since_last
-        .and_then(|since| age.checked_sub(since))
-        .and_then(doublings);
+    let before = since_last.and_then(|since| age.checked_sub(since)).and_then(doublings);
     since_last.is_none() || doublings(age) > before
 }
 
@@ -129,14 +120,9 @@ mod tests {
     #[test]
     fn a_lost_upload_is_posted_at_once_and_then_whenever_its_age_has_doubled() {
         let secs = Duration::from_secs;
-        let posted: Vec<u64> = (30..500)
-            .step_by(10)
-            .filter(|age| is_due(secs(*age), Some(secs(10))))
-            .collect();
+        let posted: Vec<u64> =
+            (30..500).step_by(10).filter(|age| is_due(secs(*age), Some(secs(10)))).collect();
         assert_eq!(posted, [30, 60, 120, 240, 480]);
-        assert!(
-            is_due(secs(7777), None),
-            "a server that has just started posts whatever it finds"
-        );
+        assert!(is_due(secs(7777), None), "a server that has just started posts whatever it finds");
     }
 }

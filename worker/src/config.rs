@@ -43,13 +43,7 @@ pub struct WorkerConfig {
     pub pixels: PixelConfig,
 
     /// How log records look
-    #[arg(
-        long,
-        env = "UP_LOG_FORMAT",
-        value_enum,
-        default_value_t,
-        value_name = "FORMAT"
-    )]
+    #[arg(long, env = "UP_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
 
     /// Drain when standard input ends: set by a server that starts its own workers
@@ -83,9 +77,7 @@ const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// When it is no time, or none between zero and a day.
 pub fn parse_time(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().map(Duration::from_secs);
-    let time = seconds
-        .or_else(|_| humantime::parse_duration(text))
-        .map_err(|error| error.to_string())?;
+    let time = seconds.or_else(|_| humantime::parse_duration(text)).map_err(|error| error.to_string())?;
     if time.is_zero() || time > MAX_TIME {
         return Err("the time must be more than zero and at most a day".into());
     }

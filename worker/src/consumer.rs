@@ -30,11 +30,8 @@ use crate::{
 
 /// How long a job rests after its first, second and third failure. After one more it is dead: what has not passed in
 /// five minutes wants an operator.
-pub const RETRY_DELAYS: [Duration; 3] = [
-    Duration::from_secs(5),
-    Duration::from_secs(30),
-    Duration::from_secs(300),
-];
+pub const RETRY_DELAYS: [Duration; 3] =
+    [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(300)];
 
 /// Bytes of the digest that becomes an ETag: enough that no two thumbnails share one.
 const ETAG_BYTES: usize = 16;
@@ -96,15 +93,11 @@ impl Consumer {
         let settled = self.settle(delivery).instrument(span).await;
         match settled {
             Ok(Settled::Done) => {}
-            Ok(Settled::Stale) => warn!(
-                id = id.map(tracing::field::display),
-                "somebody else has the job by now"
-            ),
+            Ok(Settled::Stale) => {
+                warn!(id = id.map(tracing::field::display), "somebody else has the job by now")
+            }
             Err(error) => {
-                warn!(
-                    error = &error as &dyn std::error::Error,
-                    "a job was not settled and will come again"
-                );
+                warn!(error = &error as &dyn std::error::Error, "a job was not settled and will come again");
             }
         }
     }
@@ -124,10 +117,7 @@ impl Consumer {
                 delivery.ack().await
             }
             (Err(error), Task::Resize(_)) if spent(delivery.failures + 1) => {
-                error!(
-                    error = &error as &dyn std::error::Error,
-                    "a job failed for the last time"
-                );
+                error!(error = &error as &dyn std::error::Error, "a job failed for the last time");
                 delivery.dead_letter(DeathReason::Exhausted).await
             }
             (Err(error), _) => {
@@ -198,22 +188,13 @@ impl Consumer {
     async fn store(&self, record: &UploadRecord, made: Made) -> Result<Outcome, StorageError> {
         let put = made.thumbnails.into_iter().map(async |thumbnail: Thumbnail| {
             let fact = fact(&thumbnail);
-            self.storage
-                .put_thumbnail(record.id, thumbnail.size, thumbnail.bytes.into())
-                .await?;
+            self.storage.put_thumbnail(record.id, thumbnail.size, thumbnail.bytes.into()).await?;
             Ok::<_, StorageError>(fact)
         });
         let thumbnails = futures::future::try_join_all(put).await?;
         let thumbhash = BASE64_STANDARD.encode(made.thumbhash);
-        let verdict = Verdict::Ready {
-            thumbnails,
-            thumbhash,
-        };
-        Ok(Outcome {
-            generation: record.generation,
-            ended_at: now(),
-            verdict,
-        })
+        let verdict = Verdict::Ready { thumbnails, thumbhash };
+        Ok(Outcome { generation: record.generation, ended_at: now(), verdict })
     }
 
     /// Writes down that a dead job's upload failed, unless it ended otherwise.
@@ -243,10 +224,7 @@ impl Consumer {
     /// Best effort: a `Started` that is lost costs a word on a page.
     async fn announce_started(&self, id: UploadId, trace: Option<&str>) {
         if let Err(error) = self.transport.announce(&Announcement::started(id), trace).await {
-            warn!(
-                error = &error as &dyn std::error::Error,
-                "could not announce that a job has begun"
-            );
+            warn!(error = &error as &dyn std::error::Error, "could not announce that a job has begun");
         }
     }
 
@@ -261,10 +239,7 @@ impl Consumer {
         if failpoint::hit("announce").await == failpoint::Hit::Drop {
             return Ok(());
         }
-        Ok(self
-            .transport
-            .announce(&Announcement::completion(upload), trace)
-            .await?)
+        Ok(self.transport.announce(&Announcement::completion(upload), trace).await?)
     }
 }
 
@@ -287,33 +262,20 @@ fn fact(thumbnail: &Thumbnail) -> ThumbnailFact {
         height: thumbnail.height,
         content_type: thumbnail.encoding,
         bytes: thumbnail.bytes.len() as u64,
-        etag: digest[..ETAG_BYTES]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
+        etag: digest[..ETAG_BYTES].iter().map(|byte| format!("{byte:02x}")).collect(),
     }
 }
 
 fn failed(record: &UploadRecord, problem: Failure) -> Outcome {
-    Outcome {
-        generation: record.generation,
-        ended_at: now(),
-        verdict: Verdict::Failed { problem },
-    }
+    Outcome { generation: record.generation, ended_at: now(), verdict: Verdict::Failed { problem } }
 }
 
 fn failure(error: &ThumbnailError) -> Failure {
-    Failure {
-        kind: format!("/problems/{}", error.code()),
-        title: error.to_string(),
-    }
+    Failure { kind: format!("/problems/{}", error.code()), title: error.to_string() }
 }
 
 fn original_gone() -> Failure {
-    Failure {
-        kind: "/problems/original-gone".into(),
-        title: "The file is no longer there.".into(),
-    }
+    Failure { kind: "/problems/original-gone".into(), title: "The file is no longer there.".into() }
 }
 
 fn death(reason: DeathReason) -> Failure {
@@ -322,8 +284,5 @@ fn death(reason: DeathReason) -> Failure {
         DeathReason::KilledItsWorkers => "It crashed our worker every time, so we stopped.",
         DeathReason::Unreadable => "Its job could not be read. Try again.",
     };
-    Failure {
-        kind: format!("/problems/{}", reason.name()),
-        title: title.into(),
-    }
+    Failure { kind: format!("/problems/{}", reason.name()), title: title.into() }
 }

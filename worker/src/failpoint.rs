@@ -33,10 +33,8 @@ pub async fn hit(name: &'static str) -> Hit {
     let Ok(wanted) = std::env::var("UP_FAILPOINTS") else {
         return Hit::Pass;
     };
-    let action = wanted
-        .split(';')
-        .filter_map(|point| point.split_once('='))
-        .find(|(point, _)| *point == name);
+    let action =
+        wanted.split(';').filter_map(|point| point.split_once('=')).find(|(point, _)| *point == name);
     let Some((_, action)) = action else {
         return Hit::Pass;
     };

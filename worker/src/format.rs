@@ -24,14 +24,8 @@ pub enum Format {
 
 impl Format {
     /// Every format that is taken.
-    pub const ALL: [Format; 6] = [
-        Format::Jpeg,
-        Format::Png,
-        Format::Gif,
-        Format::WebP,
-        Format::Bmp,
-        Format::Tiff,
-    ];
+    pub const ALL: [Format; 6] =
+        [Format::Jpeg, Format::Png, Format::Gif, Format::WebP, Format::Bmp, Format::Tiff];
 
     /// The name in JSON.
     #[must_use]

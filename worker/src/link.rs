@@ -25,11 +25,7 @@ impl LinkBase {
     #[must_use]
     pub fn links(&self, id: UploadId) -> Links {
         let this = self.upload(id);
-        Links {
-            original: format!("{this}/original"),
-            events: format!("{this}/events"),
-            this,
-        }
+        Links { original: format!("{this}/original"), events: format!("{this}/events"), this }
     }
 
     /// Whether links are full URLs rather than paths from the root.

@@ -29,8 +29,5 @@ pub fn init(format: LogFormat) {
         LogFormat::Text => records.boxed(),
         LogFormat::Json => records.json().flatten_event(true).boxed(),
     };
-    let _ = tracing_subscriber::registry()
-        .with(filter)
-        .with(records)
-        .try_init();
+    let _ = tracing_subscriber::registry().with(filter).with(records).try_init();
 }

@@ -25,11 +25,7 @@ impl Maker {
     /// # Errors
     /// When the picture is at fault; trying again would not help.
     pub(crate) async fn make(&self, original: Bytes, format: Format) -> Result<Made, ThumbnailError> {
-        let recipe = Recipe {
-            format,
-            sizes: self.sizes,
-            max_pixels: self.max_pixels,
-        };
+        let recipe = Recipe { format, sizes: self.sizes, max_pixels: self.max_pixels };
         let job = tokio::task::spawn_blocking(move || thumbnail::make(&original, &recipe));
         match tokio::time::timeout(self.job_timeout, job).await {
             Ok(Ok(made)) => made,

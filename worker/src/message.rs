@@ -32,12 +32,7 @@ impl ResizeJob {
     /// The job of an upload.
     #[must_use]
     pub fn new(id: UploadId, format: Format) -> Self {
-        Self {
-            v: MESSAGE_VERSION,
-            id,
-            original: StorageKey::original(id).to_string(),
-            format,
-        }
+        Self { v: MESSAGE_VERSION, id, original: StorageKey::original(id).to_string(), format }
     }
 
     /// The wire form.
@@ -93,20 +88,13 @@ impl Announcement {
     /// A worker has begun with this upload.
     #[must_use]
     pub const fn started(id: UploadId) -> Self {
-        Self::Started(Started {
-            v: MESSAGE_VERSION,
-            id,
-        })
+        Self::Started(Started { v: MESSAGE_VERSION, id })
     }
 
     /// This upload has ended.
     #[must_use]
     pub fn completion(upload: Upload) -> Self {
-        Self::Completion(Box::new(Completion {
-            v: MESSAGE_VERSION,
-            id: upload.id,
-            upload,
-        }))
+        Self::Completion(Box::new(Completion { v: MESSAGE_VERSION, id: upload.id, upload }))
     }
 
     /// Which upload it speaks of.
@@ -176,11 +164,7 @@ fn check_version(bytes: &[u8]) -> Result<(), WireError> {
         return Err(WireError::TooLong(bytes.len()));
     }
     let Versioned { v } = serde_json::from_slice(bytes).map_err(WireError::Malformed)?;
-    if v == MESSAGE_VERSION {
-        Ok(())
-    } else {
-        Err(WireError::UnknownVersion(v))
-    }
+    if v == MESSAGE_VERSION { Ok(()) } else { Err(WireError::UnknownVersion(v)) }
 }
 
 #[cfg(test)]
@@ -199,19 +183,10 @@ mod tests {
         let started = Announcement::decode(include_bytes!("../golden/started.v1.json")).unwrap();
         assert_eq!(started, Announcement::started(testing::id()));
         for (golden, upload) in [
-            (
-                &include_bytes!("../golden/completion-ready.v1.json")[..],
-                testing::ready_upload(),
-            ),
-            (
-                include_bytes!("../golden/completion-failed.v1.json"),
-                testing::failed_upload(),
-            ),
+            (&include_bytes!("../golden/completion-ready.v1.json")[..], testing::ready_upload()),
+            (include_bytes!("../golden/completion-failed.v1.json"), testing::failed_upload()),
         ] {
-            assert_eq!(
-                Announcement::decode(golden).unwrap(),
-                Announcement::completion(upload)
-            );
+            assert_eq!(Announcement::decode(golden).unwrap(), Announcement::completion(upload));
         }
     }
 
@@ -219,15 +194,9 @@ mod tests {
     fn what_is_written_today_is_golden() {
         let golden = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
         let job = ResizeJob::new(testing::id(), Format::Jpeg).encode();
-        assert_eq!(
-            golden(&job),
-            golden(include_bytes!("../golden/resize-job.v1.json"))
-        );
+        assert_eq!(golden(&job), golden(include_bytes!("../golden/resize-job.v1.json")));
         let ready = Announcement::completion(testing::ready_upload()).encode();
-        assert_eq!(
-            golden(&ready),
-            golden(include_bytes!("../golden/completion-ready.v1.json"))
-        );
+        assert_eq!(golden(&ready), golden(include_bytes!("../golden/completion-ready.v1.json")));
     }
 
     #[test]
@@ -236,10 +205,7 @@ mod tests {
         let wider = golden.replacen('{', r#"{"colour":"blue","#, 1);
         assert!(ResizeJob::decode(wider.as_bytes()).is_ok());
         let later = golden.replace(r#""v": 1"#, r#""v": 2"#);
-        assert!(matches!(
-            ResizeJob::decode(later.as_bytes()),
-            Err(WireError::UnknownVersion(2))
-        ));
+        assert!(matches!(ResizeJob::decode(later.as_bytes()), Err(WireError::UnknownVersion(2))));
         assert!(matches!(
             ResizeJob::decode(br#"{"v":2,"something":"else"}"#),
             Err(WireError::UnknownVersion(2))
@@ -255,10 +221,7 @@ mod tests {
             (&b""[..], true),
             (b"\xff\xfe", true),
             (deep.as_bytes(), true),
-            (
-                br#"{"v":1,"id":"../../etc/passwd","original":"x","format":"jpeg"}"#,
-                true,
-            ),
+            (br#"{"v":1,"id":"../../etc/passwd","original":"x","format":"jpeg"}"#, true),
             (foreign.as_bytes(), false),
         ] {
             match ResizeJob::decode(bytes) {

@@ -43,10 +43,7 @@ impl Orientation {
     /// Reads the EXIF value; what is no orientation is upright.
     #[must_use]
     pub const fn from_exif(value: u16) -> Self {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the pattern lets only 2 to 8 through"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "the pattern lets only 2 to 8 through")]
         match value {
             2..=8 => Self(value as u8),
             _ => Self::UPRIGHT,
@@ -116,11 +113,7 @@ impl Header {
     /// When it has more pixels.
     pub fn check(&self, limit: u64) -> Result<(), TooManyPixels> {
         let pixels = u64::from(self.width) * u64::from(self.height);
-        if pixels > limit {
-            Err(TooManyPixels { pixels, limit })
-        } else {
-            Ok(())
-        }
+        if pixels > limit { Err(TooManyPixels { pixels, limit }) } else { Ok(()) }
     }
 }
 
@@ -150,18 +143,8 @@ pub fn probe<R: Read + Seek>(reader: R, format: Format) -> Result<Header, ProbeE
         return Err(ProbeError::Damaged("a side has no pixels"));
     }
     let turned = found.orientation.transposes();
-    let (width, height) = if turned {
-        (found.height, found.width)
-    } else {
-        (found.width, found.height)
-    };
-    Ok(Header {
-        format,
-        width,
-        height,
-        orientation: found.orientation,
-        frames: found.frames,
-    })
+    let (width, height) = if turned { (found.height, found.width) } else { (found.width, found.height) };
+    Ok(Header { format, width, height, orientation: found.orientation, frames: found.frames })
 }
 
 #[cfg(test)]

@@ -58,11 +58,7 @@ pub async fn run(config: &WorkerConfig, draining: CancellationToken) -> anyhow::
         max_pixels: config.pixels.max_pixels,
         job_timeout: config.pixels.job_timeout,
     };
-    let consumer = Arc::new(Consumer {
-        storage,
-        transport: Arc::clone(&transport),
-        maker,
-    });
+    let consumer = Arc::new(Consumer { storage, transport: Arc::clone(&transport), maker });
     consumer.run(slots, draining).await?;
     transport.close().await;
     Ok(())

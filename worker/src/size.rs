@@ -91,9 +91,7 @@ impl Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        "small=160,medium=480,large=1024"
-            .parse()
-            .expect("the default is well-formed")
+        "small=160,medium=480,large=1024".parse().expect("the default is well-formed")
     }
 }
 
@@ -110,9 +108,7 @@ impl FromStr for Sizes {
     fn from_str(text: &str) -> Result<Self, BadSizes> {
         let mut sides = [None; 3];
         for part in text.split(',') {
-            let (name, side) = part
-                .split_once('=')
-                .ok_or_else(|| BadSizes::Malformed(part.to_owned()))?;
+            let (name, side) = part.split_once('=').ok_or_else(|| BadSizes::Malformed(part.to_owned()))?;
             let size: Size = name.trim().parse()?;
             let side: NonZeroU32 = side
                 .trim()
@@ -126,11 +122,7 @@ impl FromStr for Sizes {
         }
         let side = |size: Size| sides[size as usize].ok_or(BadSizes::Missing(size));
         let sides = [side(Size::Small)?, side(Size::Medium)?, side(Size::Large)?];
-        if sides.is_sorted() {
-            Ok(Self { sides })
-        } else {
-            Err(BadSizes::Order)
-        }
+        if sides.is_sorted() { Ok(Self { sides }) } else { Err(BadSizes::Order) }
     }
 }
 

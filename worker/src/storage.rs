@@ -84,11 +84,7 @@ impl StorageError {
         } else if is_full(&source) {
             Self::Full(key.clone())
         } else {
-            Self::Unavailable {
-                attempted,
-                key: key.clone(),
-                source,
-            }
+            Self::Unavailable { attempted, key: key.clone(), source }
         }
     }
 }
@@ -126,18 +122,12 @@ impl Storage {
     pub fn open(url: &StorageUrl) -> Result<Self, OpenStorageError> {
         match url {
             StorageUrl::Local(directory) => {
-                let root = LocalRoot::create(directory).map_err(|source| OpenStorageError::Directory {
-                    path: directory.clone(),
-                    source,
-                })?;
+                let root = LocalRoot::create(directory)
+                    .map_err(|source| OpenStorageError::Directory { path: directory.clone(), source })?;
                 let store = LocalFileSystem::new_with_prefix(root.path())
                     .map_err(OpenStorageError::Store)?
                     .with_fsync(true);
-                Ok(Self {
-                    store: Arc::new(store),
-                    local: Some(root),
-                    part_bytes: LOCAL_PART_BYTES,
-                })
+                Ok(Self { store: Arc::new(store), local: Some(root), part_bytes: LOCAL_PART_BYTES })
             }
             StorageUrl::S3 { bucket, prefix } => {
                 let store = AmazonS3Builder::from_env()
@@ -149,11 +139,7 @@ impl Storage {
                 } else {
                     Arc::new(PrefixStore::new(store, prefix.as_str()))
                 };
-                Ok(Self {
-                    store,
-                    local: None,
-                    part_bytes: S3_PART_BYTES,
-                })
+                Ok(Self { store, local: None, part_bytes: S3_PART_BYTES })
             }
         }
     }
@@ -192,17 +178,10 @@ impl Storage {
         range: Option<Range<u64>>,
     ) -> Result<Stored, StorageError> {
         let key = StorageKey::original(id);
-        let options = GetOptions {
-            range: range.map(GetRange::Bounded),
-            ..GetOptions::default()
-        };
+        let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
         let found = self.store.get_opts(key.path(), options).await;
         let found = found.map_err(|source| StorageError::sort("read", &key, source))?;
-        Ok(Stored {
-            total: found.meta.size,
-            range: found.range.clone(),
-            bytes: found.into_stream(),
-        })
+        Ok(Stored { total: found.meta.size, range: found.range.clone(), bytes: found.into_stream() })
     }
 
     /// Reads a thumbnail whole. Only what an outcome speaks of is known to be there.
@@ -296,19 +275,12 @@ impl Storage {
 
     async fn read(&self, key: &StorageKey) -> Result<Bytes, StorageError> {
         let sort = |source| StorageError::sort("read", key, source);
-        self.store
-            .get(key.path())
-            .await
-            .map_err(sort)?
-            .bytes()
-            .await
-            .map_err(sort)
+        self.store.get(key.path()).await.map_err(sort)?.bytes().await.map_err(sort)
     }
 
     async fn put(&self, key: &StorageKey, bytes: Bytes) -> Result<(), StorageError> {
         let put = self.store.put(key.path(), bytes.into()).await;
-        put.map(drop)
-            .map_err(|source| StorageError::sort("write", key, source))
+        put.map(drop).map_err(|source| StorageError::sort("write", key, source))
     }
 
     async fn read_json<T: DeserializeOwned>(&self, key: &StorageKey) -> Result<Option<T>, StorageError> {
@@ -319,9 +291,7 @@ impl Storage {
             Err(error) => return Err(error),
         };
         let parsed = serde_json::from_slice(&bytes);
-        parsed
-            .map(Some)
-            .map_err(|source| StorageError::Damaged(key.clone(), source))
+        parsed.map(Some).map_err(|source| StorageError::Damaged(key.clone(), source))
     }
 
     async fn put_json<T: Serialize>(&self, key: &StorageKey, value: &T) -> Result<(), StorageError> {

@@ -27,14 +27,7 @@ pub(crate) fn record() -> UploadRecord {
 }
 
 fn fact(size: Size, width: u32, height: u32, bytes: u64) -> ThumbnailFact {
-    ThumbnailFact {
-        size,
-        width,
-        height,
-        content_type: Encoding::Jpeg,
-        bytes,
-        etag: format!("etag-{size}"),
-    }
+    ThumbnailFact { size, width, height, content_type: Encoding::Jpeg, bytes, etag: format!("etag-{size}") }
 }
 
 pub(crate) fn ready_outcome() -> Outcome {
@@ -46,22 +39,14 @@ pub(crate) fn ready_outcome() -> Outcome {
     Outcome {
         generation: 1,
         ended_at: "2026-11-24T06:00:00.9Z".parse().unwrap(),
-        verdict: Verdict::Ready {
-            thumbnails,
-            thumbhash: "1QcSHQRnh493V4dIh4eXh1h4kJUI".into(),
-        },
+        verdict: Verdict::Ready { thumbnails, thumbhash: "1QcSHQRnh493V4dIh4eXh1h4kJUI".into() },
     }
 }
 
 pub(crate) fn failed_outcome() -> Outcome {
-    let problem = Failure {
-        kind: "/problems/cannot-be-decoded".into(),
-        title: "The file is damaged.".into(),
-    };
-    Outcome {
-        verdict: Verdict::Failed { problem },
-        ..ready_outcome()
-    }
+    let problem =
+        Failure { kind: "/problems/cannot-be-decoded".into(), title: "The file is damaged.".into() };
+    Outcome { verdict: Verdict::Failed { problem }, ..ready_outcome() }
 }
 
 pub(crate) fn upload() -> Upload {

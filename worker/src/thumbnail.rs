@@ -107,17 +107,9 @@ pub(crate) fn make(original: &[u8], recipe: &Recipe) -> Result<Made, ThumbnailEr
     let small = scale::shrink_copy(&medium, side(Size::Small))?;
     let thumbhash = encode::thumbhash(&small)?;
     let encoded = |size, raster: &scale::Raster| encode::encode(size, raster);
-    let thumbnails = [
-        encoded(Size::Small, &small)?,
-        encoded(Size::Medium, &medium)?,
-        encoded(Size::Large, &large)?,
-    ];
-    Ok(Made {
-        width: header.width,
-        height: header.height,
-        thumbnails,
-        thumbhash,
-    })
+    let thumbnails =
+        [encoded(Size::Small, &small)?, encoded(Size::Medium, &medium)?, encoded(Size::Large, &large)?];
+    Ok(Made { width: header.width, height: header.height, thumbnails, thumbhash })
 }
 
 #[cfg(test)]

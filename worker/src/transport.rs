@@ -207,13 +207,7 @@ impl Delivery {
         traceparent: Option<String>,
         receipt: Box<dyn Receipt>,
     ) -> Self {
-        Self {
-            task,
-            attempt,
-            failures,
-            traceparent,
-            receipt,
-        }
+        Self { task, attempt, failures, traceparent, receipt }
     }
 
     /// It is done: the job is gone, or, of a burial, the dead letter rests.

@@ -136,10 +136,7 @@ impl Upload {
         };
         upload.ended_at = Some(outcome.ended_at);
         match &outcome.verdict {
-            Verdict::Ready {
-                thumbnails,
-                thumbhash,
-            } => {
+            Verdict::Ready { thumbnails, thumbhash } => {
                 upload.state = State::Ready;
                 upload.thumbhash = Some(thumbhash.clone());
                 upload.thumbnails = thumbnails.iter().map(|fact| fact.link(record.id, base)).collect();
@@ -174,10 +171,7 @@ impl Upload {
     /// What the merge rule compares: the generation first, then the state.
     #[must_use]
     pub const fn rank(&self) -> Rank {
-        Rank {
-            generation: self.generation,
-            state: self.state,
-        }
+        Rank { generation: self.generation, state: self.state }
     }
 
     /// The merge rule: of two reports of one upload the one of the greater rank; of equals, this one.
@@ -204,12 +198,7 @@ mod tests {
     use crate::testing;
 
     fn any_state() -> impl Strategy<Value = State> {
-        prop::sample::select(vec![
-            State::Queued,
-            State::Processing,
-            State::Failed,
-            State::Ready,
-        ])
+        prop::sample::select(vec![State::Queued, State::Processing, State::Failed, State::Ready])
     }
 
     prop_compose! {
@@ -239,14 +228,8 @@ mod tests {
     #[test]
     fn an_outcome_of_an_older_generation_counts_as_none() {
         let base = LinkBase::default();
-        let record = UploadRecord {
-            generation: 2,
-            ..testing::record()
-        };
-        let old = Outcome {
-            generation: 1,
-            ..testing::ready_outcome()
-        };
+        let record = UploadRecord { generation: 2, ..testing::record() };
+        let old = Outcome { generation: 1, ..testing::ready_outcome() };
         assert_eq!(Upload::assemble(&record, Some(&old), &base).state, State::Queued);
         let new = Outcome { generation: 2, ..old };
         let ready = Upload::assemble(&record, Some(&new), &base);
@@ -259,9 +242,6 @@ mod tests {
         let id = upload.id;
         assert_eq!(upload.links.this, format!("/uploads/{id}"));
         let moved = upload.relink(&"https://example.org/up/".parse().unwrap());
-        assert_eq!(
-            moved.links.events,
-            format!("https://example.org/up/uploads/{id}/events")
-        );
+        assert_eq!(moved.links.events, format!("https://example.org/up/uploads/{id}/events"));
     }
 }

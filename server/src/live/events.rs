@@ -48,10 +48,7 @@ fn states(app: Arc<App>, waiter: Waiter, first: Upload) -> impl Stream<Item = Re
             },
         };
         let message = ServerMessage::news(&upload);
-        let event = Event::default()
-            .event(message.kind())
-            .retry(RETRY)
-            .data(message.encode());
+        let event = Event::default().event(message.kind()).retry(RETRY).data(message.encode());
         Some((Ok(event), (app, waiter, None, upload.state.is_final())))
     })
 }

@@ -38,10 +38,7 @@ pub(crate) struct Crowded;
 impl Hub {
     /// Opens a mailbox. Dropping the handle unsubscribes from everything.
     pub(crate) fn open(self: &Arc<Self>) -> Waiter {
-        Waiter {
-            hub: Arc::clone(self),
-            mailbox: Arc::default(),
-        }
+        Waiter { hub: Arc::clone(self), mailbox: Arc::default() }
     }
 
     /// Hears an announcement: delivers what it says of an upload that has ended, and remembers what has begun.
@@ -139,9 +136,7 @@ impl Mailbox {
 
     fn knows_end(&self, id: UploadId) -> bool {
         let slots = self.slots();
-        slots
-            .get(&id)
-            .is_none_or(|slot| slot.known.is_some_and(|rank| rank.state.is_final()))
+        slots.get(&id).is_none_or(|slot| slot.known.is_some_and(|rank| rank.state.is_final()))
     }
 }
 
@@ -192,12 +187,8 @@ impl Waiter {
     /// Waits for news and takes all that there is. Dropping the future loses none.
     pub(crate) async fn news(&self) -> Vec<Upload> {
         loop {
-            let news: Vec<_> = self
-                .mailbox
-                .slots()
-                .values_mut()
-                .filter_map(|slot| slot.news.take())
-                .collect();
+            let news: Vec<_> =
+                self.mailbox.slots().values_mut().filter_map(|slot| slot.news.take()).collect();
             if !news.is_empty() {
                 return news;
             }
@@ -238,18 +229,12 @@ mod tests {
             traceparent: None,
             bulk: false,
         };
-        Upload {
-            state,
-            ..Upload::assemble(&record, None, &LinkBase::default())
-        }
+        Upload { state, ..Upload::assemble(&record, None, &LinkBase::default()) }
     }
 
     async fn states(waiter: &Waiter) -> Vec<State> {
         let news = tokio::time::timeout(Duration::from_millis(50), waiter.news()).await;
-        news.unwrap_or_default()
-            .iter()
-            .map(|upload| upload.state)
-            .collect()
+        news.unwrap_or_default().iter().map(|upload| upload.state).collect()
     }
 
     #[tokio::test]
@@ -287,10 +272,7 @@ mod tests {
         other.subscribe(UploadId::new()).unwrap();
         assert_eq!(hub.unended().len(), 2);
         hub.deliver(&upload(id, State::Failed));
-        assert_eq!(
-            (states(&one).await, states(&other).await),
-            (vec![State::Failed], vec![])
-        );
+        assert_eq!((states(&one).await, states(&other).await), (vec![State::Failed], vec![]));
         assert_eq!(hub.unended().len(), 1);
         drop((one, other));
         assert!(hub.waiting.is_empty());

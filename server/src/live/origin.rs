@@ -18,21 +18,14 @@ pub(crate) fn is_allowed(headers: &HeaderMap, config: &Config) -> bool {
         authority(&origin).is_some_and(|it| it.eq_ignore_ascii_case(strip_port(&origin, host)))
     });
     let origin = origin.origin();
-    own || config
-        .public_url
-        .as_ref()
-        .is_some_and(|public| public.origin() == origin)
+    own || config.public_url.as_ref().is_some_and(|public| public.origin() == origin)
         || config.allowed_origins.contains(&origin)
 }
 
 /// Host, and port where it is not the scheme's own.
 fn authority(origin: &Url) -> Option<String> {
     let host = origin.host_str()?;
-    Some(
-        origin
-            .port()
-            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")),
-    )
+    Some(origin.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
 }
 
 /// A host header may name the scheme's own port, which a URL leaves out.
@@ -68,11 +61,7 @@ mod tests {
             ("localhost:8080", Some("http://localhost:8081"), false),
             ("localhost:8080", Some("http://friend.example"), false),
             ("localhost:8080", Some("https://evil.example"), false),
-            (
-                "localhost:8080",
-                Some("http://localhost:8080.evil.example"),
-                false,
-            ),
+            ("localhost:8080", Some("http://localhost:8080.evil.example"), false),
             ("localhost:8080", Some("null"), false),
         ] {
             let mut headers = HeaderMap::new();

@@ -85,11 +85,7 @@ impl<'a> ServerMessage<'a> {
     /// The first message of a socket.
     pub(crate) fn welcome() -> Self {
         let ping_ms = u64::try_from(PING_EVERY.as_millis()).expect("half a minute fits");
-        Self::Welcome {
-            ping_ms,
-            max_ids: MAX_IDS,
-            poll_ms: POLL_MS,
-        }
+        Self::Welcome { ping_ms, max_ids: MAX_IDS, poll_ms: POLL_MS }
     }
 
     /// What tells a state; its type follows from the state.
@@ -156,30 +152,13 @@ mod tests {
 
     #[test]
     fn client_messages_parse_and_what_is_unknown_is_ignored() {
-        let subscribe = ClientMessage::Subscribe {
-            reference: Some(1),
-            ids: vec!["x".into()],
-        };
-        assert_eq!(
-            parsed(r#"{"type":"subscribe","ref":1,"ids":["x"],"new":true}"#),
-            Some(subscribe)
-        );
-        assert_eq!(
-            parsed(r#"{"type":"pong","t":171}"#),
-            Some(ClientMessage::Pong { t: 171 })
-        );
-        assert_eq!(
-            parsed(r#"{"type":"wave","at":"you"}"#),
-            Some(ClientMessage::Unknown)
-        );
-        for malformed in [
-            "",
-            "[]",
-            "7",
-            r#"{"type":"subscribe"}"#,
-            r#"{"ids":[]}"#,
-            r#"{"type":"subscribe","ids":"x"}"#,
-        ] {
+        let subscribe = ClientMessage::Subscribe { reference: Some(1), ids: vec!["x".into()] };
+        assert_eq!(parsed(r#"{"type":"subscribe","ref":1,"ids":["x"],"new":true}"#), Some(subscribe));
+        assert_eq!(parsed(r#"{"type":"pong","t":171}"#), Some(ClientMessage::Pong { t: 171 }));
+        assert_eq!(parsed(r#"{"type":"wave","at":"you"}"#), Some(ClientMessage::Unknown));
+        for malformed in
+            ["", "[]", "7", r#"{"type":"subscribe"}"#, r#"{"ids":[]}"#, r#"{"type":"subscribe","ids":"x"}"#]
+        {
             assert_eq!(parsed(malformed), None, "{malformed}");
         }
     }
@@ -187,33 +166,13 @@ mod tests {
     #[test]
     fn server_messages_have_their_documented_form() {
         let welcome = ServerMessage::welcome().encode();
-        assert_eq!(
-            welcome,
-            r#"{"type":"welcome","ping_ms":25000,"max_ids":500,"poll_ms":2000}"#
-        );
-        let snapshot = ServerMessage::Snapshot {
-            reference: Some(1),
-            uploads: &[],
-            unknown: &["x".into()],
-        };
-        assert_eq!(
-            snapshot.encode(),
-            r#"{"type":"snapshot","ref":1,"uploads":[],"unknown":["x"]}"#
-        );
-        let bye = ServerMessage::Bye {
-            reason: "restart",
-            retry_ms: 800,
-        };
-        assert_eq!(
-            bye.encode(),
-            r#"{"type":"bye","reason":"restart","retry_ms":800}"#
-        );
+        assert_eq!(welcome, r#"{"type":"welcome","ping_ms":25000,"max_ids":500,"poll_ms":2000}"#);
+        let snapshot = ServerMessage::Snapshot { reference: Some(1), uploads: &[], unknown: &["x".into()] };
+        assert_eq!(snapshot.encode(), r#"{"type":"snapshot","ref":1,"uploads":[],"unknown":["x"]}"#);
+        let bye = ServerMessage::Bye { reason: "restart", retry_ms: 800 };
+        assert_eq!(bye.encode(), r#"{"type":"bye","reason":"restart","retry_ms":800}"#);
         for message in [ServerMessage::Ping { t: 1 }, bye] {
-            assert!(
-                message
-                    .encode()
-                    .contains(&format!(r#""type":"{}""#, message.kind()))
-            );
+            assert!(message.encode().contains(&format!(r#""type":"{}""#, message.kind())));
         }
     }
 }

@@ -72,16 +72,8 @@ pub(crate) async fn live(
     upgrade.on_upgrade(move |socket| {
         let tracked = app.in_flight.clone();
         tracked.track_future(async move {
-            let mut connection = Connection {
-                waiter: app.hub.open(),
-                socket,
-                app,
-            };
-            let close = if spoken {
-                connection.run().await
-            } else {
-                Some(Close::Protocol)
-            };
+            let mut connection = Connection { waiter: app.hub.open(), socket, app };
+            let close = if spoken { connection.run().await } else { Some(Close::Protocol) };
             if let Some(close) = close {
                 connection.close(close).await;
             }
@@ -164,9 +156,7 @@ impl Connection {
         match &message {
             ClientMessage::Subscribe { reference, ids } => self.subscribe(*reference, ids).await?,
             ClientMessage::Unsubscribe { ids } => {
-                ids.iter()
-                    .filter_map(|id| id.parse().ok())
-                    .for_each(|id| self.waiter.unsubscribe(id));
+                ids.iter().filter_map(|id| id.parse().ok()).for_each(|id| self.waiter.unsubscribe(id));
             }
             ClientMessage::Ping { t } => self.send(&ServerMessage::Pong { t: *t }).await?,
             ClientMessage::Pong { .. } | ClientMessage::Unknown => {}
@@ -187,13 +177,7 @@ impl Connection {
             || ids.iter().any(|id| self.waiter.subscribe(*id).is_err());
         if crowded || texts.len() > protocol::MAX_IDS {
             let title = "This socket waits for as many uploads as it may.";
-            return self
-                .send(&ServerMessage::Error {
-                    reference,
-                    code: "too-many-ids",
-                    title,
-                })
-                .await;
+            return self.send(&ServerMessage::Error { reference, code: "too-many-ids", title }).await;
         }
         let app = &self.app;
         let read: Vec<_> = stream::iter(ids)
@@ -217,21 +201,11 @@ impl Connection {
                 }
             }
         }
-        self.send(&ServerMessage::Snapshot {
-            reference,
-            uploads: &uploads,
-            unknown: &unknown,
-        })
-        .await?;
+        self.send(&ServerMessage::Snapshot { reference, uploads: &uploads, unknown: &unknown }).await?;
         uploads.iter().for_each(|upload| self.waiter.tell(upload));
         if unreadable {
             let title = "Some uploads could not be read just now; they follow.";
-            self.send(&ServerMessage::Error {
-                reference,
-                code: "unavailable",
-                title,
-            })
-            .await?;
+            self.send(&ServerMessage::Error { reference, code: "unavailable", title }).await?;
         }
         ControlFlow::Continue(())
     }
@@ -246,10 +220,7 @@ impl Connection {
 
     /// Says why, if the client still listens, and waits for its answer, so that the words are not lost.
     async fn close(mut self, close: Close) {
-        let frame = CloseFrame {
-            code: close as u16,
-            reason: "".into(),
-        };
+        let frame = CloseFrame { code: close as u16, reason: "".into() };
         let goodbye = async {
             self.socket.send(Message::Close(Some(frame))).await?;
             while let Some(Ok(_)) = self.socket.next().await {}

@@ -35,10 +35,7 @@ impl Wait {
     /// The header that says that the preference was honoured.
     pub(crate) fn applied(self) -> (HeaderName, HeaderValue) {
         let value = format!("wait={}", self.0.as_secs());
-        (
-            PREFERENCE_APPLIED.clone(),
-            HeaderValue::from_str(&value).expect("digits are a header value"),
-        )
+        (PREFERENCE_APPLIED.clone(), HeaderValue::from_str(&value).expect("digits are a header value"))
     }
 
     /// Waits until every upload has ended, the time is over, or the server drains. Answers them in their order, as

@@ -94,26 +94,15 @@ async fn take(
     let taken = match boundary {
         Some(boundary) if name.is_none() => take_form(app, body, boundary, bulk).await?,
         None if name.is_none() && is_form => {
-            return Ok(refuse_early(
-                Problem::malformed("The form names no boundary."),
-                &headers,
-                body,
-            ));
+            return Ok(refuse_early(Problem::malformed("The form names no boundary."), &headers, body));
         }
         _ => {
             let limit = app.config.max_upload_bytes;
             if declared_length(&headers).is_some_and(|length| length > limit) {
                 return Ok(refuse_early(Problem::too_large(limit), &headers, body));
             }
-            take_raw(
-                app,
-                body,
-                Declared {
-                    name: name::clean(name.as_deref().unwrap_or_default()),
-                    bulk,
-                },
-            )
-            .await?
+            take_raw(app, body, Declared { name: name::clean(name.as_deref().unwrap_or_default()), bulk })
+                .await?
         }
     };
     answer(app, taken, &headers).await
@@ -127,9 +116,7 @@ async fn admit(app: &App, headers: &HeaderMap) -> Result<OwnedSemaphorePermit, P
     if app.draining.is_cancelled() {
         return Err(Problem::draining());
     }
-    let place = Arc::clone(&app.places)
-        .try_acquire_owned()
-        .map_err(|_| Problem::busy())?;
+    let place = Arc::clone(&app.places).try_acquire_owned().map_err(|_| Problem::busy())?;
     if app.outbox.waiting().await? >= app.config.max_outbox {
         return Err(Problem::busy());
     }
@@ -147,9 +134,7 @@ fn refuse_early(problem: Problem, headers: &HeaderMap, body: Body) -> Response {
 /// A refusal in the middle of a body ends the connection: what follows on it is not a request.
 fn closing(problem: Problem) -> Response {
     let mut response = problem.into_response();
-    response
-        .headers_mut()
-        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
@@ -161,16 +146,10 @@ async fn take_raw(app: &Arc<App>, body: Body, declared: Declared) -> Result<Take
     let mut body = PacedBody::new(body);
     let name = declared.name.clone();
     match incoming::take(app, declared, &mut body).await {
-        Ok(upload) => Ok(Taken {
-            uploads: vec![upload],
-            rejected: Vec::new(),
-        }),
+        Ok(upload) => Ok(Taken { uploads: vec![upload], rejected: Vec::new() }),
         Err(Refusal::Problem(problem)) => {
             body.drain();
-            Ok(Taken {
-                uploads: Vec::new(),
-                rejected: vec![(name, problem)],
-            })
+            Ok(Taken { uploads: Vec::new(), rejected: vec![(name, problem)] })
         }
         Err(Refusal::Body(error)) => Err(body_problem(&error)),
         Err(Refusal::Form(error)) => Err(form_problem(&error)),
@@ -178,11 +157,8 @@ async fn take_raw(app: &Arc<App>, body: Body, declared: Declared) -> Result<Take
 }
 
 async fn take_form(app: &Arc<App>, body: Body, boundary: String, bulk: bool) -> Result<Taken, Problem> {
-    let limit = app
-        .config
-        .max_upload_bytes
-        .saturating_mul(MAX_PARTS as u64)
-        .saturating_add(FORM_OVERHEAD_BYTES);
+    let limit =
+        app.config.max_upload_bytes.saturating_mul(MAX_PARTS as u64).saturating_add(FORM_OVERHEAD_BYTES);
     let constraints = Constraints::new().size_limit(SizeLimit::new().whole_stream(limit));
     let mut form = Multipart::with_constraints(PacedBody::new(body), boundary, constraints);
     let mut taken = Taken::default();
@@ -200,27 +176,14 @@ async fn take_form(app: &Arc<App>, body: Body, boundary: String, bulk: bool) -> 
             (None, _) => continue,
         };
         let bulk = bulk || taken.uploads.len() >= INTERACTIVE_FILES;
-        match incoming::take(
-            app,
-            Declared {
-                name: name.clone(),
-                bulk,
-            },
-            &mut field,
-        )
-        .await
-        {
+        match incoming::take(app, Declared { name: name.clone(), bulk }, &mut field).await {
             Ok(upload) => taken.uploads.push(upload),
             Err(Refusal::Problem(problem)) => taken.rejected.push((name, problem)),
             Err(Refusal::Body(error)) => return Err(body_problem(&error)),
             Err(Refusal::Form(error)) => return Err(form_problem(&error)),
         }
     }
-    if taken.uploads.is_empty() && taken.rejected.is_empty() {
-        Err(Problem::no_file())
-    } else {
-        Ok(taken)
-    }
+    if taken.uploads.is_empty() && taken.rejected.is_empty() { Err(Problem::no_file()) } else { Ok(taken) }
 }
 
 fn body_problem(error: &BodyError) -> Problem {
@@ -242,15 +205,9 @@ fn form_problem(error: &multer::Error) -> Problem {
 }
 
 async fn answer(app: &App, taken: Taken, headers: &HeaderMap) -> Result<Response, Problem> {
-    let Taken {
-        mut uploads,
-        rejected,
-    } = taken;
+    let Taken { mut uploads, rejected } = taken;
     let Some(first) = uploads.first() else {
-        let problem = rejected
-            .into_iter()
-            .next()
-            .map_or_else(Problem::no_file, |(_, problem)| problem);
+        let problem = rejected.into_iter().next().map_or_else(Problem::no_file, |(_, problem)| problem);
         return Ok(closing(problem));
     };
     let location = first.links.this.clone();
@@ -268,9 +225,8 @@ async fn answer(app: &App, taken: Taken, headers: &HeaderMap) -> Result<Response
     }
     let mut response = match form {
         Form::Plain => {
-            let urls = uploads
-                .iter()
-                .map(|upload| super::status::absolute(app, headers, &upload.links.this) + "\n");
+            let urls =
+                uploads.iter().map(|upload| super::status::absolute(app, headers, &upload.links.this) + "\n");
             urls.collect::<String>().into_response()
         }
         Form::Json | Form::Html => json_answer(&uploads, &rejected),

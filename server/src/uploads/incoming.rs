@@ -106,10 +106,7 @@ where
         }
         .instrument(span),
     );
-    accepted
-        .await
-        .map_err(|_panic| Problem::internal())?
-        .map_err(Refusal::Problem)
+    accepted.await.map_err(|_panic| Problem::internal())?.map_err(Refusal::Problem)
 }
 
 async fn accept(
@@ -156,12 +153,7 @@ struct Head {
 
 impl Head {
     fn new(format: Format) -> Self {
-        Self {
-            format,
-            window: BytesMut::new(),
-            judged: false,
-            header: None,
-        }
+        Self { format, window: BytesMut::new(), judged: false, header: None }
     }
 
     /// Keeps the beginning, and judges it once it is long enough. That a header is not whole by then says nothing.
@@ -224,18 +216,10 @@ async fn probe_stored(
     bytes: u64,
     format: Format,
 ) -> Result<Header, Problem> {
-    let reader = StoredReader {
-        storage: storage.clone(),
-        runtime: Handle::current(),
-        id,
-        bytes,
-        at: 0,
-    };
+    let reader = StoredReader { storage: storage.clone(), runtime: Handle::current(), id, bytes, at: 0 };
     let reader = BufReader::with_capacity(HEADER_READ_BYTES, reader);
     let probed = tokio::task::spawn_blocking(move || probe::probe(reader, format)).await;
-    probed
-        .map_err(|_panic| Problem::damaged())?
-        .map_err(probe_problem)
+    probed.map_err(|_panic| Problem::damaged())?.map_err(probe_problem)
 }
 
 /// A stored original as something to read and seek in. Blocks.
@@ -253,9 +237,7 @@ impl Read for StoredReader {
         if self.at >= end {
             return Ok(0);
         }
-        let read = self
-            .runtime
-            .block_on(self.storage.original_range(self.id, self.at..end));
+        let read = self.runtime.block_on(self.storage.original_range(self.id, self.at..end));
         let read = read.map_err(io::Error::other)?;
         buffer[..read.len()].copy_from_slice(&read);
         self.at += read.len() as u64;

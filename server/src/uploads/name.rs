@@ -10,10 +10,7 @@ const UNNAMED: &str = "untitled";
 /// characters that turn the direction of text, and not longer than [`MAX_NAME_BYTES`].
 pub(crate) fn clean(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let mut clean: String = last
-        .chars()
-        .filter(|c| !c.is_control() && !turns_direction(*c))
-        .collect();
+    let mut clean: String = last.chars().filter(|c| !c.is_control() && !turns_direction(*c)).collect();
     clean.truncate(clean.floor_char_boundary(MAX_NAME_BYTES));
     let trimmed = clean.trim();
     if trimmed.is_empty() || trimmed.chars().all(|c| c == '.') {

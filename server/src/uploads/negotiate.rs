@@ -16,10 +16,7 @@ pub(crate) enum Form {
 impl Form {
     /// The form that the `Accept` header likes best; of equals, the one named first.
     pub(crate) fn wanted(headers: &HeaderMap) -> Self {
-        let ranges = headers
-            .get_all(header::ACCEPT)
-            .iter()
-            .filter_map(|value| value.to_str().ok());
+        let ranges = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let mut best = (Self::Json, 0.0);
         for range in ranges.flat_map(|value| value.split(',')) {
             let mut parts = range.split(';').map(str::trim);
@@ -29,9 +26,8 @@ impl Form {
                 "application/json" | "application/*" | "*/*" => Self::Json,
                 _ => continue,
             };
-            let quality = parts
-                .find_map(|part| part.strip_prefix("q="))
-                .map_or(Some(1.0), |q| q.parse().ok());
+            let quality =
+                parts.find_map(|part| part.strip_prefix("q=")).map_or(Some(1.0), |q| q.parse().ok());
             if quality.is_some_and(|quality: f32| quality > best.1) {
                 best = (form, quality.unwrap_or(0.0));
             }
@@ -50,10 +46,7 @@ mod tests {
             ("*/*", Form::Json),
             ("", Form::Json),
             ("image/png", Form::Json),
-            (
-                "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
-                Form::Html,
-            ),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Form::Html),
             ("application/json, text/html", Form::Json),
             ("text/html;q=0.5, application/json", Form::Json),
             ("text/plain", Form::Plain),

@@ -22,10 +22,7 @@ use crate::{app::App, problem::Problem};
 pub(crate) const SAFE_HEADERS: [(HeaderName, &str); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
-    (
-        HeaderName::from_static("cross-origin-resource-policy"),
-        "same-origin",
-    ),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
 /// What RFC 8187 lets stand in an extended value.
@@ -49,11 +46,7 @@ pub(crate) async fn original(
     Id(id): Id,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let record = app
-        .storage
-        .record(id)
-        .await?
-        .ok_or_else(Problem::unknown_upload)?;
+    let record = app.storage.record(id).await?.ok_or_else(Problem::unknown_upload)?;
     // An original never changes, so its id is as good as a digest.
     let etag = format!("\"{id}\"");
     let head = [(header::ETAG, etag.as_str()), (header::CACHE_CONTROL, IMMUTABLE)];
@@ -72,9 +65,7 @@ pub(crate) async fn original(
         let value = format!("bytes {}-{}/{}", range.start, range.end - 1, record.bytes);
         [(header::CONTENT_RANGE, value)]
     });
-    let length = range
-        .as_ref()
-        .map_or(record.bytes, |range| range.end - range.start);
+    let length = range.as_ref().map_or(record.bytes, |range| range.end - range.start);
     let stored = app.storage.stream_original(id, range).await?;
     let facts = [
         (header::CONTENT_TYPE, record.format.content_type().to_owned()),
@@ -96,11 +87,7 @@ pub(crate) async fn original(
 /// RFC 6266: a plain name for old clients, and the real one.
 fn disposition(record: &UploadRecord) -> String {
     let harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ' ');
-    let plain: String = record
-        .name
-        .chars()
-        .map(|c| if harmless(c) { c } else { '_' })
-        .collect();
+    let plain: String = record.name.chars().map(|c| if harmless(c) { c } else { '_' }).collect();
     let real = utf8_percent_encode(&record.name, ATTRIBUTE);
     format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{real}")
 }

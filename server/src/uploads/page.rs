@@ -50,26 +50,13 @@ pub(crate) fn upload(app: &App, headers: &HeaderMap, upload: &Upload) -> Result<
         generation: upload.generation,
         width: upload.width,
         height: upload.height,
-        facts: format!(
-            "{} × {}, {}",
-            upload.width,
-            upload.height,
-            bytes_in_words(upload.bytes)
-        ),
+        facts: format!("{} × {}, {}", upload.width, upload.height, bytes_in_words(upload.bytes)),
         took: took(upload),
         reason: upload.error.as_ref().map(|error| error.title.clone()),
         thumbnails: thumbnails(upload, &app.config.pixels.sizes),
-        shape: if upload.height > upload.width {
-            "tall"
-        } else {
-            "wide"
-        }
-        .to_owned(),
+        shape: if upload.height > upload.width { "tall" } else { "wide" }.to_owned(),
         absolute: absolute(app, headers, &upload.links.this),
-        absolute_large: upload
-            .thumbnails
-            .last()
-            .map(|large| absolute(app, headers, &large.url)),
+        absolute_large: upload.thumbnails.last().map(|large| absolute(app, headers, &large.url)),
         original: upload.links.original.clone(),
     };
     let html = page.render().map_err(|error| {
@@ -90,21 +77,13 @@ const fn state_name(state: State) -> &'static str {
 
 fn thumbnails(upload: &Upload, sizes: &Sizes) -> Vec<PageThumbnail> {
     if upload.thumbnails.is_empty() {
-        return Size::ALL
-            .into_iter()
-            .map(|size| expected(upload, size, sizes.longest_side(size)))
-            .collect();
+        return Size::ALL.into_iter().map(|size| expected(upload, size, sizes.longest_side(size))).collect();
     }
     let ready = upload.thumbnails.iter().map(|thumbnail| PageThumbnail {
         size: thumbnail.size.to_string(),
         width: thumbnail.width,
         height: thumbnail.height,
-        facts: format!(
-            "{} × {}, {}",
-            thumbnail.width,
-            thumbnail.height,
-            bytes_in_words(thumbnail.bytes)
-        ),
+        facts: format!("{} × {}, {}", thumbnail.width, thumbnail.height, bytes_in_words(thumbnail.bytes)),
         url: thumbnail.url.clone(),
     });
     ready.collect()
@@ -114,13 +93,7 @@ fn thumbnails(upload: &Upload, sizes: &Sizes) -> Vec<PageThumbnail> {
 fn expected(upload: &Upload, size: Size, longest: u32) -> PageThumbnail {
     let (width, height) = fit(upload.width, upload.height, longest);
     let facts = format!("{width} × {height}");
-    PageThumbnail {
-        size: size.to_string(),
-        width,
-        height,
-        facts,
-        url: String::new(),
-    }
+    PageThumbnail { size: size.to_string(), width, height, facts, url: String::new() }
 }
 
 /// The sides of a picture that is made to fit: the longest side shrinks, never grows, and none vanishes.
@@ -130,11 +103,7 @@ fn fit(width: u32, height: u32, longest: u32) -> (u32, u32) {
         let rounded = (u64::from(length) * u64::from(longest) + side / 2) / side;
         u32::try_from(rounded).unwrap_or(longest).max(1)
     };
-    if side <= u64::from(longest) {
-        (width, height)
-    } else {
-        (scaled(width), scaled(height))
-    }
+    if side <= u64::from(longest) { (width, height) } else { (scaled(width), scaled(height)) }
 }
 
 fn took(upload: &Upload) -> Option<String> {

@@ -21,10 +21,7 @@ impl Wanted {
         let Some(range) = headers.get(header::RANGE).and_then(|value| value.to_str().ok()) else {
             return Self::Whole;
         };
-        let Some((first, last)) = range
-            .strip_prefix("bytes=")
-            .and_then(|range| range.split_once('-'))
-        else {
+        let Some((first, last)) = range.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
             return Self::Whole;
         };
         let (first, last) = (first.trim(), last.trim());
@@ -34,11 +31,7 @@ impl Wanted {
             (Err(_), Ok(suffix)) if first.is_empty() => total.saturating_sub(suffix)..total,
             _ => return Self::Whole,
         };
-        if part.is_empty() {
-            Self::Outside
-        } else {
-            Self::Part(part)
-        }
+        if part.is_empty() { Self::Outside } else { Self::Part(part) }
     }
 }
 

@@ -30,11 +30,7 @@ pub(crate) async fn retry(
     if app.draining.is_cancelled() {
         return Err(Problem::draining());
     }
-    let mut record = app
-        .storage
-        .record(id)
-        .await?
-        .ok_or_else(Problem::unknown_upload)?;
+    let mut record = app.storage.record(id).await?.ok_or_else(Problem::unknown_upload)?;
     let outcome = app.storage.outcome(id).await?;
     if Upload::assemble(&record, outcome.as_ref(), &app.links).state != UploadState::Failed {
         return Err(Problem::not_failed());
@@ -50,11 +46,7 @@ pub(crate) async fn retry(
     }
     let mut response = status::json(&upload);
     *response.status_mut() = StatusCode::ACCEPTED;
-    response
-        .headers_mut()
-        .insert(header::RETRY_AFTER, HeaderValue::from(RETRY_SOON));
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_SOON));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }

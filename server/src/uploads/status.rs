@@ -28,12 +28,8 @@ pub(crate) async fn status(
         Form::Plain => (absolute(&app, &headers, &upload.links.this) + "\n").into_response(),
         Form::Html => page::upload(&app, &headers, &upload)?,
     };
-    response
-        .headers_mut()
-        .insert(header::VARY, HeaderValue::from_static("accept"));
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some((name, value)) = wait.map(Wait::applied) {
         response.headers_mut().insert(name, value);
     }
@@ -44,10 +40,7 @@ pub(crate) async fn status(
 pub(crate) fn json<T: Serialize>(value: &T) -> Response {
     let mut body = serde_json::to_string(value).expect("an answer has only string keys and finite numbers");
     body.push('\n');
-    let headers = [
-        (header::CONTENT_TYPE, "application/json"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
     (headers, body).into_response()
 }
 

@@ -23,11 +23,7 @@ pub(crate) async fn thumbnail(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let size: Size = size.parse().map_err(|_| Problem::not_found())?;
-    let record = app
-        .storage
-        .record(id)
-        .await?
-        .ok_or_else(Problem::unknown_upload)?;
+    let record = app.storage.record(id).await?.ok_or_else(Problem::unknown_upload)?;
     let outcome = app.storage.outcome(id).await?;
     let Some(outcome) = outcome.filter(|outcome| outcome.generation == record.generation) else {
         return Err(Problem::not_yet());
@@ -52,21 +48,13 @@ async fn serve(
         return Ok((StatusCode::NOT_MODIFIED, head).into_response());
     }
     let bytes = app.storage.thumbnail(id, size).await?;
-    Ok((
-        head,
-        SAFE_HEADERS,
-        [(header::CONTENT_TYPE, fact.content_type.content_type())],
-        bytes,
-    )
+    Ok((head, SAFE_HEADERS, [(header::CONTENT_TYPE, fact.content_type.content_type())], bytes)
         .into_response())
 }
 
 /// Whether the client has this very version.
 pub(crate) fn matches(headers: &HeaderMap, etag: &str) -> bool {
-    let known = headers
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     known
         .flat_map(|value| value.split(','))
         .map(str::trim)

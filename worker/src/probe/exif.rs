@@ -24,12 +24,9 @@ pub(super) fn orientation(exif: &[u8]) -> Orientation {
 pub(super) fn tiff<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, ProbeError> {
     let directory = first_directory(source)?;
     match (directory.width, directory.height) {
-        (Some(width), Some(height)) => Ok(Found {
-            width,
-            height,
-            orientation: directory.orientation,
-            frames: None,
-        }),
+        (Some(width), Some(height)) => {
+            Ok(Found { width, height, orientation: directory.orientation, frames: None })
+        }
         _ => Err(ProbeError::Damaged("it does not say how large it is")),
     }
 }
@@ -75,18 +72,10 @@ fn first_directory<R: Read + Seek>(source: &mut Source<R>) -> Result<Directory, 
     if entries > MAX_ENTRIES {
         return Err(ProbeError::Damaged("its directory has too many entries"));
     }
-    let mut directory = Directory {
-        width: None,
-        height: None,
-        orientation: Orientation::UPRIGHT,
-    };
+    let mut directory = Directory { width: None, height: None, orientation: Orientation::UPRIGHT };
     for _ in 0..entries {
         let [t0, t1, k0, k1, c0, c1, c2, c3, v0, v1, v2, v3]: [u8; 12] = source.array()?;
-        let (tag, kind, count) = (
-            order.u16([t0, t1]),
-            order.u16([k0, k1]),
-            order.u32([c0, c1, c2, c3]),
-        );
+        let (tag, kind, count) = (order.u16([t0, t1]), order.u16([k0, k1]), order.u32([c0, c1, c2, c3]));
         let value = match kind {
             SHORT if count == 1 => u32::from(order.u16([v0, v1])),
             LONG if count == 1 => order.u32([v0, v1, v2, v3]),

@@ -7,12 +7,7 @@ use super::{Found, Orientation, ProbeError, source::Source};
 pub(super) fn gif<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, ProbeError> {
     let [.., w0, w1, h0, h1]: [u8; 10] = source.array()?;
     let side = |low, high| u32::from(u16::from_le_bytes([low, high]));
-    Ok(Found {
-        width: side(w0, w1),
-        height: side(h0, h1),
-        orientation: Orientation::UPRIGHT,
-        frames: None,
-    })
+    Ok(Found { width: side(w0, w1), height: side(h0, h1), orientation: Orientation::UPRIGHT, frames: None })
 }
 
 pub(super) fn bmp<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, ProbeError> {
@@ -20,23 +15,12 @@ pub(super) fn bmp<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, Probe
     let header_bytes = u32::from_le_bytes(source.array()?);
     let (width, height) = if header_bytes == 12 {
         let [w0, w1, h0, h1] = source.array()?;
-        (
-            u16::from_le_bytes([w0, w1]).into(),
-            u16::from_le_bytes([h0, h1]).into(),
-        )
+        (u16::from_le_bytes([w0, w1]).into(), u16::from_le_bytes([h0, h1]).into())
     } else {
-        let (width, height) = (
-            i32::from_le_bytes(source.array()?),
-            i32::from_le_bytes(source.array()?),
-        );
+        let (width, height) = (i32::from_le_bytes(source.array()?), i32::from_le_bytes(source.array()?));
         // A negative height counts rows from the top; a negative width means nothing.
         let width = u32::try_from(width).map_err(|_| ProbeError::Damaged("its width is negative"))?;
         (width, height.unsigned_abs())
     };
-    Ok(Found {
-        width,
-        height,
-        orientation: Orientation::UPRIGHT,
-        frames: None,
-    })
+    Ok(Found { width, height, orientation: Orientation::UPRIGHT, frames: None })
 }

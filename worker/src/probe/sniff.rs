@@ -60,10 +60,7 @@ pub fn sniff(head: &[u8]) -> Sniff {
         _ => OTHERS
             .iter()
             .find(|(magic, _)| head.starts_with(magic))
-            .map_or_else(
-                || text(head).map_or(Sniff::Unknown, Sniff::Other),
-                |(_, what)| Sniff::Other(what),
-            ),
+            .map_or_else(|| text(head).map_or(Sniff::Unknown, Sniff::Other), |(_, what)| Sniff::Other(what)),
     }
 }
 
@@ -88,11 +85,7 @@ fn text(head: &[u8]) -> Option<&'static str> {
         }
         Err(_) => return None,
     };
-    if readable.is_empty()
-        || readable
-            .chars()
-            .any(|c| c.is_control() && !c.is_ascii_whitespace())
-    {
+    if readable.is_empty() || readable.chars().any(|c| c.is_control() && !c.is_ascii_whitespace()) {
         return None;
     }
     let lower = readable.trim_start().to_ascii_lowercase();

@@ -20,11 +20,7 @@ impl<R: Read + Seek> Source<R> {
 
     fn count(&mut self) -> Result<(), ProbeError> {
         self.pieces += 1;
-        if self.pieces > MAX_PIECES {
-            Err(ProbeError::Damaged("it has too many parts"))
-        } else {
-            Ok(())
-        }
+        if self.pieces > MAX_PIECES { Err(ProbeError::Damaged("it has too many parts")) } else { Ok(()) }
     }
 
     /// The next so many bytes.
@@ -39,10 +35,7 @@ impl<R: Read + Seek> Source<R> {
     pub(super) fn up_to(&mut self, length: u32) -> Result<Vec<u8>, ProbeError> {
         self.count()?;
         let mut bytes = Vec::new();
-        self.reader
-            .by_ref()
-            .take(u64::from(length))
-            .read_to_end(&mut bytes)?;
+        self.reader.by_ref().take(u64::from(length)).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 

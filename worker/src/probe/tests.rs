@@ -18,9 +18,7 @@ const FORMATS: [(Format, ImageFormat); 6] = [
 
 fn encoded(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    DynamicImage::from(RgbImage::new(width, height))
-        .write_to(&mut bytes, format)
-        .unwrap();
+    DynamicImage::from(RgbImage::new(width, height)).write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
 }
 
@@ -28,10 +26,7 @@ fn encoded(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
 fn every_format_is_sniffed_and_its_sides_are_read() {
     for (format, image_format) in FORMATS {
         let bytes = encoded(123, 45, image_format);
-        assert_eq!(
-            sniff(&bytes[..bytes.len().min(SNIFF_BYTES)]),
-            Sniff::Format(format)
-        );
+        assert_eq!(sniff(&bytes[..bytes.len().min(SNIFF_BYTES)]), Sniff::Format(format));
         let header = probe(Cursor::new(&bytes), format).unwrap();
         assert_eq!((header.width, header.height), (123, 45), "{format}");
     }
@@ -73,10 +68,7 @@ fn a_tiny_file_that_asks_for_a_huge_picture_is_over_the_limit() {
     let header = probe(Cursor::new(webp), Format::WebP).unwrap();
     assert_eq!((header.width, header.height), (16_384, 16_384));
     let error = header.check(100_000_000).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "268 megapixels are too many. The limit is 100 megapixels."
-    );
+    assert_eq!(error.to_string(), "268 megapixels are too many. The limit is 100 megapixels.");
 }
 
 proptest! {

@@ -15,12 +15,7 @@ const IS_ANIMATED: u8 = 0x02;
 pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, ProbeError> {
     let _riff: [u8; 12] = source.array()?;
     let (kind, length) = chunk(source)?;
-    let upright = |width, height| Found {
-        width,
-        height,
-        orientation: Orientation::UPRIGHT,
-        frames: None,
-    };
+    let upright = |width, height| Found { width, height, orientation: Orientation::UPRIGHT, frames: None };
     match &kind {
         b"VP8 " => {
             let [_, _, _, start @ .., w0, w1, h0, h1]: [u8; 10] = source.array()?;

@@ -111,10 +111,7 @@ mod tests {
             assert_eq!(StorageKey::parse(key.path()).unwrap().0, id);
             assert!(*key.path() > StorageKey::before(id));
         }
-        assert_eq!(
-            StorageKey::parse(StorageKey::record(id).path()).unwrap().1,
-            Part::Record
-        );
+        assert_eq!(StorageKey::parse(StorageKey::record(id).path()).unwrap().1, Part::Record);
         assert_eq!(StorageKey::parse(&Path::from("uploads/x/original")), None);
         assert_eq!(StorageKey::parse(StorageKey::probe(id).path()), None);
     }

@@ -28,12 +28,7 @@ impl Listing {
     }
 
     fn begin(id: UploadId) -> Self {
-        Self {
-            id,
-            newest: Timestamp::MIN,
-            record_at: None,
-            outcome_at: None,
-        }
+        Self { id, newest: Timestamp::MIN, record_at: None, outcome_at: None }
     }
 
     fn add(&mut self, part: Part, at: Timestamp) {
@@ -50,9 +45,7 @@ impl Storage {
     /// Lists the uploads with ids from `from` on, one by one: nothing is held but the upload at hand.
     pub fn list(&self, from: UploadId) -> BoxStream<'static, Result<Listing, StorageError>> {
         let prefix = StorageKey::uploads();
-        let objects = self
-            .store
-            .list_with_offset(Some(&prefix), &StorageKey::before(from));
+        let objects = self.store.list_with_offset(Some(&prefix), &StorageKey::before(from));
         let objects = objects.map_err(|source| StorageError::Unavailable {
             attempted: "list",
             key: StorageKey::original(UploadId::floor_at(0)),

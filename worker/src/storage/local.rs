@@ -64,11 +64,7 @@ impl Storage {
             modified.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age >= idle))
         };
         let mut removed = 0;
-        for upload in fs::read_dir(root.0.join("uploads"))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
+        for upload in fs::read_dir(root.0.join("uploads")).into_iter().flatten().flatten() {
             let directory = upload.path();
             let mut empty = true;
             for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {

@@ -32,10 +32,7 @@ impl FromStr for StorageUrl {
             return if bucket.is_empty() {
                 Err(bad())
             } else {
-                Ok(Self::S3 {
-                    bucket: bucket.to_owned(),
-                    prefix,
-                })
+                Ok(Self::S3 { bucket: bucket.to_owned(), prefix })
             };
         }
         let path = match text.strip_prefix("file:").ok_or_else(bad)? {
@@ -43,11 +40,7 @@ impl FromStr for StorageUrl {
             rest if rest.starts_with("//") && !rest.starts_with("///") => return Err(bad()),
             rest => rest.strip_prefix("//").unwrap_or(rest),
         };
-        if path.is_empty() {
-            Err(bad())
-        } else {
-            Ok(Self::Local(PathBuf::from(path)))
-        }
+        if path.is_empty() { Err(bad()) } else { Ok(Self::Local(PathBuf::from(path))) }
     }
 }
 
@@ -67,24 +60,12 @@ mod tests {
 
     #[test]
     fn storage_urls_round_trip() {
-        for text in [
-            "file:///var/lib/up",
-            "file:data",
-            "s3://bucket/some/prefix",
-            "s3://bucket/",
-        ] {
+        for text in ["file:///var/lib/up", "file:data", "s3://bucket/some/prefix", "s3://bucket/"] {
             assert_eq!(text.parse::<StorageUrl>().unwrap().to_string(), text);
         }
-        for text in [
-            "",
-            "file:",
-            "file://",
-            "file://host/path",
-            "s3://",
-            "s3:///x",
-            "/var/lib/up",
-            "ftp://x/y",
-        ] {
+        for text in
+            ["", "file:", "file://", "file://host/path", "s3://", "s3:///x", "/var/lib/up", "ftp://x/y"]
+        {
             assert!(text.parse::<StorageUrl>().is_err(), "{text}");
         }
     }

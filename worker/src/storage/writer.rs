@@ -28,12 +28,7 @@ impl OriginalWriter {
         let path = StorageKey::original(id).path().clone();
         let writer = BufWriter::with_capacity(Arc::clone(&storage.store), path, storage.part_bytes)
             .with_max_concurrency(PARTS_IN_FLIGHT);
-        Self {
-            storage,
-            id,
-            writer: Some(writer),
-            written: 0,
-        }
+        Self { storage, id, writer: Some(writer), written: 0 }
     }
 
     /// Appends bytes; waits while the store is behind.
@@ -43,14 +38,8 @@ impl OriginalWriter {
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), StorageError> {
         let key = StorageKey::original(self.id);
         self.written += bytes.len() as u64;
-        let writer = self
-            .writer
-            .as_mut()
-            .expect("a writer that is written to is not finished");
-        writer
-            .put(bytes)
-            .await
-            .map_err(|source| StorageError::sort("write", &key, source))
+        let writer = self.writer.as_mut().expect("a writer that is written to is not finished");
+        writer.put(bytes).await.map_err(|source| StorageError::sort("write", &key, source))
     }
 
     /// How many bytes were written.
@@ -67,10 +56,7 @@ impl OriginalWriter {
         let key = StorageKey::original(self.id);
         let writer = self.writer.as_mut().expect("a writer is finished once");
         writer.shutdown().await.map_err(|source| {
-            let source = object_store::Error::Generic {
-                store: "original",
-                source: source.into(),
-            };
+            let source = object_store::Error::Generic { store: "original", source: source.into() };
             StorageError::sort("write", &key, source)
         })?;
         self.writer = None;

@@ -19,25 +19,16 @@ const DECODER_BYTES: u64 = 64 * 1024 * 1024;
 pub(super) fn decode(original: &[u8], header: &Header, recipe: &Recipe) -> Result<Raster, ThumbnailError> {
     let mut reader = ImageReader::with_format(Cursor::new(original), image_format(header.format));
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(
-        recipe
-            .max_pixels
-            .saturating_mul(MAX_BYTES_PER_PIXEL)
-            .saturating_add(DECODER_BYTES),
-    );
+    limits.max_alloc =
+        Some(recipe.max_pixels.saturating_mul(MAX_BYTES_PER_PIXEL).saturating_add(DECODER_BYTES));
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(sort)?;
     let (width, height) = decoder.dimensions();
-    let (shown_width, shown_height) = if header.orientation.transposes() {
-        (height, width)
-    } else {
-        (width, height)
-    };
+    let (shown_width, shown_height) =
+        if header.orientation.transposes() { (height, width) } else { (width, height) };
     if (shown_width, shown_height) != (header.width, header.height) {
         // The limits were checked on what the probe saw, so they must speak of the same picture.
-        return Err(ThumbnailError::CannotBeDecoded(
-            "its headers contradict each other".into(),
-        ));
+        return Err(ThumbnailError::CannotBeDecoded("its headers contradict each other".into()));
     }
     let image = DynamicImage::from_decoder(decoder).map_err(sort)?;
     Ok(if image.color().has_alpha() {

@@ -23,27 +23,15 @@ pub(super) fn encode(size: Size, raster: &Raster) -> Result<Thumbnail, Thumbnail
     let (encoding, encoded) = match raster {
         Raster::Rgb(image) => {
             let encoder = JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY);
-            (
-                Encoding::Jpeg,
-                encoder.write_image(image, width, height, ExtendedColorType::Rgb8),
-            )
+            (Encoding::Jpeg, encoder.write_image(image, width, height, ExtendedColorType::Rgb8))
         }
         Raster::Rgba(image) => {
             let encoder = PngEncoder::new(&mut bytes);
-            (
-                Encoding::Png,
-                encoder.write_image(image, width, height, ExtendedColorType::Rgba8),
-            )
+            (Encoding::Png, encoder.write_image(image, width, height, ExtendedColorType::Rgba8))
         }
     };
     encoded.map_err(|error| ThumbnailError::CannotBeDecoded(error.to_string()))?;
-    Ok(Thumbnail {
-        size,
-        width,
-        height,
-        encoding,
-        bytes,
-    })
+    Ok(Thumbnail { size, width, height, encoding, bytes })
 }
 
 /// A blurred impression of a picture in some 25 bytes.
@@ -54,9 +42,5 @@ pub(super) fn thumbhash(small: &Raster) -> Result<Vec<u8>, ThumbnailError> {
         Raster::Rgb(image) => image::DynamicImage::from(image).into_rgba8(),
         Raster::Rgba(image) => image,
     };
-    Ok(thumbhash::rgba_to_thumb_hash(
-        width as usize,
-        height as usize,
-        rgba.as_raw(),
-    ))
+    Ok(thumbhash::rgba_to_thumb_hash(width as usize, height as usize, rgba.as_raw()))
 }

@@ -32,11 +32,7 @@ impl Raster {
                 pixel.0 = [0; 4];
             }
         }
-        if opaque {
-            Self::Rgb(DynamicImage::from(image).into_rgb8())
-        } else {
-            Self::Rgba(image)
-        }
+        if opaque { Self::Rgb(DynamicImage::from(image).into_rgb8()) } else { Self::Rgba(image) }
     }
 
     pub(super) fn sides(&self) -> (u32, u32) {
@@ -85,11 +81,7 @@ pub(super) fn fit((width, height): (u32, u32), longest: u32) -> (u32, u32) {
 
 /// Shrinks a picture to fit; one that fits is handed back.
 pub(super) fn shrink(raster: Raster, longest: u32) -> Result<Raster, ThumbnailError> {
-    if fit(raster.sides(), longest) == raster.sides() {
-        Ok(raster)
-    } else {
-        shrink_copy(&raster, longest)
-    }
+    if fit(raster.sides(), longest) == raster.sides() { Ok(raster) } else { shrink_copy(&raster, longest) }
 }
 
 /// Shrinks a picture to fit, or copies it. Colours are weighed by alpha, so nothing shines through at edges.
@@ -103,12 +95,9 @@ pub(super) fn shrink_copy(raster: &Raster, longest: u32) -> Result<Raster, Thumb
     let (from_width, from_height) = raster.sides();
     let source = ImageRef::new(from_width, from_height, bytes, pixel).map_err(|error| wrong(&error))?;
     let mut target = Image::new(width, height, pixel);
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
-        .use_alpha(true);
-    Resizer::new()
-        .resize(&source, &mut target, &options)
-        .map_err(|error| wrong(&error))?;
+    let options =
+        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).use_alpha(true);
+    Resizer::new().resize(&source, &mut target, &options).map_err(|error| wrong(&error))?;
     let bytes = target.into_vec();
     let short = "the buffer was made for these sides";
     Ok(match pixel {

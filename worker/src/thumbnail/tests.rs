@@ -10,11 +10,7 @@ const BLUE: [u8; 3] = [30, 30, 220];
 const WHITE: [u8; 3] = [240, 240, 240];
 
 fn recipe(format: Format) -> Recipe {
-    Recipe {
-        format,
-        sizes: Sizes::default(),
-        max_pixels: 100_000_000,
-    }
+    Recipe { format, sizes: Sizes::default(), max_pixels: 100_000_000 }
 }
 
 /// Red and green above, blue and white below.
@@ -46,29 +42,11 @@ fn seen(image: &DynamicImage) -> [[u8; 3]; 4] {
     let (width, height) = image.dimensions();
     let nearest = |x, y| {
         let Rgba([r, g, b, _]) = image.get_pixel(x, y);
-        let distance = |c: &[u8; 3]| {
-            c.iter()
-                .zip([r, g, b])
-                .map(|(a, b)| a.abs_diff(b) as u32)
-                .sum::<u32>()
-        };
-        [RED, GREEN, BLUE, WHITE]
-            .into_iter()
-            .min_by_key(distance)
-            .unwrap()
+        let distance = |c: &[u8; 3]| c.iter().zip([r, g, b]).map(|(a, b)| a.abs_diff(b) as u32).sum::<u32>();
+        [RED, GREEN, BLUE, WHITE].into_iter().min_by_key(distance).unwrap()
     };
-    let (left, right, top, bottom) = (
-        width / 8,
-        width - 1 - width / 8,
-        height / 8,
-        height - 1 - height / 8,
-    );
-    [
-        nearest(left, top),
-        nearest(right, top),
-        nearest(left, bottom),
-        nearest(right, bottom),
-    ]
+    let (left, right, top, bottom) = (width / 8, width - 1 - width / 8, height / 8, height - 1 - height / 8);
+    [nearest(left, top), nearest(right, top), nearest(left, bottom), nearest(right, bottom)]
 }
 
 /// A JPEG with an EXIF segment that says nothing but an orientation.
@@ -90,16 +68,9 @@ fn every_format_becomes_three_thumbnails() {
         (Format::Bmp, ImageFormat::Bmp),
         (Format::Tiff, ImageFormat::Tiff),
     ] {
-        let made = make(
-            &encoded(&corners(1200, 900).into(), image_format),
-            &recipe(format),
-        )
-        .unwrap();
+        let made = make(&encoded(&corners(1200, 900).into(), image_format), &recipe(format)).unwrap();
         assert_eq!((made.width, made.height), (1200, 900), "{format}");
-        let sides = made
-            .thumbnails
-            .each_ref()
-            .map(|thumbnail| (thumbnail.width, thumbnail.height));
+        let sides = made.thumbnails.each_ref().map(|thumbnail| (thumbnail.width, thumbnail.height));
         assert_eq!(sides, [(160, 120), (480, 360), (1024, 768)], "{format}");
         for thumbnail in &made.thumbnails {
             assert_eq!(thumbnail.encoding, Encoding::Jpeg, "{format}");
@@ -126,11 +97,7 @@ fn every_orientation_is_turned_upright() {
         (9, [RED, GREEN, BLUE, WHITE]),
     ] {
         let made = make(&oriented_jpeg(&image, orientation), &recipe(Format::Jpeg)).unwrap();
-        let expected = if (5..=8).contains(&orientation) {
-            (200, 400)
-        } else {
-            (400, 200)
-        };
+        let expected = if (5..=8).contains(&orientation) { (200, 400) } else { (400, 200) };
         assert_eq!((made.width, made.height), expected, "{orientation}");
         for thumbnail in &made.thumbnails {
             assert_eq!(seen(&decoded(thumbnail)), corners, "{orientation}");
@@ -148,10 +115,7 @@ fn a_picture_is_never_enlarged_and_no_side_vanishes() {
     ] {
         let png = encoded(&RgbImage::new(width, height).into(), ImageFormat::Png);
         let made = make(&png, &recipe(Format::Png)).unwrap();
-        let made = made
-            .thumbnails
-            .each_ref()
-            .map(|thumbnail| (thumbnail.width, thumbnail.height));
+        let made = made.thumbnails.each_ref().map(|thumbnail| (thumbnail.width, thumbnail.height));
         assert_eq!(made, sides, "{width} × {height}");
     }
 }
@@ -161,11 +125,7 @@ fn transparency_stays_and_hidden_colour_does_not() {
     // A green disc on what is red and fully transparent.
     let image = RgbaImage::from_fn(600, 600, |x, y| {
         let (dx, dy) = (x.abs_diff(300), y.abs_diff(300));
-        if dx * dx + dy * dy < 200 * 200 {
-            Rgba([0, 200, 0, 255])
-        } else {
-            Rgba([255, 0, 0, 0])
-        }
+        if dx * dx + dy * dy < 200 * 200 { Rgba([0, 200, 0, 255]) } else { Rgba([255, 0, 0, 0]) }
     });
     let made = make(&encoded(&image.into(), ImageFormat::Png), &recipe(Format::Png)).unwrap();
     for thumbnail in &made.thumbnails {
@@ -173,15 +133,11 @@ fn transparency_stays_and_hidden_colour_does_not() {
         let image = decoded(thumbnail).into_rgba8();
         assert_eq!(image.get_pixel(0, 0), &Rgba([0, 0, 0, 0]));
         assert!(
-            image
-                .pixels()
-                .all(|Rgba([red, _, _, alpha])| *alpha == 0 || *red < 20),
+            image.pixels().all(|Rgba([red, _, _, alpha])| *alpha == 0 || *red < 20),
             "red shines through"
         );
         assert!(
-            image
-                .pixels()
-                .all(|Rgba([_, green, _, alpha])| *alpha < 40 || *green > 150),
+            image.pixels().all(|Rgba([_, green, _, alpha])| *alpha < 40 || *green > 150),
             "a dark fringe"
         );
     }
@@ -191,11 +147,7 @@ fn transparency_stays_and_hidden_colour_does_not() {
 fn alpha_that_hides_nothing_becomes_jpeg() {
     let opaque = DynamicImage::from(corners(50, 50)).into_rgba8();
     let made = make(&encoded(&opaque.into(), ImageFormat::Png), &recipe(Format::Png)).unwrap();
-    assert!(
-        made.thumbnails
-            .iter()
-            .all(|thumbnail| thumbnail.encoding == Encoding::Jpeg)
-    );
+    assert!(made.thumbnails.iter().all(|thumbnail| thumbnail.encoding == Encoding::Jpeg));
 }
 
 #[test]
@@ -212,16 +164,10 @@ fn sixteen_bits_and_grey_are_seen_as_they_are() {
 #[test]
 fn limits_hold_before_a_pixel_is_decoded() {
     let png = encoded(&RgbImage::new(1000, 1000).into(), ImageFormat::Png);
-    let small = Recipe {
-        max_pixels: 999_999,
-        ..recipe(Format::Png)
-    };
+    let small = Recipe { max_pixels: 999_999, ..recipe(Format::Png) };
     let error = make(&png, &small).unwrap_err();
     assert_eq!(error.code(), "too-many-pixels");
-    assert_eq!(
-        error.to_string(),
-        "1000000 pixels are too many. The limit is 999999 pixels."
-    );
+    assert_eq!(error.to_string(), "1000000 pixels are too many. The limit is 999999 pixels.");
 }
 
 #[test]

@@ -31,9 +31,7 @@ impl FromStr for BrokerUrl {
                 Ok(Self::Sqlite(path.into()))
             };
         }
-        let host = text
-            .strip_prefix("amqp://")
-            .or_else(|| text.strip_prefix("amqps://"));
+        let host = text.strip_prefix("amqp://").or_else(|| text.strip_prefix("amqps://"));
         match host {
             Some(host) if !host.is_empty() => Ok(Self::Amqp(text.to_owned())),
             _ => Err(BadBrokerUrl),
@@ -71,14 +69,7 @@ mod tests {
         for text in ["sqlite:///var/lib/up/queue.sqlite", "sqlite:queue.sqlite"] {
             assert_eq!(text.parse::<BrokerUrl>().unwrap().to_string(), text);
         }
-        for text in [
-            "",
-            "sqlite:",
-            "sqlite://host/x",
-            "amqp://",
-            "http://x",
-            "queue.sqlite",
-        ] {
+        for text in ["", "sqlite:", "sqlite://host/x", "amqp://", "http://x", "queue.sqlite"] {
             assert!(text.parse::<BrokerUrl>().is_err(), "{text}");
         }
     }

@@ -102,18 +102,12 @@ impl SqliteTransport {
         let mut directory = path.as_os_str().to_owned();
         directory.push("-processes");
         let directory = PathBuf::from(directory);
-        let unusable = |source| OpenQueueError::Directory {
-            path: directory.clone(),
-            source,
-        };
+        let unusable = |source| OpenQueueError::Directory { path: directory.clone(), source };
         fs::create_dir_all(&directory).map_err(unusable)?;
         let instance = Uuid::now_v7().simple().to_string();
         let presence = Presence::new(&directory, &instance).map_err(unusable)?;
-        let connection =
-            Connection::open(path, Waker::new(&directory)).map_err(|source| OpenQueueError::File {
-                path: path.to_owned(),
-                source: source.into(),
-            })?;
+        let connection = Connection::open(path, Waker::new(&directory))
+            .map_err(|source| OpenQueueError::File { path: path.to_owned(), source: source.into() })?;
         let shared = Arc::new(Shared {
             connection,
             presence,
@@ -140,10 +134,7 @@ impl Shared {
 
     /// Takes back what the dead have claimed.
     async fn take_back(&self) -> Result<(), TransportError> {
-        let owners = self
-            .connection
-            .call("look for the dead", Durability::Read, None, queue::owners)
-            .await?;
+        let owners = self.connection.call("look for the dead", Durability::Read, None, queue::owners).await?;
         for owner in owners {
             if owner == self.instance || !presence::is_gone(&self.directory, &owner) {
                 continue;
@@ -164,16 +155,12 @@ impl Shared {
     async fn tidy(&self) -> Result<(), TransportError> {
         presence::tidy(&self.directory);
         let now = now_ms();
-        let old = self
-            .connection
-            .call("look for old announcements", Durability::Read, None, move |tx| {
-                announcements::has_old(tx, now)
-            });
+        let old = self.connection.call("look for old announcements", Durability::Read, None, move |tx| {
+            announcements::has_old(tx, now)
+        });
         if old.await? {
             let prune = move |tx: &rusqlite::Connection| announcements::prune(tx, now);
-            self.connection
-                .call("forget old announcements", Durability::Process, None, prune)
-                .await?;
+            self.connection.call("forget old announcements", Durability::Process, None, prune).await?;
         }
         Ok(())
     }
@@ -190,19 +177,14 @@ async fn keep_house(shared: Weak<Shared>) {
             done = shared.tidy().await;
         }
         if let Err(error) = done {
-            warn!(
-                error = &error as &dyn std::error::Error,
-                "could not look after the queue"
-            );
+            warn!(error = &error as &dyn std::error::Error, "could not look after the queue");
         }
     }
 }
 
 /// Milliseconds since 1970. Due times are kept in it, since they outlive every process.
 fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -211,11 +193,8 @@ impl Transport for SqliteTransport {
     async fn publish(&self, posting: Posting) -> Result<(), TransportError> {
         let capacity = self.shared.capacity;
         let post = move |tx: &rusqlite::Connection| queue::post(tx, &posting, capacity, now_ms());
-        let posted = self
-            .shared
-            .connection
-            .call("post a job", Durability::Disk, Some(Topic::Jobs), post)
-            .await?;
+        let posted =
+            self.shared.connection.call("post a job", Durability::Disk, Some(Topic::Jobs), post).await?;
         match posted {
             queue::Posted::Done => Ok(()),
             queue::Posted::Full => Err(TransportError::Full),
@@ -235,39 +214,23 @@ impl Transport for SqliteTransport {
         let (body, traceparent) = (announcement.encode(), traceparent.map(str::to_owned));
         let add =
             move |tx: &rusqlite::Connection| announcements::add(tx, &body, traceparent.as_deref(), now_ms());
-        self.shared
-            .connection
-            .call("announce", Durability::Process, Some(Topic::Announcements), add)
-            .await
+        self.shared.connection.call("announce", Durability::Process, Some(Topic::Announcements), add).await
     }
 
     async fn listen(&self) -> Result<Box<dyn Announcements>, TransportError> {
         let wake = self.shared.wake_receiver(Topic::Announcements)?;
-        let read = self
-            .shared
-            .connection
-            .call("listen", Durability::Read, None, announcements::newest);
-        Ok(Box::new(Listener::new(
-            Arc::clone(&self.shared),
-            wake,
-            read.await?,
-        )))
+        let read = self.shared.connection.call("listen", Durability::Read, None, announcements::newest);
+        Ok(Box::new(Listener::new(Arc::clone(&self.shared), wake, read.await?)))
     }
 
     async fn depth(&self) -> Result<Depth, TransportError> {
         let read = |tx: &rusqlite::Connection| queue::depth(tx, now_ms());
-        self.shared
-            .connection
-            .call("count jobs", Durability::Read, None, read)
-            .await
+        self.shared.connection.call("count jobs", Durability::Read, None, read).await
     }
 
     async fn check(&self) -> Result<(), TransportError> {
         // Takes the write lock and writes nothing.
-        self.shared
-            .connection
-            .call("begin to write", Durability::Process, None, |_| Ok(()))
-            .await
+        self.shared.connection.call("begin to write", Durability::Process, None, |_| Ok(())).await
     }
 
     async fn close(&self) {

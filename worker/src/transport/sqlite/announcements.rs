@@ -61,10 +61,9 @@ fn after(tx: &Connection, cursor: i64) -> Result<(i64, Vec<Row>)> {
         .prepare_cached(
             "SELECT seq, traceparent, body FROM announcements WHERE seq > ?1 ORDER BY seq LIMIT ?2",
         )?
-        .query_map(
-            params![cursor, i64::try_from(PAGE).expect("a page is small")],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-        )?
+        .query_map(params![cursor, i64::try_from(PAGE).expect("a page is small")], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?
         .collect::<Result<_>>()?;
     Ok((newest(tx)?, rows))
 }
@@ -79,12 +78,7 @@ pub(super) struct Listener {
 
 impl Listener {
     pub(super) fn new(shared: Arc<Shared>, wake: WakeReceiver, cursor: i64) -> Self {
-        Self {
-            shared,
-            wake,
-            cursor,
-            heard: VecDeque::new(),
-        }
+        Self { shared, wake, cursor, heard: VecDeque::new() }
     }
 
     /// Reads the next page; answers whether anything came.
@@ -93,16 +87,11 @@ impl Listener {
         let page = self
             .shared
             .connection
-            .call("read announcements", Durability::Read, None, move |tx| {
-                after(tx, cursor)
-            });
+            .call("read announcements", Durability::Read, None, move |tx| after(tx, cursor));
         let (newest, rows) = match page.await {
             Ok(page) => page,
             Err(error) => {
-                warn!(
-                    error = &error as &dyn std::error::Error,
-                    "could not read announcements"
-                );
+                warn!(error = &error as &dyn std::error::Error, "could not read announcements");
                 tokio::time::sleep(AFTER_ERROR).await;
                 return false;
             }
@@ -115,13 +104,10 @@ impl Listener {
         self.cursor = rows.last().map_or(newest, |row| row.0);
         for (_, traceparent, body) in rows {
             match Announcement::decode(&body) {
-                Ok(announcement) => self
-                    .heard
-                    .push_back(Heard::Announcement(announcement, traceparent)),
-                Err(error) => warn!(
-                    error = &error as &dyn std::error::Error,
-                    "an announcement cannot be read"
-                ),
+                Ok(announcement) => self.heard.push_back(Heard::Announcement(announcement, traceparent)),
+                Err(error) => {
+                    warn!(error = &error as &dyn std::error::Error, "an announcement cannot be read")
+                }
             }
         }
         !self.heard.is_empty()

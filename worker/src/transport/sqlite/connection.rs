@@ -84,13 +84,7 @@ impl Connection {
                 let _ = answer.send(done.and_then(|done| committed.map(|()| done)));
             })
         });
-        self.calls
-            .send(Call {
-                durability,
-                wakes,
-                work,
-            })
-            .map_err(|_| TransportError::Closed)?;
+        self.calls.send(Call { durability, wakes, work }).map_err(|_| TransportError::Closed)?;
         match answered.await {
             Ok(result) => result.map_err(|error| sort(attempted, error)),
             Err(_) => Err(TransportError::Closed),
@@ -114,10 +108,7 @@ fn in_savepoint<T>(
 fn sort(attempted: &'static str, error: Shared) -> TransportError {
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DiskFull) => TransportError::DiskFull,
-        _ => TransportError::Unavailable {
-            attempted,
-            source: Box::new(error),
-        },
+        _ => TransportError::Unavailable { attempted, source: Box::new(error) },
     }
 }
 
@@ -131,18 +122,10 @@ fn serve(mut sqlite: Sqlite, waiting: &mpsc::Receiver<Call>, waker: &Waker) {
     while let Ok(first) = waiting.recv() {
         let mut batch = vec![first];
         batch.extend(waiting.try_iter().take(MAX_BATCH - 1));
-        let needed = batch
-            .iter()
-            .map(|call| call.durability)
-            .max()
-            .unwrap_or(Durability::Disk);
+        let needed = batch.iter().map(|call| call.durability).max().unwrap_or(Durability::Disk);
         if needed != Durability::Read && needed != durability {
             // A commit that syncs also syncs every earlier one of the log, whoever made it.
-            let level = if needed == Durability::Disk {
-                "FULL"
-            } else {
-                "NORMAL"
-            };
+            let level = if needed == Durability::Disk { "FULL" } else { "NORMAL" };
             if sqlite.pragma_update(None, "synchronous", level).is_ok() {
                 durability = needed;
             }
@@ -168,10 +151,7 @@ fn run(sqlite: &mut Sqlite, needed: Durability, batch: Vec<Call>) -> bool {
         }
         Err(error) => {
             let error = Arc::new(error);
-            let answers = batch
-                .into_iter()
-                .map(|call| (call.work)(Err(Arc::clone(&error))))
-                .collect();
+            let answers = batch.into_iter().map(|call| (call.work)(Err(Arc::clone(&error)))).collect();
             (answers, Err(error))
         }
     };

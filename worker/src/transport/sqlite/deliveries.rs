@@ -42,12 +42,7 @@ enum Look {
 
 impl Claimer {
     pub(super) fn new(shared: Arc<Shared>, wake: WakeReceiver, prefetch: NonZeroUsize) -> Self {
-        Self {
-            shared,
-            wake,
-            slots: Arc::new(Semaphore::new(prefetch.get())),
-            pending: None,
-        }
+        Self { shared, wake, slots: Arc::new(Semaphore::new(prefetch.get())), pending: None }
     }
 }
 
@@ -66,17 +61,9 @@ impl Drop for Claimer {
 async fn look(shared: Arc<Shared>, slot: OwnedSemaphorePermit) -> Result<Look, TransportError> {
     let owner = shared.instance.clone();
     let claim = move |tx: &rusqlite::Connection| queue::claim(tx, &owner, now_ms());
-    match shared
-        .connection
-        .call("claim a job", Durability::Process, None, claim)
-        .await?
-    {
+    match shared.connection.call("claim a job", Durability::Process, None, claim).await? {
         Claimed::One(claim) => {
-            let claimant = Claimant {
-                shared,
-                fence: claim.fence,
-                slot: Some(slot),
-            };
+            let claimant = Claimant { shared, fence: claim.fence, slot: Some(slot) };
             Ok(Look::Found(claim, claimant))
         }
         Claimed::NothingUntil(due) => Ok(Look::NothingUntil(due)),
@@ -101,12 +88,7 @@ impl Deliveries for Claimer {
             self.pending = None;
             let until = match looked {
                 Ok(Look::Found(claim, claimant)) => {
-                    let Claim {
-                        fence,
-                        task,
-                        failures,
-                        traceparent,
-                    } = *claim;
+                    let Claim { fence, task, failures, traceparent } = *claim;
                     return Some(Delivery::new(
                         task,
                         fence.attempt,
@@ -117,10 +99,7 @@ impl Deliveries for Claimer {
                 }
                 Ok(Look::NothingUntil(due)) => due.map_or(LOOK_ANYWAY, sleep_until),
                 Err(error) => {
-                    warn!(
-                        error = &error as &dyn std::error::Error,
-                        "could not look for jobs"
-                    );
+                    warn!(error = &error as &dyn std::error::Error, "could not look for jobs");
                     AFTER_ERROR
                 }
             };
@@ -162,11 +141,7 @@ impl Claimant {
         loop {
             let (fence, change) = (self.fence, change.clone());
             let change = move |tx: &rusqlite::Connection| change(tx, fence);
-            let settled = self
-                .shared
-                .connection
-                .call(attempted, Durability::Process, wakes, change)
-                .await;
+            let settled = self.shared.connection.call(attempted, Durability::Process, wakes, change).await;
             match settled {
                 Ok(held) => {
                     drop(slot);
@@ -174,10 +149,7 @@ impl Claimant {
                 }
                 Err(error) if self.shared.closing.is_cancelled() => return Err(error),
                 Err(error) => {
-                    warn!(
-                        error = &error as &dyn std::error::Error,
-                        "a job waits to be settled"
-                    );
+                    warn!(error = &error as &dyn std::error::Error, "a job waits to be settled");
                     tokio::time::sleep(AFTER_ERROR).await;
                 }
             }
@@ -186,21 +158,15 @@ impl Claimant {
 
     async fn retry_after(self: Box<Self>, after: Duration) -> Result<Settled, TransportError> {
         let due_ms = now_ms().saturating_add(i64::try_from(after.as_millis()).unwrap_or(i64::MAX));
-        self.settle("post a job again", None, move |tx, fence| {
-            queue::retry(tx, fence, due_ms)
-        })
-        .await
+        self.settle("post a job again", None, move |tx, fence| queue::retry(tx, fence, due_ms)).await
     }
 }
 
 impl Drop for Claimant {
     fn drop(&mut self) {
         if let (Some(slot), Ok(runtime)) = (self.slot.take(), tokio::runtime::Handle::try_current()) {
-            let dropped = Box::new(Self {
-                shared: Arc::clone(&self.shared),
-                fence: self.fence,
-                slot: Some(slot),
-            });
+            let dropped =
+                Box::new(Self { shared: Arc::clone(&self.shared), fence: self.fence, slot: Some(slot) });
             runtime.spawn(dropped.retry_after(AFTER_DROP));
         }
     }
@@ -222,7 +188,6 @@ impl Receipt for Claimant {
     }
 
     async fn release(self: Box<Self>) -> Result<Settled, TransportError> {
-        self.settle("release a job", Some(Topic::Jobs), queue::release)
-            .await
+        self.settle("release a job", Some(Topic::Jobs), queue::release).await
     }
 }

@@ -108,10 +108,7 @@ mod tests {
     fn who_stands_still_is_gone_until_it_moves() {
         let directory = tempfile::tempdir().unwrap();
         let stopped = Presence::new(directory.path(), "stopped").unwrap();
-        stopped
-            .file
-            .set_modified(SystemTime::now() - STANDSTILL - Duration::from_secs(1))
-            .unwrap();
+        stopped.file.set_modified(SystemTime::now() - STANDSTILL - Duration::from_secs(1)).unwrap();
         assert!(is_gone(directory.path(), "stopped"));
         stopped.touch();
         assert!(!is_gone(directory.path(), "stopped"));
@@ -123,16 +120,11 @@ mod tests {
         let alive = Presence::new(directory.path(), "alive").unwrap();
         let long_ago = SystemTime::now() - STANDSTILL * 2;
         alive.file.set_modified(long_ago).unwrap();
-        File::create(lock_path(directory.path(), "dead"))
-            .unwrap()
-            .set_modified(long_ago)
-            .unwrap();
+        File::create(lock_path(directory.path(), "dead")).unwrap().set_modified(long_ago).unwrap();
         File::create(directory.path().join("dead-0.jobs")).unwrap();
         tidy(directory.path());
-        let left: Vec<_> = fs::read_dir(directory.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
+        let left: Vec<_> =
+            fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["alive.lock"]);
     }
 }

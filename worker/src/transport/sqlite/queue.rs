@@ -101,12 +101,7 @@ pub(super) fn claim(tx: &Connection, owner: &str, now_ms: i64) -> Result<Claimed
         match found {
             None => return next_due(tx).map(Claimed::NothingUntil),
             Some((fence, Ok(task), failures, traceparent)) => {
-                return Ok(Claimed::One(Box::new(Claim {
-                    fence,
-                    task,
-                    failures,
-                    traceparent,
-                })));
+                return Ok(Claimed::One(Box::new(Claim { fence, task, failures, traceparent })));
             }
             Some((fence, Err(error), ..)) => {
                 tracing::warn!(error = &*error, "a job that cannot be read is dead-lettered");
@@ -128,8 +123,7 @@ fn read_job(id: &str, body: &[u8]) -> Result<Task, Unreadable> {
 }
 
 fn next_due(tx: &Connection) -> Result<Option<i64>> {
-    tx.prepare_cached("SELECT min(due_ms) FROM jobs WHERE state IN (0, 2)")?
-        .query_row([], |row| row.get(0))
+    tx.prepare_cached("SELECT min(due_ms) FROM jobs WHERE state IN (0, 2)")?.query_row([], |row| row.get(0))
 }
 
 /// The job is done. A burial stays as a dead letter. Answers whether the fence held; so do the three below.
@@ -163,9 +157,7 @@ fn settle(tx: &Connection, fence: Fence, state: u32, change: &str, due_ms: Optio
         "UPDATE jobs SET owner = NULL, due_ms = coalesce(?4, due_ms), {change}
          WHERE seq = ?1 AND attempt = ?2 AND state = ?3"
     );
-    let changed = tx
-        .prepare_cached(&statement)?
-        .execute(params![fence.seq, fence.attempt, state, due_ms])?;
+    let changed = tx.prepare_cached(&statement)?.execute(params![fence.seq, fence.attempt, state, due_ms])?;
     Ok(changed == 1)
 }
 

@@ -38,9 +38,7 @@ pub(super) struct Waker {
 
 impl Waker {
     pub(super) fn new(directory: &Path) -> Self {
-        Self {
-            directory: directory.to_owned(),
-        }
+        Self { directory: directory.to_owned() }
     }
 
     /// Wakes everybody who waits on one of the topics.
@@ -62,11 +60,7 @@ fn write_byte(path: &Path) -> io::Result<()> {
     use io::Write;
     let nonblocking =
         i32::try_from(OFlags::NONBLOCK.bits()).expect("an open flag fits the system's flag type");
-    fs::OpenOptions::new()
-        .write(true)
-        .custom_flags(nonblocking)
-        .open(path)?
-        .write_all(&[0])
+    fs::OpenOptions::new().write(true).custom_flags(nonblocking).open(path)?.write_all(&[0])
 }
 
 /// Waits to be woken.
@@ -112,27 +106,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let jobs = WakeReceiver::new(directory.path(), "a", Topic::Jobs).unwrap();
         let done = WakeReceiver::new(directory.path(), "a", Topic::Announcements).unwrap();
-        rustix::fs::mknodat(
-            CWD,
-            directory.path().join("dead.jobs"),
-            FileType::Fifo,
-            Mode::RWXU,
-            0,
-        )
-        .unwrap();
+        rustix::fs::mknodat(CWD, directory.path().join("dead.jobs"), FileType::Fifo, Mode::RWXU, 0).unwrap();
         Waker::new(directory.path()).wake(&[Topic::Jobs]);
-        tokio::time::timeout(Duration::from_secs(5), jobs.woken())
-            .await
-            .unwrap();
-        assert!(
-            tokio::time::timeout(Duration::from_millis(50), done.woken())
-                .await
-                .is_err()
-        );
-        assert!(
-            tokio::time::timeout(Duration::from_millis(50), jobs.woken())
-                .await
-                .is_err()
-        );
+        tokio::time::timeout(Duration::from_secs(5), jobs.woken()).await.unwrap();
+        assert!(tokio::time::timeout(Duration::from_millis(50), done.woken()).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_millis(50), jobs.woken()).await.is_err());
     }
 }
