@@ -1,1 +1,12 @@
-//! Real processes, real signals, real sockets.
+//! What the tests of up! are made with: servers as real processes, pictures, sockets, and waiting for conditions.
+//!
+//! ```text
+//! tests/transport.rs   the claims of the transport port, held to every adapter
+//! tests/processes.rs   the guarantees, with real processes and real signals
+//! tests/tidy.rs        what a compiler cannot see about the source
+//! ```
+
+pub mod patience;
+pub mod pictures;
+pub mod server;
+pub mod socket;

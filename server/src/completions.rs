@@ -54,7 +54,7 @@ async fn listen(app: &App) -> Box<dyn Announcements> {
 }
 
 async fn hear(app: &App, announcement: Announcement) {
-    if worker::failpoint::hit("hear").await == worker::failpoint::Hit::Drop {
+    if worker::failpoint::hit("hear", "").await == worker::failpoint::Hit::Drop {
         return;
     }
     if let Some(id) = app.hub.hear(announcement, &app.links) {

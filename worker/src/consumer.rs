@@ -113,7 +113,7 @@ impl Consumer {
         };
         match (done, &delivery.task) {
             (Ok(()), _) => {
-                failpoint::hit("before-ack").await;
+                failpoint::hit("before-ack", "").await;
                 delivery.ack().await
             }
             (Err(error), Task::Resize(_)) if spent(delivery.failures + 1) => {
@@ -142,7 +142,7 @@ impl Consumer {
             return self.announce(&record, &outcome, trace).await;
         }
         self.announce_started(job.id, trace).await;
-        failpoint::hit("job-started").await;
+        failpoint::hit("job-started", &record.name).await;
         let outcome = match self.storage.original(job.id).await {
             Ok(original) => self.make(&record, job, original).await?,
             Err(StorageError::NotFound(key)) => {
@@ -151,12 +151,12 @@ impl Consumer {
             }
             Err(error) => return Err(error.into()),
         };
-        failpoint::hit("before-outcome").await;
+        failpoint::hit("before-outcome", &record.name).await;
         self.storage.put_outcome(job.id, &outcome).await?;
         if attempt > 1 {
             self.storage.remove_staged_thumbnails(job.id);
         }
-        failpoint::hit("after-outcome").await;
+        failpoint::hit("after-outcome", &record.name).await;
         self.announce(&record, &outcome, trace).await
     }
 
@@ -236,7 +236,7 @@ impl Consumer {
     ) -> Result<(), Passing> {
         let upload = Upload::assemble(record, Some(outcome), &LinkBase::default());
         info!(state = ?upload.state, "the upload has ended");
-        if failpoint::hit("announce").await == failpoint::Hit::Drop {
+        if failpoint::hit("announce", &record.name).await == failpoint::Hit::Drop {
             return Ok(());
         }
         Ok(self.transport.announce(&Announcement::completion(upload), trace).await?)

@@ -96,7 +96,7 @@ where
     let accepted = tracker.spawn(
         async move {
             original.finish().await?;
-            hit("after-original").await;
+            hit("after-original", &declared.name).await;
             let stored = accept(&app, id, declared, format, bytes, header).await;
             if stored.is_err() {
                 // What stays should this fail is an orphan, or a lost upload: the sweeper sees to both.
@@ -135,9 +135,9 @@ async fn accept(
         bulk: declared.bulk,
     };
     app.storage.put_record(&record).await?;
-    hit("after-record").await;
+    hit("after-record", &record.name).await;
     app.outbox.post(&record).await?;
-    hit("after-commit").await;
+    hit("after-commit", &record.name).await;
     info!(name = ?record.name, %format, bytes, "accepted");
     Ok(Upload::assemble(&record, None, &app.links))
 }

@@ -1,0 +1,350 @@
+//! A server as a real process, with its workers.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use reqwest::{Body, Response, multipart};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::patience::{SOON, eventually};
+
+/// A directory of a server's data, which outlives the server and goes with the last handle.
+#[derive(Clone)]
+pub struct Data(Arc<TempDir>);
+
+impl Data {
+    /// A fresh one.
+    ///
+    /// # Panics
+    /// When there is no temporary directory.
+    #[expect(clippy::new_without_default, reason = "it makes a directory")]
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(TempDir::with_prefix("up-test-").expect("a temporary directory can be made")))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Every file under `uploads/`, relative to it.
+    #[must_use]
+    pub fn files(&self) -> BTreeSet<String> {
+        fn walk(directory: &Path, root: &Path, found: &mut BTreeSet<String>) {
+            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+                let path = entry.path();
+                let relative = path.strip_prefix(root).expect("it lies under the root");
+                found.insert(relative.to_string_lossy().into_owned());
+                walk(&path, root, found);
+            }
+        }
+        let (mut found, root) = (BTreeSet::new(), self.path().join("uploads"));
+        walk(&root, &root, &mut found);
+        found
+    }
+}
+
+/// How to start a server.
+pub struct Start {
+    data: Data,
+    arguments: Vec<String>,
+    failpoints: Option<String>,
+    file_blocks: Option<u64>,
+}
+
+impl Start {
+    /// With fresh data and two workers.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::on(&Data::new())
+    }
+
+    /// On data that another server may have left.
+    #[must_use]
+    pub fn on(data: &Data) -> Self {
+        let arguments = vec!["--workers".to_owned(), "2".to_owned()];
+        Self { data: data.clone(), arguments, failpoints: None, file_blocks: None }
+    }
+
+    /// With a setting; the last of a flag counts.
+    #[must_use]
+    pub fn with(mut self, flag: &str, value: &str) -> Self {
+        if let Some(at) = self.arguments.iter().position(|argument| argument == flag) {
+            self.arguments[at + 1] = value.to_owned();
+        } else {
+            self.arguments.extend([flag.to_owned(), value.to_owned()]);
+        }
+        self
+    }
+
+    /// With failpoints; see `worker::failpoint`.
+    #[must_use]
+    pub fn failing(mut self, failpoints: impl Into<String>) -> Self {
+        self.failpoints = Some(failpoints.into());
+        self
+    }
+
+    /// With a limit on the size of files, in blocks of 512 bytes, which stands in for a full disk.
+    #[must_use]
+    pub const fn file_blocks(mut self, blocks: u64) -> Self {
+        self.file_blocks = Some(blocks);
+        self
+    }
+
+    /// Starts it and waits until it listens.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn start(self) -> Server {
+        let log = File::options().create(true).append(true).open(self.data.path().join("server.log"));
+        let binary = binary("up-server");
+        let mut command = match self.file_blocks {
+            None => Command::new(binary),
+            Some(blocks) => {
+                let mut command = Command::new("sh");
+                command.args(["-c", &format!("ulimit -f {blocks}; exec \"$0\" \"$@\"")]).arg(binary);
+                command
+            }
+        };
+        command.args(["--listen", "127.0.0.1:0"]).arg("--data").arg(self.data.path()).args(&self.arguments);
+        if let Some(failpoints) = &self.failpoints {
+            command.env("UP_FAILPOINTS", failpoints);
+        }
+        let mut child = command
+            .env("RUST_LOG", "debug,hyper=info,tungstenite=info,tokio_tungstenite=info")
+            .stdout(Stdio::piped())
+            .stderr(log.expect("the log can be opened"))
+            // A group of its own, so that a parked worker can be ended with it.
+            .process_group(0)
+            .spawn()
+            .expect("the server starts: `make test` builds it first");
+        let output = child.stdout.take().expect("it is piped");
+        let line = BufReader::new(output).lines().next();
+        let line = line
+            .and_then(Result::ok)
+            .unwrap_or_else(|| panic!("the server did not listen:\n{}", log_of(&self.data)));
+        let url = line.strip_prefix("listening on ").expect("it says where").to_owned();
+        Server { child, data: self.data, url, client: reqwest::Client::new() }
+    }
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn log_of(data: &Data) -> String {
+    fs::read_to_string(data.path().join("server.log")).unwrap_or_default()
+}
+
+/// Where an executable of ours is: beside the tests.
+fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    let target = test.ancestors().nth(2).expect("tests lie in target/<profile>/deps");
+    target.join(name)
+}
+
+/// A running server. Dropped, it and its workers are killed.
+pub struct Server {
+    child: Child,
+    /// What it works on.
+    pub data: Data,
+    /// Where it listens, without a slash at the end.
+    pub url: String,
+    /// A client for it.
+    pub client: reqwest::Client,
+}
+
+impl Server {
+    /// A URL on it.
+    #[must_use]
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    /// What it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        log_of(&self.data)
+    }
+
+    /// Its process id.
+    ///
+    /// # Panics
+    /// When the system gave it none.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// The process ids of its workers.
+    #[must_use]
+    pub fn workers(&self) -> Vec<Pid> {
+        let parent = self.pid().as_raw_nonzero().get();
+        let mut workers = Vec::new();
+        for task in fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten() {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            workers.extend(children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)));
+        }
+        workers
+    }
+
+    /// Waits until so many workers run, each of which has opened the queue.
+    pub async fn workers_ready(&self, count: usize) {
+        eventually("workers are ready", SOON, async || {
+            (self.log().matches("the worker is ready").count() >= count).then_some(())
+        })
+        .await;
+    }
+
+    /// Sends a signal to the server alone.
+    ///
+    /// # Panics
+    /// When it has ended already.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("it runs");
+    }
+
+    /// Kills the server, and not its workers, and waits for its end.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// When it does not end within the deadline.
+    pub async fn ended(&mut self, within: Duration) -> ExitStatus {
+        eventually("the server ends", within, async || self.child.try_wait().expect("it can be waited for"))
+            .await
+    }
+
+    /// Uploads bytes in a form and answers the response.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn post(&self, name: &str, bytes: impl Into<Body>) -> Response {
+        let part = multipart::Part::stream(bytes).file_name(name.to_owned());
+        let form = multipart::Form::new().part("file", part);
+        self.client.post(self.at("/uploads")).multipart(form).send().await.expect("the server answers")
+    }
+
+    /// Uploads bytes and answers the accepted upload.
+    ///
+    /// # Panics
+    /// When it is not accepted.
+    pub async fn accepted(&self, name: &str, bytes: impl Into<Body>) -> Value {
+        let response = self.post(name, bytes).await;
+        let (status, body) = (response.status(), response.text().await.expect("an answer has a body"));
+        assert_eq!(status, 202, "{body}");
+        let mut body: Value = serde_json::from_str(&body).expect("an answer is JSON");
+        body["uploads"][0].take()
+    }
+
+    /// The state of an upload.
+    ///
+    /// # Panics
+    /// When the server does not tell.
+    pub async fn upload(&self, id: &str) -> Value {
+        let response =
+            self.client.get(self.at(&format!("/uploads/{id}"))).send().await.expect("the server answers");
+        assert_eq!(response.status(), 200);
+        json(response).await
+    }
+
+    /// Waits until an upload has ended.
+    pub async fn end(&self, id: &str, within: Duration) -> Value {
+        eventually("an upload ends", within, async || {
+            let response = self.client.get(self.at(&format!("/uploads/{id}"))).send().await.ok()?;
+            let upload: Value = serde_json::from_str(&response.text().await.ok()?).ok()?;
+            matches!(upload["state"].as_str(), Some("ready" | "failed")).then_some(upload)
+        })
+        .await
+    }
+
+    /// Asserts that a ready upload has exactly three whole thumbnails of the right sides, and answers their bytes.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn assert_ready(&self, upload: &Value) -> Vec<Vec<u8>> {
+        assert_eq!(upload["state"], "ready", "{upload}\n{}", self.log());
+        let (width, height) = (side(&upload["width"]), side(&upload["height"]));
+        let thumbnails = upload["thumbnails"].as_array().expect("thumbnails are a list");
+        let mut all = Vec::new();
+        for (thumbnail, (size, longest)) in
+            thumbnails.iter().zip([("small", 160), ("medium", 480), ("large", 1024)])
+        {
+            assert_eq!(thumbnail["size"], size);
+            let url = self.at(thumbnail["url"].as_str().expect("a thumbnail has a URL"));
+            let response = self.client.get(url).send().await.expect("the server answers");
+            assert_eq!(response.status(), 200);
+            let bytes = response.bytes().await.expect("a thumbnail is whole").to_vec();
+            assert_eq!(thumbnail["bytes"], bytes.len());
+            let image = image::load_from_memory(&bytes).expect("a thumbnail is a picture");
+            assert_eq!(
+                (thumbnail["width"].as_u64(), thumbnail["height"].as_u64()),
+                (Some(image.width().into()), Some(image.height().into()))
+            );
+            assert_eq!(image.width().max(image.height()), longest.min(width.max(height)));
+            all.push(bytes);
+        }
+        assert_eq!(all.len(), 3);
+        all
+    }
+
+    /// Asserts that nothing lies about that a writer should have finished or removed.
+    ///
+    /// # Panics
+    /// When something does.
+    pub fn assert_no_temporary_files(&self) {
+        let files = self.data.files();
+        assert!(!files.iter().any(|file| file.contains('#')), "{files:?}");
+    }
+}
+
+fn side(value: &Value) -> u32 {
+    value.as_u64().and_then(|side| side.try_into().ok()).expect("a side is a number")
+}
+
+/// A response's body as JSON.
+///
+/// # Panics
+/// When it is none.
+pub async fn json(response: Response) -> Value {
+    let text = response.text().await.expect("an answer has a body");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// The id of an upload.
+///
+/// # Panics
+/// When it has none.
+#[must_use]
+pub fn id(upload: &Value) -> String {
+    upload["id"].as_str().expect("an upload has an id").to_owned()
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = kill_process_group(self.pid(), Signal::KILL);
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the server's log ---\n{}", self.log());
+        }
+    }
+}
