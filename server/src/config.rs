@@ -160,7 +160,7 @@ mod tests {
             ("--listen", "somewhere"),
             ("--storage", "ftp://x"),
             ("--broker", "kafka://x"),
-            ("--workers", "-1"),
+            ("--workers", "many"),
             ("--max-upload-bytes", "0"),
             ("--allowed-origins", "example.org"),
             ("--allowed-origins", "https://example.org/path"),

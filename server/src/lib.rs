@@ -37,7 +37,7 @@ use worker::{Storage, process::open_transport};
 
 use crate::{app::App, config::Config, live::hub::Hub, outbox::Outbox};
 
-/// Serves on a listener until `draining`, then finishes what is in flight.
+/// Opens everything, prints where it listens, and serves until `draining`, then finishes what is in flight.
 ///
 /// # Errors
 /// When storage or queue cannot be opened.
@@ -46,6 +46,8 @@ pub async fn run(config: Config, listener: TcpListener, draining: CancellationTo
         .with_context(|| format!("could not make the data directory {}", config.data.display()))?;
     let storage = Storage::open(&config.storage_url())?;
     let transport = open_transport(&config.broker_url(), config.max_outbox)?;
+    // Only now: whoever reads this may come at once.
+    println!("listening on http://{}", listener.local_addr()?);
     let app = Arc::new(App {
         storage,
         outbox: Outbox::new(Arc::clone(&transport)),

@@ -31,6 +31,5 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let draining = shutdown::on_signal();
     let listening = TcpListener::bind(config.listen).await;
     let listener = listening.with_context(|| format!("could not listen on {}", config.listen))?;
-    println!("listening on http://{}", listener.local_addr()?);
     server::run(config, listener, draining).await
 }

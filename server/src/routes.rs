@@ -22,7 +22,7 @@ use crate::{
 /// Everything that clients can ask for.
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
-        .route("/uploads", post(accept::post))
+        .route("/uploads", post(accept::post).put(accept::put))
         .route("/uploads/", post(accept::post).put(accept::put))
         .route("/uploads/{id}", get(status::status).put(accept::put))
         .route("/uploads/{id}/{size}", get(thumbnails::thumbnail))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use integration_tests::{
-    patience::SOON,
+    patience::{SOON, eventually},
     pictures,
     server::{Start, id},
     socket::{Came, Socket, open},
@@ -191,9 +191,12 @@ async fn a_drain_says_goodbye_finishes_what_is_coming_in_and_exits_with_zero() {
 async fn a_second_signal_leaves_at_once() {
     let mut server = Start::new().failing("job-started=park").start();
     server.accepted("cat.png", pictures::tiny(1)).await;
+    let parked = async || server.log().contains("failpoint").then_some(());
+    eventually("a worker has the job", SOON, parked).await;
     let started = Instant::now();
     server.signal(Signal::TERM);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let drains = async || server.log().contains("a signal: draining").then_some(());
+    eventually("the server drains", SOON, drains).await;
     server.signal(Signal::TERM);
     assert_ne!(server.ended(SOON).await.code(), Some(0));
     assert!(started.elapsed() < Duration::from_secs(5));

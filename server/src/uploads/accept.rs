@@ -71,7 +71,7 @@ pub(crate) async fn put(
     Query(options): Query<Options>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let last = request.uri().path().rsplit('/').next().unwrap_or_default();
+    let last = request.uri().path().strip_prefix("/uploads/").unwrap_or_default();
     let name = percent_decode_str(last).decode_utf8_lossy().into_owned();
     take(&app, &options, request, Some(name)).await
 }

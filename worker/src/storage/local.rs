@@ -28,9 +28,9 @@ impl LocalRoot {
         &self.0
     }
 
-    /// Removes the directory of an upload if nothing is in it.
+    /// Removes the directory of an upload, and whatever a writer that was dropped has still staged there.
     pub(super) fn remove_directory(&self, id: UploadId) {
-        let _ = fs::remove_dir(self.directory(id));
+        let _ = fs::remove_dir_all(self.directory(id));
     }
 
     fn directory(&self, id: UploadId) -> PathBuf {

@@ -5,6 +5,7 @@
 //! queue.sqlite-processes/   <instance>.lock            who is alive
 //!                           <instance>-<n>.jobs        whom to wake when a job is due
 //!                           <instance>-<n>.announcements
+//!                           opening                    who opens the queue just now
 //! ```
 //!
 //! Postings are synced to the disk before they are confirmed. Claims, acknowledgements and announcements are not: they
@@ -50,6 +51,9 @@ const LOOK_FOR_THE_DEAD: Duration = Duration::from_millis(300);
 
 /// How many looks apart old announcements and leftovers are removed: every half minute.
 const LOOKS_BETWEEN_TIDYING: u32 = 100;
+
+/// The file that a process locks while it opens the queue.
+const OPENING: &str = "opening";
 
 /// The embedded transport. Clones share one connection.
 #[derive(Clone)]
@@ -106,8 +110,11 @@ impl SqliteTransport {
         fs::create_dir_all(&directory).map_err(unusable)?;
         let instance = Uuid::now_v7().simple().to_string();
         let presence = Presence::new(&directory, &instance).map_err(unusable)?;
+        let opening = fs::File::create(directory.join(OPENING)).map_err(unusable)?;
+        opening.lock().map_err(unusable)?;
         let connection = Connection::open(path, Waker::new(&directory))
             .map_err(|source| OpenQueueError::File { path: path.to_owned(), source: source.into() })?;
+        drop(opening);
         let shared = Arc::new(Shared {
             connection,
             presence,

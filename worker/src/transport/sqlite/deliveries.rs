@@ -165,9 +165,12 @@ impl Claimant {
 impl Drop for Claimant {
     fn drop(&mut self) {
         if let (Some(slot), Ok(runtime)) = (self.slot.take(), tokio::runtime::Handle::try_current()) {
-            let dropped =
-                Box::new(Self { shared: Arc::clone(&self.shared), fence: self.fence, slot: Some(slot) });
-            runtime.spawn(dropped.retry_after(AFTER_DROP));
+            // Without the slot, which marks a claim as unsettled: a runtime that shuts down drops this task at once.
+            let dropped = Box::new(Self { shared: Arc::clone(&self.shared), fence: self.fence, slot: None });
+            runtime.spawn(async move {
+                let _ = dropped.retry_after(AFTER_DROP).await;
+                drop(slot);
+            });
         }
     }
 }

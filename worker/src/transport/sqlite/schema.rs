@@ -8,7 +8,8 @@ use rusqlite_migration::{M, Migrations};
 /// Each entry brings a file from one version to the next. What was released is never changed, only added to.
 const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("schema.sql"))];
 
-/// Opens a connection. `busy` is asked, with the number of tries so far, whether to wait on for other processes.
+/// Opens a connection; by one process at a time, since migrating and switching to the log want the file for
+/// themselves. `busy` is asked, with the number of tries so far, whether to wait on for other processes.
 pub(super) fn open(path: &Path, busy: fn(i32) -> bool) -> Result<Connection, rusqlite_migration::Error> {
     let mut sqlite = Connection::open(path)?;
     sqlite.busy_handler(Some(busy))?;

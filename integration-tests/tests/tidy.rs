@@ -1,0 +1,118 @@
+//! What a compiler cannot see: who may name what, and what no file may hold.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Every source file below a directory: its path from the root, and its text.
+fn sources(directory: &str) -> Vec<(String, String)> {
+    fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join(directory), &mut found);
+    let relative = |path: &Path| path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+    let sources: Vec<_> =
+        found.iter().map(|path| (relative(path), fs::read_to_string(path).unwrap())).collect();
+    assert!(!sources.is_empty(), "{directory} has sources");
+    sources
+}
+
+/// Asserts that a word is named by those files only whose path begins with one of `allowed`.
+fn assert_named_only_by(word: &str, allowed: &[&str]) {
+    let all = ["worker/src", "server/src"].into_iter().flat_map(sources);
+    let (mut namers, mut strangers) = (0, Vec::new());
+    for (path, text) in all.filter(|(_, text)| text.contains(word)) {
+        namers += 1;
+        if !allowed.iter().any(|allowed| path.starts_with(allowed)) {
+            strangers.push(path);
+        }
+        drop(text);
+    }
+    assert!(namers > 0, "nobody names {word}: this claim is out of date");
+    assert!(strangers.is_empty(), "{word} is named by {strangers:?}");
+}
+
+#[test]
+fn only_its_adapter_names_rusqlite() {
+    assert_named_only_by("rusqlite::", &["worker/src/transport/sqlite"]);
+}
+
+#[test]
+fn only_storage_names_object_store() {
+    assert_named_only_by("object_store::", &["worker/src/storage"]);
+}
+
+#[test]
+fn only_the_pixel_code_names_a_codec() {
+    for codec in ["image::", "fast_image_resize::"] {
+        assert_named_only_by(codec, &["worker/src/thumbnail", "worker/src/probe/tests.rs"]);
+    }
+}
+
+#[test]
+fn one_place_builds_storage_keys() {
+    for part in ["\"upload.json\"", "\"outcome.json\""] {
+        assert_named_only_by(part, &["worker/src/storage/"]);
+    }
+}
+
+#[test]
+fn arrows_point_one_way() {
+    let server = fs::read_to_string(root().join("worker/Cargo.toml")).unwrap();
+    assert!(!server.contains("server"), "worker does not know the server");
+}
+
+#[test]
+fn no_file_grows_past_four_hundred_lines_but_the_tests() {
+    let long: Vec<_> = ["worker/src", "server/src"]
+        .into_iter()
+        .flat_map(sources)
+        .filter(|(path, text)| text.lines().count() > 400 && !path.ends_with("tests.rs"))
+        .map(|(path, _)| path)
+        .collect();
+    assert!(long.is_empty(), "look for the second idea in {long:?}");
+}
+
+#[test]
+fn nothing_else_grows_at_the_top_level() {
+    let expected = [
+        "Cargo.lock",
+        "Cargo.toml",
+        "Makefile",
+        "README.md",
+        "frontend",
+        "integration-tests",
+        "server",
+        "worker",
+    ];
+    // What a build or a run makes is not part of the tree.
+    let made = ["target", "data"];
+    for entry in fs::read_dir(root()).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        let known =
+            expected.contains(&name.as_str()) || made.contains(&name.as_str()) || name.starts_with('.');
+        assert!(known, "{name} does not belong at the top level");
+    }
+}
+
+#[test]
+fn no_test_is_ignored_and_no_lint_is_allowed_silently() {
+    for (path, text) in ["worker/src", "server/src", "integration-tests"].into_iter().flat_map(sources) {
+        for banned in [concat!("#[", "ignore"), concat!("#[", "allow("), concat!("#![", "allow(")] {
+            assert!(!text.contains(banned), "{path} has {banned}");
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! The claims of the transport port. Every adapter is held to all of them; an adapter is one line at the end.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use integration_tests::patience::{SOON, eventually};
+use tempfile::TempDir;
+use tokio::time::{Instant, timeout};
+use worker::{
+    Announcement, Format, ResizeJob, UploadId,
+    transport::{
+        DeathReason, Deliveries, Delivery, Depth, Heard, Lane, Posting, Settled, Task, Transport,
+        TransportError, sqlite::SqliteTransport,
+    },
+};
+
+/// A queue that several processes have opened.
+#[async_trait::async_trait]
+trait Rig: Sized {
+    async fn new() -> Self;
+    /// Opens it as another process would.
+    async fn open(&self) -> Arc<dyn Transport>;
+}
+
+/// How long nothing must come before it counts as nothing.
+const QUIET: Duration = Duration::from_millis(300);
+
+fn posting(id: UploadId) -> Posting {
+    Posting {
+        job: ResizeJob::new(id, Format::Jpeg),
+        generation: 1,
+        lane: Lane::Interactive,
+        traceparent: None,
+    }
+}
+
+fn slots(count: usize) -> NonZeroUsize {
+    NonZeroUsize::new(count).unwrap()
+}
+
+async fn next(deliveries: &mut Box<dyn Deliveries>) -> Delivery {
+    timeout(SOON, deliveries.next()).await.expect("a delivery comes").expect("the transport is open")
+}
+
+async fn assert_quiet(deliveries: &mut Box<dyn Deliveries>) {
+    assert!(timeout(QUIET, deliveries.next()).await.is_err(), "nothing is to come");
+}
+
+fn job_of(delivery: &Delivery) -> UploadId {
+    match &delivery.task {
+        Task::Resize(job) => job.id,
+        Task::Bury(letter) => panic!("{letter:?}"),
+    }
+}
+
+async fn assert_depth(transport: &Arc<dyn Transport>, expected: Depth) {
+    eventually("the queue is so deep", SOON, async || {
+        let depth = Depth { oldest: None, ..transport.depth().await.unwrap() };
+        (depth == expected).then_some(())
+    })
+    .await;
+}
+
+async fn a_job_is_delivered_once_and_is_gone_when_acknowledged<R: Rig>() {
+    let rig = R::new().await;
+    let (server, worker) = (rig.open().await, rig.open().await);
+    let posted = Posting { traceparent: Some("00-trace".into()), ..posting(UploadId::new()) };
+    server.publish(posted.clone()).await.unwrap();
+    let mut deliveries = worker.consume(slots(2)).await.unwrap();
+    let delivery = next(&mut deliveries).await;
+    assert_eq!(delivery.task, Task::Resize(posted.job));
+    assert_eq!(
+        (delivery.attempt, delivery.failures, delivery.traceparent.as_deref()),
+        (1, 0, Some("00-trace"))
+    );
+    assert_quiet(&mut deliveries).await;
+    assert_depth(&server, Depth { unacked: 1, ..Depth::default() }).await;
+    assert_eq!(delivery.ack().await.unwrap(), Settled::Done);
+    assert_depth(&server, Depth::default()).await;
+}
+
+async fn no_more_than_the_prefetch_is_unsettled<R: Rig>() {
+    let rig = R::new().await;
+    let (server, worker) = (rig.open().await, rig.open().await);
+    for _ in 0..3 {
+        server.publish(posting(UploadId::new())).await.unwrap();
+    }
+    let mut deliveries = worker.consume(slots(2)).await.unwrap();
+    let (one, _two) = (next(&mut deliveries).await, next(&mut deliveries).await);
+    assert_quiet(&mut deliveries).await;
+    one.ack().await.unwrap();
+    next(&mut deliveries).await;
+}
+
+async fn a_retry_comes_after_its_delay_and_counts<R: Rig>() {
+    let rig = R::new().await;
+    let transport = rig.open().await;
+    transport.publish(posting(UploadId::new())).await.unwrap();
+    let mut deliveries = transport.consume(slots(1)).await.unwrap();
+    let failed = Instant::now();
+    let delay = Duration::from_millis(700);
+    next(&mut deliveries).await.retry(delay).await.unwrap();
+    assert_depth(&transport, Depth { delayed: 1, ..Depth::default() }).await;
+    let again = next(&mut deliveries).await;
+    assert!(failed.elapsed() >= delay, "{:?}", failed.elapsed());
+    assert_eq!((again.attempt, again.failures), (2, 1));
+}
+
+async fn a_released_job_is_somebody_elses_at_once_and_nothing_is_counted<R: Rig>() {
+    let rig = R::new().await;
+    let (draining, other) = (rig.open().await, rig.open().await);
+    draining.publish(posting(UploadId::new())).await.unwrap();
+    let mut deliveries = draining.consume(slots(1)).await.unwrap();
+    let delivery = next(&mut deliveries).await;
+    let mut others = other.consume(slots(1)).await.unwrap();
+    delivery.release().await.unwrap();
+    drop(deliveries);
+    let again = next(&mut others).await;
+    assert_eq!(again.failures, 0);
+    assert_eq!(again.ack().await.unwrap(), Settled::Done);
+}
+
+async fn a_dead_letter_is_delivered_for_burial_and_rests_afterwards<R: Rig>() {
+    let rig = R::new().await;
+    let transport = rig.open().await;
+    let id = UploadId::new();
+    transport.publish(posting(id)).await.unwrap();
+    let mut deliveries = transport.consume(slots(1)).await.unwrap();
+    next(&mut deliveries).await.dead_letter(DeathReason::Exhausted).await.unwrap();
+    let burial = next(&mut deliveries).await;
+    match &burial.task {
+        Task::Bury(letter) => assert_eq!((letter.id, letter.reason), (Some(id), DeathReason::Exhausted)),
+        Task::Resize(job) => panic!("{job:?}"),
+    }
+    // A burial that fails is tried again as one.
+    burial.retry(Duration::from_millis(10)).await.unwrap();
+    let burial = next(&mut deliveries).await;
+    assert!(matches!(burial.task, Task::Bury(_)));
+    burial.ack().await.unwrap();
+    assert_quiet(&mut deliveries).await;
+    assert_depth(&transport, Depth { dead: 1, ..Depth::default() }).await;
+}
+
+async fn a_delivery_that_is_dropped_comes_again_and_counts<R: Rig>() {
+    let rig = R::new().await;
+    let transport = rig.open().await;
+    transport.publish(posting(UploadId::new())).await.unwrap();
+    let mut deliveries = transport.consume(slots(1)).await.unwrap();
+    drop(next(&mut deliveries).await);
+    let again = next(&mut deliveries).await;
+    assert_eq!((again.attempt, again.failures), (2, 1));
+}
+
+async fn waiting_for_a_job_can_be_broken_off_without_losing_it<R: Rig>() {
+    let rig = R::new().await;
+    let transport = rig.open().await;
+    let mut deliveries = transport.consume(slots(1)).await.unwrap();
+    for _ in 0..50 {
+        transport.publish(posting(UploadId::new())).await.unwrap();
+        // Broken off at every stage: after hardly any time first, and then after ever more.
+        let mut patience = Duration::from_micros(1);
+        let delivery = loop {
+            match timeout(patience, deliveries.next()).await {
+                Ok(delivery) => break delivery.unwrap(),
+                Err(_) => patience *= 2,
+            }
+        };
+        assert_eq!(delivery.attempt, 1, "it was delivered to nobody before");
+        delivery.ack().await.unwrap();
+    }
+    assert_depth(&transport, Depth::default()).await;
+}
+
+async fn an_interactive_job_is_not_behind_a_bulk_run<R: Rig>() {
+    let rig = R::new().await;
+    let transport = rig.open().await;
+    for _ in 0..10 {
+        transport.publish(Posting { lane: Lane::Bulk, ..posting(UploadId::new()) }).await.unwrap();
+    }
+    let mut deliveries = transport.consume(slots(1)).await.unwrap();
+    let bulk = next(&mut deliveries).await;
+    let interactive = UploadId::new();
+    transport.publish(posting(interactive)).await.unwrap();
+    bulk.ack().await.unwrap();
+    assert_eq!(job_of(&next(&mut deliveries).await), interactive);
+}
+
+async fn jobs_of_a_lane_come_in_their_order<R: Rig>() {
+    let rig = R::new().await;
+    let transport = rig.open().await;
+    let ids: Vec<_> = (0..5).map(|_| UploadId::new()).collect();
+    for id in &ids {
+        transport.publish(posting(*id)).await.unwrap();
+    }
+    let mut deliveries = transport.consume(slots(5)).await.unwrap();
+    for id in ids {
+        let delivery = next(&mut deliveries).await;
+        assert_eq!(job_of(&delivery), id);
+        delivery.ack().await.unwrap();
+    }
+}
+
+async fn what_is_announced_reaches_every_listener_that_listens<R: Rig>() {
+    let rig = R::new().await;
+    let (one, other, worker) = (rig.open().await, rig.open().await, rig.open().await);
+    let early = UploadId::new();
+    worker.announce(&Announcement::started(early), None).await.unwrap();
+    let (mut first, mut second) = (one.listen().await.unwrap(), other.listen().await.unwrap());
+    for number in 0..300 {
+        let id = UploadId::new();
+        let trace = format!("trace-{number}");
+        worker.announce(&Announcement::started(id), Some(&trace)).await.unwrap();
+        for listener in [&mut first, &mut second] {
+            let heard = timeout(SOON, listener.next()).await.expect("it is heard").unwrap();
+            assert_eq!(heard, Heard::Announcement(Announcement::started(id), Some(trace.clone())));
+        }
+    }
+}
+
+async fn closing_ends_deliveries_and_announcements_and_settles_what_is_out<R: Rig>() {
+    let rig = R::new().await;
+    let (transport, other) = (rig.open().await, rig.open().await);
+    transport.publish(posting(UploadId::new())).await.unwrap();
+    let mut deliveries = transport.consume(slots(2)).await.unwrap();
+    let mut listener = transport.listen().await.unwrap();
+    let delivery = next(&mut deliveries).await;
+    transport.close().await;
+    assert!(timeout(SOON, deliveries.next()).await.unwrap().is_none());
+    assert!(timeout(SOON, listener.next()).await.unwrap().is_none());
+    assert_eq!(delivery.ack().await.unwrap(), Settled::Done);
+    assert_depth(&other, Depth::default()).await;
+}
+
+async fn a_published_job_outlives_everybody<R: Rig>() {
+    let rig = R::new().await;
+    let id = UploadId::new();
+    let transport = rig.open().await;
+    transport.publish(posting(id)).await.unwrap();
+    drop(transport);
+    let mut deliveries = rig.open().await.consume(slots(1)).await.unwrap();
+    assert_eq!(job_of(&next(&mut deliveries).await), id);
+}
+
+async fn a_job_reaches_an_idle_worker_without_waiting_for_a_poll<R: Rig>() {
+    let rig = R::new().await;
+    let (server, worker) = (rig.open().await, rig.open().await);
+    let mut deliveries = worker.consume(slots(1)).await.unwrap();
+    let mut took = Vec::new();
+    for _ in 0..101 {
+        // Idle, as between two uploads.
+        assert!(timeout(Duration::from_millis(5), deliveries.next()).await.is_err());
+        let posted = Instant::now();
+        let (published, delivery) =
+            tokio::join!(server.publish(posting(UploadId::new())), next(&mut deliveries));
+        took.push(posted.elapsed());
+        published.unwrap();
+        delivery.ack().await.unwrap();
+    }
+    took.sort();
+    let median = took[took.len() / 2];
+    println!("from posting to delivery: median {median:?}, slowest {:?}", took[took.len() - 1]);
+    assert!(median < Duration::from_millis(5), "{median:?}");
+}
+
+async fn a_full_queue_takes_no_more_and_forgets_nothing<R: Rig>() {
+    let rig = R::new().await;
+    let transport = rig.open().await;
+    for _ in 0..CAPACITY {
+        transport.publish(posting(UploadId::new())).await.unwrap();
+    }
+    let refused = transport.publish(posting(UploadId::new())).await.unwrap_err();
+    assert!(matches!(refused, TransportError::Full), "{refused}");
+    assert_depth(&transport, Depth { ready: CAPACITY, ..Depth::default() }).await;
+    transport.check().await.unwrap();
+}
+
+/// Holds one adapter to every claim.
+macro_rules! conform {
+    ($adapter:ident: $rig:ty) => {
+        conform!($adapter: $rig;
+            a_job_is_delivered_once_and_is_gone_when_acknowledged,
+            no_more_than_the_prefetch_is_unsettled,
+            a_retry_comes_after_its_delay_and_counts,
+            a_released_job_is_somebody_elses_at_once_and_nothing_is_counted,
+            a_dead_letter_is_delivered_for_burial_and_rests_afterwards,
+            a_delivery_that_is_dropped_comes_again_and_counts,
+            waiting_for_a_job_can_be_broken_off_without_losing_it,
+            an_interactive_job_is_not_behind_a_bulk_run,
+            jobs_of_a_lane_come_in_their_order,
+            what_is_announced_reaches_every_listener_that_listens,
+            closing_ends_deliveries_and_announcements_and_settles_what_is_out,
+            a_published_job_outlives_everybody,
+            a_job_reaches_an_idle_worker_without_waiting_for_a_poll,
+            a_full_queue_takes_no_more_and_forgets_nothing,
+        );
+    };
+    ($adapter:ident: $rig:ty; $($claim:ident,)*) => {
+        mod $adapter {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $claim() {
+                    super::$claim::<$rig>().await;
+                }
+            )*
+        }
+    };
+}
+
+/// Jobs that the queues of these tests hold at most.
+const CAPACITY: u64 = 60;
+
+struct Sqlite(TempDir);
+
+#[async_trait::async_trait]
+impl Rig for Sqlite {
+    async fn new() -> Self {
+        Self(TempDir::with_prefix("up-test-").unwrap())
+    }
+
+    async fn open(&self) -> Arc<dyn Transport> {
+        Arc::new(SqliteTransport::open(&self.0.path().join("queue.sqlite"), CAPACITY).unwrap())
+    }
+}
+
+conform!(sqlite: super::Sqlite);
