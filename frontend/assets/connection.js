@@ -1,0 +1,66 @@
+/** Puts the ladder into the browser: real socket, real network, real page, and the pill that says which rung it is. */
+
+import { Ladder } from "./ladder.js";
+import { Live } from "./live.js";
+import { Poller } from "./poll.js";
+import { CONNECTION } from "./words.js";
+
+/** The root of the service, from wherever a page of it lies. */
+const ROOT = new URL(".", import.meta.url);
+
+/** @typedef {import("./ladder.js").Rung} Rung */
+/**
+ * @typedef {object} Listener
+ * @property {(upload: import("./merge.js").Upload) => void} tell
+ * @property {(id: string) => void} unknown
+ * @property {(rung: Rung, before: Rung) => void} [stand]
+ */
+
+/** @param {Listener} listener @returns {Ladder} not started yet */
+export function connect({ tell, unknown, stand }) {
+  const timers = {
+    after: (/** @type {() => void} */ callback, /** @type {number} */ ms) => setTimeout(callback, ms),
+    cancel: (/** @type {number} */ timer) => clearTimeout(timer),
+    random: Math.random,
+  };
+  const live = new Live({
+    ...timers,
+    tell,
+    unknown,
+    // The wall clock goes on while a computer sleeps.
+    now: Date.now,
+    open: () => new WebSocket(new URL("live", ROOT).href.replace(/^http/, "ws"), "up.v1"),
+    changed: () => ladder.settle(),
+  });
+  const poller = new Poller({ ...timers, tell, unknown, fetch: (url, options) => fetch(url, options) });
+  /** @type {Rung} */
+  let before = "connecting";
+  const ladder = new Ladder({
+    ...timers,
+    live,
+    poller,
+    isOnline: () => navigator.onLine,
+    isHidden: () => document.hidden,
+    stand(rung) {
+      showPill(rung);
+      stand?.(rung, before);
+      before = rung;
+    },
+  });
+  addEventListener("online", () => ladder.wake());
+  addEventListener("offline", () => ladder.offline());
+  addEventListener("pageshow", (event) => event.persisted && ladder.wake());
+  document.addEventListener("visibilitychange", () => (document.hidden ? ladder.settle() : ladder.wake()));
+  return ladder;
+}
+
+/** @param {Rung} rung */
+function showPill(rung) {
+  const old = document.querySelector(".pill");
+  if (!old) return;
+  // A new pill in place of the old one: it stands at the end of its row, so another word would push its beginning.
+  const pill = /** @type {HTMLElement} */ (old.cloneNode(false));
+  pill.dataset.connection = rung;
+  pill.textContent = CONNECTION[rung];
+  old.replaceWith(pill);
+}
