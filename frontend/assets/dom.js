@@ -47,7 +47,9 @@ export function unseen(text) {
 /** A name that keeps its ending when it is cut short. @param {string} name */
 export function nameOf(name) {
   const [stem, ending] = splitName(name);
-  return make("bdi", { class: "name", title: name }, make("span", { class: "stem" }, stem), make("span", { class: "ext" }, ending));
+  // In two parts it would be read as two words.
+  const seen = { "aria-hidden": "true" };
+  return make("bdi", { class: "name", title: name }, make("span", { class: "stem", ...seen }, stem), make("span", { class: "ext", ...seen }, ending), unseen(name));
 }
 
 /** @param {HTMLElement} element @param {{width: number, height: number}} sides */
@@ -61,8 +63,8 @@ export function setRatio(element, { width, height }) {
  * @param {() => void} press
  */
 export function copyButton(of, press) {
-  const swap = make("span", { class: "swap" }, make("span", {}, "Copy link"), make("span", { "aria-hidden": "true" }, "Copied"));
-  const button = make("button", { class: "button", type: "button" }, icon("link"), swap, unseen(` to ${of}`));
+  const swap = make("span", { class: "swap" }, make("span", {}, "Copy link"), make("span", {}, "Copied"));
+  const button = make("button", { class: "button", type: "button", "aria-label": `Copy link to ${of}` }, icon("link"), swap);
   button.addEventListener("click", press);
   return button;
 }

@@ -177,12 +177,12 @@ export class Tile {
   #showGauge(item) {
     const here = AT[item.stage] ?? (item.stage === "failed" && item.upload ? "worker" : "");
     const facts = here ? [] : factsOf(item);
-    const kind = here || facts.join("\n");
+    const kind = here || [item.stage, ...facts].join("\n");
     if (kind === this.#gaugeKind) return;
     this.#gaugeKind = kind;
     this.#gauge.classList.toggle("journey", here !== "");
-    this.#gauge.toggleAttribute("aria-hidden", false);
     if (here) this.#gauge.setAttribute("aria-hidden", "true");
+    else this.#gauge.removeAttribute("aria-hidden");
     const parts = here
       ? words.STATIONS.map((station) => make("span", station === here ? { class: "here" } : {}, station))
       : facts.map((fact) => make("span", {}, fact));
@@ -195,7 +195,10 @@ export class Tile {
     if (kind === this.#actionsKind) return;
     this.#actionsKind = kind;
     const hadFocus = this.#actions.contains(document.activeElement);
-    this.#actions.replaceChildren(...this.#make(kind, item));
+    // A new element: the old one would be seen to slide where the status takes another line.
+    const actions = make("div", { class: "actions" }, ...this.#make(kind, item));
+    this.#actions.replaceWith(actions);
+    this.#actions = actions;
     if (hadFocus) this.#actions.querySelector("button")?.focus();
   }
 

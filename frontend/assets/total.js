@@ -27,8 +27,17 @@ export function showTotal(counts, stages, retriable) {
 /** @param {string[]} stages */
 function showBeads(stages) {
   const beads = find(".beads");
+  if (beads.children.length === stages.length) return colour(beads, stages);
+  // Another bead gives what stands beside them another place: it is put there anew, it does not slide.
+  const tally = find(".tally");
+  tally.replaceWith(tally.cloneNode(true));
   while (beads.children.length > stages.length) beads.lastElementChild?.remove();
   while (beads.children.length < stages.length) beads.append(make("i"));
+  colour(beads, stages);
+}
+
+/** @param {HTMLElement} beads @param {string[]} stages */
+function colour(beads, stages) {
   stages.forEach((stage, place) => {
     const bead = /** @type {HTMLElement} */ (beads.children[place]);
     if (bead.dataset.state !== stage) bead.dataset.state = stage;

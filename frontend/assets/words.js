@@ -1,6 +1,6 @@
 /** All words that people read and that are not in the HTML. */
 
-const NARROW_SPACE = "\u00a0";
+const NO_BREAK = "\u00a0";
 
 /** Sizes as people say them: powers of ten, one digit after the point where it matters. @param {number} bytes */
 export function size(bytes) {
@@ -59,8 +59,8 @@ export function sentOf(sent, bytes) {
 export function took({ created_at, ended_at }) {
   if (!ended_at) return "";
   const seconds = (Date.parse(ended_at) - Date.parse(created_at)) / 1000;
-  if (seconds < 60) return `${Math.max(0.1, seconds).toFixed(1)}${NARROW_SPACE}s`;
-  return `${Math.round(seconds / 60)}${NARROW_SPACE}min`;
+  if (seconds < 60) return `${Math.max(0.1, seconds).toFixed(1)}${NO_BREAK}s`;
+  return `${Math.round(seconds / 60)}${NO_BREAK}min`;
 }
 
 /** Name and ending, so that a long name keeps its ending in sight. @param {string} name @returns {[string, string]} */
@@ -73,7 +73,7 @@ export function splitName(name) {
 export const CONNECTION = {
   connecting: "Connecting",
   live: "Live",
-  polling: `Polling every 2${NARROW_SPACE}s`,
+  polling: `Polling every 2${NO_BREAK}s`,
   offline: "Offline",
 };
 
@@ -128,7 +128,7 @@ export function limits(formats, bytes) {
   const written = { webp: "WebP" };
   const names = formats.map((format) => written[format] ?? format.toUpperCase());
   const last = names.pop() ?? "";
-  return `${names.length ? `${names.join(", ")} or ${last}` : last}, up to ${limit(bytes)} each.`;
+  return `${names.length ? `${names.join(", ")} or ${last}` : last}, up to ${limit(bytes).replace(" ", NO_BREAK)} each.`;
 }
 
 /** @typedef {Record<import("./queue.js").Stage, number>} Counts */
