@@ -46,6 +46,14 @@ export function png(width = 640, height = 480, number = 0) {
   return Buffer.concat([SIGNATURE, header(width, height), chunk("IDAT", deflateSync(rows, { level: 1 })), END]);
 }
 
+/** Noise, which takes as many bytes as it has: for what should take its time. */
+export function noisyPng(width = 800, height = 600) {
+  let seed = 1;
+  const rows = Buffer.alloc((width * 3 + 1) * height);
+  for (let at = 0; at < rows.length; at += 1) rows[at] = at % (width * 3 + 1) ? (seed = (seed * 48_271) % 0x7fffffff) & 255 : 0;
+  return Buffer.concat([SIGNATURE, header(width, height), chunk("IDAT", deflateSync(rows, { level: 0 })), END]);
+}
+
 /** Begins as a picture, and is damaged further in. */
 export function damagedPng(width = 640, height = 480) {
   const data = Buffer.from(png(width, height));

@@ -21,8 +21,10 @@ export async function startProxy(upstream, { fromDisk = process.env.UP_PAGE === 
   const proxy = {
     upstream,
     refusesLive: false,
-    /** Answers instead of the server if it returns one: `{status, headers, body}`. */
+    /** Answers instead of the server if it returns one: `{status, headers, body}`; "cut" breaks the connection off. */
     answer: (_request) => null,
+    /** What a socket waits for before it goes through. */
+    beforeLive: async () => {},
     /** Every request, as "GET /path". */
     seen: [],
     url: "",
@@ -40,7 +42,8 @@ export async function startProxy(upstream, { fromDisk = process.env.UP_PAGE === 
     proxy.seen.push(`${request.method} ${request.url}`);
     try {
       const ready = (await proxy.answer(request)) ?? (fromDisk && (await fromFolder(proxy, request)));
-      if (ready) {
+      if (ready === "cut") request.socket.destroy();
+      else if (ready) {
         request.resume();
         response.writeHead(ready.status, ready.headers).end(ready.body);
       } else forward(proxy, request, response);
@@ -48,9 +51,10 @@ export async function startProxy(upstream, { fromDisk = process.env.UP_PAGE === 
       response.writeHead(502).end(String(error));
     }
   });
-  server.on("upgrade", (request, socket, head) => {
+  server.on("upgrade", async (request, socket, head) => {
     proxy.seen.push(`UPGRADE ${request.url}`);
     socket.on("error", () => socket.destroy());
+    await proxy.beforeLive();
     if (proxy.refusesLive) return socket.end("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     const { port: upstreamPort } = new URL(proxy.upstream);
     const through = net.connect(Number(upstreamPort), "127.0.0.1", () => {
