@@ -1,14 +1,9 @@
 /** What the polite live region says: transitions, gathered so that a burst becomes one sentence. */
 
+/** @import { AnnouncerSurroundings } from "../types.d.ts" */
+
 /** How long what happens is gathered, in milliseconds. */
 export const GATHER_MS = 1000;
-
-/**
- * @typedef {object} Surroundings
- * @property {(callback: () => void, ms: number) => any} after
- * @property {(text: string) => void} say
- * @property {() => {ready: number, total: number}} count
- */
 
 export class Announcer {
   #added = 0;
@@ -18,7 +13,7 @@ export class Announcer {
   #sentences = [];
   #isGathering = false;
 
-  /** @param {Surroundings} surroundings */
+  /** @param {AnnouncerSurroundings} surroundings */
   constructor(surroundings) {
     this.at = surroundings;
   }

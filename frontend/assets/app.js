@@ -20,28 +20,7 @@ import { Tile } from "./tile.js";
 import { hop, showPicturesFollow, showTotal } from "./total.js";
 import * as words from "./words.js";
 
-/** @typedef {import("./merge.js").Upload} Upload */
-/**
- * One picture on the page.
- * @typedef {object} Item
- * @property {File | null} file `null` for one that an earlier visit sent
- * @property {string} name
- * @property {number} bytes
- * @property {number} width 0 if unknown
- * @property {number} height
- * @property {import("./queue.js").Stage} stage
- * @property {Upload | null} upload
- * @property {string} reason why it failed or was refused
- * @property {number} sent a part of 1
- * @property {number} speed bytes a second; 0 if unknown
- * @property {boolean} isWaiting for the network
- * @property {boolean} isGone the server knows nothing of it
- * @property {boolean} isRetrying
- * @property {boolean} isBulk
- * @property {string} key
- * @property {AbortController} abort
- * @property {Tile} tile
- */
+/** @import { Upload, Rung, Counts, Item } from "../types.d.ts" */
 
 /** From this file of one drop on the bulk lane is asked for. */
 const BULK_FROM = 20;
@@ -81,7 +60,7 @@ function isUp() {
   return navigator.onLine || ladder.rung === "live";
 }
 
-/** @param {import("./ladder.js").Rung} rung @param {import("./ladder.js").Rung} before */
+/** @param {Rung} rung @param {Rung} before */
 function stand(rung, before) {
   if (rung === "offline") announcer.note(words.SAID.offline);
   else if (before === "offline") announcer.note(words.SAID.online);
@@ -94,7 +73,7 @@ function stand(rung, before) {
   for (const item of items) if (item.stage === "uploading") show(item);
 }
 
-/** @returns {import("./words.js").Counts} */
+/** @returns {Counts} */
 function count() {
   const counts = { chosen: 0, uploading: 0, queued: 0, processing: 0, ready: 0, failed: 0, refused: 0, removed: 0 };
   for (const item of items) counts[item.stage] += 1;

@@ -5,18 +5,12 @@ import { Live } from "./live.js";
 import { Poller } from "./poll.js";
 import { CONNECTION } from "./words.js";
 
+/** @import { Rung, Hearer } from "../types.d.ts" */
+
 /** The root of the service, from wherever a page of it lies. */
 const ROOT = new URL(".", import.meta.url);
 
-/** @typedef {import("./ladder.js").Rung} Rung */
-/**
- * @typedef {object} Listener
- * @property {(upload: import("./merge.js").Upload) => void} tell
- * @property {(id: string) => void} unknown
- * @property {(rung: Rung, before: Rung) => void} [stand]
- */
-
-/** @param {Listener} listener @returns {Ladder} not started yet */
+/** @param {Hearer & {stand?: (rung: Rung, before: Rung) => void}} listener @returns {Ladder} not started yet */
 export function connect({ tell, unknown, stand }) {
   const timers = {
     after: (/** @type {() => void} */ callback, /** @type {number} */ ms) => setTimeout(callback, ms),

@@ -2,12 +2,7 @@
 
 import { REFUSED } from "./words.js";
 
-/**
- * @typedef {object} Limits
- * @property {number} max_upload_bytes
- * @property {number} max_pixels
- * @property {string[]} formats
- */
+/** @import { Kind, Limits } from "../types.d.ts" */
 
 /** What a server takes unless it says otherwise. @type {Limits} */
 export const USUAL = {
@@ -18,7 +13,7 @@ export const USUAL = {
 
 /**
  * @param {number} bytes
- * @param {import("./probe.js").Kind | null} kind
+ * @param {Kind | null} kind
  * @param {Limits} limits
  * @returns {string} why it is refused; empty if it is not
  */

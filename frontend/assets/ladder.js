@@ -2,28 +2,17 @@
 
 import { isFinal } from "./merge.js";
 
+/** @import { Upload, LadderSurroundings, Rung } from "../types.d.ts" */
+
 /** How long the socket may be away before polling begins, in milliseconds. */
 export const PATIENCE_MS = 2000;
-
-/** @typedef {import("./merge.js").Upload} Upload */
-/** @typedef {"connecting" | "live" | "polling" | "offline"} Rung */
-/**
- * @typedef {object} Surroundings
- * @property {Pick<import("./live.js").Live, "isLive" | "connect" | "wake" | "distrust" | "watch" | "unwatch">} live
- * @property {Pick<import("./poll.js").Poller, "start" | "stop" | "watch" | "unwatch">} poller
- * @property {() => boolean} isOnline
- * @property {() => boolean} isHidden
- * @property {(callback: () => void, ms: number) => any} after
- * @property {(timer: any) => void} cancel
- * @property {(rung: Rung) => void} stand on another rung
- */
 
 export class Ladder {
   /** @type {any} */
   #patience = null;
   #isImpatient = false;
 
-  /** @param {Surroundings} surroundings */
+  /** @param {LadderSurroundings} surroundings */
   constructor(surroundings) {
     this.at = surroundings;
     /** @type {Rung} */

@@ -3,7 +3,7 @@
 import { find, icon, make, setRatio, unseen } from "./dom.js";
 import { sides, size } from "./words.js";
 
-/** @typedef {import("./app.js").Item} Item */
+/** @import { Thumbnail, Item } from "../types.d.ts" */
 
 export class Lightbox {
   #dialog = /** @type {HTMLDialogElement} */ (find("#lightbox"));
@@ -73,7 +73,7 @@ export class Lightbox {
     if (loaded.naturalWidth && picture.isConnected) picture.src = loaded.src;
   }
 
-  /** @param {import("./merge.js").Thumbnail} thumbnail */
+  /** @param {Thumbnail} thumbnail */
   #size(thumbnail) {
     const button = make("button", { class: "button icon", type: "button" }, icon("link"), unseen(`Copy link to ${thumbnail.size}`));
     button.addEventListener("click", () => this.copy(button, thumbnail.url));

@@ -2,6 +2,8 @@
 
 import { backoff } from "./backoff.js";
 
+/** @import { SocketLike, LiveSurroundings } from "../types.d.ts" */
+
 /** A socket that was open for so long was a good one, in milliseconds: the next wait is short again. */
 const GOOD_AFTER_MS = 30_000;
 /** How much longer than the time between two pings a silence may last, in milliseconds. */
@@ -16,27 +18,6 @@ const FRESH_MS = 2000;
 const MAX_IDS = 500;
 /** The server asks to come back after `retry_ms` with these: restart, and try again later. */
 const COME_BACK = [1012, 1013];
-
-/** @typedef {import("./merge.js").Upload} Upload */
-/**
- * What a socket looks like from here: a `WebSocket`, or a test's own.
- * @typedef {object} SocketLike
- * @property {(text: string) => void} send
- * @property {(code?: number) => void} close
- * @property {((event: any) => void) | null} onmessage
- * @property {((event: any) => void) | null} onclose
- */
-/**
- * @typedef {object} Surroundings
- * @property {() => SocketLike} open
- * @property {(callback: () => void, ms: number) => any} after
- * @property {(timer: any) => void} cancel
- * @property {() => number} now milliseconds
- * @property {() => number} random from 0 up to 1
- * @property {(upload: Upload) => void} tell an upload's state, as the server says it
- * @property {(id: string) => void} unknown an id that the server does not know
- * @property {(live: boolean) => void} changed whether the socket is one that news come by
- */
 
 export class Live {
   /** @type {SocketLike | null} */
@@ -60,7 +41,7 @@ export class Live {
   /** @type {any} */
   #watchdog = null;
 
-  /** @param {Surroundings} surroundings */
+  /** @param {LiveSurroundings} surroundings */
   constructor(surroundings) {
     this.at = surroundings;
     /** The socket is open and has answered what it was asked. */

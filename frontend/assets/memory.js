@@ -2,12 +2,12 @@
 
 import { merge } from "./merge.js";
 
+/** @import { Upload } from "../types.d.ts" */
+
 /** Uploads that are remembered; one takes about a kilobyte, and a browser keeps five thousand of those. */
 export const MAX_REMEMBERED = 60;
 /** The name that it is kept under; the number counts incompatible forms. */
 export const KEY = "up.uploads.1";
-
-/** @typedef {import("./merge.js").Upload} Upload */
 
 export class Memory {
   /** @param {() => Pick<Storage, "getItem" | "setItem" | "removeItem">} storage throws where it is forbidden */

@@ -3,10 +3,10 @@
 import { make } from "./dom.js";
 import { thumbhashPixels } from "./thumbhash.js";
 
+/** @import { Upload } from "../types.d.ts" */
+
 /** Wide enough for a tile on a fine screen, in pixels. */
 const PREVIEW_WIDTH = 640;
-
-/** @typedef {import("./merge.js").Upload} Upload */
 
 /** Previews are made one after another: twenty large photographs at once would stop the page. */
 let before = Promise.resolve();

@@ -1,25 +1,10 @@
 /** The fallback without a socket: ask for each small thumbnail until it is there. */
 
+/** @import { PollSurroundings } from "../types.d.ts" */
+
 /** How often each thumbnail is asked for, in milliseconds, and by what part that varies. */
 export const POLL_MS = 2000;
 const JITTER = 0.1;
-
-/** @typedef {import("./merge.js").Upload} Upload */
-/**
- * @typedef {object} AnswerLike
- * @property {number} status
- * @property {{has: (name: string) => boolean}} headers
- * @property {() => Promise<any>} json
- */
-/**
- * @typedef {object} Surroundings
- * @property {(url: string, options: {headers?: Record<string, string>, signal: AbortSignal}) => Promise<AnswerLike>} fetch
- * @property {(callback: () => void, ms: number) => any} after
- * @property {(timer: any) => void} cancel
- * @property {() => number} random from 0 up to 1
- * @property {(upload: Upload) => void} tell an upload's state, as the server says it
- * @property {(id: string) => void} unknown an id that the server does not know
- */
 
 export class Poller {
   /** What is waited for: where each is. @type {Map<string, string>} */
@@ -29,7 +14,7 @@ export class Poller {
   /** Ends what is under way; `null` while nothing is asked. @type {AbortController | null} */
   #round = null;
 
-  /** @param {Surroundings} surroundings */
+  /** @param {PollSurroundings} surroundings */
   constructor(surroundings) {
     this.at = surroundings;
   }

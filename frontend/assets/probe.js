@@ -1,28 +1,17 @@
 /** What a file is, from its first bytes: enough to refuse in words before anything is sent. */
 
+/** @import { Kind } from "../types.d.ts" */
+
 /** How many bytes are looked at: the frame header of a JPEG stands behind its EXIF block of up to 64 KiB, or two. */
 export const HEAD_BYTES = 192 * 1024;
-
-/**
- * @typedef {object} Kind
- * @property {string} name as shown on a tile, such as PDF
- * @property {string} [format] as the server names it, if it is a picture that is known here
- * @property {string} [article] with its article, if it is no picture
- * @property {number} [width] as stored, before EXIF turns it
- * @property {number} [height]
- */
 
 /** What is not a picture but often dropped: first bytes, short name, with article. @type {[string, string, string][]} */
 const OTHERS = [
   ["%PDF-", "PDF", "a PDF"],
   ["PK\x03\x04", "ZIP", "a ZIP archive or a document"],
   ["\x1f\x8b", "GZ", "an archive"],
-  ["7z\xbc\xaf", "7Z", "an archive"],
-  ["Rar!", "RAR", "an archive"],
   ["ID3", "MP3", "sound"],
-  ["OggS", "OGG", "sound or a film"],
   ["\x1aE\xdf\xa3", "MKV", "a film"],
-  ["\x7fELF", "ELF", "a program"],
   ["MZ", "EXE", "a program"],
   ["#!", "script", "a program"],
 ];

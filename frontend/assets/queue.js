@@ -1,9 +1,9 @@
 /** The life of a file in the page, and how many are sent at a time. */
 
+/** @import { Stage } from "../types.d.ts" */
+
 /** Files that are sent at a time: enough to fill the line, few enough that each moves. */
 export const AT_A_TIME = 3;
-
-/** @typedef {"chosen" | "uploading" | "queued" | "processing" | "ready" | "failed" | "refused" | "removed"} Stage */
 
 /** Which stage may follow which. @type {Record<Stage, Stage[]>} */
 const NEXT = {

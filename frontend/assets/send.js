@@ -3,19 +3,7 @@
 import { refusal } from "./judge.js";
 import { FAILED } from "./words.js";
 
-/** @typedef {import("./merge.js").Upload} Upload */
-/**
- * @typedef {object} Order
- * @property {string} url
- * @property {File} file
- * @property {string} key the same for every try, so that a retry makes no second upload
- * @property {AbortSignal} signal
- * @property {(sent: number) => void} progress a part of 1
- */
-/**
- * What became of it. `dropped` is worth another try by itself.
- * @typedef {{upload: Upload} | {dropped: true} | {refused: boolean, reason: string} | {aborted: true}} Outcome
- */
+/** @import { Order, Outcome } from "../types.d.ts" */
 
 /**
  * @param {Order} order

@@ -5,9 +5,9 @@ import { image, impression } from "./picture.js";
 import { showPicturesFollow } from "./total.js";
 import { when } from "./words.js";
 
-const SIZES = "8rem";
+/** @import { Upload } from "../types.d.ts" */
 
-/** @typedef {import("./merge.js").Upload} Upload */
+const SIZES = "8rem";
 
 export class Shelf {
   /** @type {Map<string, HTMLElement>} */

@@ -4,21 +4,14 @@ import { copyButton, icon, make, nameOf, setRatio, unseen } from "./dom.js";
 import { impression, image } from "./picture.js";
 import * as words from "./words.js";
 
+/** @import { Upload, Stage, TileHandlers, Item } from "../types.d.ts" */
+
 /** How wide a tile's picture is. */
 const SIZES = "(min-width: 34rem) 19rem, 6.5rem";
 /** After this the impression under a picture that came over it is taken away, in milliseconds. */
 const FADED_MS = 400;
 
-/** @typedef {import("./app.js").Item} Item */
-/**
- * @typedef {object} Handlers
- * @property {() => void} remove
- * @property {() => void} retry
- * @property {(button: HTMLElement) => void} copy
- * @property {() => void} look
- */
-
-/** Where the message is, at each stage that has it on its way. @type {Partial<Record<import("./queue.js").Stage, string>>} */
+/** Where the message is, at each stage that has it on its way. @type {Partial<Record<Stage, string>>} */
 const AT = { queued: "queue", processing: "worker" };
 
 export class Tile {
@@ -36,7 +29,7 @@ export class Tile {
   /** Whose pictures are shown, or being decoded. */
   #pictureOf = "";
 
-  /** @param {string} name @param {Handlers} handlers */
+  /** @param {string} name @param {TileHandlers} handlers */
   constructor(name, handlers) {
     this.name = name;
     this.handlers = handlers;
@@ -117,7 +110,7 @@ export class Tile {
     this.#frame.focus();
   }
 
-  /** @param {import("./merge.js").Upload} upload */
+  /** @param {Upload} upload */
   async #showThumbnails(upload) {
     const name = `${upload.id}/${upload.gen}`;
     if (this.#pictureOf === name) return;

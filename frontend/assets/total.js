@@ -3,12 +3,14 @@
 import { find, make } from "./dom.js";
 import * as words from "./words.js";
 
+/** @import { Stage, Counts } from "../types.d.ts" */
+
 /** Beads that are shown: more would be a pattern. */
 const MAX_BEADS = 40;
 /** The mark hops at most this often, in milliseconds. */
 const HOP_EVERY_MS = 2000;
 
-/** @param {words.Counts} counts @param {import("./queue.js").Stage[]} stages in the order of the tiles @param {number} retriable */
+/** @param {Counts} counts @param {Stage[]} stages in the order of the tiles @param {number} retriable */
 export function showTotal(counts, stages, retriable) {
   const total = words.total(counts);
   const isNothing = stages.length === 0;

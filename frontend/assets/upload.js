@@ -6,10 +6,10 @@ import { find } from "./dom.js";
 import { compare, isFinal } from "./merge.js";
 import { SAID, STATIONS } from "./words.js";
 
-/** @typedef {import("./merge.js").Upload} Upload */
+/** @import { Upload, State } from "../types.d.ts" */
 
 const page = find(".one");
-let known = { gen: Number(page.dataset.generation), state: /** @type {import("./merge.js").State} */ (page.dataset.state) };
+let known = { gen: Number(page.dataset.generation), state: /** @type {State} */ (page.dataset.state) };
 const id = page.dataset.upload ?? "";
 
 const ladder = connect({

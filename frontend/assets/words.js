@@ -1,5 +1,7 @@
 /** All words that people read and that are not in the HTML. */
 
+/** @import { Rung, Counts } from "../types.d.ts" */
+
 const NO_BREAK = "\u00a0";
 
 /** Sizes as people say them: powers of ten, one digit after the point where it matters. @param {number} bytes */
@@ -28,7 +30,7 @@ export function sides({ width, height }) {
 
 /** @param {number} bytesPerSecond */
 export function speed(bytesPerSecond) {
-  return bytesPerSecond < 99_500
+  return bytesPerSecond < 499_500
     ? `${Math.max(1, Math.round(bytesPerSecond / 1000))} KB/s`
     : `${(bytesPerSecond / 1_000_000).toFixed(1)} MB/s`;
 }
@@ -69,7 +71,7 @@ export function splitName(name) {
   return dot > 0 && name.length - dot <= 6 ? [name.slice(0, dot), name.slice(dot)] : [name, ""];
 }
 
-/** @type {Record<import("./ladder.js").Rung, string>} */
+/** @type {Record<Rung, string>} */
 export const CONNECTION = {
   connecting: "Connecting",
   live: "Live",
@@ -112,15 +114,10 @@ export const REFUSED = {
   tooLarge: (bytes, most) => `${size(bytes)} is too large. The limit is ${limit(most)}.`,
   /** @param {number} pixels @param {number} most */
   tooManyPixels: (pixels, most) =>
-    `${roundUp(pixels / 1_000_000)} megapixels are too many. The limit is ${Math.floor(most / 1_000_000)}.`,
+    `${Math.ceil(pixels / 1_000_000)} megapixels are too many. The limit is ${Math.floor(most / 1_000_000)}.`,
   /** @param {number} most */
   tooMany: (most) => `Only ${most} pictures fit on this page. Reload it for more.`,
 };
-
-/** Never rounds down to the limit itself. @param {number} number */
-function roundUp(number) {
-  return Math.ceil(number);
-}
 
 /** @param {string[]} formats as the server names them @param {number} bytes */
 export function limits(formats, bytes) {
@@ -130,8 +127,6 @@ export function limits(formats, bytes) {
   const last = names.pop() ?? "";
   return `${names.length ? `${names.join(", ")} or ${last}` : last}, up to ${limit(bytes).replace(" ", NO_BREAK)} each.`;
 }
-
-/** @typedef {Record<import("./queue.js").Stage, number>} Counts */
 
 /** How many count towards the total: what was refused never set out. @param {Counts} counts */
 export function totalOf(counts) {
@@ -183,7 +178,6 @@ export const SAID = {
 function lowerFirst(sentence) {
   return /^[A-Z][a-z ]/.test(sentence) ? sentence.charAt(0).toLowerCase() + sentence.slice(1) : sentence;
 }
-
 
 /**
  * A moment as people say it.

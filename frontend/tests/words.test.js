@@ -12,7 +12,7 @@ test("sizes are said as people say them", () => {
 });
 
 test("speeds, times and parts", () => {
-  assert.deepEqual([1_400_000, 90_000, 1].map(words.speed), ["1.4 MB/s", "90 KB/s", "1 KB/s"]);
+  assert.deepEqual([1_400_000, 890_000, 90_000, 1].map(words.speed), ["1.4 MB/s", "0.9 MB/s", "90 KB/s", "1 KB/s"]);
   assert.deepEqual([0.4, 4.2, 21, 300].map(words.timeLeft), ["nearly there", "4 s left", "21 s left", "5 min left"]);
   assert.equal(words.percent(0.629), "62%");
   assert.equal(words.sentOf(0.38, 5_000_000), "1.9 of 5.0 MB");

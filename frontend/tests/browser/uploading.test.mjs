@@ -227,3 +227,20 @@ test("a link is copied, and that is said", async (t) => {
   await until(async () => (await button.getAttribute("data-done")) === null, "and no longer after a while");
   await tab.isQuiet();
 });
+
+test("behind a path prefix everything is found", async (t) => {
+  const { open, proxy } = await scene(t, { prefix: "/pictures" });
+  const tab = await open();
+  await tab.pill("Live");
+  await tab.choose(file("a.png", png(800, 600)));
+  await tab.until("ready");
+  await tab.page.locator(".tile img").waitFor();
+  await tab.page.locator(".tile a.plain").click();
+  await tab.page.waitForURL(`${proxy.url}/uploads/*`);
+  await tab.pill("Live");
+  assert.equal(await tab.page.locator(".trio img").count(), 3);
+  await tab.page.getByRole("link", { name: "Send another picture" }).first().click();
+  await tab.page.waitForURL(`${proxy.url}/`);
+  await tab.page.locator(".shelf img").waitFor();
+  await tab.isQuiet();
+});

@@ -16,7 +16,7 @@ const PAGE_HEADERS = {
   "cache-control": "no-cache",
 };
 
-export async function startProxy(upstream, { fromDisk = process.env.UP_PAGE === "disk", port = 0 } = {}) {
+export async function startProxy(upstream, { fromDisk = process.env.UP_PAGE === "disk", prefix = "" } = {}) {
   const sockets = new Set();
   const proxy = {
     upstream,
@@ -39,6 +39,8 @@ export async function startProxy(upstream, { fromDisk = process.env.UP_PAGE === 
   };
 
   const server = http.createServer(async (request, response) => {
+    if (!request.url.startsWith(`${prefix}/`)) return response.writeHead(404).end();
+    request.url = request.url.slice(prefix.length);
     proxy.seen.push(`${request.method} ${request.url}`);
     try {
       const ready = (await proxy.answer(request)) ?? (fromDisk && (await fromFolder(proxy, request)));
@@ -52,6 +54,8 @@ export async function startProxy(upstream, { fromDisk = process.env.UP_PAGE === 
     }
   });
   server.on("upgrade", async (request, socket, head) => {
+    if (!request.url.startsWith(`${prefix}/`)) return socket.destroy();
+    request.url = request.url.slice(prefix.length);
     proxy.seen.push(`UPGRADE ${request.url}`);
     socket.on("error", () => socket.destroy());
     await proxy.beforeLive();
@@ -74,8 +78,8 @@ export async function startProxy(upstream, { fromDisk = process.env.UP_PAGE === 
       });
     }
   });
-  await new Promise((resolve) => server.listen(port, "127.0.0.1", resolve));
-  proxy.url = `http://127.0.0.1:${server.address().port}`;
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  proxy.url = `http://127.0.0.1:${server.address().port}${prefix}`;
   return proxy;
 }
 

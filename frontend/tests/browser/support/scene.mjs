@@ -26,13 +26,15 @@ export async function until(condition, what, ms = 15_000) {
 }
 
 /** Starts everything for one test, and ends everything after it. */
-export async function scene(t, { options = [], context = {} } = {}) {
+export async function scene(t, { options = [], context = {}, prefix = "" } = {}) {
   const directory = await makeDirectory();
   t.after(() => directory.remove());
-  let server = await startServer(directory.path, ...options);
-  t.after(() => server.stop());
-  const proxy = await startProxy(server.url);
+  const proxy = await startProxy("", { prefix });
   t.after(() => proxy.close());
+  const always = prefix ? ["--public-url", `${proxy.url}/`] : [];
+  let server = await startServer(directory.path, ...always, ...options);
+  t.after(() => server.stop());
+  proxy.upstream = server.url;
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS });
   t.after(() => browser.close());
   return {
@@ -43,7 +45,7 @@ export async function scene(t, { options = [], context = {} } = {}) {
     /** Ends the server and starts one on the same data. */
     async restart(...newOptions) {
       await server.stop();
-      server = await startServer(directory.path, ...newOptions);
+      server = await startServer(directory.path, ...always, ...newOptions);
       proxy.upstream = server.url;
     },
     /** What the server itself says. */
