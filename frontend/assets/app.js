@@ -404,10 +404,13 @@ async function learnLimits() {
 
 function listen() {
   const input = /** @type {HTMLInputElement} */ (find("#files"));
-  input.addEventListener("change", () => {
+  const take = () => {
     add([...(input.files ?? [])]);
     input.value = "";
-  });
+  };
+  input.addEventListener("change", take);
+  // What was dropped on the form before this ran.
+  take();
   find("form.send").addEventListener("submit", (event) => event.preventDefault());
   find(".retry-all").addEventListener("click", retryAll);
   find(".forget-all").addEventListener("click", () => {

@@ -43,6 +43,8 @@ export function connect({ tell, unknown, stand }) {
   });
   addEventListener("online", () => ladder.wake());
   addEventListener("offline", () => ladder.offline());
+  // With an open socket a browser would not keep the page for the way back.
+  addEventListener("pagehide", () => live.close());
   addEventListener("pageshow", (event) => event.persisted && ladder.wake());
   document.addEventListener("visibilitychange", () => (document.hidden ? ladder.settle() : ladder.wake()));
   return ladder;

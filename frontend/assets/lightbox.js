@@ -63,6 +63,8 @@ export class Lightbox {
   /** What the tile shows already comes first; the large one over it as soon as it is decoded. @param {HTMLElement} print @param {Item} item */
   async #showPicture(print, item) {
     const large = item.upload?.thumbnails.at(-1);
+    // Pictures are never enlarged, here neither.
+    print.style.setProperty("--own", `${large?.width ?? 0}px`);
     const picture = make("img", { alt: item.name, width: String(large?.width ?? 4), height: String(large?.height ?? 3) });
     picture.src = item.tile.shown || large?.url || "";
     print.replaceChildren(picture);

@@ -94,7 +94,7 @@ export class Live {
     if (this.#socket) this.#lose(1006);
   }
 
-  /** Closes it for good, for instance before the page is kept in the cache. */
+  /** Closes it until it is woken. */
   close() {
     this.at.cancel(this.#reconnect);
     this.#drop();

@@ -1,6 +1,7 @@
 /** Pictures that are decoded before they are shown. */
 
 import { make } from "./dom.js";
+import { Queue } from "./queue.js";
 import { thumbhashPixels } from "./thumbhash.js";
 
 /** @import { Upload } from "../types.d.ts" */
@@ -8,14 +9,14 @@ import { thumbhashPixels } from "./thumbhash.js";
 /** Wide enough for a tile on a fine screen, in pixels. */
 const PREVIEW_WIDTH = 640;
 
-/** Previews are made one after another: twenty large photographs at once would stop the page. */
-let before = Promise.resolve();
+/** Few previews are made at a time: twenty large photographs at once would stop the page. */
+const drawing = new Queue(async (/** @type {{file: Blob, done: (canvas: HTMLCanvasElement | null) => void}} */ { file, done }) =>
+  done(await draw(file).catch(() => null)),
+);
 
 /** Draws a file small. @param {Blob} file @returns {Promise<HTMLCanvasElement | null>} `null` if the browser cannot */
 export function preview(file) {
-  const drawn = before.then(() => draw(file)).catch(() => null);
-  before = drawn.then(() => undefined);
-  return drawn;
+  return new Promise((done) => drawing.add({ file, done }));
 }
 
 /** @param {Blob} file */

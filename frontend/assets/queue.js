@@ -12,7 +12,8 @@ const NEXT = {
   queued: ["processing", "ready", "failed", "removed"],
   // Queued again: another way round after a retry that somebody else asked for.
   processing: ["queued", "ready", "failed", "removed"],
-  ready: ["removed"],
+  // Again only where an operator replays the job.
+  ready: ["queued", "processing", "failed", "removed"],
   // By itself only of a retried generation, or when the pictures turn out to be there after all.
   failed: ["chosen", "queued", "processing", "ready", "removed"],
   refused: ["removed"],

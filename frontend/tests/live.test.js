@@ -191,3 +191,14 @@ test("when the network goes the socket is not trusted any more, and tries go on"
   await clock.pass(250);
   assert.equal(sockets.length, 2);
 });
+
+test("closed, it stays so until it is woken", async () => {
+  live.connect();
+  last().welcome();
+  live.close();
+  await clock.pass(120_000);
+  assert.equal(sockets.length, 1);
+  assert.equal(live.isLive, false);
+  live.wake();
+  assert.equal(sockets.length, 2);
+});

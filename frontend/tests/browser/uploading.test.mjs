@@ -205,6 +205,8 @@ test("the lightbox opens on Close, turns by arrows, and Escape returns to the pi
   await tab.page.keyboard.press("ArrowLeft");
   await tab.page.keyboard.press("ArrowLeft");
   assert.equal(await dialog.getByRole("heading").textContent(), "c.png");
+  const width = await dialog.locator("img").evaluate((image) => image.getBoundingClientRect().width);
+  assert.equal(width, 300, "it is not enlarged");
   await tab.isAccessible("the lightbox");
   await tab.shoot("lightbox-1280");
   await tab.page.keyboard.press("Escape");

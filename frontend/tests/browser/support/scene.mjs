@@ -1,6 +1,7 @@
 // One server, one proxy, one browser, and what every test watches: the console, layout shifts, the live region.
 
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -35,6 +36,7 @@ export async function scene(t, { options = [], context = {}, prefix = "" } = {})
   let server = await startServer(directory.path, ...always, ...options);
   t.after(() => server.stop());
   proxy.upstream = server.url;
+  if (!existsSync(CHROMIUM)) throw new Error(`There is no ${CHROMIUM}: apt-get install chromium, or name one in UP_CHROMIUM.`);
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS });
   t.after(() => browser.close());
   return {
