@@ -1,178 +1,453 @@
-// @ts-check
-/** The page: puts the pure parts and the view together. */
+/** The page: puts the pure parts and the views together. */
 
-import { Connection } from "./connection.js";
-import { isFinal, merge } from "./merge.js";
+import { Announcer } from "./announcer.js";
+import { backoff } from "./backoff.js";
+import { connect } from "./connection.js";
+import { copyLink } from "./copy.js";
+import { find } from "./dom.js";
+import { filesOf } from "./folders.js";
+import { judge, USUAL } from "./judge.js";
+import { Lightbox } from "./lightbox.js";
+import { Memory } from "./memory.js";
+import { merge } from "./merge.js";
+import { preview } from "./picture.js";
+import { HEAD_BYTES, probe } from "./probe.js";
 import { Queue, advance } from "./queue.js";
 import { send } from "./send.js";
-import { Tile, showTotal } from "./view.js";
+import { Shelf } from "./shelf.js";
+import { Speedometer } from "./speed.js";
+import { Tile } from "./tile.js";
+import { hop, showPicturesFollow, showTotal } from "./total.js";
 import * as words from "./words.js";
 
-/** @typedef {import("./merge.js").Upload} Upload */
-/**
- * @typedef {object} Item
- * @property {File} file
- * @property {import("./queue.js").Stage} stage
- * @property {Upload | null} upload
- * @property {string} reason why it failed or was refused
- * @property {boolean} bulk
- * @property {AbortController} abort
- * @property {Tile} tile
- */
+/** @import { Upload, Rung, Counts, Item } from "../types.d.ts" */
 
 /** From this file of one drop on the bulk lane is asked for. */
 const BULK_FROM = 20;
-/** The limit until the server has said, in bytes. */
-let maxBytes = 50 * 1024 * 1024;
+/** Pictures on one page: as many as one socket may wait for. */
+const MAX_ITEMS = 500;
+/** Tries to send a file while the network is there, before it fails. */
+const MAX_TRIES = 3;
 
+let limits = USUAL;
 /** @type {Item[]} */
-const items = [];
+let items = [];
 /** @type {Map<string, Item>} */
 const byId = new Map();
-const announcer = /** @type {HTMLElement} */ (document.querySelector("#announcer"));
-const connection = new Connection(told);
+const list = find("#tiles");
+const memory = new Memory(() => localStorage);
 const queue = new Queue(sendItem);
+const ladder = connect({ tell: told, unknown: forgotten, stand });
+const announcer = new Announcer({
+  after: (callback, ms) => setTimeout(callback, ms),
+  say: (text) => (find("#announcer").textContent = text),
+  count: () => ({ ready: count().ready, total: words.totalOf(count()) }),
+});
+const lightbox = new Lightbox(copy);
+const shelf = new Shelf({
+  forget(id) {
+    memory.forget(id);
+    ladder.unwatch(id);
+    announcer.note(words.SAID.forgotten);
+    showShelf();
+  },
+});
 
-/** @param {FileList | File[]} files */
+/** Where those who wait for the network are woken. */
+const network = new EventTarget();
+
+function isUp() {
+  return navigator.onLine || ladder.rung === "live";
+}
+
+/** @param {Rung} rung @param {Rung} before */
+function stand(rung, before) {
+  if (rung === "offline") announcer.note(words.SAID.offline);
+  else if (before === "offline") announcer.note(words.SAID.online);
+  if (isUp()) {
+    queue.release();
+    network.dispatchEvent(new Event("up"));
+  } else {
+    queue.hold();
+  }
+  for (const item of items) if (item.stage === "uploading") show(item);
+}
+
+/** @returns {Counts} */
+function count() {
+  const counts = { chosen: 0, uploading: 0, queued: 0, processing: 0, ready: 0, failed: 0, refused: 0, removed: 0 };
+  for (const item of items) counts[item.stage] += 1;
+  return counts;
+}
+
+/** @param {Partial<Item> & {name: string, bytes: number}} facts @returns {Item} */
+function makeItem(facts) {
+  /** @type {Item} */
+  const item = {
+    file: null,
+    width: 0,
+    height: 0,
+    stage: "chosen",
+    upload: null,
+    reason: "",
+    sent: 0,
+    speed: 0,
+    isWaiting: false,
+    isGone: false,
+    isRetrying: false,
+    isBulk: false,
+    key: randomKey(),
+    abort: new AbortController(),
+    tile: new Tile(facts.name, {
+      remove: () => remove(item),
+      retry: () => retry(item),
+      copy: (button) => item.upload && copy(button, item.upload.links.self),
+      look: () => look(item),
+    }),
+    ...facts,
+  };
+  items.push(item);
+  list.append(item.tile.element);
+  return item;
+}
+
+/** Where a page is not served securely there is no `randomUUID`. */
+function randomKey() {
+  return crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(16)).join("-");
+}
+
+/** @param {File[]} files */
 function add(files) {
-  const list = [...files];
-  list.forEach((file, number) => {
-    /** @type {Item} */
-    const item = {
-      file,
-      stage: "chosen",
-      upload: null,
-      reason: "",
-      bulk: number >= BULK_FROM,
-      abort: new AbortController(),
-      tile: new Tile(file, { remove: () => remove(item), retry: () => retry(item) }),
-    };
-    items.push(item);
-    item.reason = words.tooLarge(file.size, maxBytes);
-    if (item.reason) advance(item, "refused");
-    else queue.add(item);
-    show(item);
+  if (!files.length) return;
+  files.forEach((file, number) => {
+    const item = makeItem({ file, name: file.name || "picture", bytes: file.size, isBulk: number >= BULK_FROM });
+    if (items.length > MAX_ITEMS) refuse(item, words.REFUSED.tooMany(MAX_ITEMS));
+    else prepare(item, file);
+    item.tile.show(item);
   });
-  if (list.length) say(list.length === 1 ? "1 picture added." : `${list.length} pictures added.`);
+  announcer.added(files.length);
+  showPicturesFollow();
+  showAll();
+}
+
+/** Looks at a file before it is sent. @param {Item} item @param {File} file */
+async function prepare(item, file) {
+  const head = await file.slice(0, HEAD_BYTES).arrayBuffer().catch(() => null);
+  if (item.stage === "removed") return;
+  const kind = head ? probe(new Uint8Array(head)) : null;
+  const ending = words.splitName(item.name)[1].slice(1).toUpperCase();
+  Object.assign(item, { width: kind?.width ?? 0, height: kind?.height ?? 0 });
+  const reason = judge(file.size, kind, limits);
+  const isHuge = item.width * item.height > limits.max_pixels;
+  if (reason) refuse(item, reason);
+  else queue.add(item);
+  if (!kind?.format || isHuge) item.tile.showKind(kind?.name ?? (ending || "?"), kind ?? {});
+  else showPreview(item, file, kind.name);
+  show(item);
+}
+
+/** @param {Item} item @param {File} file @param {string} kind */
+async function showPreview(item, file, kind) {
+  const canvas = await preview(file);
+  if (item.stage === "removed") return;
+  if (!canvas) return item.tile.showKind(kind, item);
+  // EXIF turns a picture: then the stored sides are the wrong way round.
+  if (!item.upload && canvas.width > canvas.height !== item.width > item.height) {
+    [item.width, item.height] = [item.height, item.width];
+  }
+  item.tile.showPreview(canvas);
+  if (item.stage === "chosen") show(item);
+}
+
+/** @param {Item} item @param {string} reason */
+function refuse(item, reason) {
+  advance(item, "refused");
+  item.reason = reason;
+  announcer.note(words.SAID.refused(item.name, reason));
+}
+
+/** @param {Item} item @param {string} reason */
+function fail(item, reason) {
+  advance(item, "failed");
+  item.reason = reason;
+  announcer.note(words.SAID.failed(item.name, reason));
 }
 
 /** @param {Item} item */
 async function sendItem(item) {
+  if (item.stage !== "chosen" || !item.file) return;
   advance(item, "uploading");
+  Object.assign(item, { sent: 0, speed: 0 });
+  item.abort = new AbortController();
   show(item);
-  const outcome = await send(item.file, { bulk: item.bulk, signal: item.abort.signal, progress: (sent) => item.tile.progress(sent) });
-  if (item.stage === "removed") return;
-  if (outcome.upload) {
-    item.upload = outcome.upload;
-    byId.set(outcome.upload.id, item);
-    advance(item, outcome.upload.state);
-    connection.watch(outcome.upload);
-  } else {
-    item.reason = outcome.reason;
-    advance(item, outcome.refused ? "refused" : "failed");
-    say(`${item.file.name} ${outcome.refused ? "refused" : "failed"}: ${outcome.reason}`);
+  const outcome = await sendUntil(item, item.file);
+  if (item.abort.signal.aborted) return;
+  if ("upload" in outcome) accepted(item, outcome.upload);
+  else if ("reason" in outcome) (outcome.refused ? refuse : fail)(item, outcome.reason);
+  else fail(item, words.FAILED.dropped);
+  show(item);
+}
+
+/** Tries again by itself while that makes sense: the key makes it safe. @param {Item} item @param {File} file */
+async function sendUntil(item, file) {
+  const { signal } = item.abort;
+  for (let tries = 1; ; tries += 1) {
+    const speedometer = new Speedometer(() => performance.now());
+    const outcome = await send({
+      url: item.isBulk ? "./uploads?lane=bulk" : "./uploads",
+      file,
+      key: item.key,
+      signal,
+      progress(sent) {
+        item.sent = sent;
+        item.speed = speedometer.read(sent * file.size);
+        item.tile.showProgress(item);
+      },
+    });
+    if (!("dropped" in outcome) || signal.aborted) return outcome;
+    if (tries < MAX_TRIES) await new Promise((resolve) => setTimeout(resolve, 300 + backoff(tries, Math.random)));
+    if (!isUp()) {
+      await networkUp(signal);
+      tries = 0;
+    } else if (tries >= MAX_TRIES) {
+      return outcome;
+    }
   }
-  show(item);
+}
+
+/** @param {AbortSignal} signal @returns {Promise<void>} */
+function networkUp(signal) {
+  return new Promise((resolve) => {
+    network.addEventListener("up", () => resolve(), { once: true, signal });
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+/** @param {Item} item @param {Upload} upload */
+function accepted(item, upload) {
+  const other = byId.get(upload.id);
+  if (other && other !== item) return remove(item);
+  item.upload = upload;
+  item.sent = 1;
+  Object.assign(item, { width: upload.width, height: upload.height, bytes: upload.bytes });
+  byId.set(upload.id, item);
+  memory.keep(upload);
+  advance(item, upload.state);
+  if (upload.state === "failed") item.reason = upload.error?.title ?? "";
+  else if (upload.state === "ready") announcer.ready(item.name);
+  follow(upload);
+}
+
+/** Waits for what may still change. @param {Upload} upload */
+function follow(upload) {
+  if (upload.state === "ready") ladder.unwatch(upload.id);
+  else ladder.watch(upload);
 }
 
 /** What the server says of an upload, by whatever way. @param {Upload} upload */
 function told(upload) {
+  memory.update(upload);
   const item = byId.get(upload.id);
-  if (!item?.upload) return;
+  if (!item?.upload) return shelfTold(upload);
   const merged = merge(item.upload, upload);
-  if (merged === item.upload) return;
+  if (merged === item.upload) return follow(merged);
   item.upload = merged;
   advance(item, merged.state);
-  if (isFinal(merged)) {
-    connection.unwatch(merged.id);
-    item.reason = merged.error?.title ?? "";
-    const ready = items.filter((other) => other.stage === "ready").length;
-    say(merged.state === "ready" ? `${item.file.name} ready. ${ready} of ${items.length}.` : `${item.file.name} failed: ${item.reason}`);
+  item.isGone = false;
+  item.reason = merged.error?.title ?? "";
+  follow(merged);
+  if (merged.state === "ready") {
+    announcer.ready(item.name);
+    hop();
+  } else if (merged.state === "failed") {
+    announcer.note(words.SAID.failed(item.name, item.reason));
   }
   show(item);
 }
 
+/** @param {Upload} upload */
+function shelfTold(upload) {
+  if (upload.state === "ready") ladder.unwatch(upload.id);
+  showShelf();
+}
+
+/** The server does not know it, for instance because its data was moved. @param {string} id */
+function forgotten(id) {
+  memory.forget(id);
+  ladder.unwatch(id);
+  const item = byId.get(id);
+  if (item && item.stage !== "ready") {
+    item.isGone = true;
+    if (item.stage !== "failed") fail(item, words.FAILED.unknown);
+    show(item);
+  }
+  showShelf();
+}
+
 /** @param {Item} item */
 function remove(item) {
-  item.abort.abort();
+  const place = items.indexOf(item);
+  if (place < 0) return;
+  const hadFocus = item.tile.element.contains(document.activeElement);
   queue.remove(item);
-  if (item.upload) connection.unwatch(item.upload.id);
-  const at = items.indexOf(item);
-  items.splice(at, 1);
   advance(item, "removed");
-  const neighbour = items[at] ?? items[at - 1];
-  item.tile.remove(neighbour?.tile);
+  item.abort.abort();
+  if (item.upload && byId.get(item.upload.id) === item) {
+    byId.delete(item.upload.id);
+    ladder.unwatch(item.upload.id);
+    memory.forget(item.upload.id);
+  }
+  items.splice(place, 1);
+  item.tile.element.remove();
+  const neighbour = items[place] ?? items[place - 1];
+  if (hadFocus && !neighbour?.tile.focus()) find("#files").focus();
+  announcer.note(words.SAID.removed(item.name));
   showAll();
 }
 
 /** @param {Item} item */
 async function retry(item) {
-  if (item.stage !== "failed") return;
+  if (item.stage !== "failed" || item.isRetrying || item.isGone) return;
+  announcer.note(words.SAID.retrying(item.name));
   if (!item.upload) {
-    item.abort = new AbortController();
     advance(item, "chosen");
     queue.add(item);
+    return show(item);
+  }
+  item.isRetrying = true;
+  const upload = await askRetry(item.upload, item.abort.signal);
+  item.isRetrying = false;
+  if (upload) told(upload);
+  else if (item.stage === "failed") {
+    item.reason = words.FAILED.noRetry;
     show(item);
-    return;
   }
-  const answer = await fetch(`${item.upload.links.self}/retry`, { method: "POST" }).catch(() => null);
-  if (answer?.status === 202) {
-    const upload = await answer.json();
-    connection.watch(upload);
-    told(upload);
+}
+
+/** @param {Upload} upload @param {AbortSignal} signal @returns {Promise<Upload | null>} */
+async function askRetry(upload, signal) {
+  try {
+    const headers = { accept: "application/json" };
+    const answer = await fetch(`${upload.links.self}/retry`, { method: "POST", headers, signal });
+    // It did not fail, or somebody else retried it: what it is now tells.
+    const now = answer.status === 409 ? await fetch(upload.links.self, { headers, signal }) : answer;
+    return now.ok ? await now.json() : null;
+  } catch {
+    return null;
   }
+}
+
+function retryAll() {
+  const failed = items.filter((item) => item.stage === "failed" && !item.isGone);
+  for (const item of failed) retry(item);
+  failed[0]?.tile.focus();
+}
+
+/** @param {HTMLElement} button @param {string} url */
+async function copy(button, url) {
+  const worked = await copyLink(button, url);
+  announcer.note(worked ? words.SAID.copied : words.SAID.notCopied);
+}
+
+/** @param {Item} item */
+function look(item) {
+  const ready = items.filter((other) => other.stage === "ready" && other.upload);
+  if (ready.includes(item)) lightbox.open(ready, ready.indexOf(item));
 }
 
 /** @param {Item} item */
 function show(item) {
-  item.tile.show(item.stage, item.upload, item.reason);
+  if (item.stage === "removed") return;
+  item.isWaiting = item.stage === "uploading" && !isUp();
+  item.tile.show(item);
+  item.tile.showProgress(item);
   showAll();
 }
 
+let isShowing = false;
+
+/** Once for all changes of a moment. */
 function showAll() {
-  showTotal(items.map((item) => item.stage));
+  if (isShowing) return;
+  isShowing = true;
+  queueMicrotask(() => {
+    isShowing = false;
+    showTotal(count(), items.map((item) => item.stage), items.some((item) => item.isGone) ? items.filter((item) => item.stage === "failed" && !item.isGone).length : count().failed);
+  });
 }
 
-/** @param {string} text */
-function say(text) {
-  announcer.textContent = text;
+function showShelf() {
+  shelf.show(memory.all().filter((upload) => upload.state === "ready" && !byId.has(upload.id)));
+}
+
+/** What this browser sent before: what is on its way or failed takes its place again, the rest stands on the shelf. */
+function remember() {
+  for (const upload of memory.all().reverse()) {
+    ladder.watch(upload);
+    if (upload.state === "ready") continue;
+    const { name, bytes, width, height, state } = upload;
+    const item = makeItem({ name, bytes, width, height, upload, stage: state, sent: 1, reason: upload.error?.title ?? "" });
+    byId.set(upload.id, item);
+    item.tile.showKind(upload.format.toUpperCase(), upload);
+    item.tile.show(item);
+  }
+  showShelf();
+  showAll();
+}
+
+async function learnLimits() {
+  const answer = await fetch("./limits", { signal: AbortSignal.timeout(10_000) }).catch(() => null);
+  if (!answer?.ok) return;
+  limits = { ...USUAL, ...(await answer.json()) };
+  find("#limits").textContent = words.limits(limits.formats, limits.max_upload_bytes);
 }
 
 function listen() {
-  const input = /** @type {HTMLInputElement} */ (document.querySelector("#files"));
-  input.addEventListener("change", () => {
-    add(input.files ?? []);
+  const input = /** @type {HTMLInputElement} */ (find("#files"));
+  const take = () => {
+    add([...(input.files ?? [])]);
     input.value = "";
+  };
+  input.addEventListener("change", take);
+  // What was dropped on the form before this ran.
+  take();
+  find("form.send").addEventListener("submit", (event) => event.preventDefault());
+  find(".retry-all").addEventListener("click", retryAll);
+  find(".forget-all").addEventListener("click", () => {
+    for (const upload of memory.all()) {
+      if (byId.has(upload.id)) continue;
+      memory.forget(upload.id);
+      ladder.unwatch(upload.id);
+    }
+    announcer.note(words.SAID.forgotten);
+    showShelf();
+    input.focus();
   });
-  document.querySelector("form.send")?.addEventListener("submit", (event) => event.preventDefault());
-  document.querySelector(".retry-all")?.addEventListener("click", () => items.forEach((item) => retry(item)));
-  addEventListener("paste", (event) => add(event.clipboardData?.files ?? []));
+  addEventListener("storage", showShelf);
+  listenForDrops();
+}
+
+function listenForDrops() {
+  addEventListener("paste", (event) => add([...(event.clipboardData?.files ?? [])]));
   addEventListener("dragover", (event) => {
+    if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
+    event.dataTransfer.dropEffect = "copy";
     document.body.dataset.dragging = "";
   });
   addEventListener("dragleave", (event) => {
     if (!event.relatedTarget) delete document.body.dataset.dragging;
   });
-  addEventListener("drop", (event) => {
-    event.preventDefault();
+  addEventListener("drop", async (event) => {
     delete document.body.dataset.dragging;
-    add(event.dataTransfer?.files ?? []);
+    if (!event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    add(await filesOf(event.dataTransfer));
   });
 }
 
-async function learnLimits() {
-  const answer = await fetch("./limits").catch(() => null);
-  if (!answer?.ok) return;
-  const limits = await answer.json();
-  maxBytes = limits.max_upload_bytes;
-  const shown = document.querySelector("#limits");
-  if (shown) shown.textContent = `JPEG, PNG, WebP, GIF, BMP or TIFF, up to ${words.size(maxBytes)} each.`;
-}
-
-const here = document.querySelector(".here-url");
-if (here) here.textContent = new URL(".", location.href).href.replace(/\/$/, "");
+find("#here").textContent = new URL("./uploads/", location.href).href;
 listen();
+remember();
 learnLimits();
-showAll();
-connection.start();
+ladder.start();

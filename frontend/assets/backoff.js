@@ -1,14 +1,13 @@
-// @ts-check
+/** How long to wait before the next try: full jitter, so that many pages do not come back at once. */
 
-/** The first wait at most, in milliseconds; it doubles from there. */
+/** The bound of the first wait, in milliseconds. */
 const FIRST_MS = 500;
-/** The longest wait, in milliseconds. */
+/** The bound of every wait, in milliseconds. */
 const LONGEST_MS = 30_000;
 
 /**
- * How long to wait before the next try: full jitter, so that a thousand pages do not come back at once.
- * @param {number} tries how many have failed so far
- * @param {() => number} random from 0 to 1
+ * @param {number} tries how many have failed before
+ * @param {() => number} random from 0 up to 1
  * @returns {number} milliseconds
  */
 export function backoff(tries, random) {

@@ -1,86 +1,62 @@
-// @ts-check
-/** The ladder: live socket, polling, offline, and the pill that says which. */
+/** Puts the ladder into the browser: real socket, real network, real page, and the pill that says which rung it is. */
 
+import { Ladder } from "./ladder.js";
 import { Live } from "./live.js";
-import { PATIENCE_MS, Poller } from "./poll.js";
+import { Poller } from "./poll.js";
 import { CONNECTION } from "./words.js";
 
-/** @typedef {import("./merge.js").Upload} Upload */
+/** @import { Rung, Hearer } from "../types.d.ts" */
 
 /** The root of the service, from wherever a page of it lies. */
 const ROOT = new URL(".", import.meta.url);
 
-export class Connection {
-  /** @param {(upload: Upload) => void} tell */
-  constructor(tell) {
-    const timers = {
-      after: (/** @type {() => void} */ callback, /** @type {number} */ ms) => window.setTimeout(callback, ms),
-      cancel: (/** @type {number} */ timer) => window.clearTimeout(timer),
-      random: Math.random,
-      tell,
-    };
-    this.live = new Live({
-      ...timers,
-      open: () => new WebSocket(new URL("live", ROOT).href.replace(/^http/, "ws"), "up.v1"),
-      now: () => performance.now(),
-      forget: (id) => this.poller.unwatch(id),
-      changed: () => this.#settle(),
-    });
-    this.poller = new Poller({ ...timers, fetch: (url, options) => fetch(url, options) });
-    this.patience = 0;
-  }
+/** @param {Hearer & {stand?: (rung: Rung, before: Rung) => void}} listener @returns {Ladder} not started yet */
+export function connect({ tell, unknown, stand }) {
+  const timers = {
+    after: (/** @type {() => void} */ callback, /** @type {number} */ ms) => setTimeout(callback, ms),
+    cancel: (/** @type {number} */ timer) => clearTimeout(timer),
+    random: Math.random,
+  };
+  const live = new Live({
+    ...timers,
+    tell,
+    unknown,
+    // The wall clock goes on while a computer sleeps.
+    now: Date.now,
+    open: () => new WebSocket(new URL("live", ROOT).href.replace(/^http/, "ws"), "up.v1"),
+    changed: () => ladder.settle(),
+  });
+  const poller = new Poller({ ...timers, tell, unknown, fetch: (url, options) => fetch(url, options) });
+  /** @type {Rung} */
+  let before = "connecting";
+  const ladder = new Ladder({
+    ...timers,
+    live,
+    poller,
+    isOnline: () => navigator.onLine,
+    isHidden: () => document.hidden,
+    stand(rung) {
+      showPill(rung);
+      stand?.(rung, before);
+      before = rung;
+    },
+  });
+  addEventListener("online", () => ladder.wake());
+  addEventListener("offline", () => ladder.offline());
+  // With an open socket a browser would not keep the page for the way back.
+  addEventListener("pagehide", () => live.close());
+  addEventListener("pageshow", (event) => event.persisted && ladder.wake());
+  document.addEventListener("visibilitychange", () => (document.hidden ? ladder.settle() : ladder.wake()));
+  return ladder;
+}
 
-  start() {
-    addEventListener("online", () => this.#wake());
-    addEventListener("offline", () => {
-      this.live.sleep();
-      this.#settle();
-    });
-    addEventListener("pageshow", (event) => event.persisted && this.#wake());
-    document.addEventListener("visibilitychange", () => (document.hidden ? this.poller.stop() : this.#wake()));
-    this.live.connect();
-    this.#settle();
-  }
-
-  /** @param {Upload} upload */
-  watch(upload) {
-    this.poller.watch(upload.id, upload.links.self);
-    this.live.watch(upload.id);
-  }
-
-  /** @param {string} id */
-  unwatch(id) {
-    this.poller.unwatch(id);
-    this.live.unwatch(id);
-  }
-
-  #wake() {
-    this.live.wake();
-    this.#settle();
-  }
-
-  /** Says where on the ladder the page stands; without a socket for a while, polling begins. */
-  #settle() {
-    clearTimeout(this.patience);
-    if (!navigator.onLine) {
-      this.poller.stop();
-      this.#show("offline");
-    } else if (this.live.isLive) {
-      this.poller.stop();
-      this.#show("live");
-    } else if (!document.hidden) {
-      this.patience = window.setTimeout(() => {
-        this.poller.start();
-        this.#show("polling");
-      }, PATIENCE_MS);
-    }
-  }
-
-  /** @param {"live" | "polling" | "offline"} where */
-  #show(where) {
-    for (const pill of document.querySelectorAll(".pill")) {
-      /** @type {HTMLElement} */ (pill).dataset.connection = where;
-      pill.textContent = CONNECTION[where];
-    }
-  }
+/** @param {Rung} rung */
+function showPill(rung) {
+  const old = document.querySelector(".pill");
+  if (!old) return;
+  // A new pill in place of the old one: it stands at the end of its row, so another word would push its beginning.
+  const pill = /** @type {HTMLElement} */ (old.cloneNode(false));
+  pill.dataset.connection = rung;
+  pill.textContent = CONNECTION[rung];
+  old.replaceWith(pill);
 }

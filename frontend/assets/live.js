@@ -1,112 +1,124 @@
-// @ts-check
-/** The live socket: one for all uploads of a page, opened again whenever it is lost. */
+/** The live socket, `up.v1`: one for all uploads of a page, opened again whenever it is lost. */
 
 import { backoff } from "./backoff.js";
 
-/** A socket that has been open for so long was a good one, in milliseconds: the next wait is short again. */
+/** @import { SocketLike, LiveSurroundings } from "../types.d.ts" */
+
+/** A socket that was open for so long was a good one, in milliseconds: the next wait is short again. */
 const GOOD_AFTER_MS = 30_000;
 /** How much longer than the time between two pings a silence may last, in milliseconds. */
 const SILENCE_MARGIN_MS = 10_000;
-/** The time between two pings until the server has said, in milliseconds. */
-const DEFAULT_PING_MS = 25_000;
-
-/** @typedef {import("./merge.js").Upload} Upload */
-/**
- * What a socket looks like from here: a `WebSocket`, or a test's own.
- * @typedef {object} SocketLike
- * @property {(text: string) => void} send
- * @property {(code?: number) => void} close
- * @property {((event: any) => void) | null} onmessage
- * @property {((event: any) => void) | null} onclose
- */
-/**
- * @typedef {object} Surroundings
- * @property {() => SocketLike} open
- * @property {(callback: () => void, ms: number) => number} after
- * @property {(timer: number) => void} cancel
- * @property {() => number} now milliseconds
- * @property {() => number} random from 0 to 1
- * @property {(upload: Upload) => void} tell an upload's state, as the server says it
- * @property {(unknown: string) => void} forget an id that the server does not know
- * @property {(live: boolean) => void} changed whether the socket has answered
- */
+/** The time between two pings, in milliseconds, until the server has said. */
+const PING_MS = 25_000;
+/** How long opening a socket may take, in milliseconds, until the server's first word. */
+const OPEN_WITHIN_MS = 10_000;
+/** A socket that opens for so long when the network returns, in milliseconds, was opened without one. */
+const FRESH_MS = 2000;
+/** Uploads that one socket may wait for, until the server has said. */
+const MAX_IDS = 500;
+/** The server asks to come back after `retry_ms` with these: restart, and try again later. */
+const COME_BACK = [1012, 1013];
 
 export class Live {
-  /** @param {Surroundings} surroundings */
+  /** @type {SocketLike | null} */
+  #socket = null;
+  /** What is waited for, and whether this socket has been told. @type {Map<string, boolean>} */
+  #ids = new Map();
+  #tries = 0;
+  #reference = 0;
+  /** The subscription that the server has not answered yet; 0 if it has answered all. */
+  #unanswered = 0;
+  #openedAt = 0;
+  #heardAt = 0;
+  #pingMs = PING_MS;
+  #maxIds = MAX_IDS;
+  /** How long the server asked to stay away. @type {number | null} */
+  #retryMs = null;
+  /** The server will never speak with this page. */
+  #isRefused = false;
+  /** @type {any} */
+  #reconnect = null;
+  /** @type {any} */
+  #watchdog = null;
+
+  /** @param {LiveSurroundings} surroundings */
   constructor(surroundings) {
     this.at = surroundings;
-    /** @type {Set<string>} */
-    this.ids = new Set();
-    /** @type {SocketLike | null} */
-    this.socket = null;
+    /** The socket is open and has answered what it was asked. */
     this.isLive = false;
-    this.tries = 0;
-    this.reference = 0;
-    this.openedAt = 0;
-    this.pingMs = DEFAULT_PING_MS;
-    /** What the server asked to wait with its goodbye. @type {number | null} */
-    this.retryMs = null;
-    this.isRefused = false;
-    this.timer = 0;
-    this.watchdog = 0;
   }
 
-  /** Opens the socket, unless it is open or the server will never speak with this page. */
+  /** Opens the socket, unless it is open. */
   connect() {
-    this.at.cancel(this.timer);
-    if (this.socket || this.isRefused) return;
+    this.at.cancel(this.#reconnect);
+    if (this.#socket || this.#isRefused) return;
     const socket = this.at.open();
-    this.socket = socket;
-    this.openedAt = this.at.now();
-    socket.onmessage = (event) => socket === this.socket && this.#hear(event.data);
-    socket.onclose = (event) => socket === this.socket && this.#lost(event.code);
-    this.#listen();
+    this.#socket = socket;
+    this.#openedAt = this.at.now();
+    socket.onmessage = (event) => {
+      if (socket === this.#socket) this.#hear(event.data);
+    };
+    socket.onclose = (event) => {
+      if (socket === this.#socket) this.#lose(event.code);
+    };
+    this.#heard(OPEN_WITHIN_MS);
   }
 
   /** Waits for an upload. @param {string} id */
   watch(id) {
-    if (this.ids.has(id)) return;
-    this.ids.add(id);
-    if (this.isLive) this.#subscribe([id]);
-    else this.connect();
+    if (this.#ids.has(id)) return;
+    this.#ids.set(id, false);
+    if (this.isLive) this.#subscribe();
   }
 
   /** Waits for it no longer. @param {string} id */
   unwatch(id) {
-    if (this.ids.delete(id) && this.isLive) this.#say({ type: "unsubscribe", ids: [id] });
+    const wasTold = this.#ids.get(id);
+    this.#ids.delete(id);
+    if (!wasTold) return;
+    this.#say({ type: "unsubscribe", ids: [id] });
+    this.#subscribe();
   }
 
-  /** The network, or the page, is back: try at once, and with a new socket if the old one may be dead. */
+  /** The network or the page is back: a socket that is silent for too long is dead, and none is opened at once. */
   wake() {
-    this.tries = 0;
-    if (!this.isLive) this.#drop();
+    const silence = this.at.now() - this.#heardAt;
+    if (this.#socket && silence < (this.isLive ? this.#pingMs + SILENCE_MARGIN_MS : FRESH_MS)) return;
+    this.#tries = 0;
+    this.#drop();
     this.connect();
   }
 
-  /** The network is gone: an open socket can lose frames silently, so this one is not to be trusted. */
-  sleep() {
+  /** The network is gone. An open socket can lose frames silently then, so it is given up; tries go on. */
+  distrust() {
+    if (this.#socket) this.#lose(1006);
+  }
+
+  /** Closes it until it is woken. */
+  close() {
+    this.at.cancel(this.#reconnect);
     this.#drop();
-    this.at.cancel(this.timer);
   }
 
   /** @param {string} text */
   #hear(text) {
+    this.#heard();
     const message = JSON.parse(text);
-    this.#listen();
     switch (message.type) {
       case "welcome":
-        this.pingMs = message.ping_ms ?? DEFAULT_PING_MS;
-        this.#listen();
-        if (this.ids.size) this.#subscribe([...this.ids]);
-        else this.#became(true);
+        this.#pingMs = message.ping_ms ?? PING_MS;
+        this.#maxIds = message.max_ids ?? MAX_IDS;
+        this.#heard();
+        this.#subscribe();
+        this.#settle();
         break;
       case "snapshot":
-        this.#became(true);
-        for (const upload of message.uploads) this.at.tell(upload);
-        for (const id of message.unknown) {
-          this.ids.delete(id);
-          this.at.forget(id);
+        for (const id of message.unknown ?? []) {
+          this.#ids.delete(id);
+          this.at.unknown(id);
         }
+        for (const upload of message.uploads ?? []) this.at.tell(upload);
+        this.#answered(message.ref);
         break;
       case "thumbnail-ready":
       case "upload-changed":
@@ -116,58 +128,83 @@ export class Live {
       case "ping":
         this.#say({ type: "pong", t: message.t });
         break;
-      case "bye":
-        this.retryMs = message.retry_ms;
+      case "error":
+        this.#answered(message.ref);
         break;
+      case "bye":
+        this.#retryMs = message.retry_ms ?? null;
+        break;
+      default: // of a later protocol: ignored
     }
+  }
+
+  /** @param {number} [reference] */
+  #answered(reference) {
+    if (reference === this.#unanswered) this.#unanswered = 0;
+    this.#settle();
   }
 
   /** @param {number} code */
-  #lost(code) {
-    const wasGood = this.at.now() - this.openedAt >= GOOD_AFTER_MS;
+  #lose(code) {
+    if (this.at.now() - this.#openedAt >= GOOD_AFTER_MS) this.#tries = 0;
+    const asked = COME_BACK.includes(code) ? this.#retryMs : null;
+    this.#isRefused = code >= 4500 && code <= 4599;
     this.#drop();
-    if (code >= 4500 && code <= 4599) {
-      this.isRefused = true;
-      return;
-    }
-    if (wasGood) this.tries = 0;
-    const asked = code === 1012 || code === 1013 ? this.retryMs : null;
-    const wait = asked ?? backoff(this.tries, this.at.random);
-    this.tries += 1;
-    this.retryMs = null;
-    this.timer = this.at.after(() => this.connect(), wait);
+    if (this.#isRefused) return;
+    this.#reconnect = this.at.after(() => this.connect(), asked ?? backoff(this.#tries, this.at.random));
+    this.#tries += 1;
   }
 
   #drop() {
-    const socket = this.socket;
-    this.socket = null;
-    this.at.cancel(this.watchdog);
+    const socket = this.#socket;
+    this.#socket = null;
+    this.#unanswered = 0;
+    this.#retryMs = null;
+    this.at.cancel(this.#watchdog);
+    for (const id of this.#ids.keys()) this.#ids.set(id, false);
     if (socket) {
       socket.onmessage = socket.onclose = null;
       socket.close();
     }
-    this.#became(false);
+    this.#become(false);
   }
 
-  /** Anything that is heard is a sign of life; a long silence means that the socket is dead. */
-  #listen() {
-    this.at.cancel(this.watchdog);
-    this.watchdog = this.at.after(() => this.#lost(1006), this.pingMs + SILENCE_MARGIN_MS);
+  /** Whatever is heard is a sign of life; a longer silence means that the socket is dead. @param {number} [silenceMs] */
+  #heard(silenceMs = this.#pingMs + SILENCE_MARGIN_MS) {
+    this.#heardAt = this.at.now();
+    this.at.cancel(this.#watchdog);
+    this.#watchdog = this.at.after(() => this.#lose(1006), silenceMs);
   }
 
-  /** @param {string[]} ids */
-  #subscribe(ids) {
-    this.reference += 1;
-    this.#say({ type: "subscribe", ref: this.reference, ids });
+  /** Asks for what this socket has not been asked for, as much as it may wait for. */
+  #subscribe() {
+    let told = 0;
+    for (const wasTold of this.#ids.values()) told += Number(wasTold);
+    /** @type {string[]} */
+    const ids = [];
+    for (const [id, wasTold] of this.#ids) {
+      if (wasTold || told + ids.length >= this.#maxIds) continue;
+      ids.push(id);
+    }
+    if (!ids.length) return;
+    for (const id of ids) this.#ids.set(id, true);
+    this.#reference += 1;
+    this.#unanswered = this.#reference;
+    this.#say({ type: "subscribe", ref: this.#reference, ids });
   }
 
   /** @param {object} message */
   #say(message) {
-    this.socket?.send(JSON.stringify(message));
+    this.#socket?.send(JSON.stringify(message));
+  }
+
+  /** Live from the first answer on: later subscriptions of the same socket do not take that back. */
+  #settle() {
+    if (!this.#unanswered) this.#become(true);
   }
 
   /** @param {boolean} live */
-  #became(live) {
+  #become(live) {
     if (this.isLive === live) return;
     this.isLive = live;
     this.at.changed(live);

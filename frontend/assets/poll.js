@@ -1,84 +1,83 @@
-// @ts-check
-/** The fallback without a socket: ask for the small thumbnail until it is there. */
+/** The fallback without a socket: ask for each small thumbnail until it is there. */
 
-/** How often each thumbnail is asked for, in milliseconds, and by how much that varies. */
+/** @import { PollSurroundings } from "../types.d.ts" */
+
+/** How often each thumbnail is asked for, in milliseconds, and by what part that varies. */
 export const POLL_MS = 2000;
 const JITTER = 0.1;
-/** How long the socket may be away, in milliseconds, before polling begins. */
-export const PATIENCE_MS = 2000;
-
-/** @typedef {import("./merge.js").Upload} Upload */
-/**
- * @typedef {object} Surroundings
- * @property {(url: string, options: {method?: string, headers?: Record<string, string>, signal: AbortSignal}) => Promise<{status: number, json: () => Promise<any>}>} fetch
- * @property {(callback: () => void, ms: number) => number} after
- * @property {(timer: number) => void} cancel
- * @property {() => number} random from 0 to 1
- * @property {(upload: Upload) => void} tell an upload's state, as the server says it
- */
 
 export class Poller {
-  /** @param {Surroundings} surroundings */
+  /** What is waited for: where each is. @type {Map<string, string>} */
+  #waiting = new Map();
+  /** @type {Map<string, any>} */
+  #timers = new Map();
+  /** Ends what is under way; `null` while nothing is asked. @type {AbortController | null} */
+  #round = null;
+
+  /** @param {PollSurroundings} surroundings */
   constructor(surroundings) {
     this.at = surroundings;
-    /** What is waited for: id to URL. @type {Map<string, string>} */
-    this.waiting = new Map();
-    /** @type {Map<string, number>} */
-    this.timers = new Map();
-    this.isRunning = false;
-    this.abort = new AbortController();
   }
 
-  /** Waits for an upload. @param {string} id @param {string} url */
+  get isRunning() {
+    return this.#round !== null;
+  }
+
+  /** Waits for an upload. @param {string} id @param {string} url of the upload itself */
   watch(id, url) {
-    this.waiting.set(id, url);
-    if (this.isRunning) this.#later(id);
+    if (this.#waiting.has(id)) return;
+    this.#waiting.set(id, url);
+    if (this.#round) this.#later(id, this.#round.signal);
   }
 
   /** Waits for it no longer. @param {string} id */
   unwatch(id) {
-    this.waiting.delete(id);
-    this.at.cancel(this.timers.get(id) ?? 0);
-    this.timers.delete(id);
+    this.#waiting.delete(id);
+    this.at.cancel(this.#timers.get(id));
+    this.#timers.delete(id);
   }
 
   /** Begins to ask, at once. */
   start() {
-    if (this.isRunning) return;
-    this.isRunning = true;
-    this.abort = new AbortController();
-    for (const id of this.waiting.keys()) this.#ask(id);
+    if (this.#round) return;
+    this.#round = new AbortController();
+    for (const id of this.#waiting.keys()) this.#ask(id, this.#round.signal);
   }
 
-  /** Asks no longer, and forgets what was asked. */
+  /** Asks no longer, and gives up what is under way. */
   stop() {
-    this.isRunning = false;
-    this.abort.abort();
-    for (const timer of this.timers.values()) this.at.cancel(timer);
-    this.timers.clear();
+    this.#round?.abort();
+    this.#round = null;
+    for (const timer of this.#timers.values()) this.at.cancel(timer);
+    this.#timers.clear();
   }
 
-  /** @param {string} id */
-  #later(id) {
+  /** @param {string} id @param {AbortSignal} signal */
+  #later(id, signal) {
     const wait = POLL_MS * (1 + JITTER * (2 * this.at.random() - 1));
-    this.timers.set(id, this.at.after(() => this.#ask(id), wait));
+    this.#timers.set(id, this.at.after(() => this.#ask(id, signal), wait));
   }
 
-  /** @param {string} id */
-  async #ask(id) {
-    const url = this.waiting.get(id);
-    if (!url || !this.isRunning) return;
-    const { signal } = this.abort;
+  /** @param {string} id @param {AbortSignal} signal */
+  async #ask(id, signal) {
+    const url = this.#waiting.get(id);
+    if (!url) return;
     try {
-      const thumbnail = await this.at.fetch(`${url}/small`, { method: "HEAD", signal });
-      // 410: there will be none. Either way the upload itself says the rest.
-      if (thumbnail.status === 200 || thumbnail.status === 410) {
-        const answer = await this.at.fetch(url, { headers: { accept: "application/json" }, signal });
-        if (answer.status === 200) this.at.tell(await answer.json());
-      }
+      await this.#look(id, url, signal);
     } catch {
       // No network, or stopped: the next question, if there is one, tells.
     }
-    if (this.waiting.has(id) && this.isRunning && !signal.aborted) this.#later(id);
+    if (this.#waiting.has(id) && !signal.aborted) this.#later(id, signal);
+  }
+
+  /** @param {string} id @param {string} url @param {AbortSignal} signal */
+  async #look(id, url, signal) {
+    const thumbnail = await this.at.fetch(`${url}/small`, { signal });
+    // Without Retry-After a 404 says that there is nothing to wait for.
+    if (thumbnail.status === 404 && !thumbnail.headers.has("retry-after") && !signal.aborted) this.at.unknown(id);
+    // 410: there will be no picture. Either way the upload itself says the rest.
+    if (thumbnail.status !== 200 && thumbnail.status !== 410) return;
+    const upload = await this.at.fetch(url, { headers: { accept: "application/json" }, signal });
+    if (upload.status === 200) this.at.tell(await upload.json());
   }
 }

@@ -1,44 +1,50 @@
-// @ts-check
-/** Sends one file, and says what became of it. */
+/** Sends one file. `XMLHttpRequest` because `fetch` tells nothing of the progress of a body. */
 
-import { STATUS } from "./words.js";
+import { refusal } from "./judge.js";
+import { FAILED } from "./words.js";
 
-/** @typedef {import("./merge.js").Upload} Upload */
-/** @typedef {{upload?: Upload, reason: string, refused: boolean}} Outcome */
-
-/** Answers that say something of the file, and not of the moment. */
-const REFUSALS = [400, 413, 415, 422];
+/** @import { Order, Outcome } from "../types.d.ts" */
 
 /**
- * @param {File} file
- * @param {{bulk: boolean, signal: AbortSignal, progress: (part: number) => void}} options `progress` from 0 to 1
+ * @param {Order} order
+ * @param {() => XMLHttpRequest} [open]
  * @returns {Promise<Outcome>}
  */
-export function send(file, { bulk, signal, progress }) {
+export function send({ url, file, key, signal, progress }, open = () => new XMLHttpRequest()) {
   return new Promise((resolve) => {
-    // fetch cannot tell how much of a body was sent.
-    const request = new XMLHttpRequest();
+    if (signal.aborted) return resolve({ aborted: true });
+    const request = open();
+    const abort = () => request.abort();
+    signal.addEventListener("abort", abort, { once: true });
+    request.open("POST", url);
+    request.setRequestHeader("accept", "application/json");
+    request.setRequestHeader("idempotency-key", key);
+    request.responseType = "json";
+    request.upload.onprogress = ({ loaded, total }) => progress(total ? Math.min(1, loaded / total) : 0);
+    request.onload = () => resolve(read(request, file.size));
+    request.onerror = () => resolve({ dropped: true });
+    request.onabort = () => resolve({ aborted: true });
+    request.onloadend = () => signal.removeEventListener("abort", abort);
     const form = new FormData();
     form.append("file", file, file.name);
-    request.open("POST", bulk ? "./uploads?lane=bulk" : "./uploads");
-    request.responseType = "json";
-    request.setRequestHeader("accept", "application/json");
-    request.upload.onprogress = (event) => progress(event.loaded / (event.total || 1));
-    request.onload = () => resolve(outcome(request.status, request.response));
-    request.onerror = request.onabort = () => resolve({ reason: STATUS.dropped, refused: false });
-    signal.addEventListener("abort", () => request.abort());
     request.send(form);
   });
 }
 
 /**
- * @param {number} status
- * @param {any} body
+ * @param {Pick<XMLHttpRequest, "status" | "response">} answer
+ * @param {number} bytes
  * @returns {Outcome}
  */
-function outcome(status, body) {
-  const [upload] = body?.uploads ?? [];
-  if (upload) return { upload, reason: "", refused: false };
-  const reason = status === 503 ? STATUS.full : body?.title;
-  return { reason: reason ?? STATUS.dropped, refused: REFUSALS.includes(status) };
+function read({ status, response }, bytes) {
+  const upload = response?.uploads?.[0];
+  if (status >= 200 && status < 300 && upload) return { upload };
+  const rejected = response?.rejected?.[0];
+  if (rejected) return refusal(rejected.status, rejected, bytes);
+  // A gateway without a server behind it, for instance while it starts again.
+  if (status === 502 || status === 504) return { dropped: true };
+  if (status === 503 && response?.type === "/problems/draining") return { dropped: true };
+  if (status === 429 || status === 503 || status === 507) return { refused: false, reason: response?.title || FAILED.full };
+  const { refused, reason } = refusal(status, response, bytes);
+  return { refused, reason: reason || FAILED.server };
 }

@@ -1,28 +1,71 @@
-// @ts-check
-/** The page of one upload: waits for the end, and then shows it as the server renders it. */
+/** The page of one upload: waits for the end by the same ladder, and is then asked for anew. */
 
-import { Connection } from "./connection.js";
-import { isFinal } from "./merge.js";
+import { connect } from "./connection.js";
+import { copyLink } from "./copy.js";
+import { find } from "./dom.js";
+import { compare, isFinal } from "./merge.js";
+import { SAID, STATIONS } from "./words.js";
 
-const page = /** @type {HTMLElement | null} */ (document.querySelector("[data-upload]"));
-const { upload: id = "", state = "" } = page?.dataset ?? {};
+/** @import { Upload, State } from "../types.d.ts" */
 
-if (id && state !== "ready") {
-  const generation = Number(page?.dataset.generation);
-  const connection = new Connection((told) => {
-    // Whoever retries elsewhere makes it move again here.
-    const moved = told.gen > generation || (told.gen === generation && told.state !== state);
-    if (moved && (isFinal(told) || state === "failed")) location.reload();
+const page = find(".one");
+let known = { gen: Number(page.dataset.generation), state: /** @type {State} */ (page.dataset.state) };
+const id = page.dataset.upload ?? "";
+
+const ladder = connect({
+  tell(upload) {
+    if (upload.id !== id || compare(upload, known) <= 0) return;
+    known = { gen: upload.gen, state: upload.state };
+    if (isFinal(upload) || page.dataset.state === "failed") renew();
+    else showStation(upload.state === "processing" ? "worker" : "queue");
+  },
+  unknown: () => ladder.unwatch(id),
+});
+
+/** Takes the page as the server writes it now: there is one place that knows how it looks. */
+async function renew() {
+  if (isFinal(known)) ladder.unwatch(id);
+  const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
+  if (!answer?.ok) return location.reload();
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const pictures = [...fresh.querySelectorAll("img")].map((image) => {
+    const loaded = new Image();
+    loaded.src = image.getAttribute("src") ?? "";
+    return loaded.decode().catch(() => undefined);
   });
-  connection.start();
-  connection.watch(/** @type {any} */ ({ id, links: { self: location.pathname } }));
+  await Promise.all(pictures);
+  const hadFocus = find("main").contains(document.activeElement);
+  const [from, to] = [find(".one", fresh), page];
+  to.dataset.state = from.dataset.state;
+  to.dataset.generation = from.dataset.generation;
+  const pill = find(".pill");
+  find("main").replaceChildren(...document.adoptNode(find("main", fresh)).childNodes);
+  document.querySelector(".pill")?.replaceWith(pill);
+  document.title = fresh.title;
+  find("#announcer").textContent = find("h1").textContent.replace(/\s+/g, " ").trim();
+  if (hadFocus) find("h1").focus();
 }
 
-for (const button of document.querySelectorAll("button[data-copy]")) {
-  button.addEventListener("click", async () => {
-    const { dataset } = /** @type {HTMLElement} */ (button);
-    await navigator.clipboard.writeText(new URL(dataset.copy ?? "", location.href).href);
-    dataset.done = "";
-    setTimeout(() => delete dataset.done, 2000);
+/** @param {string} here */
+function showStation(here) {
+  find(".trip").setAttribute("aria-label", `Where the message is: ${here}`);
+  find(".trip .line").dataset.at = here;
+  document.querySelectorAll(".journey span").forEach((station, place) => {
+    station.classList.toggle("here", STATIONS[place] === here);
+    if (STATIONS[place] === here) station.setAttribute("aria-current", "step");
+    else station.removeAttribute("aria-current");
   });
 }
+
+document.addEventListener("click", async (event) => {
+  const button = event.target instanceof Element ? event.target.closest("[data-copy]") : null;
+  if (!(button instanceof HTMLElement)) return;
+  const worked = await copyLink(button, button.dataset.copy ?? "");
+  find("#announcer").textContent = worked ? SAID.copied : SAID.notCopied;
+});
+
+if (known.state !== "ready") {
+  const links = { self: location.pathname, original: "", events: "" };
+  ladder.watch(/** @type {Upload} */ ({ id, ...known, links }));
+}
+ladder.start();

@@ -1,65 +1,200 @@
-// @ts-check
-/** Every word that the page makes up from facts. */
+/** All words that people read and that are not in the HTML. */
 
-/** Sizes as people say them. @param {number} bytes */
+/** @import { Rung, Counts } from "../types.d.ts" */
+
+const NO_BREAK = "\u00a0";
+
+/** Sizes as people say them: powers of ten, one digit after the point where it matters. @param {number} bytes */
 export function size(bytes) {
-  if (bytes < 1000) return `${bytes} bytes`;
+  if (bytes < 1000) return bytes === 1 ? "1 byte" : `${bytes} bytes`;
   if (bytes < 999_500) return `${Math.round(bytes / 1000)} KB`;
-  const mega = bytes / 1_000_000;
-  return `${mega < 9.95 ? mega.toFixed(1) : Math.round(mega)} MB`;
+  return `${megabytes(bytes)} MB`;
 }
 
-/** @param {number} ms */
-export function seconds(ms) {
-  return ms < 59_500 ? `${Math.max(0.1, ms / 1000).toFixed(ms < 9950 ? 1 : 0)} s` : `${Math.round(ms / 60_000)} min`;
+/** @param {number} bytes */
+function megabytes(bytes) {
+  const millions = bytes / 1_000_000;
+  return millions < 9.95 ? millions.toFixed(1) : String(Math.round(millions));
 }
 
-/** @param {number} width @param {number} height */
-export function sides(width, height) {
+/** A limit is set in powers of two often, and said in round numbers. @param {number} bytes */
+export function limit(bytes) {
+  const mebibytes = bytes / 1_048_576;
+  return Number.isInteger(mebibytes) ? `${mebibytes} MB` : size(bytes);
+}
+
+/** @param {{width: number, height: number}} sides */
+export function sides({ width, height }) {
   return `${width} × ${height}`;
 }
 
-/** How long an upload took. @param {{created_at: string, ended_at?: string}} upload */
-export function readyIn(upload) {
-  const took = upload.ended_at ? Date.parse(upload.ended_at) - Date.parse(upload.created_at) : NaN;
-  return Number.isFinite(took) ? `Ready in ${seconds(took)}` : "Ready";
+/** @param {number} bytesPerSecond */
+export function speed(bytesPerSecond) {
+  return bytesPerSecond < 499_500
+    ? `${Math.max(1, Math.round(bytesPerSecond / 1000))} KB/s`
+    : `${(bytesPerSecond / 1_000_000).toFixed(1)} MB/s`;
 }
 
-/** The headline. @param {number} ready @param {number} all */
-export function total(ready, all) {
-  if (all === 0) return "Nothing up yet";
-  return ready === all ? `All ${all} ready` : `${ready} of ${all} ready`;
+/** @param {number} seconds */
+export function timeLeft(seconds) {
+  if (seconds < 1) return "nearly there";
+  return seconds < 90 ? `${Math.round(seconds)} s left` : `${Math.round(seconds / 60)} min left`;
 }
 
-/** What is not ready. @param {{moving: number, next: number, failed: number, refused: number}} counts */
-export function tally({ moving, next, failed, refused }) {
-  const parts = [
-    [moving, "on the way"],
-    [next, "next"],
-    [failed, "failed"],
-    [refused, "refused"],
-  ];
-  return parts.filter(([count]) => count).map(([count, what]) => `${count} ${what}`).join(", ");
+/** @param {number} sent a part of 1 */
+export function percent(sent) {
+  return `${Math.floor(sent * 100)}%`;
 }
 
-/** Splits a name, so that its end stays in sight. @param {string} name @returns {[string, string]} */
-export function nameParts(name) {
+/** @param {number} sent a part of 1 */
+export function sentPart(sent) {
+  return `${percent(sent)} sent`;
+}
+
+/** @param {number} sent a part of 1 @param {number} bytes */
+export function sentOf(sent, bytes) {
+  if (bytes < 999_500) return `${Math.round((sent * bytes) / 1000)} of ${size(bytes)}`;
+  return `${((sent * bytes) / 1_000_000).toFixed(bytes < 9_950_000 ? 1 : 0)} of ${size(bytes)}`;
+}
+
+/** How long it took, from accepted to ended. @param {{created_at: string, ended_at?: string}} upload */
+export function took({ created_at, ended_at }) {
+  if (!ended_at) return "";
+  const seconds = (Date.parse(ended_at) - Date.parse(created_at)) / 1000;
+  if (seconds < 60) return `${Math.max(0.1, seconds).toFixed(1)}${NO_BREAK}s`;
+  return `${Math.round(seconds / 60)}${NO_BREAK}min`;
+}
+
+/** Name and ending, so that a long name keeps its ending in sight. @param {string} name @returns {[string, string]} */
+export function splitName(name) {
   const dot = name.lastIndexOf(".");
   return dot > 0 && name.length - dot <= 6 ? [name.slice(0, dot), name.slice(dot)] : [name, ""];
 }
 
-/** Why a file is not sent at all; nothing if it may be. @param {number} bytes @param {number} limit */
-export function tooLarge(bytes, limit) {
-  return bytes > limit ? `${size(bytes)} is too large. The limit is ${size(limit)}.` : "";
-}
+/** @type {Record<Rung, string>} */
+export const CONNECTION = {
+  connecting: "Connecting",
+  live: "Live",
+  polling: `Polling every 2${NO_BREAK}s`,
+  offline: "Offline",
+};
 
-export const CONNECTION = { live: "Live", polling: "Polling every 2 s", offline: "Offline" };
+/** Stations of a message's way. */
+export const STATIONS = ["sent", "queue", "worker", "back"];
+
 export const STATUS = {
   chosen: "Next up",
   uploading: "Uploading",
+  noNetwork: "Waiting for the network",
   queued: "Sent. Waiting for a worker.",
   processing: "A worker is making three sizes.",
-  waiting: "Waiting for the network",
+  failed: "Failed.",
+  refused: "Refused.",
+  /** @param {string} time */
+  ready: (time) => (time ? `Ready in ${time}` : "Ready"),
+};
+
+export const FAILED = {
   dropped: "The connection dropped on the way up.",
   full: "The server is full. Try again later.",
+  server: "The server made a mistake. Try again later.",
+  unknown: "The server does not know this picture any more.",
+  noRetry: "It could not be sent round again. Try again later.",
 };
+
+export const REFUSED = {
+  empty: "The file is empty.",
+  other: "This is not a picture.",
+  /** @param {string} kind with its article, as in “a PDF” */
+  kind: (kind) => `This is ${kind}, not a picture.`,
+  heic: "This is HEIC, which is not taken. Save it as JPEG first.",
+  /** @param {string} kind */
+  format: (kind) => `${kind} pictures are not taken.`,
+  /** @param {number} bytes @param {number} most */
+  tooLarge: (bytes, most) => `${size(bytes)} is too large. The limit is ${limit(most)}.`,
+  /** @param {number} pixels @param {number} most */
+  tooManyPixels: (pixels, most) =>
+    `${Math.ceil(pixels / 1_000_000)} megapixels are too many. The limit is ${Math.floor(most / 1_000_000)}.`,
+  /** @param {number} most */
+  tooMany: (most) => `Only ${most} pictures fit on this page. Reload it for more.`,
+};
+
+/** @param {string[]} formats as the server names them @param {number} bytes */
+export function limits(formats, bytes) {
+  /** @type {Record<string, string>} */
+  const written = { webp: "WebP" };
+  const names = formats.map((format) => written[format] ?? format.toUpperCase());
+  const last = names.pop() ?? "";
+  return `${names.length ? `${names.join(", ")} or ${last}` : last}, up to ${limit(bytes).replace(" ", NO_BREAK)} each.`;
+}
+
+/** How many count towards the total: what was refused never set out. @param {Counts} counts */
+export function totalOf(counts) {
+  return counts.chosen + counts.uploading + counts.queued + counts.processing + counts.ready + counts.failed;
+}
+
+/** @param {Counts} counts */
+export function total(counts) {
+  const all = totalOf(counts);
+  if (!all) return "Nothing up yet";
+  if (counts.ready < all) return `${counts.ready} of ${all} ready`;
+  return all === 1 ? "1 ready" : `All ${all} ready`;
+}
+
+/** @param {Counts} counts */
+export function tally(counts) {
+  const onTheWay = counts.uploading + counts.queued + counts.processing;
+  const parts = [
+    onTheWay && `${onTheWay} on the way`,
+    counts.chosen && `${counts.chosen} next`,
+    counts.failed && `${counts.failed} failed`,
+    counts.refused && `${counts.refused} refused`,
+  ];
+  return parts.filter(Boolean).join(", ");
+}
+
+/** @param {number} failed */
+export function retryAll(failed) {
+  return `Retry ${failed} failed`;
+}
+
+export const SAID = {
+  /** @param {string} name @param {string} reason */
+  failed: (name, reason) => `${name} failed: ${lowerFirst(reason)}`,
+  /** @param {string} name @param {string} reason */
+  refused: (name, reason) => `${name} refused: ${lowerFirst(reason)}`,
+  copied: "Link copied.",
+  notCopied: "The link could not be copied.",
+  offline: "Offline. Uploads wait.",
+  online: "Back online.",
+  /** @param {string} name */
+  retrying: (name) => `${name} goes round again.`,
+  /** @param {string} name */
+  removed: (name) => `${name} removed.`,
+  forgotten: "Forgotten.",
+};
+
+/** @param {string} sentence */
+function lowerFirst(sentence) {
+  return /^[A-Z][a-z ]/.test(sentence) ? sentence.charAt(0).toLowerCase() + sentence.slice(1) : sentence;
+}
+
+/**
+ * A moment as people say it.
+ * @param {Date} moment
+ * @param {Date} now
+ */
+export function when(moment, now) {
+  const days = Math.round((midnight(now) - midnight(moment)) / 86_400_000);
+  const time = moment.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+  if (days <= 0) return `Today, ${time}`;
+  if (days === 1) return "Yesterday";
+  if (days < 7) return moment.toLocaleDateString("en-GB", { weekday: "long" });
+  const year = moment.getFullYear() === now.getFullYear() ? undefined : "numeric";
+  return moment.toLocaleDateString("en-GB", { day: "numeric", month: "long", year });
+}
+
+/** @param {Date} moment */
+function midnight(moment) {
+  return new Date(moment.getFullYear(), moment.getMonth(), moment.getDate()).getTime();
+}

@@ -1,0 +1,79 @@
+/** The ladder: live socket, polling, offline. What is known of the network and the page decides the rung. */
+
+import { isFinal } from "./merge.js";
+
+/** @import { Upload, LadderSurroundings, Rung } from "../types.d.ts" */
+
+/** How long the socket may be away before polling begins, in milliseconds. */
+export const PATIENCE_MS = 2000;
+
+export class Ladder {
+  /** @type {any} */
+  #patience = null;
+  #isImpatient = false;
+
+  /** @param {LadderSurroundings} surroundings */
+  constructor(surroundings) {
+    this.at = surroundings;
+    /** @type {Rung} */
+    this.rung = "connecting";
+  }
+
+  start() {
+    this.at.live.connect();
+    this.settle();
+  }
+
+  /** Waits for an upload, by whatever way there is; for a final one by the socket only. @param {Upload} upload */
+  watch(upload) {
+    if (isFinal(upload)) this.at.poller.unwatch(upload.id);
+    else this.at.poller.watch(upload.id, upload.links.self);
+    this.at.live.watch(upload.id);
+  }
+
+  /** @param {string} id */
+  unwatch(id) {
+    this.at.poller.unwatch(id);
+    this.at.live.unwatch(id);
+  }
+
+  /** The network is back, or the page is seen again. */
+  wake() {
+    this.at.live.wake();
+    this.settle();
+  }
+
+  /** The network is gone. */
+  offline() {
+    this.at.live.distrust();
+    this.settle();
+  }
+
+  /** Looks around and takes the rung that fits. Called whenever the socket, the network or the page changes. */
+  settle() {
+    if (this.at.live.isLive) {
+      this.at.cancel(this.#patience);
+      this.#patience = null;
+      this.#isImpatient = false;
+      this.at.poller.stop();
+      return this.#stand("live");
+    }
+    if (this.#patience === null) {
+      this.#patience = this.at.after(() => {
+        this.#isImpatient = true;
+        this.settle();
+      }, PATIENCE_MS);
+    }
+    const isOnline = this.at.isOnline();
+    if (this.#isImpatient && isOnline && !this.at.isHidden()) this.at.poller.start();
+    else this.at.poller.stop();
+    this.#stand(!isOnline ? "offline" : this.#isImpatient ? "polling" : "connecting");
+  }
+
+  /** @param {Rung} rung */
+  #stand(rung) {
+    if (this.rung === rung) return;
+    this.rung = rung;
+    this.at.stand(rung);
+  }
+}

@@ -1,0 +1,95 @@
+/** What a file is, from its first bytes: enough to refuse in words before anything is sent. */
+
+/** @import { Kind } from "../types.d.ts" */
+
+/** How many bytes are looked at: the frame header of a JPEG stands behind its EXIF block of up to 64 KiB, or two. */
+export const HEAD_BYTES = 192 * 1024;
+
+/** What is not a picture but often dropped: first bytes, short name, with article. @type {[string, string, string][]} */
+const OTHERS = [
+  ["%PDF-", "PDF", "a PDF"],
+  ["PK\x03\x04", "ZIP", "a ZIP archive or a document"],
+  ["\x1f\x8b", "GZ", "an archive"],
+  ["ID3", "MP3", "sound"],
+  ["\x1aE\xdf\xa3", "MKV", "a film"],
+  ["MZ", "EXE", "a program"],
+  ["#!", "script", "a program"],
+];
+
+/** @param {Uint8Array} head @returns {Kind | null} `null` if the bytes say nothing */
+export function probe(head) {
+  const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
+  const text = String.fromCharCode(...head.subarray(0, 512));
+  const picture = picturesBy(text, view);
+  if (picture) return picture;
+  if (text.slice(4, 8) === "ftyp") return boxed(text.slice(8, 12));
+  if (/^\s*(<\?xml[^]*)?(<!--[^]*-->\s*)?<svg/i.test(text)) return { name: "SVG", format: "svg" };
+  if (text.startsWith("\xff\x0a") || text.startsWith("\0\0\0\x0cJXL ")) return { name: "JXL", format: "jxl" };
+  const other = OTHERS.find(([start]) => text.startsWith(start));
+  if (other) return { name: other[1], article: other[2] };
+  return text && /^[\t\n\r\x20-\x7e\x80-\xff]*$/.test(text) ? { name: "TXT", article: "text" } : null;
+}
+
+/** @param {string} text @param {DataView} view @returns {Kind | null} */
+function picturesBy(text, view) {
+  if (text.startsWith("\xff\xd8\xff")) return { name: "JPEG", format: "jpeg", ...jpegSides(view) };
+  if (text.startsWith("\x89PNG\r\n\x1a\n")) {
+    return { name: "PNG", format: "png", ...(view.byteLength >= 24 && sides(view.getUint32(16), view.getUint32(20))) };
+  }
+  if (/^GIF8[79]a/.test(text)) {
+    return { name: "GIF", format: "gif", ...(view.byteLength >= 10 && sides(view.getUint16(6, true), view.getUint16(8, true))) };
+  }
+  if (text.startsWith("RIFF") && text.slice(8, 12) === "WEBP") return { name: "WebP", format: "webp", ...webpSides(text, view) };
+  if (text.startsWith("BM") && view.byteLength >= 26) {
+    return { name: "BMP", format: "bmp", ...sides(view.getInt32(18, true), Math.abs(view.getInt32(22, true))) };
+  }
+  if (text.startsWith("II*\0") || text.startsWith("MM\0*")) return { name: "TIFF", format: "tiff" };
+  return null;
+}
+
+/** The files that are made of boxes, by their brand. @param {string} brand @returns {Kind} */
+function boxed(brand) {
+  if (/^(hei|hev|mif1|msf1)/.test(brand)) return { name: "HEIC", format: "heic" };
+  if (/^avi[fs]/.test(brand)) return { name: "AVIF", format: "avif" };
+  return { name: "MP4", article: "a film" };
+}
+
+/** @param {number} width @param {number} height */
+function sides(width, height) {
+  return width > 0 && height > 0 ? { width, height } : {};
+}
+
+/** Walks the segments up to the frame header. @param {DataView} view */
+function jpegSides(view) {
+  for (let at = 2; at + 9 < view.byteLength; ) {
+    const marker = view.getUint16(at);
+    if (marker === 0xffff) at += 1;
+    else if (marker < 0xffc0 || marker === 0xffda) return {};
+    else if (marker <= 0xffcf && ![0xffc4, 0xffc8, 0xffcc].includes(marker)) {
+      return sides(view.getUint16(at + 7), view.getUint16(at + 5));
+    } else at += 2 + view.getUint16(at + 2);
+  }
+  return {};
+}
+
+/** @param {string} text @param {DataView} view */
+function webpSides(text, view) {
+  if (view.byteLength < 30) return {};
+  switch (text.slice(12, 16)) {
+    case "VP8X":
+      return sides(uint24(view, 24) + 1, uint24(view, 27) + 1);
+    case "VP8L": {
+      const bits = view.getUint32(21, true);
+      return sides((bits & 0x3fff) + 1, ((bits >>> 14) & 0x3fff) + 1);
+    }
+    case "VP8 ":
+      return sides(view.getUint16(26, true) & 0x3fff, view.getUint16(28, true) & 0x3fff);
+    default:
+      return {};
+  }
+}
+
+/** @param {DataView} view @param {number} at */
+function uint24(view, at) {
+  return view.getUint16(at, true) | (view.getUint8(at + 2) << 16);
+}

@@ -1,0 +1,66 @@
+/** What this browser sent earlier: small prints on one shelf. */
+
+import { find, make, nameOf, setRatio, unseen } from "./dom.js";
+import { image, impression } from "./picture.js";
+import { showPicturesFollow } from "./total.js";
+import { when } from "./words.js";
+
+/** @import { Upload } from "../types.d.ts" */
+
+const SIZES = "8rem";
+
+export class Shelf {
+  /** @type {Map<string, HTMLElement>} */
+  #prints = new Map();
+
+  /** @param {{forget: (id: string) => void}} handlers */
+  constructor(handlers) {
+    this.handlers = handlers;
+  }
+
+  /** @param {Upload[]} uploads the newest first */
+  show(uploads) {
+    const section = find(".earlier");
+    const shelf = find(".shelf", section);
+    const hadFocus = shelf.contains(document.activeElement);
+    const had = this.#prints;
+    this.#prints = new Map(uploads.map((upload) => [upload.id, had.get(upload.id) ?? this.#print(upload)]));
+    const isSame = had.size === this.#prints.size && [...had.keys()].every((id) => this.#prints.has(id));
+    if (isSame) return;
+    const focused = [...had.keys()].findIndex((id) => had.get(id)?.contains(document.activeElement));
+    shelf.replaceChildren(...this.#prints.values());
+    section.hidden = uploads.length === 0;
+    showPicturesFollow();
+    if (!hadFocus) return;
+    const next = [...this.#prints.values()][Math.min(focused, this.#prints.size - 1)];
+    find(next ? "button" : "#files", next).focus();
+  }
+
+  /** @param {Upload} upload */
+  #print(upload) {
+    const print = make("span", { class: "print" });
+    const blurred = impression(upload.thumbhash);
+    if (blurred) print.append(blurred);
+    const frame = make("span", { class: "frame" }, print);
+    setRatio(frame, upload);
+    show(upload, print);
+    const created = new Date(upload.created_at);
+    const time = make("time", { datetime: upload.created_at }, when(created, new Date()));
+    const forget = make("button", { class: "forget", type: "button" }, "Forget", unseen(` ${upload.name}`));
+    forget.addEventListener("click", () => this.handlers.forget(upload.id));
+    return make("li", {}, make("a", { href: upload.links.self }, frame, nameOf(upload.name)), make("p", { class: "when" }, time, forget));
+  }
+}
+
+/** @param {Upload} upload @param {HTMLElement} print */
+async function show(upload, print) {
+  const picture = image(upload, SIZES);
+  await picture.decode().catch(() => undefined);
+  if (!picture.naturalWidth) return;
+  picture.classList.add("over");
+  print.append(picture);
+  setTimeout(() => {
+    print.replaceChildren(picture);
+    picture.classList.remove("over");
+  }, 400);
+}

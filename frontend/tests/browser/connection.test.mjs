@@ -1,0 +1,182 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { file, noisyPng, png } from "./support/pictures.mjs";
+import { NETWORK, openPage, plain, scene, until } from "./support/scene.mjs";
+
+/** Ready must be seen so soon after it is so, in milliseconds, when there is no socket. */
+const SEEN_WITHIN_MS = 2500;
+
+const asksFor = (proxy) => proxy.seen.filter((seen) => /^GET .*\/small$/.test(seen)).length;
+
+test("without a socket the page polls, with one it stops, and by polling ready is seen within 2.5 s", async (t) => {
+  const { open, proxy, restart, get } = await scene(t, { options: ["--workers", "0"] });
+  proxy.refusesLive = true;
+  const tab = await open("/", { allowed: NETWORK });
+  await tab.choose(file("a.png", png(320, 240)));
+  await tab.until("queued");
+  await tab.pill("Polling every 2 s");
+  await until(() => asksFor(proxy) >= 2, "the thumbnail is asked for");
+
+  proxy.refusesLive = false;
+  await tab.page.evaluate(() => dispatchEvent(new Event("online")));
+  await tab.pill("Live");
+  const asked = asksFor(proxy);
+  await sleep(3000);
+  assert.equal(asksFor(proxy), asked, "polling has stopped");
+  assert.equal(await tab.tiles("queued"), 1);
+
+  proxy.refusesLive = true;
+  proxy.cutLive();
+  await tab.pill("Polling every 2 s");
+  await until(() => asksFor(proxy) > asked, "polling has begun again");
+  const path = await tab.page.locator(".tile a.plain").getAttribute("href");
+  await restart();
+  await until(async () => (await get(path)).state === "ready", "the server has it ready");
+  const ready = Date.now();
+  await tab.until("ready");
+  assert.ok(Date.now() - ready <= SEEN_WITHIN_MS, `seen ${Date.now() - ready} ms later`);
+  proxy.refusesLive = false;
+  await tab.pill("Live", 40_000);
+  assert.ok((await tab.said()).every((text) => !/poll/i.test(text)), "polling is never said");
+  await tab.isStill();
+  await tab.isQuiet();
+});
+
+test("a restart of the server under the page is survived, and what ended meanwhile is seen", async (t) => {
+  const { open, proxy, restart } = await scene(t, { options: ["--workers", "0"] });
+  const tab = await open("/", { allowed: NETWORK });
+  await tab.pill("Live");
+  await tab.choose(file("harbour.png", png(320, 240)));
+  await tab.until("queued");
+  assert.equal(plain(await tab.text(".status")), "Sent. Waiting for a worker.");
+  await until(async () => (await tab.said()).length === 1, "the addition is said");
+  await restart();
+  await tab.until("ready");
+  await tab.pill("Live");
+  await until(async () => (await tab.said()).length === 2, "the end is said");
+  assert.deepEqual(await tab.said(), ["1 picture added.", "harbour.png ready."]);
+  await tab.choose(file("second.png", png(320, 240, 2)));
+  await tab.until("ready", 2);
+  await tab.isStill();
+  await tab.isQuiet();
+});
+
+test("a subscription after the end still learns of it", async (t) => {
+  const { open, proxy, get } = await scene(t);
+  let mayPass = false;
+  proxy.beforeLive = () => until(() => mayPass, "the socket may pass");
+  const tab = await open();
+  await tab.choose(file("a.png", png(320, 240)));
+  await until(async () => (await tab.tiles("queued")) === 1, "it is sent");
+  const path = await tab.page.locator(".tile a.plain").getAttribute("href");
+  await until(async () => (await get(path)).state === "ready", "the server has it ready");
+  mayPass = true;
+  await tab.until("ready");
+  await tab.pill("Live");
+  await tab.isQuiet();
+});
+
+test("offline is said at once, uploads wait, and go on when the network is back", async (t) => {
+  const { open } = await scene(t);
+  const tab = await open("/", { allowed: NETWORK });
+  await tab.pill("Live");
+  const network = await tab.context.newCDPSession(tab.page);
+  await network.send("Network.enable");
+  const set = (offline, uploadThroughput = -1) =>
+    network.send("Network.emulateNetworkConditions", { offline, latency: 0, downloadThroughput: -1, uploadThroughput });
+
+  await set(false, 200_000);
+  await tab.choose(file("slow.png", noisyPng()));
+  await until(async () => /^[1-9]\d*%$/.test((await tab.text(".percent")) ?? ""), "it is on its way");
+  await set(true);
+  await tab.pill("Offline", 1000);
+  await until(async () => (await tab.text(".status")) === "Waiting for the network", "the upload waits", 1000);
+  assert.match(await tab.text(".gauge"), /^\d+% sent$/);
+  await tab.choose(file("later.png", png(320, 240)));
+  await tab.until("chosen");
+  await until(async () => (await tab.said()).join(" ").includes("Offline. Uploads wait."), "it is said");
+
+  await set(false);
+  await tab.pill("Live");
+  await tab.until("ready", 2, 30_000);
+  await until(async () => (await tab.said()).join(" ").includes("Back online."), "that it is back is said");
+  await tab.isStill();
+  await tab.isQuiet();
+});
+
+test("a hidden page that comes back opens its socket at once", async (t) => {
+  const { open, proxy } = await scene(t);
+  const tab = await open("/", { allowed: NETWORK });
+  await tab.pill("Live");
+  proxy.refusesLive = true;
+  proxy.cutLive();
+  await tab.pill("Polling every 2 s");
+  await until(() => proxy.seen.filter((seen) => seen.startsWith("UPGRADE")).length >= 5, "the waits have grown", 30_000);
+  proxy.refusesLive = false;
+  await tab.page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  await tab.pill("Live", 3000);
+  await tab.isQuiet();
+});
+
+test("after a reload this browser's uploads are back, followed to their end, and can be forgotten", async (t) => {
+  const { open, restart } = await scene(t);
+  const tab = await open("/", { allowed: NETWORK });
+  await tab.choose(file("one.png", png(320, 240, 1)), file("two.png", png(240, 320, 2)));
+  await tab.until("ready", 2);
+  await restart("--workers", "0");
+  await tab.pill("Live");
+  await tab.choose(file("three.png", png(300, 300, 3)));
+  await tab.until("queued");
+
+  await tab.page.reload();
+  await tab.until("queued");
+  assert.deepEqual(await tab.page.locator(".shelf .name").evaluateAll((names) => names.map(({ title }) => title).sort()), ["one.png", "two.png"]);
+  await tab.page.locator(".shelf img").first().waitFor();
+  await tab.pill("Live");
+  await restart();
+  await tab.until("ready");
+  await tab.page.locator(".tile img").waitFor();
+  await tab.isStill();
+
+  await tab.page.getByRole("button", { name: "Forget one.png" }).click();
+  await until(async () => (await tab.page.locator(".shelf li").count()) === 1, "one is gone");
+  assert.equal(await tab.page.evaluate(() => document.activeElement?.textContent), "Forget two.png");
+  await tab.page.getByRole("button", { name: "Forget all" }).click();
+  await tab.page.locator(".earlier").waitFor({ state: "hidden" });
+  await tab.page.reload();
+  await tab.pill("Live");
+  assert.deepEqual(await tab.page.locator(".shelf .name").evaluateAll((names) => names.map(({ title }) => title)), ["three.png"]);
+  await tab.isQuiet();
+});
+
+test("what the server does not know any more is forgotten", async (t) => {
+  const { open } = await scene(t);
+  const { open: openOther, proxy } = await scene(t);
+  const tab = await open();
+  await tab.choose(file("one.png", png(320, 240, 1)));
+  await tab.until("ready");
+  const kept = await tab.page.evaluate(() => localStorage.getItem("up.uploads.1"));
+  const other = await openOther();
+  await other.page.evaluate((text) => localStorage.setItem("up.uploads.1", text), kept);
+  await other.page.reload();
+  await until(async () => (await other.page.evaluate(() => localStorage.length)) === 0, "it is forgotten");
+  await other.page.locator(".earlier").waitFor({ state: "hidden" });
+  assert.ok(proxy.seen.length > 0);
+});
+
+test("two tabs share what they remember", async (t) => {
+  const { browser, open, proxy } = await scene(t);
+  const one = await open();
+  const two = await openPage(t, browser, `${proxy.url}/`, { within: one.context });
+  await one.choose(file("one.png", png(320, 240, 1)));
+  await one.until("ready");
+  await two.page.getByRole("link", { name: "one.png" }).waitFor();
+  await two.choose(file("two.png", png(320, 240, 2)));
+  await two.until("ready");
+  await one.page.locator(".shelf").getByRole("link", { name: "two.png" }).waitFor();
+  await two.page.getByRole("button", { name: "Forget one.png" }).click();
+  await until(async () => !(await one.page.evaluate(() => localStorage.getItem("up.uploads.1"))).includes("one.png"), "it is forgotten for both");
+  await one.isQuiet();
+  await two.isQuiet();
+});

@@ -1,0 +1,69 @@
+// Renders templates/upload.html without the server: just as much of the template language as that file uses.
+
+import { readFile } from "node:fs/promises";
+
+const TEMPLATE = new URL("../../../templates/upload.html", import.meta.url);
+const SIZES = { small: 160, medium: 480, large: 1024 };
+
+export async function renderUpload(upload, origin) {
+  return render(await readFile(TEMPLATE, "utf8"), context(upload, origin));
+}
+
+/** The fields that the head of the template names, as the server fills them. */
+function context(upload, origin) {
+  const long = Math.max(upload.width, upload.height);
+  const fit = (side, most) => (long <= most ? side : Math.max(1, Math.round((side * most) / long)));
+  const kilobytes = (bytes) => (bytes < 999_500 ? `${Math.round(bytes / 1000)} KB` : `${(bytes / 1e6).toFixed(1)} MB`);
+  const expected = Object.entries(SIZES).map(([size, most]) => {
+    const [width, height] = [fit(upload.width, most), fit(upload.height, most)];
+    return { size, width, height, facts: `${width} × ${height}`, url: "" };
+  });
+  const made = upload.thumbnails.map((thumbnail) => ({
+    ...thumbnail,
+    facts: `${thumbnail.width} × ${thumbnail.height}, ${kilobytes(thumbnail.bytes)}`,
+  }));
+  const took = upload.ended_at && (Date.parse(upload.ended_at) - Date.parse(upload.created_at)) / 1000;
+  return {
+    base: "../",
+    id: upload.id,
+    name: upload.name,
+    state: upload.state,
+    generation: upload.gen,
+    width: upload.width,
+    height: upload.height,
+    facts: `${upload.width} × ${upload.height}, ${kilobytes(upload.bytes)}`,
+    took: took ? `${Math.max(0.1, took).toFixed(1)} s` : null,
+    reason: upload.error?.title ?? null,
+    thumbnails: made.length ? made : expected,
+    shape: upload.height > upload.width ? "tall" : "wide",
+    absolute: origin + upload.links.self,
+    absolute_large: made.length ? origin + made.at(-1).url : null,
+    original: upload.links.original,
+  };
+}
+
+function render(template, values) {
+  let code = "let out = ''; with (values) {";
+  for (const part of template.split(/(\{#[^]*?#\}|\{%[^]*?%\}|\{\{[^]*?\}\})/)) {
+    const [, tag, inner = ""] = /^\{([#%{])([^]*)[#%}]\}$/.exec(part) ?? [];
+    if (tag === "{") code += `out += escape(${inner});`;
+    else if (tag === "%") code += statement(inner.trim());
+    else if (tag !== "#") code += `out += ${JSON.stringify(part)};`;
+  }
+  return new Function("values", "escape", `${code} } return out;`)(values, escape);
+}
+
+function statement(text) {
+  let match;
+  if ((match = /^if let Some\((\w+)\) = (\w+)$/.exec(text))) return `if (${match[2]} !== null) { let ${match[1]} = values.${match[2]};`;
+  if ((match = /^if (.+)$/.exec(text))) return `if (${condition(match[1])}) {`;
+  if ((match = /^else if (.+)$/.exec(text))) return `} else if (${condition(match[1])}) {`;
+  if (text === "else") return "} else {";
+  if ((match = /^for (\w+) in (\w+)$/.exec(text))) return `for (const ${match[1]} of ${match[2]}) {`;
+  if (text === "endif" || text === "endfor") return "}";
+  throw new Error(`The template says {% ${text} %}, which is not known here.`);
+}
+
+const condition = (text) => text.replace(/([\w.]+)\.is_empty\(\)/g, "$1 === ''");
+const ENTITIES = { "&": "&#38;", "<": "&#60;", ">": "&#62;", '"': "&#34;", "'": "&#39;" };
+const escape = (value) => String(value).replace(/[&<>"']/g, (letter) => ENTITIES[letter]);

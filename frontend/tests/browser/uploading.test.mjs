@@ -1,0 +1,248 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { damagedPng, file, hugePng, noisyPng, pdf, png } from "./support/pictures.mjs";
+import { NETWORK, plain, scene, until } from "./support/scene.mjs";
+
+test("one picture goes its whole way", async (t) => {
+  const { open, get } = await scene(t);
+  const tab = await open();
+  await tab.pill("Live");
+  assert.equal(await tab.text("#total"), "Nothing up yet");
+  await tab.choose(file("harbour.png", png(800, 600)));
+  await tab.until("ready");
+  assert.equal(await tab.text("#total"), "1 ready");
+  assert.equal(await tab.page.title(), "1 ready · up!");
+  assert.match(plain(await tab.text(".status")), /^Ready in \d+\.\d s$/);
+  const picture = tab.page.locator(".tile img");
+  await picture.waitFor();
+  const srcset = await picture.getAttribute("srcset");
+  assert.match(srcset, /small 160w, .*medium 480w, .*large 800w$/);
+  const path = await tab.page.locator(".tile a.plain").getAttribute("href");
+  assert.equal((await get(path)).state, "ready");
+  await until(async () => (await tab.said()).length > 0, "something is said");
+  assert.match((await tab.said()).join(" "), /^1 picture added\. harbour\.png ready\.$/);
+  await tab.isStill();
+  await tab.isQuiet();
+});
+
+test("twenty pictures end, three at a time, and none twice", async (t) => {
+  const { open, proxy } = await scene(t);
+  const tab = await open();
+  await tab.pill("Live");
+  let most = 0;
+  const watching = setInterval(async () => (most = Math.max(most, await tab.tiles("uploading").catch(() => 0))), 20);
+  t.after(() => clearInterval(watching));
+  await tab.choose(...Array.from({ length: 20 }, (_, i) => file(`p${i}.png`, png(400 + 10 * i, 300, i))));
+  await tab.until("ready", 20, 60_000);
+  clearInterval(watching);
+  assert.ok(most <= 3, `${most} at a time`);
+  assert.equal(await tab.text("#total"), "All 20 ready");
+  assert.equal(proxy.seen.filter((seen) => seen.startsWith("POST /uploads")).length, 20);
+  assert.equal(proxy.seen.filter((seen) => seen.includes("lane=bulk")).length, 0);
+  await until(async () => (await tab.said()).at(-1)?.endsWith("All 20 ready."), "the end is said");
+  assert.match((await tab.said())[0], /^20 pictures added\./);
+  await tab.isStill();
+  await tab.isQuiet();
+});
+
+test("from the twenty-first file of a drop on the bulk lane is asked for, each with a key of its own", async (t) => {
+  const { open, proxy } = await scene(t);
+  const keys = new Set();
+  proxy.answer = (request) => {
+    if (request.method === "POST") keys.add(request.headers["idempotency-key"]);
+    return null;
+  };
+  const tab = await open();
+  await tab.choose(...Array.from({ length: 23 }, (_, i) => file(`p${i}.png`, png(64, 48, i))));
+  await tab.until("ready", 23, 60_000);
+  assert.equal(proxy.seen.filter((seen) => seen === "POST /uploads?lane=bulk").length, 3);
+  assert.equal(keys.size, 23);
+  await tab.isQuiet();
+});
+
+test("what is no picture, too large or too many pixels is refused in words and not sent", async (t) => {
+  const { open, proxy } = await scene(t, { options: ["--max-upload-bytes", "1000000"] });
+  const tab = await open();
+  await until(async () => plain(await tab.text("#limits")).includes("up to 1.0 MB"), "the limits are known");
+  await tab.choose(file("Invoice.pdf", pdf(), "application/pdf"), file("large.png", noisyPng()), file("huge.png", hugePng()), file("empty.png", Buffer.alloc(0)));
+  await tab.until("refused", 4);
+  const reasons = (await tab.page.locator(".status").allTextContents()).map(plain);
+  assert.deepEqual(reasons, [
+    "Refused. This is a PDF, not a picture.",
+    "Refused. 1.4 MB is too large. The limit is 1.0 MB.",
+    "Refused. 120 megapixels are too many. The limit is 100.",
+    "Refused. The file is empty.",
+  ]);
+  assert.equal(await tab.text("#total"), "Nothing up yet");
+  assert.equal(proxy.seen.filter((seen) => seen.startsWith("POST")).length, 0);
+  await tab.page.getByRole("button", { name: "Dismiss huge.png" }).click();
+  await tab.until("refused", 3);
+  assert.equal(await tab.page.evaluate(() => document.activeElement?.textContent), "Dismiss empty.png");
+  await tab.isQuiet();
+});
+
+test("what only the server can see is refused in its words", async (t) => {
+  const { open, proxy } = await scene(t);
+  const tab = await open("/", { allowed: NETWORK });
+  proxy.answer = (request) => {
+    if (request.method !== "POST") return null;
+    const body = JSON.stringify({ type: "/problems/unsupported", title: "This is a film, not a picture that we take.", status: 415, looks_like: "a film" });
+    return { status: 415, headers: { "content-type": "application/problem+json" }, body };
+  };
+  await tab.choose(file("cat.png", png()));
+  await tab.until("refused");
+  assert.equal(plain(await tab.text(".status")), "Refused. This is a film, not a picture.");
+  await tab.isQuiet();
+});
+
+test("a file can be cancelled on its way, and the next takes its place", async (t) => {
+  const { open, proxy } = await scene(t);
+  let isHeld = true;
+  proxy.answer = async (request) => {
+    if (request.method === "POST") await until(() => !isHeld || request.destroyed, "the file is let go", 20_000).catch(() => {});
+    return request.destroyed ? "cut" : null;
+  };
+  const tab = await open();
+  await tab.choose(...[1, 2, 3, 4].map((number) => file(`p${number}.png`, png(320, 240, number))));
+  await tab.until("uploading", 3);
+  await tab.until("chosen", 1);
+  const cancel = tab.page.getByRole("button", { name: "Cancel p2.png" });
+  await cancel.focus();
+  await cancel.press("Enter");
+  await until(async () => (await tab.page.locator(".tile").count()) === 3, "its tile is gone");
+  assert.equal(await tab.page.evaluate(() => document.activeElement?.textContent), "Cancel p3.png");
+  await tab.until("uploading", 3);
+  isHeld = false;
+  await tab.until("ready", 3);
+  assert.equal(await tab.text("#total"), "All 3 ready");
+  await tab.isQuiet();
+});
+
+test("a file that is damaged fails, and can be sent round again", async (t) => {
+  const { open, proxy } = await scene(t);
+  const tab = await open();
+  await tab.choose(file("cat.png", png()), file("damaged.png", damagedPng()));
+  await tab.until("failed");
+  await tab.until("ready");
+  assert.equal(plain(await tab.text('[data-state="failed"] .status')), "Failed. The file is damaged.");
+  assert.equal(plain(await tab.text(".tally")), "1 failed");
+  await tab.page.getByRole("button", { name: "Retry damaged.png" }).focus();
+  await tab.page.keyboard.press("Enter");
+  await until(() => proxy.seen.some((seen) => /^POST .*\/retry$/.test(seen)), "the retry is asked for");
+  await until(async () => (await tab.said()).join(" ").includes("damaged.png goes round again."), "it is said");
+  await tab.until("failed");
+  await until(() => tab.page.evaluate(() => document.activeElement?.closest(".tile") !== null), "focus stays in the tile");
+  await tab.page.getByRole("button", { name: "Retry 1 failed" }).click();
+  await until(() => proxy.seen.filter((seen) => /\/retry$/.test(seen)).length === 2, "all that failed are retried");
+  await tab.until("failed");
+  await tab.page.getByRole("button", { name: "Remove damaged.png" }).click();
+  await until(async () => (await tab.text("#total")) === "1 ready", "it is gone");
+  await tab.isQuiet();
+});
+
+test("a dropped connection is tried again by itself, then fails, and a retry sends the same key", async (t) => {
+  const { open, proxy } = await scene(t);
+  const keys = [];
+  let isBroken = true;
+  proxy.answer = (request) => {
+    if (request.method !== "POST") return null;
+    keys.push(request.headers["idempotency-key"]);
+    return isBroken ? "cut" : null;
+  };
+  const tab = await open("/", { allowed: NETWORK });
+  await tab.choose(file("citrus.png", png()));
+  await tab.until("failed");
+  assert.equal(plain(await tab.text(".status")), "Failed. The connection dropped on the way up.");
+  // The browser repeats some by itself where a kept connection breaks.
+  assert.ok(keys.length >= 3);
+  isBroken = false;
+  await tab.page.getByRole("button", { name: "Retry citrus.png" }).click();
+  await tab.until("ready");
+  assert.equal(new Set(keys).size, 1);
+  await tab.isQuiet();
+});
+
+test("pictures can be pasted, and dropped anywhere", async (t) => {
+  const { open } = await scene(t);
+  const tab = await open();
+  const give = (kind) =>
+    tab.page.evaluate(
+      async ([kind, bytes]) => {
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([Uint8Array.from(bytes)], `${kind}.png`, { type: "image/png" }));
+        if (kind === "paste") return void document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true }));
+        const at = { dataTransfer: transfer, bubbles: true, cancelable: true };
+        const foot = document.querySelector(".foot");
+        foot.dispatchEvent(new DragEvent("dragover", at));
+        globalThis.letGo = getComputedStyle(document.querySelector(".letgo")).visibility;
+        foot.dispatchEvent(new DragEvent("drop", at));
+      },
+      [kind, [...png(320, 240)]],
+    );
+  await give("paste");
+  await tab.until("ready", 1);
+  await give("drop");
+  await tab.until("ready", 2);
+  assert.equal(await tab.page.evaluate(() => globalThis.letGo), "visible");
+  assert.equal(await tab.page.locator("[data-dragging]").count(), 0);
+  assert.deepEqual(await tab.page.locator(".tile .name").evaluateAll((names) => names.map((name) => name.title)), ["paste.png", "drop.png"]);
+  await tab.isQuiet();
+});
+
+test("the lightbox opens on Close, turns by arrows, and Escape returns to the picture", async (t) => {
+  const { open } = await scene(t);
+  const tab = await open();
+  await tab.choose(file("a.png", png(320, 240, 1)), file("b.png", png(240, 320, 2)), file("c.png", png(300, 300, 3)));
+  await tab.until("ready", 3);
+  await tab.page.getByRole("link", { name: "Look at a.png" }).focus();
+  await tab.page.keyboard.press("Enter");
+  const dialog = tab.page.getByRole("dialog");
+  await dialog.waitFor();
+  assert.equal(await tab.page.evaluate(() => document.activeElement?.getAttribute("aria-label")), "Close");
+  assert.equal(await dialog.getByRole("heading").textContent(), "a.png");
+  await tab.page.keyboard.press("ArrowRight");
+  assert.equal(await dialog.getByRole("heading").textContent(), "b.png");
+  await tab.page.keyboard.press("ArrowLeft");
+  await tab.page.keyboard.press("ArrowLeft");
+  assert.equal(await dialog.getByRole("heading").textContent(), "c.png");
+  const width = await dialog.locator("img").evaluate((image) => image.getBoundingClientRect().width);
+  assert.equal(width, 300, "it is not enlarged");
+  await tab.isAccessible("the lightbox");
+  await tab.shoot("lightbox-1280");
+  await tab.page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "hidden" });
+  assert.equal(await tab.page.evaluate(() => document.activeElement?.getAttribute("aria-label")), "Look at c.png");
+  await tab.isQuiet();
+});
+
+test("a link is copied, and that is said", async (t) => {
+  const { open, proxy } = await scene(t, { context: { permissions: ["clipboard-read", "clipboard-write"] } });
+  const tab = await open();
+  await tab.choose(file("a.png", png(320, 240)));
+  await tab.until("ready");
+  const button = tab.page.getByRole("button", { name: "Copy link to a.png" });
+  await button.click();
+  await until(async () => (await button.getAttribute("data-done")) !== null, "the button says so");
+  const path = await tab.page.locator(".tile a.plain").getAttribute("href");
+  assert.equal(await tab.page.evaluate(() => navigator.clipboard.readText()), proxy.url + path);
+  await until(async () => (await tab.said()).join(" ").includes("Link copied."), "it is said");
+  await until(async () => (await button.getAttribute("data-done")) === null, "and no longer after a while");
+  await tab.isQuiet();
+});
+
+test("behind a path prefix everything is found", async (t) => {
+  const { open, proxy } = await scene(t, { prefix: "/pictures" });
+  const tab = await open();
+  await tab.pill("Live");
+  await tab.choose(file("a.png", png(800, 600)));
+  await tab.until("ready");
+  await tab.page.locator(".tile img").waitFor();
+  await tab.page.locator(".tile a.plain").click();
+  await tab.page.waitForURL(`${proxy.url}/uploads/*`);
+  await tab.pill("Live");
+  assert.equal(await tab.page.locator(".trio img").count(), 3);
+  await tab.page.getByRole("link", { name: "Send another picture" }).first().click();
+  await tab.page.waitForURL(`${proxy.url}/`);
+  await tab.page.locator(".shelf img").waitFor();
+  await tab.isQuiet();
+});

@@ -1,0 +1,37 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { compare, isFinal, merge } from "../assets/merge.js";
+
+/** The same cases that the worker's tests read. */
+const CASES = JSON.parse(readFileSync(new URL("../../worker/golden/merge.json", import.meta.url), "utf8"));
+const STANDINGS = [...new Map(CASES.map(({ a }) => [`${a.gen} ${a.state}`, a])).values()];
+const same = (a, b) => assert.equal(compare(a, b), 0, `${JSON.stringify(a)} and ${JSON.stringify(b)}`);
+
+test("the greater of generation and rank wins, whichever comes first", () => {
+  assert.ok(CASES.length >= 64);
+  for (const { a, b, greater } of CASES) {
+    const wanted = { a, b, same: a }[greater];
+    same(merge(a, b), wanted);
+    same(merge(b, a), wanted);
+  }
+});
+
+test("of equals the one that is known stays", () => {
+  const known = { gen: 1, state: "ready" };
+  assert.equal(merge(known, { gen: 1, state: "ready" }), known);
+});
+
+test("merging is idempotent, commutative and associative", () => {
+  for (const a of STANDINGS) {
+    same(merge(a, a), a);
+    for (const b of STANDINGS) {
+      same(merge(a, b), merge(b, a));
+      for (const c of STANDINGS) same(merge(merge(a, b), c), merge(a, merge(b, c)));
+    }
+  }
+});
+
+test("only ready and failed are final", () => {
+  assert.deepEqual(["queued", "processing", "failed", "ready"].map((state) => isFinal({ gen: 1, state })), [false, false, true, true]);
+});

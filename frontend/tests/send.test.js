@@ -1,0 +1,76 @@
+import { beforeEach, test } from "node:test";
+import assert from "node:assert/strict";
+import { send } from "../assets/send.js";
+
+let request;
+
+class FakeRequest {
+  headers = {};
+  upload = {};
+  isAborted = false;
+  open(method, url) {
+    Object.assign(this, { method, url });
+  }
+  setRequestHeader(name, value) {
+    this.headers[name] = value;
+  }
+  send(form) {
+    this.form = form;
+  }
+  abort() {
+    this.isAborted = true;
+    this.onabort();
+    this.onloadend();
+  }
+  answer(status, response) {
+    Object.assign(this, { status, response });
+    this.onload();
+    this.onloadend();
+  }
+}
+
+const sent = [];
+const file = new File(["0123456789"], "cat.jpg", { type: "image/jpeg" });
+const start = (signal = new AbortController().signal) => send({ url: "./uploads", file, key: "k1", signal, progress: (part) => sent.push(part) }, () => (request = new FakeRequest()));
+
+beforeEach(() => {
+  sent.length = 0;
+});
+
+test("a file goes as one field of a form, with its key", async () => {
+  const outcome = start();
+  assert.deepEqual([request.method, request.url, request.headers["idempotency-key"]], ["POST", "./uploads", "k1"]);
+  assert.equal(request.form.get("file").name, "cat.jpg");
+  request.upload.onprogress({ loaded: 5, total: 10 });
+  request.answer(202, { uploads: [{ id: "a" }], rejected: [] });
+  assert.deepEqual(await outcome, { upload: { id: "a" } });
+  assert.deepEqual(sent, [0.5]);
+});
+
+test("every other answer is told apart", async () => {
+  const cases = [
+    [202, { uploads: [], rejected: [{ name: "cat.jpg", status: 415, looks_like: "a film" }] }, { refused: true, reason: "This is a film, not a picture." }],
+    [413, { limit: 1_048_576 }, { refused: true, reason: "10 bytes is too large. The limit is 1 MB." }],
+    [503, { type: "/problems/busy", title: "The server is full. Try again later." }, { refused: false, reason: "The server is full. Try again later." }],
+    [503, { type: "/problems/draining" }, { dropped: true }],
+    [507, null, { refused: false, reason: "The server is full. Try again later." }],
+    [502, null, { dropped: true }],
+    [500, null, { refused: false, reason: "The server made a mistake. Try again later." }],
+  ];
+  for (const [status, body, wanted] of cases) {
+    const outcome = start();
+    request.answer(status, body);
+    assert.deepEqual(await outcome, wanted, String(status));
+  }
+});
+
+test("it can be aborted before and on its way", async () => {
+  const controller = new AbortController();
+  const outcome = start(controller.signal);
+  controller.abort();
+  assert.deepEqual(await outcome, { aborted: true });
+  assert.equal(request.isAborted, true);
+  request = null;
+  assert.deepEqual(await start(controller.signal), { aborted: true });
+  assert.equal(request, null);
+});

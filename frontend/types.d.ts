@@ -1,0 +1,164 @@
+// Types of the page, for `npm run check`. Not served: the modules name them in their comments.
+
+export type State = "queued" | "processing" | "failed" | "ready";
+
+export interface Standing {
+  gen: number;
+  state: State;
+}
+
+export interface Thumbnail {
+  size: string;
+  width: number;
+  height: number;
+  bytes: number;
+  url: string;
+}
+
+/** An upload, whole, as every message carries it. */
+export interface Upload extends Standing {
+  id: string;
+  name: string;
+  format: string;
+  bytes: number;
+  width: number;
+  height: number;
+  created_at: string;
+  ended_at?: string;
+  thumbhash?: string;
+  thumbnails: Thumbnail[];
+  error?: { type: string; title: string };
+  links: { self: string; original: string; events: string };
+}
+
+export interface Sides {
+  width: number;
+  height: number;
+}
+
+interface Timers {
+  after: (callback: () => void, ms: number) => any;
+  cancel: (timer: any) => void;
+}
+
+/** Who hears what the server says. */
+export interface Hearer {
+  tell: (upload: Upload) => void;
+  /** An id that the server does not know. */
+  unknown: (id: string) => void;
+}
+
+/** What a socket looks like from the page: a `WebSocket`, or a test's own. */
+export interface SocketLike {
+  send: (text: string) => void;
+  close: (code?: number) => void;
+  onmessage: ((event: any) => void) | null;
+  onclose: ((event: any) => void) | null;
+}
+
+export interface LiveSurroundings extends Timers, Hearer {
+  open: () => SocketLike;
+  /** Milliseconds. */
+  now: () => number;
+  /** From 0 up to 1. */
+  random: () => number;
+  /** Whether the socket is one that news come by. */
+  changed: (live: boolean) => void;
+}
+
+export interface AnswerLike {
+  status: number;
+  headers: { has: (name: string) => boolean };
+  json: () => Promise<any>;
+}
+
+export interface PollSurroundings extends Timers, Hearer {
+  fetch: (url: string, options: { headers?: Record<string, string>; signal: AbortSignal }) => Promise<AnswerLike>;
+  random: () => number;
+}
+
+export type Rung = "connecting" | "live" | "polling" | "offline";
+
+export interface LadderSurroundings extends Timers {
+  live: Pick<import("./assets/live.js").Live, "isLive" | "connect" | "wake" | "distrust" | "watch" | "unwatch">;
+  poller: Pick<import("./assets/poll.js").Poller, "start" | "stop" | "watch" | "unwatch">;
+  isOnline: () => boolean;
+  isHidden: () => boolean;
+  /** On another rung. */
+  stand: (rung: Rung) => void;
+}
+
+export interface AnnouncerSurroundings extends Pick<Timers, "after"> {
+  say: (text: string) => void;
+  count: () => { ready: number; total: number };
+}
+
+export type Stage = "chosen" | "uploading" | State | "refused" | "removed";
+export type Counts = Record<Stage, number>;
+
+/** What a file is by its first bytes. */
+export interface Kind {
+  /** As shown on a tile, such as PDF. */
+  name: string;
+  /** As the server names it, if it is a picture that is known here. */
+  format?: string;
+  /** With its article, if it is no picture. */
+  article?: string;
+  /** As stored, before EXIF turns it. */
+  width?: number;
+  height?: number;
+}
+
+export interface Limits {
+  max_upload_bytes: number;
+  max_pixels: number;
+  formats: string[];
+}
+
+export interface Order {
+  url: string;
+  file: File;
+  /** The same for every try, so that a retry makes no second upload. */
+  key: string;
+  signal: AbortSignal;
+  /** A part of 1. */
+  progress: (sent: number) => void;
+}
+
+/** What became of a file that was sent. `dropped` is worth another try by itself. */
+export type Outcome = { upload: Upload } | { dropped: true } | { refused: boolean; reason: string } | { aborted: true };
+
+export interface TileHandlers {
+  remove: () => void;
+  retry: () => void;
+  copy: (button: HTMLElement) => void;
+  look: () => void;
+}
+
+/** One picture on the page. */
+export interface Item {
+  /** `null` for one that an earlier visit sent. */
+  file: File | null;
+  name: string;
+  bytes: number;
+  /** 0 if unknown. */
+  width: number;
+  height: number;
+  stage: Stage;
+  upload: Upload | null;
+  /** Why it failed or was refused. */
+  reason: string;
+  /** A part of 1. */
+  sent: number;
+  /** Bytes a second; 0 if unknown. */
+  speed: number;
+  /** For the network. */
+  isWaiting: boolean;
+  /** The server knows nothing of it. */
+  isGone: boolean;
+  isRetrying: boolean;
+  isBulk: boolean;
+  key: string;
+  abort: AbortController;
+  tile: import("./assets/tile.js").Tile;
+}
