@@ -7,13 +7,14 @@
 # Failpoints exist only in a build whose command line asks for them.
 TESTED := --workspace --features server/failpoints,worker/failpoints
 
-.PHONY: run test lint bench test-tools lint-tools
+# browser  the page's tests in real Chromium
+.PHONY: run browser test lint bench test-tools lint-tools
 
 run:
 	cargo run --release --locked
 
 test: test-tools
-	cd frontend && npm ci --no-audit --no-fund --loglevel=error && npm test && npm run check
+	cd frontend && npm ci --no-audit --no-fund --loglevel=error && npm run check && npm test
 	cargo build --locked --bins $(TESTED)
 	cargo nextest run --locked $(TESTED)
 
@@ -22,8 +23,14 @@ lint: lint-tools
 	cargo clippy --locked --all-targets $(TESTED) -- -D warnings
 	cargo deny --config .deny.toml check bans licenses sources
 
-bench:
-	cargo run --locked --release -p integration-tests --bin bench
+# The page in real Chromium, against a real server.
+browser: test-tools
+	cargo build --locked --bins $(TESTED)
+	cd frontend && npm ci --no-audit --no-fund --loglevel=error && UP_SERVER_BIN="$(CURDIR)/target/debug/up-server" npm run browser
+
+bench: test-tools
+	cargo build --locked --release --bins -p server -p integration-tests
+	target/release/bench
 
 # Each line: what must be there, and what brings it.
 test-tools:

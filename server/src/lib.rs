@@ -12,6 +12,7 @@
 //!   problem    where an error becomes a status    serve      the accept loop, and draining
 //! ```
 
+mod admin;
 mod app;
 mod completions;
 pub mod config;
@@ -59,6 +60,12 @@ pub async fn run(config: Config, listener: TcpListener, draining: CancellationTo
         in_flight: TaskTracker::new(),
         config,
     });
+    if let Some(address) = app.config.admin_listen {
+        let listening = TcpListener::bind(address).await;
+        let listener = listening.with_context(|| format!("could not listen on {address} for operators"))?;
+        info!("metrics on http://{}/metrics", listener.local_addr()?);
+        tokio::spawn(admin::serve(listener, Arc::clone(&app)));
+    }
     let completions = tokio::spawn(completions::run(Arc::clone(&app)));
     let sweeper = tokio::spawn(sweeper::run(Arc::clone(&app)));
     // Workers end after the last upload that could be waited for.

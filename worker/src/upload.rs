@@ -225,6 +225,34 @@ mod tests {
         }
     }
 
+    /// The page's tests read the same file.
+    #[test]
+    fn the_merge_rule_is_that_of_the_fixtures() {
+        #[derive(serde::Deserialize)]
+        struct Case {
+            a: Report,
+            b: Report,
+            greater: String,
+        }
+        #[derive(serde::Deserialize)]
+        struct Report {
+            #[serde(rename = "gen")]
+            generation: u32,
+            state: State,
+        }
+        let cases: Vec<Case> = serde_json::from_str(include_str!("../golden/merge.json")).unwrap();
+        assert!(!cases.is_empty());
+        for Case { a, b, greater } in cases {
+            let rank = |report: &Report| Rank { generation: report.generation, state: report.state };
+            let expected = match rank(&a).cmp(&rank(&b)) {
+                std::cmp::Ordering::Less => "b",
+                std::cmp::Ordering::Equal => "same",
+                std::cmp::Ordering::Greater => "a",
+            };
+            assert_eq!(greater, expected);
+        }
+    }
+
     #[test]
     fn an_outcome_of_an_older_generation_counts_as_none() {
         let base = LinkBase::default();

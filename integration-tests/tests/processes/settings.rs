@@ -2,7 +2,11 @@
 
 use std::process::Command;
 
-use integration_tests::{pictures, server::Start};
+use integration_tests::{
+    patience::{SOON, eventually},
+    pictures,
+    server::Start,
+};
 
 fn run(binary: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
     let test = std::env::current_exe().unwrap();
@@ -58,6 +62,20 @@ async fn sizes_are_a_setting() {
     let widths: Vec<_> =
         upload["thumbnails"].as_array().unwrap().iter().map(|thumbnail| &thumbnail["width"]).collect();
     assert_eq!(widths, [10, 20, 30]);
+}
+
+#[tokio::test]
+async fn operators_see_the_queue_on_a_listener_of_their_own() {
+    let server = Start::new().with("--workers", "0").with("--admin-listen", "127.0.0.1:0").start();
+    server.accepted("cat.png", pictures::tiny(1)).await;
+    let url = eventually("it says where", SOON, async || {
+        let log = server.log();
+        Some(log.split("metrics on ").nth(1)?.lines().next()?.to_owned())
+    })
+    .await;
+    let metrics = server.client.get(url).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("\nup_queue_ready 1\n"), "{metrics}");
+    assert_eq!(server.client.get(server.at("/metrics")).send().await.unwrap().status(), 404);
 }
 
 #[test]

@@ -85,6 +85,11 @@ impl Hub {
             .collect()
     }
 
+    /// How many subscriptions there are.
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.subscriptions.load(Ordering::Relaxed)
+    }
+
     fn subscribe(&self, id: UploadId, mailbox: &Arc<Mailbox>) -> Result<(), Crowded> {
         if self.subscriptions.fetch_add(1, Ordering::Relaxed) >= MAX_SUBSCRIPTIONS {
             self.subscriptions.fetch_sub(1, Ordering::Relaxed);

@@ -18,9 +18,9 @@ struct UploadPage {
     id: String,
     name: String,
     state: &'static str,
-    /// Where on its way the message is.
-    station: &'static str,
     generation: u32,
+    width: u32,
+    height: u32,
     facts: String,
     took: Option<String>,
     reason: Option<String>,
@@ -46,9 +46,10 @@ pub(crate) fn upload(app: &App, headers: &HeaderMap, upload: &Upload) -> Result<
         base: "../".to_owned(),
         id: upload.id.to_string(),
         name: upload.name.clone(),
-        state: words(upload.state).0,
-        station: words(upload.state).1,
+        state: state_name(upload.state),
         generation: upload.generation,
+        width: upload.width,
+        height: upload.height,
         facts: format!("{} × {}, {}", upload.width, upload.height, bytes_in_words(upload.bytes)),
         took: took(upload),
         reason: upload.error.as_ref().map(|error| error.title.clone()),
@@ -65,13 +66,12 @@ pub(crate) fn upload(app: &App, headers: &HeaderMap, upload: &Upload) -> Result<
     Ok((PAGE_HEADERS, Html(html)).into_response())
 }
 
-/// The name of a state, and of the station at which the message is then.
-const fn words(state: State) -> (&'static str, &'static str) {
+const fn state_name(state: State) -> &'static str {
     match state {
-        State::Queued => ("queued", "queue"),
-        State::Processing => ("processing", "worker"),
-        State::Failed => ("failed", "worker"),
-        State::Ready => ("ready", "back"),
+        State::Queued => "queued",
+        State::Processing => "processing",
+        State::Failed => "failed",
+        State::Ready => "ready",
     }
 }
 
