@@ -58,7 +58,7 @@ fn help_names_every_variable() {
 async fn sizes_are_a_setting() {
     let server = Start::new().with("--sizes", "small=10,medium=20,large=30").start();
     let upload = server.accepted("cat.jpg", pictures::jpeg(300, 200)).await;
-    let upload = server.end(upload["id"].as_str().unwrap(), integration_tests::patience::SOON).await;
+    let upload = server.end(upload["id"].as_str().unwrap(), SOON).await;
     let widths: Vec<_> =
         upload["thumbnails"].as_array().unwrap().iter().map(|thumbnail| &thumbnail["width"]).collect();
     assert_eq!(widths, [10, 20, 30]);

@@ -54,12 +54,14 @@ impl OriginalWriter {
     /// As [`StorageError`] says; nothing is left behind then.
     pub async fn finish(mut self) -> Result<(), StorageError> {
         let key = StorageKey::original(self.id);
-        let writer = self.writer.as_mut().expect("a writer is finished once");
-        writer.shutdown().await.map_err(|source| {
-            let source = object_store::Error::Generic { store: "original", source: source.into() };
-            StorageError::sort("write", &key, source)
-        })?;
-        self.writer = None;
+        let mut writer = self.writer.take().expect("a writer is finished once");
+        if let Err(error) = writer.shutdown().await {
+            // One that failed to finish can no longer be aborted.
+            drop(writer);
+            let _ = self.storage.remove(self.id).await;
+            let source = object_store::Error::Generic { store: "original", source: error.into() };
+            return Err(StorageError::sort("write", &key, source));
+        }
         Ok(())
     }
 }
