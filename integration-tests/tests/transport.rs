@@ -1,5 +1,7 @@
 //! The claims of the transport port. Every adapter is held to all of them; an adapter is one line at the end.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use integration_tests::patience::{SOON, eventually};

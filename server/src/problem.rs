@@ -100,7 +100,7 @@ impl Problem {
     }
 
     pub(crate) fn too_large(limit: u64) -> Self {
-        let title = format!("The file is too large. The limit is {} bytes.", limit);
+        let title = format!("The file is too large. The limit is {limit} bytes.");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", title).with("limit", limit)
     }
 
