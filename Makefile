@@ -16,7 +16,7 @@ run:
 test: test-tools
 	cd frontend && npm ci --no-audit --no-fund --loglevel=error && npm run check && npm test
 	cargo build --locked --bins $(TESTED)
-	cargo nextest run --locked $(TESTED)
+	target/debug/with-rabbitmq cargo nextest run --locked $(TESTED)
 
 lint: lint-tools
 	cargo fmt --all --check
@@ -35,6 +35,7 @@ bench: test-tools
 # Each line: what must be there, and what brings it.
 test-tools:
 	@./integration-tests/need curl curl
+	@./integration-tests/need /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 	@./integration-tests/need npm npm
 	@./integration-tests/need chromium chromium
 	@./integration-tests/need /usr/share/backgrounds/Fossa_by_Jasper_Roks.jpg lomiri-wallpapers-20.04
