@@ -211,7 +211,8 @@ test("the lightbox opens on Close, turns by arrows, and Escape returns to the pi
   await tab.shoot("lightbox-1280");
   await tab.page.keyboard.press("Escape");
   await dialog.waitFor({ state: "hidden" });
-  assert.equal(await tab.page.evaluate(() => document.activeElement?.getAttribute("aria-label")), "Look at c.png");
+  const returned = () => tab.page.evaluate(() => document.activeElement?.getAttribute("aria-label") === "Look at c.png");
+  await until(returned, "focus is on the picture that was shown");
   await tab.isQuiet();
 });
 
