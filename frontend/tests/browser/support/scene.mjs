@@ -58,11 +58,14 @@ export async function scene(t, { options = [], context = {}, prefix = "", launch
     proxy,
     server: () => server,
     open: (path = "/", more = {}) => openPage(t, browser, proxy.url + path, { ...context, ...more }),
-    /** Ends the server and starts one on the same data. */
+    /** Ends the server and starts one on the same data; a page that had a socket has lost it then and asked anew. */
     async restart(...newOptions) {
+      const upgrades = () => proxy.seen.filter((seen) => seen.startsWith("UPGRADE")).length;
+      const [before, had] = [upgrades(), proxy.isLive()];
       await server.stop();
       server = await startServer(directory.path, ...always, ...newOptions);
       proxy.upstream = server.url;
+      if (had) await until(() => upgrades() > before, "the page asks for a socket again", 40_000);
     },
     /** What the server itself says. */
     get: async (path) => (await fetch(server.url + path, { headers: { accept: "application/json" } })).json(),
