@@ -147,7 +147,7 @@ test("after a reload this browser's uploads are back, followed to their end, and
   await tab.pill("Live");
   await restart();
   await tab.until("ready");
-  await tab.page.locator(".tile img").waitFor();
+  await tab.page.locator(".tile img[srcset]").waitFor();
   await tab.isStill();
 
   await tab.page.getByRole("button", { name: "Forget one.png" }).click();
