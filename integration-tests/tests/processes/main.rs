@@ -6,5 +6,6 @@ mod faults;
 mod ledger;
 mod live;
 mod refusals;
+mod repeats;
 mod settings;
 mod way;
