@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { test } from "node:test";
 import { damagedPng, file, hugePng, noisyPng, pdf, png } from "./support/pictures.mjs";
 import { NETWORK, plain, scene, until } from "./support/scene.mjs";
+import { makeDirectory } from "./support/server.mjs";
 
 test("one picture goes its whole way", async (t) => {
   const { open, get } = await scene(t);
@@ -186,6 +189,23 @@ test("pictures can be pasted, and dropped anywhere", async (t) => {
   assert.equal(await tab.page.evaluate(() => globalThis.letGo), "visible");
   assert.equal(await tab.page.locator("[data-dragging]").count(), 0);
   assert.deepEqual(await tab.page.locator(".tile .name").evaluateAll((names) => names.map((name) => name.title)), ["paste.png", "drop.png"]);
+  await tab.isQuiet();
+});
+
+test("a folder is dropped with its pictures, and without the rest of it", async (t) => {
+  const { open } = await scene(t);
+  const tab = await open();
+  const folder = await makeDirectory();
+  t.after(() => folder.remove());
+  await mkdir(join(folder.path, "holiday", "beach"), { recursive: true });
+  await writeFile(join(folder.path, "holiday", "one.png"), png(320, 240, 1));
+  await writeFile(join(folder.path, "holiday", "beach", "two.png"), png(320, 240, 2));
+  await writeFile(join(folder.path, "holiday", "beach", "notes.txt"), "none of this is meant");
+  const input = await tab.context.newCDPSession(tab.page);
+  const data = { items: [], files: [join(folder.path, "holiday")], dragOperationsMask: 1 };
+  for (const type of ["dragEnter", "dragOver", "drop"]) await input.send("Input.dispatchDragEvent", { type, x: 900, y: 500, data });
+  await tab.until("ready", 2);
+  assert.deepEqual((await tab.page.locator(".tile .name").evaluateAll((names) => names.map(({ title }) => title))).sort(), ["one.png", "two.png"]);
   await tab.isQuiet();
 });
 
