@@ -12,7 +12,7 @@ run:
 	cargo run --release --locked
 
 test: test-page
-	cargo nextest run --locked $(TESTED)
+	target/debug/with-rabbitmq cargo nextest run --locked $(TESTED)
 
 # The page: its types, its modules, and all of it in real Chromium against a real server.
 test-page: test-tools
@@ -32,6 +32,7 @@ bench: test-tools
 # Each line: what must be there, and what brings it.
 test-tools:
 	@./integration-tests/need curl curl
+	@./integration-tests/need /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 	@./integration-tests/need npm npm
 	@./integration-tests/need chromium chromium
 	@./integration-tests/need /usr/share/backgrounds/Fossa_by_Jasper_Roks.jpg lomiri-wallpapers-20.04

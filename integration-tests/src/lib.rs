@@ -8,5 +8,6 @@
 
 pub mod patience;
 pub mod pictures;
+pub mod rabbit;
 pub mod server;
 pub mod socket;

@@ -29,7 +29,7 @@ async fn assert_queue_holds(data: &Data, dead: u64) {
     let queue = queue(data);
     eventually("the queue is empty", SOON, async || {
         let depth = queue.depth().await.unwrap();
-        (depth == Depth { dead, ..Depth::default() }).then_some(())
+        (depth == Depth { dead, unacked: Some(0), ..Depth::default() }).then_some(())
     })
     .await;
 }
