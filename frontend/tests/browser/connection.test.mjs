@@ -198,7 +198,11 @@ test("a page that comes back from the browser's cache goes on where it was", asy
   await tab.pill("Live");
   await tab.choose(file("a.png", png(320, 240)));
   await tab.until("queued");
-  await tab.page.evaluate(() => addEventListener("pageshow", (event) => (globalThis.wasKept = event.persisted)));
+  await tab.page.evaluate(() => {
+    addEventListener("pageshow", (event) => (globalThis.wasKept = event.persisted));
+    // By that event alone: not every browser tells of visibility then.
+    addEventListener("visibilitychange", (event) => event.stopImmediatePropagation(), true);
+  });
   await tab.page.locator(".tile a.plain").click();
   await tab.page.waitForURL("**/uploads/*");
   await tab.pill("Live");

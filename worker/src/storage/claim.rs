@@ -130,6 +130,8 @@ impl Storage {
             match put {
                 Ok(_) => return Ok(None),
                 Err(StoreError::AlreadyExists { .. }) => {}
+                // A store that cannot create: the last of those that claim at the same moment gets the key.
+                Err(StoreError::NotImplemented { .. }) => break,
                 Err(source) => return Err(StorageError::sort("write", &place, source)),
             }
             if let Some(other) = self.claim(key).await? {
