@@ -56,6 +56,7 @@ export async function scene(t, { options = [], context = {}, prefix = "", launch
   return {
     browser,
     proxy,
+    directory: directory.path,
     server: () => server,
     open: (path = "/", more = {}) => openPage(t, browser, proxy.url + path, { ...context, ...more }),
     /** Ends the server and starts one on the same data; a page that had a socket has lost it then and asked anew. */
