@@ -39,7 +39,7 @@ pub use format::Format;
 pub use link::LinkBase;
 pub use message::{Announcement, Completion, ResizeJob, Started};
 pub use outcome::{Outcome, UploadRecord};
-pub use size::{BadSizes, MAX_THUMBNAIL_SIDE, Size, Sizes};
+pub use size::{BadSizes, MAX_THUMBNAIL_SIDE, Size, Sizes, fit};
 pub use storage::{Storage, StorageKey};
 pub use upload::{State, Upload};
 pub use upload_id::{NotAnUploadId, UploadId};

@@ -7,5 +7,6 @@ mod faults;
 mod ledger;
 mod live;
 mod refusals;
+mod repeats;
 mod settings;
 mod way;

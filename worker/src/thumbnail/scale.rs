@@ -7,7 +7,7 @@ use fast_image_resize::{
 use image::{DynamicImage, RgbImage, RgbaImage, metadata};
 
 use super::ThumbnailError;
-use crate::probe::Orientation;
+use crate::{probe::Orientation, size::fit};
 
 /// Pixels of 8 bits a channel.
 #[derive(Debug, Clone)]
@@ -64,19 +64,6 @@ impl Raster {
             image => Self::Rgb(image.into_rgb8()),
         }
     }
-}
-
-/// The sides of a picture that is made to fit into a square: in proportion, never enlarged, never less than a pixel.
-pub(super) fn fit((width, height): (u32, u32), longest: u32) -> (u32, u32) {
-    let side = u64::from(width.max(height).max(1));
-    if side <= u64::from(longest) {
-        return (width, height);
-    }
-    let scaled = |length: u32| {
-        let rounded = (u64::from(length) * u64::from(longest) + side / 2) / side;
-        u32::try_from(rounded).unwrap_or(longest).max(1)
-    };
-    (scaled(width), scaled(height))
 }
 
 /// Shrinks a picture to fit; one that fits is handed back.
