@@ -6,13 +6,18 @@
 
 # Failpoints exist only in a build whose command line asks for them.
 TESTED := --workspace --features server/failpoints,worker/failpoints
-.PHONY: run test test-page lint bench test-tools lint-tools
+.PHONY: run test test-page test-rabbitmq lint bench test-tools lint-tools
 
 run:
 	cargo run --release --locked
 
 test: test-page
 	target/debug/with-rabbitmq cargo nextest run --locked $(TESTED)
+
+# Some of the tests that need a broker: make test-rabbitmq FILTER=after_any_faults
+test-rabbitmq: test-tools
+	cargo build --locked --bins $(TESTED)
+	target/debug/with-rabbitmq cargo nextest run --locked $(TESTED) --no-capture $(FILTER)
 
 # The page: its types, its modules, and all of it in real Chromium against a real server.
 test-page: test-tools

@@ -14,6 +14,7 @@
 
 pub mod config;
 pub mod consumer;
+pub mod dead;
 mod encoding;
 pub mod failpoint;
 mod format;
