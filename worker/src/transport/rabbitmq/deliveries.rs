@@ -255,27 +255,45 @@ struct Holder {
     held: Option<(Message, Option<OwnedSemaphorePermit>)>,
 }
 
-impl Holder {
-    /// Publishes something in the place of the delivery, and acknowledges it only then.
-    async fn replace(
-        mut self: Box<Self>,
-        publication: impl Fn(&Message) -> Publication + Send,
-    ) -> Result<Settled, TransportError> {
-        let (message, _slot) = self.held.take().expect("a delivery is settled once");
-        loop {
-            if message.acker.poisoned() {
-                return Ok(Settled::Stale);
-            }
-            match self.shared.publisher.publish(publication(&message)).await {
-                Ok(()) => return acknowledge(&message).await,
-                Err(error) if self.shared.closing.is_cancelled() => return Err(error),
-                Err(error) => {
-                    warn!(error = &error as &dyn std::error::Error, "a job waits to be settled");
-                    sleep(SETTLE_AGAIN).await;
-                }
+/// Publishes something in the place of a delivery, and acknowledges it only then.
+async fn replace(
+    shared: &Shared,
+    message: &Message,
+    publication: impl Fn() -> Publication + Send,
+) -> Result<Settled, TransportError> {
+    loop {
+        if message.acker.poisoned() {
+            return Ok(Settled::Stale);
+        }
+        match shared.publisher.publish(publication()).await {
+            Ok(()) => return acknowledge(message).await,
+            Err(error) if shared.closing.is_cancelled() => return Err(error),
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "a job waits to be settled");
+                sleep(SETTLE_AGAIN).await;
             }
         }
     }
+}
+
+/// Has a job delivered again after a while.
+async fn retry_later(
+    shared: &Shared,
+    message: &Message,
+    lane: Option<Lane>,
+    after: Duration,
+) -> Result<Settled, TransportError> {
+    let again = || Publication {
+        // The default exchange knows every queue by its name.
+        exchange: "",
+        key: lane.map_or_else(
+            || topology::BURIAL_RETRY_QUEUE.to_owned(),
+            |lane| topology::retry_queue(lane, after),
+        ),
+        properties: wire::failed_again(message),
+        body: message.data.clone(),
+    };
+    replace(shared, message, again).await
 }
 
 async fn acknowledge(message: &Message) -> Result<Settled, TransportError> {
@@ -297,29 +315,20 @@ impl Receipt for Holder {
         acknowledge(&message).await
     }
 
-    async fn retry(self: Box<Self>, after: Duration) -> Result<Settled, TransportError> {
-        let key = match self.lane {
-            Some(lane) => topology::retry_queue(lane, after),
-            None => topology::BURIAL_RETRY_QUEUE.to_owned(),
-        };
-        let again = move |message: &Message| Publication {
-            // The default exchange knows every queue by its name.
-            exchange: "",
-            key: key.clone(),
-            properties: wire::failed_again(message),
-            body: message.data.clone(),
-        };
-        self.replace(again).await
+    async fn retry(mut self: Box<Self>, after: Duration) -> Result<Settled, TransportError> {
+        let (message, _slot) = self.held.take().expect("a delivery is settled once");
+        retry_later(&self.shared, &message, self.lane, after).await
     }
 
-    async fn dead_letter(self: Box<Self>, reason: DeathReason) -> Result<Settled, TransportError> {
-        let dead = move |message: &Message| Publication {
+    async fn dead_letter(mut self: Box<Self>, reason: DeathReason) -> Result<Settled, TransportError> {
+        let (message, _slot) = self.held.take().expect("a delivery is settled once");
+        let dead = || Publication {
             exchange: topology::DEAD_LETTERS,
             key: topology::DEAD.to_owned(),
-            properties: wire::died(message, reason),
+            properties: wire::died(&message, reason),
             body: message.data.clone(),
         };
-        self.replace(dead).await
+        replace(&self.shared, &message, dead).await
     }
 
     async fn release(mut self: Box<Self>) -> Result<Settled, TransportError> {
@@ -332,18 +341,15 @@ impl Receipt for Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        let (Some(held), Ok(runtime)) = (self.held.take(), tokio::runtime::Handle::try_current()) else {
+        let (Some((message, slot)), Ok(runtime)) = (self.held.take(), tokio::runtime::Handle::try_current())
+        else {
             return;
         };
-        let dropped = Box::new(Self {
-            shared: Arc::clone(&self.shared),
-            _up: self._up.clone(),
-            _channel: self._channel.clone(),
-            lane: self.lane,
-            held: Some(held),
-        });
+        let (shared, lane) = (Arc::clone(&self.shared), self.lane);
+        let kept = (self._up.clone(), self._channel.clone());
         runtime.spawn(async move {
-            let _ = dropped.retry(AFTER_DROP).await;
+            let _ = retry_later(&shared, &message, lane, AFTER_DROP).await;
+            drop((slot, kept));
         });
     }
 }
