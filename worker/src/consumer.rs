@@ -179,7 +179,7 @@ impl Consumer {
                 Ok(self.store(record, made).await?)
             }
             Err(error) => {
-                info!(reason = error.code(), %error, "the picture is at fault");
+                info!(reason = error.code(), detail = error.detail(), %error, "the picture is at fault");
                 Ok(failed(record, failure(&error)))
             }
         }

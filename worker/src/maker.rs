@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     Format, Sizes,
-    thumbnail::{self, Made, Recipe, ThumbnailError},
+    thumbnail::{self, Made, Recipe, Scaler, ThumbnailError},
 };
 
 /// Makes thumbnails of strangers' bytes.
@@ -26,7 +26,9 @@ impl Maker {
     /// When the picture is at fault; trying again would not help.
     pub(crate) async fn make(&self, original: Bytes, format: Format) -> Result<Made, ThumbnailError> {
         let recipe = Recipe { format, sizes: self.sizes, max_pixels: self.max_pixels };
-        let job = tokio::task::spawn_blocking(move || thumbnail::make(&original, &recipe));
+        let job = tokio::task::spawn_blocking(move || {
+            thumbnail::make(&mut Scaler::default(), &original, &recipe, |_| {})
+        });
         match tokio::time::timeout(self.job_timeout, job).await {
             Ok(Ok(made)) => made,
             // A decoder that panicked will do so again.
