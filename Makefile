@@ -7,29 +7,32 @@
 # Failpoints exist only in a build whose command line asks for them.
 TESTED := --workspace --features server/failpoints,worker/failpoints
 
+# Nothing, or what cargo needs to do without libjpeg-turbo. Asked only by who builds, hence no `:=`.
+PIXELS = $(shell ./integration-tests/fast-pixels)
+
 # browser  the page's tests in real Chromium
 .PHONY: run browser test lint bench test-tools lint-tools
 
 run:
-	cargo run --release --locked
+	cargo run --release --locked $(PIXELS)
 
 test: test-tools
 	cd frontend && npm ci --no-audit --no-fund --loglevel=error && npm run check && npm test
-	cargo build --locked --bins $(TESTED)
-	cargo nextest run --locked $(TESTED)
+	cargo build --locked --bins $(TESTED) $(PIXELS)
+	cargo nextest run --locked $(TESTED) $(PIXELS)
 
 lint: lint-tools
 	cargo fmt --all --check
-	cargo clippy --locked --all-targets $(TESTED) -- -D warnings
+	cargo clippy --locked --all-targets $(TESTED) $(PIXELS) -- -D warnings
 	cargo deny --config .deny.toml check bans licenses sources
 
 # The page in real Chromium, against a real server.
 browser: test-tools
-	cargo build --locked --bins $(TESTED)
+	cargo build --locked --bins $(TESTED) $(PIXELS)
 	cd frontend && npm ci --no-audit --no-fund --loglevel=error && UP_SERVER_BIN="$(CURDIR)/target/debug/up-server" npm run browser
 
 bench: test-tools
-	cargo build --locked --release --bins -p server -p integration-tests
+	cargo build --locked --release --bins -p server -p integration-tests $(PIXELS)
 	target/release/bench
 
 # Each line: what must be there, and what brings it.
