@@ -7,19 +7,20 @@
 //!      ▲        ▲
 //!  storage   transport ─ transport::sqlite              where it is stored, how it travels
 //!      ▲        ▲
-//!      consumer ─► maker ─► thumbnail                   receive → make → store → announce → ack
+//!      consumer ─► maker ─► confinement ─► thumbnail     receive → make → store → announce → ack
 //!          ▲
 //!        main                                           a process
 //! ```
 
 pub mod config;
+pub mod confinement;
 pub mod consumer;
 mod encoding;
 pub mod failpoint;
 mod format;
 mod link;
 pub mod logging;
-mod maker;
+pub mod maker;
 pub mod message;
 pub mod outcome;
 pub mod probe;

@@ -21,7 +21,8 @@ mod turn;
 
 use std::io::Cursor;
 
-pub(crate) use self::{error::ThumbnailError, scale::Scaler};
+pub use self::error::ThumbnailError;
+pub(crate) use self::{fit::within, scale::Scaler};
 use crate::{Encoding, Format, Size, Sizes, probe};
 
 /// What is asked for.
@@ -37,27 +38,30 @@ pub(crate) struct Recipe {
 
 /// What is made.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Made {
+pub struct Made {
     /// Displayed width of the original in pixels.
-    pub(crate) width: u32,
+    pub width: u32,
     /// Displayed height of the original in pixels.
-    pub(crate) height: u32,
+    pub height: u32,
     /// Smallest first.
-    pub(crate) thumbnails: [Thumbnail; 3],
+    pub thumbnails: [Thumbnail; 3],
     /// A blurred impression of some 25 bytes, as the `thumbhash` crate makes it.
-    pub(crate) thumbhash: Vec<u8>,
+    pub thumbhash: Vec<u8>,
 }
 
 /// One encoded thumbnail. It carries no metadata of the original.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Thumbnail {
-    pub(crate) size: Size,
+pub struct Thumbnail {
+    /// Which of the three.
+    pub size: Size,
     /// Width in pixels.
-    pub(crate) width: u32,
+    pub width: u32,
     /// Height in pixels.
-    pub(crate) height: u32,
-    pub(crate) encoding: Encoding,
-    pub(crate) bytes: Vec<u8>,
+    pub height: u32,
+    /// How it is encoded.
+    pub encoding: Encoding,
+    /// The file.
+    pub bytes: Vec<u8>,
 }
 
 /// What [`make`] does one after the other.
@@ -83,7 +87,7 @@ pub(crate) fn make(
 ) -> Result<Made, ThumbnailError> {
     let header = probe::probe(Cursor::new(original), recipe.format)?;
     header.check(recipe.max_pixels)?;
-    let side = |size| fit::within((header.width, header.height), recipe.sizes.longest_side(size));
+    let side = |size| within((header.width, header.height), recipe.sizes.longest_side(size));
     // The largest is made as stored and then turned, so its sides change places on the way.
     let (width, height) = side(Size::Large);
     let stored = header.orientation.displayed(width, height);

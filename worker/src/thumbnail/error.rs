@@ -9,20 +9,25 @@ use crate::probe::{ProbeError, TooManyPixels};
 /// Why a picture has no thumbnails: the same bytes would fail again. `Display` is for people; the detail is for the
 /// log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub(crate) enum ThumbnailError {
+pub enum ThumbnailError {
+    /// The header speaks of more pixels than are allowed.
     #[error(transparent)]
     TooManyPixels(#[from] TooManyPixels),
+    /// No decoder here can read it.
     #[error("The file is damaged, or of a kind that we cannot read.")]
     CannotBeDecoded(String),
+    /// The job ran into its time limit.
     #[error("It took longer than {} to make smaller, so we stopped.", Seconds(*.0))]
     TookTooLong(Duration),
+    /// The job ran into its memory limit.
     #[error("It needs more memory than a picture may have.")]
     NeedsTooMuchMemory,
 }
 
 impl ThumbnailError {
     /// The last part of the problem type.
-    pub(crate) const fn code(&self) -> &'static str {
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
         match self {
             Self::TooManyPixels(_) => "too-many-pixels",
             Self::CannotBeDecoded(_) => "cannot-be-decoded",
@@ -32,7 +37,8 @@ impl ThumbnailError {
     }
 
     /// What the log should know beyond `Display`.
-    pub(crate) fn detail(&self) -> Option<&str> {
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
         match self {
             Self::CannotBeDecoded(detail) => Some(detail),
             _ => None,

@@ -1,0 +1,1 @@
+//! Files that ask for more than they are.
