@@ -1,5 +1,5 @@
 # run    build in release mode and start on the embedded default
-# test   install what the tests need, and run all of them
+# test   install what the tests need, and run all of them; test-page only those of the page
 # lint   formatting, clippy, dependencies, the page's types
 # bench  how long a picture takes
 
@@ -10,26 +10,24 @@ TESTED := --workspace --features server/failpoints,worker/failpoints
 # Nothing, or what cargo needs to do without libjpeg-turbo. Asked only by who builds, hence no `:=`.
 PIXELS = $(shell ./integration-tests/fast-pixels)
 
-# browser  the page's tests in real Chromium
-.PHONY: run browser test lint bench test-tools lint-tools
+.PHONY: run test test-page lint bench test-tools lint-tools
 
 run:
 	cargo run --release --locked $(PIXELS)
 
-test: test-tools
+test: test-page
+	target/debug/with-rabbitmq cargo nextest run --locked $(TESTED) $(PIXELS)
+
+# The page: its types, its modules, and all of it in real Chromium against a real server.
+test-page: test-tools
 	cd frontend && npm ci --no-audit --no-fund --loglevel=error && npm run check && npm test
 	cargo build --locked --bins $(TESTED) $(PIXELS)
-	cargo nextest run --locked $(TESTED) $(PIXELS)
+	cd frontend && UP_SERVER_BIN="$(CURDIR)/target/debug/up-server" npm run browser
 
 lint: lint-tools
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets $(TESTED) $(PIXELS) -- -D warnings
 	cargo deny --config .deny.toml check bans licenses sources
-
-# The page in real Chromium, against a real server.
-browser: test-tools
-	cargo build --locked --bins $(TESTED) $(PIXELS)
-	cd frontend && npm ci --no-audit --no-fund --loglevel=error && UP_SERVER_BIN="$(CURDIR)/target/debug/up-server" npm run browser
 
 bench: test-tools
 	cargo build --locked --release --bins -p server -p integration-tests $(PIXELS)
@@ -38,6 +36,7 @@ bench: test-tools
 # Each line: what must be there, and what brings it.
 test-tools:
 	@./integration-tests/need curl curl
+	@./integration-tests/need /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 	@./integration-tests/need npm npm
 	@./integration-tests/need chromium chromium
 	@./integration-tests/need /usr/share/backgrounds/Fossa_by_Jasper_Roks.jpg lomiri-wallpapers-20.04

@@ -1,13 +1,13 @@
-// Types of the page, for `npm run check`. Not served: the modules name them in their comments.
+// Types of the page, for `npm run check`: known to every module, and not served.
 
-export type State = "queued" | "processing" | "failed" | "ready";
+type State = "queued" | "processing" | "failed" | "ready";
 
-export interface Standing {
+interface Standing {
   gen: number;
   state: State;
 }
 
-export interface Thumbnail {
+interface Thumbnail {
   size: string;
   width: number;
   height: number;
@@ -16,7 +16,7 @@ export interface Thumbnail {
 }
 
 /** An upload, whole, as every message carries it. */
-export interface Upload extends Standing {
+interface Upload extends Standing {
   id: string;
   name: string;
   format: string;
@@ -31,7 +31,7 @@ export interface Upload extends Standing {
   links: { self: string; original: string; events: string };
 }
 
-export interface Sides {
+interface Sides {
   width: number;
   height: number;
 }
@@ -42,21 +42,21 @@ interface Timers {
 }
 
 /** Who hears what the server says. */
-export interface Hearer {
+interface Hearer {
   tell: (upload: Upload) => void;
   /** An id that the server does not know. */
   unknown: (id: string) => void;
 }
 
 /** What a socket looks like from the page: a `WebSocket`, or a test's own. */
-export interface SocketLike {
+interface SocketLike {
   send: (text: string) => void;
   close: (code?: number) => void;
   onmessage: ((event: any) => void) | null;
   onclose: ((event: any) => void) | null;
 }
 
-export interface LiveSurroundings extends Timers, Hearer {
+interface LiveSurroundings extends Timers, Hearer {
   open: () => SocketLike;
   /** Milliseconds. */
   now: () => number;
@@ -66,20 +66,20 @@ export interface LiveSurroundings extends Timers, Hearer {
   changed: (live: boolean) => void;
 }
 
-export interface AnswerLike {
+interface AnswerLike {
   status: number;
   headers: { has: (name: string) => boolean };
   json: () => Promise<any>;
 }
 
-export interface PollSurroundings extends Timers, Hearer {
+interface PollSurroundings extends Timers, Hearer {
   fetch: (url: string, options: { headers?: Record<string, string>; signal: AbortSignal }) => Promise<AnswerLike>;
   random: () => number;
 }
 
-export type Rung = "connecting" | "live" | "polling" | "offline";
+type Rung = "connecting" | "live" | "polling" | "offline";
 
-export interface LadderSurroundings extends Timers {
+interface LadderSurroundings extends Timers {
   live: Pick<import("./assets/live.js").Live, "isLive" | "connect" | "wake" | "distrust" | "watch" | "unwatch">;
   poller: Pick<import("./assets/poll.js").Poller, "start" | "stop" | "watch" | "unwatch">;
   isOnline: () => boolean;
@@ -88,16 +88,16 @@ export interface LadderSurroundings extends Timers {
   stand: (rung: Rung) => void;
 }
 
-export interface AnnouncerSurroundings extends Pick<Timers, "after"> {
+interface AnnouncerSurroundings extends Pick<Timers, "after"> {
   say: (text: string) => void;
   count: () => { ready: number; total: number };
 }
 
-export type Stage = "chosen" | "uploading" | State | "refused" | "removed";
-export type Counts = Record<Stage, number>;
+type Stage = "chosen" | "uploading" | State | "refused" | "removed";
+type Counts = Record<Stage, number>;
 
 /** What a file is by its first bytes. */
-export interface Kind {
+interface Kind {
   /** As shown on a tile, such as PDF. */
   name: string;
   /** As the server names it, if it is a picture that is known here. */
@@ -109,26 +109,26 @@ export interface Kind {
   height?: number;
 }
 
-export interface Limits {
+interface Limits {
   max_upload_bytes: number;
   max_pixels: number;
   formats: string[];
 }
 
-export interface Order {
+interface Order {
   url: string;
   file: File;
   /** The same for every try, so that a retry makes no second upload. */
   key: string;
   signal: AbortSignal;
-  /** A part of 1. */
-  progress: (sent: number) => void;
+  /** A part of 1, and bytes a second; 0 while unknown. */
+  progress: (sent: number, speed: number) => void;
 }
 
 /** What became of a file that was sent. `dropped` is worth another try by itself. */
-export type Outcome = { upload: Upload } | { dropped: true } | { refused: boolean; reason: string } | { aborted: true };
+type Outcome = { upload: Upload } | { dropped: true } | { refused: boolean; reason: string } | { aborted: true };
 
-export interface TileHandlers {
+interface TileHandlers {
   remove: () => void;
   retry: () => void;
   copy: (button: HTMLElement) => void;
@@ -136,7 +136,7 @@ export interface TileHandlers {
 }
 
 /** One picture on the page. */
-export interface Item {
+interface Item {
   /** `null` for one that an earlier visit sent. */
   file: File | null;
   name: string;
@@ -161,4 +161,37 @@ export interface Item {
   key: string;
   abort: AbortController;
   tile: import("./assets/tile.js").Tile;
+}
+
+type Words = string;
+
+/** What a tile says of its state. */
+type Statuses = Record<"chosen" | "uploading" | "noNetwork" | "queued" | "processing" | "failed" | "refused", Words> & {
+  ready: (time: string) => Words;
+};
+
+/** Why a file is not taken. */
+interface Refusals {
+  empty: Words;
+  other: Words;
+  heic: Words;
+  /** With its article, as in “a PDF”. */
+  kind: (kind: string) => Words;
+  format: (kind: string) => Words;
+  tooLarge: (bytes: number, most: number) => Words;
+  tooManyPixels: (pixels: number, most: number) => Words;
+  tooMany: (most: number) => Words;
+}
+
+/** What the live region says. */
+interface Said {
+  failed: (name: string, reason: string) => Words;
+  refused: (name: string, reason: string) => Words;
+  retrying: (name: string) => Words;
+  removed: (name: string) => Words;
+  copied: Words;
+  notCopied: Words;
+  offline: Words;
+  online: Words;
+  forgotten: Words;
 }

@@ -1,8 +1,6 @@
-/** What the polite live region says: transitions, gathered so that a burst becomes one sentence. */
+/** What the live region says: a burst becomes one sentence. */
 
-/** @import { AnnouncerSurroundings } from "../types.d.ts" */
-
-/** How long what happens is gathered, in milliseconds. */
+/** How long a burst is gathered. */
 export const GATHER_MS = 1000;
 
 export class Announcer {
@@ -30,7 +28,7 @@ export class Announcer {
     this.#gather();
   }
 
-  /** Anything else, as a sentence. @param {string} sentence */
+  /** @param {string} sentence */
   note(sentence) {
     if (!this.#sentences.includes(sentence)) this.#sentences.push(sentence);
     this.#gather();

@@ -1,33 +1,26 @@
 /** The page: puts the pure parts and the views together. */
 
 import { Announcer } from "./announcer.js";
-import { backoff } from "./backoff.js";
 import { connect } from "./connection.js";
 import { copyLink } from "./copy.js";
 import { find } from "./dom.js";
-import { filesOf } from "./folders.js";
-import { judge, USUAL } from "./judge.js";
+import { takeFiles } from "./intake.js";
 import { Lightbox } from "./lightbox.js";
 import { Memory } from "./memory.js";
 import { merge } from "./merge.js";
 import { preview } from "./picture.js";
-import { HEAD_BYTES, probe } from "./probe.js";
+import { HEAD_BYTES, USUAL, judge, probe } from "./probe.js";
 import { Queue, advance } from "./queue.js";
-import { send } from "./send.js";
+import { Network, sendThrough } from "./send.js";
 import { Shelf } from "./shelf.js";
-import { Speedometer } from "./speed.js";
 import { Tile } from "./tile.js";
 import { hop, showPicturesFollow, showTotal } from "./total.js";
 import * as words from "./words.js";
 
-/** @import { Upload, Rung, Counts, Item } from "../types.d.ts" */
-
-/** From this file of one drop on the bulk lane is asked for. */
+/** From this file of a drop on. */
 const BULK_FROM = 20;
-/** Pictures on one page: as many as one socket may wait for. */
+/** As many as one socket may wait for. */
 const MAX_ITEMS = 500;
-/** Tries to send a file while the network is there, before it fails. */
-const MAX_TRIES = 3;
 
 let limits = USUAL;
 /** @type {Item[]} */
@@ -53,30 +46,22 @@ const shelf = new Shelf({
   },
 });
 
-/** Where those who wait for the network are woken. */
-const network = new EventTarget();
-
-function isUp() {
-  return navigator.onLine || ladder.rung === "live";
-}
+const network = new Network(() => navigator.onLine || ladder.rung === "live");
 
 /** @param {Rung} rung @param {Rung} before */
 function stand(rung, before) {
   if (rung === "offline") announcer.note(words.SAID.offline);
   else if (before === "offline") announcer.note(words.SAID.online);
-  if (isUp()) {
-    queue.release();
-    network.dispatchEvent(new Event("up"));
-  } else {
-    queue.hold();
-  }
+  network.look();
+  if (network.isUp()) queue.release();
+  else queue.hold();
   for (const item of items) if (item.stage === "uploading") show(item);
 }
 
 /** @returns {Counts} */
 function count() {
   const counts = { chosen: 0, uploading: 0, queued: 0, processing: 0, ready: 0, failed: 0, refused: 0, removed: 0 };
-  for (const item of items) counts[item.stage] += 1;
+  for (const { stage } of items) counts[stage] += 1;
   return counts;
 }
 
@@ -111,7 +96,7 @@ function makeItem(facts) {
   return item;
 }
 
-/** Where a page is not served securely there is no `randomUUID`. */
+/** Without TLS there is no `randomUUID`. */
 function randomKey() {
   return crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(16)).join("-");
 }
@@ -130,7 +115,7 @@ function add(files) {
   showAll();
 }
 
-/** Looks at a file before it is sent. @param {Item} item @param {File} file */
+/** @param {Item} item @param {File} file */
 async function prepare(item, file) {
   const head = await file.slice(0, HEAD_BYTES).arrayBuffer().catch(() => null);
   if (item.stage === "removed") return;
@@ -148,14 +133,14 @@ async function prepare(item, file) {
 
 /** @param {Item} item @param {File} file @param {string} kind */
 async function showPreview(item, file, kind) {
-  const canvas = await preview(file);
+  const picture = await preview(file);
   if (item.stage === "removed") return;
-  if (!canvas) return item.tile.showKind(kind, item);
-  // EXIF turns a picture: then the stored sides are the wrong way round.
-  if (!item.upload && canvas.width > canvas.height !== item.width > item.height) {
+  if (!picture) return item.tile.showKind(kind, item);
+  // Turned by EXIF.
+  if (!item.upload && picture.width > picture.height !== item.width > item.height) {
     [item.width, item.height] = [item.height, item.width];
   }
-  item.tile.showPreview(canvas);
+  item.tile.showPreview(picture);
   if (item.stage === "chosen") show(item);
 }
 
@@ -180,47 +165,22 @@ async function sendItem(item) {
   Object.assign(item, { sent: 0, speed: 0 });
   item.abort = new AbortController();
   show(item);
-  const outcome = await sendUntil(item, item.file);
+  const order = {
+    url: item.isBulk ? "./uploads?lane=bulk" : "./uploads",
+    file: item.file,
+    key: item.key,
+    signal: item.abort.signal,
+    progress(/** @type {number} */ sent, /** @type {number} */ speed) {
+      Object.assign(item, { sent, speed });
+      item.tile.showProgress(item);
+    },
+  };
+  const outcome = await sendThrough(order, network);
   if (item.abort.signal.aborted) return;
   if ("upload" in outcome) accepted(item, outcome.upload);
   else if ("reason" in outcome) (outcome.refused ? refuse : fail)(item, outcome.reason);
   else fail(item, words.FAILED.dropped);
   show(item);
-}
-
-/** Tries again by itself while that makes sense: the key makes it safe. @param {Item} item @param {File} file */
-async function sendUntil(item, file) {
-  const { signal } = item.abort;
-  for (let tries = 1; ; tries += 1) {
-    const speedometer = new Speedometer(() => performance.now());
-    const outcome = await send({
-      url: item.isBulk ? "./uploads?lane=bulk" : "./uploads",
-      file,
-      key: item.key,
-      signal,
-      progress(sent) {
-        item.sent = sent;
-        item.speed = speedometer.read(sent * file.size);
-        item.tile.showProgress(item);
-      },
-    });
-    if (!("dropped" in outcome) || signal.aborted) return outcome;
-    if (tries < MAX_TRIES) await new Promise((resolve) => setTimeout(resolve, 300 + backoff(tries, Math.random)));
-    if (!isUp()) {
-      await networkUp(signal);
-      tries = 0;
-    } else if (tries >= MAX_TRIES) {
-      return outcome;
-    }
-  }
-}
-
-/** @param {AbortSignal} signal @returns {Promise<void>} */
-function networkUp(signal) {
-  return new Promise((resolve) => {
-    network.addEventListener("up", () => resolve(), { once: true, signal });
-    signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }
 
 /** @param {Item} item @param {Upload} upload */
@@ -238,13 +198,13 @@ function accepted(item, upload) {
   follow(upload);
 }
 
-/** Waits for what may still change. @param {Upload} upload */
+/** @param {Upload} upload */
 function follow(upload) {
   if (upload.state === "ready") ladder.unwatch(upload.id);
   else ladder.watch(upload);
 }
 
-/** What the server says of an upload, by whatever way. @param {Upload} upload */
+/** By whatever way. @param {Upload} upload */
 function told(upload) {
   memory.update(upload);
   const item = byId.get(upload.id);
@@ -271,7 +231,7 @@ function shelfTold(upload) {
   showShelf();
 }
 
-/** The server does not know it, for instance because its data was moved. @param {string} id */
+/** The server does not know it any more. @param {string} id */
 function forgotten(id) {
   memory.forget(id);
   ladder.unwatch(id);
@@ -329,7 +289,7 @@ async function askRetry(upload, signal) {
   try {
     const headers = { accept: "application/json" };
     const answer = await fetch(`${upload.links.self}/retry`, { method: "POST", headers, signal });
-    // It did not fail, or somebody else retried it: what it is now tells.
+    // Somebody else retried it.
     const now = answer.status === 409 ? await fetch(upload.links.self, { headers, signal }) : answer;
     return now.ok ? await now.json() : null;
   } catch {
@@ -337,8 +297,12 @@ async function askRetry(upload, signal) {
   }
 }
 
+function retriable() {
+  return items.filter((item) => item.stage === "failed" && !item.isGone);
+}
+
 function retryAll() {
-  const failed = items.filter((item) => item.stage === "failed" && !item.isGone);
+  const failed = retriable();
   for (const item of failed) retry(item);
   failed[0]?.tile.focus();
 }
@@ -358,7 +322,7 @@ function look(item) {
 /** @param {Item} item */
 function show(item) {
   if (item.stage === "removed") return;
-  item.isWaiting = item.stage === "uploading" && !isUp();
+  item.isWaiting = item.stage === "uploading" && !network.isUp();
   item.tile.show(item);
   item.tile.showProgress(item);
   showAll();
@@ -366,13 +330,12 @@ function show(item) {
 
 let isShowing = false;
 
-/** Once for all changes of a moment. */
 function showAll() {
   if (isShowing) return;
   isShowing = true;
   queueMicrotask(() => {
     isShowing = false;
-    showTotal(count(), items.map((item) => item.stage), items.some((item) => item.isGone) ? items.filter((item) => item.stage === "failed" && !item.isGone).length : count().failed);
+    showTotal(count(), items.map((item) => item.stage), retriable().length);
   });
 }
 
@@ -380,7 +343,7 @@ function showShelf() {
   shelf.show(memory.all().filter((upload) => upload.state === "ready" && !byId.has(upload.id)));
 }
 
-/** What this browser sent before: what is on its way or failed takes its place again, the rest stands on the shelf. */
+/** What is on its way or failed takes its place again, the rest stands on the shelf. */
 function remember() {
   for (const upload of memory.all().reverse()) {
     ladder.watch(upload);
@@ -403,15 +366,6 @@ async function learnLimits() {
 }
 
 function listen() {
-  const input = /** @type {HTMLInputElement} */ (find("#files"));
-  const take = () => {
-    add([...(input.files ?? [])]);
-    input.value = "";
-  };
-  input.addEventListener("change", take);
-  // What was dropped on the form before this ran.
-  take();
-  find("form.send").addEventListener("submit", (event) => event.preventDefault());
   find(".retry-all").addEventListener("click", retryAll);
   find(".forget-all").addEventListener("click", () => {
     for (const upload of memory.all()) {
@@ -421,32 +375,13 @@ function listen() {
     }
     announcer.note(words.SAID.forgotten);
     showShelf();
-    input.focus();
+    find("#files").focus();
   });
   addEventListener("storage", showShelf);
-  listenForDrops();
-}
-
-function listenForDrops() {
-  addEventListener("paste", (event) => add([...(event.clipboardData?.files ?? [])]));
-  addEventListener("dragover", (event) => {
-    if (!event.dataTransfer?.types.includes("Files")) return;
-    event.preventDefault();
-    event.dataTransfer.dropEffect = "copy";
-    document.body.dataset.dragging = "";
-  });
-  addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) delete document.body.dataset.dragging;
-  });
-  addEventListener("drop", async (event) => {
-    delete document.body.dataset.dragging;
-    if (!event.dataTransfer?.types.includes("Files")) return;
-    event.preventDefault();
-    add(await filesOf(event.dataTransfer));
-  });
 }
 
 find("#here").textContent = new URL("./uploads/", location.href).href;
+takeFiles(add);
 listen();
 remember();
 learnLimits();

@@ -1,13 +1,11 @@
-/** Puts the ladder into the browser: real socket, real network, real page, and the pill that says which rung it is. */
+/** The ladder in the browser, and the pill that says which rung it is. */
 
 import { Ladder } from "./ladder.js";
 import { Live } from "./live.js";
 import { Poller } from "./poll.js";
 import { CONNECTION } from "./words.js";
 
-/** @import { Rung, Hearer } from "../types.d.ts" */
-
-/** The root of the service, from wherever a page of it lies. */
+/** Wherever the page lies. */
 const ROOT = new URL(".", import.meta.url);
 
 /** @param {Hearer & {stand?: (rung: Rung, before: Rung) => void}} listener @returns {Ladder} not started yet */
@@ -54,7 +52,7 @@ export function connect({ tell, unknown, stand }) {
 function showPill(rung) {
   const old = document.querySelector(".pill");
   if (!old) return;
-  // A new pill in place of the old one: it stands at the end of its row, so another word would push its beginning.
+  // Anew: another word would push its beginning.
   const pill = /** @type {HTMLElement} */ (old.cloneNode(false));
   pill.dataset.connection = rung;
   pill.textContent = CONNECTION[rung];

@@ -2,7 +2,6 @@
 
 import { find } from "./dom.js";
 
-/** How long a button says so, in milliseconds. */
 const SAY_FOR_MS = 2000;
 
 /** @param {HTMLElement} button @param {string} url @returns {Promise<boolean>} whether it worked */
@@ -31,7 +30,7 @@ async function write(text) {
   }
 }
 
-/** Where a page is not served securely there is no clipboard but this. @param {string} text */
+/** Without TLS there is no clipboard but this. @param {string} text */
 function writeByHand(text) {
   const focused = /** @type {HTMLElement | null} */ (document.activeElement);
   const field = document.createElement("textarea");

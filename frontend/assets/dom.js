@@ -28,7 +28,7 @@ export function find(selector, within = document) {
   return /** @type {T} */ (element);
 }
 
-/** @param {string} name of a symbol in the page @param {string} [more] classes */
+/** @param {string} name @param {string} [more] classes */
 export function icon(name, more = "") {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("class", `i ${more}`.trim());
@@ -44,7 +44,7 @@ export function unseen(text) {
   return make("span", { class: "vh" }, text);
 }
 
-/** A name that keeps its ending when it is cut short. @param {string} name */
+/** Keeps its ending when it is cut short. @param {string} name */
 export function nameOf(name) {
   const [stem, ending] = splitName(name);
   // In two parts it would be read as two words.
@@ -57,11 +57,7 @@ export function setRatio(element, { width, height }) {
   element.style.setProperty("--ratio", `${width || 4} / ${height || 3}`);
 }
 
-/**
- * A button that copies and says so for a while.
- * @param {string} of what, for those who listen
- * @param {() => void} press
- */
+/** @param {string} of @param {() => void} press */
 export function copyButton(of, press) {
   const swap = make("span", { class: "swap" }, make("span", {}, "Copy link"), make("span", {}, "Copied"));
   const button = make("button", { class: "button", type: "button", "aria-label": `Copy link to ${of}` }, icon("link"), swap);

@@ -1,10 +1,8 @@
-/** The ladder: live socket, polling, offline. What is known of the network and the page decides the rung. */
+/** The ladder: live socket, polling, offline. */
 
 import { isFinal } from "./merge.js";
 
-/** @import { Upload, LadderSurroundings, Rung } from "../types.d.ts" */
-
-/** How long the socket may be away before polling begins, in milliseconds. */
+/** How long the socket may be away before polling begins. */
 export const PATIENCE_MS = 2000;
 
 export class Ladder {
@@ -24,7 +22,7 @@ export class Ladder {
     this.settle();
   }
 
-  /** Waits for an upload, by whatever way there is; for a final one by the socket only. @param {Upload} upload */
+  /** Waits for an upload; for a final one by the socket only. @param {Upload} upload */
   watch(upload) {
     if (isFinal(upload)) this.at.poller.unwatch(upload.id);
     else this.at.poller.watch(upload.id, upload.links.self);
@@ -37,19 +35,17 @@ export class Ladder {
     this.at.live.unwatch(id);
   }
 
-  /** The network is back, or the page is seen again. */
   wake() {
     this.at.live.wake();
     this.settle();
   }
 
-  /** The network is gone. */
   offline() {
     this.at.live.distrust();
     this.settle();
   }
 
-  /** Looks around and takes the rung that fits. Called whenever the socket, the network or the page changes. */
+  /** Takes the rung that fits; called whenever the socket, the network or the page changes. */
   settle() {
     if (this.at.live.isLive) {
       this.at.cancel(this.#patience);

@@ -3,8 +3,6 @@
 import { find, icon, make, setRatio, unseen } from "./dom.js";
 import { sides, size } from "./words.js";
 
-/** @import { Thumbnail, Item } from "../types.d.ts" */
-
 export class Lightbox {
   #dialog = /** @type {HTMLDialogElement} */ (find("#lightbox"));
   /** @type {Item[]} */
@@ -22,7 +20,7 @@ export class Lightbox {
       event.preventDefault();
       this.#turn(event.key === forward ? 1 : -1);
     });
-    // Where `closedby` is not known yet, a press beside everything closes too.
+    // Where `closedby` is not known yet.
     this.#dialog.addEventListener("click", (event) => event.target === this.#dialog && this.#dialog.close());
     this.#dialog.addEventListener("close", () => {
       this.#items[this.#place]?.tile.focusPicture();
@@ -60,10 +58,9 @@ export class Lightbox {
     find(".sizes", this.#dialog).replaceChildren(...upload.thumbnails.map((thumbnail) => this.#size(thumbnail)));
   }
 
-  /** What the tile shows already comes first; the large one over it as soon as it is decoded. @param {HTMLElement} print @param {Item} item */
+  /** First what the tile shows, then the large one. @param {HTMLElement} print @param {Item} item */
   async #showPicture(print, item) {
     const large = item.upload?.thumbnails.at(-1);
-    // Pictures are never enlarged, here neither.
     print.style.setProperty("--own", `${large?.width ?? 0}px`);
     const picture = make("img", { alt: item.name, width: String(large?.width ?? 4), height: String(large?.height ?? 3) });
     picture.src = item.tile.shown || large?.url || "";

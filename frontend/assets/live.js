@@ -2,21 +2,19 @@
 
 import { backoff } from "./backoff.js";
 
-/** @import { SocketLike, LiveSurroundings } from "../types.d.ts" */
-
-/** A socket that was open for so long was a good one, in milliseconds: the next wait is short again. */
+/** A socket that was open for so long was a good one: the next wait is short again. */
 const GOOD_AFTER_MS = 30_000;
-/** How much longer than the time between two pings a silence may last, in milliseconds. */
+/** How much longer than between two pings a silence may last. */
 const SILENCE_MARGIN_MS = 10_000;
-/** The time between two pings, in milliseconds, until the server has said. */
+/** Between two pings, until the server has said. */
 const PING_MS = 25_000;
-/** How long opening a socket may take, in milliseconds, until the server's first word. */
+/** How long the server's first word may take. */
 const OPEN_WITHIN_MS = 10_000;
-/** A socket that opens for so long when the network returns, in milliseconds, was opened without one. */
+/** A socket that opens for so long when the network returns was opened without one. */
 const FRESH_MS = 2000;
-/** Uploads that one socket may wait for, until the server has said. */
+/** Ids of one socket, until the server has said. */
 const MAX_IDS = 500;
-/** The server asks to come back after `retry_ms` with these: restart, and try again later. */
+/** With these codes the server says when to come back. */
 const COME_BACK = [1012, 1013];
 
 export class Live {
@@ -26,15 +24,14 @@ export class Live {
   #ids = new Map();
   #tries = 0;
   #reference = 0;
-  /** The subscription that the server has not answered yet; 0 if it has answered all. */
+  /** The subscription that is not answered yet, or 0. */
   #unanswered = 0;
   #openedAt = 0;
   #heardAt = 0;
   #pingMs = PING_MS;
   #maxIds = MAX_IDS;
-  /** How long the server asked to stay away. @type {number | null} */
+  /** @type {number | null} */
   #retryMs = null;
-  /** The server will never speak with this page. */
   #isRefused = false;
   /** @type {any} */
   #reconnect = null;
@@ -44,11 +41,10 @@ export class Live {
   /** @param {LiveSurroundings} surroundings */
   constructor(surroundings) {
     this.at = surroundings;
-    /** The socket is open and has answered what it was asked. */
+    /** It is open, and has answered what it was asked. */
     this.isLive = false;
   }
 
-  /** Opens the socket, unless it is open. */
   connect() {
     this.at.cancel(this.#reconnect);
     if (this.#socket || this.#isRefused) return;
@@ -80,7 +76,7 @@ export class Live {
     this.#subscribe();
   }
 
-  /** The network or the page is back: a socket that is silent for too long is dead, and none is opened at once. */
+  /** The network or the page is back: a dead socket goes, and another is opened at once. */
   wake() {
     const silence = this.at.now() - this.#heardAt;
     if (this.#socket && silence < (this.isLive ? this.#pingMs + SILENCE_MARGIN_MS : FRESH_MS)) return;
@@ -89,7 +85,7 @@ export class Live {
     this.connect();
   }
 
-  /** The network is gone. An open socket can lose frames silently then, so it is given up; tries go on. */
+  /** The network is gone: an open socket can lose frames silently then. */
   distrust() {
     if (this.#socket) this.#lose(1006);
   }
@@ -134,7 +130,7 @@ export class Live {
       case "bye":
         this.#retryMs = message.retry_ms ?? null;
         break;
-      default: // of a later protocol: ignored
+      default: // of a later protocol
     }
   }
 
@@ -169,14 +165,14 @@ export class Live {
     this.#become(false);
   }
 
-  /** Whatever is heard is a sign of life; a longer silence means that the socket is dead. @param {number} [silenceMs] */
+  /** A sign of life; after a longer silence the socket is dead. @param {number} [silenceMs] */
   #heard(silenceMs = this.#pingMs + SILENCE_MARGIN_MS) {
     this.#heardAt = this.at.now();
     this.at.cancel(this.#watchdog);
     this.#watchdog = this.at.after(() => this.#lose(1006), silenceMs);
   }
 
-  /** Asks for what this socket has not been asked for, as much as it may wait for. */
+  /** Asks for what this socket has not been asked for. */
   #subscribe() {
     let told = 0;
     for (const wasTold of this.#ids.values()) told += Number(wasTold);
@@ -198,7 +194,7 @@ export class Live {
     this.#socket?.send(JSON.stringify(message));
   }
 
-  /** Live from the first answer on: later subscriptions of the same socket do not take that back. */
+  /** Later subscriptions of the same socket do not take this back. */
   #settle() {
     if (!this.#unanswered) this.#become(true);
   }

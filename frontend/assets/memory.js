@@ -2,11 +2,9 @@
 
 import { merge } from "./merge.js";
 
-/** @import { Upload } from "../types.d.ts" */
-
-/** Uploads that are remembered; one takes about a kilobyte, and a browser keeps five thousand of those. */
+/** One takes about a kilobyte, of five thousand that there are. */
 export const MAX_REMEMBERED = 60;
-/** The name that it is kept under; the number counts incompatible forms. */
+/** The number counts incompatible forms. */
 export const KEY = "up.uploads.1";
 
 export class Memory {
@@ -15,7 +13,7 @@ export class Memory {
     this.storage = storage;
   }
 
-  /** @returns {Upload[]} the newest first; nothing where nothing can be read */
+  /** @returns {Upload[]} */
   all() {
     try {
       const kept = JSON.parse(this.storage().getItem(KEY) ?? "[]");
@@ -25,7 +23,7 @@ export class Memory {
     }
   }
 
-  /** Remembers the latest state of an upload. @param {Upload} upload */
+  /** @param {Upload} upload */
   keep(upload) {
     const all = this.all();
     const at = all.findIndex((other) => other.id === upload.id);
@@ -34,7 +32,7 @@ export class Memory {
     this.#write(all.slice(0, MAX_REMEMBERED));
   }
 
-  /** Keeps it up to date if it is remembered still: another tab may have forgotten it. @param {Upload} upload */
+  /** Another tab may have forgotten it. @param {Upload} upload */
   update(upload) {
     if (this.all().some((other) => other.id === upload.id)) this.keep(upload);
   }

@@ -1,21 +1,19 @@
 /** The merge rule: of two states of one upload, the greater `(gen, rank)` is the later one. */
 
-/** @import { State, Standing } from "../types.d.ts" */
-
-/** `ready` outranks `failed`: should both be announced, the pictures are there. @type {State[]} */
+/** @type {State[]} */
 const RANK = ["queued", "processing", "failed", "ready"];
 
 /**
  * @param {Standing} a
  * @param {Standing} b
- * @returns {number} above zero if `a` is later, below if `b` is, zero if they stand equal
+ * @returns {number} above zero if `a` is later
  */
 export function compare(a, b) {
   return a.gen - b.gen || RANK.indexOf(a.state) - RANK.indexOf(b.state);
 }
 
 /**
- * Idempotent, commutative and associative, so loss, repetition and reordering are harmless.
+ * Idempotent, commutative and associative.
  * @template {Standing} T
  * @param {T} a
  * @param {T} b
@@ -25,7 +23,7 @@ export function merge(a, b) {
   return compare(b, a) > 0 ? b : a;
 }
 
-/** Whether nothing more happens by itself. @param {Standing} upload */
+/** @param {Standing} upload */
 export function isFinal({ state }) {
   return state === "ready" || state === "failed";
 }

@@ -4,17 +4,16 @@ import { make } from "./dom.js";
 import { Queue } from "./queue.js";
 import { thumbhashPixels } from "./thumbhash.js";
 
-/** @import { Upload } from "../types.d.ts" */
-
-/** Wide enough for a tile on a fine screen, in pixels. */
 const PREVIEW_WIDTH = 640;
+/** After this what is under a picture goes. */
+const FADED_MS = 400;
 
-/** Few previews are made at a time: twenty large photographs at once would stop the page. */
-const drawing = new Queue(async (/** @type {{file: Blob, done: (canvas: HTMLCanvasElement | null) => void}} */ { file, done }) =>
+/** Twenty large photographs at once would stop the page. */
+const drawing = new Queue(async (/** @type {{file: Blob, done: (picture: HTMLImageElement | null) => void}} */ { file, done }) =>
   done(await draw(file).catch(() => null)),
 );
 
-/** Draws a file small. @param {Blob} file @returns {Promise<HTMLCanvasElement | null>} `null` if the browser cannot */
+/** Draws a file small. @param {Blob} file @returns {Promise<HTMLImageElement | null>} `null` if the browser cannot */
 export function preview(file) {
   return new Promise((done) => drawing.add({ file, done }));
 }
@@ -27,7 +26,18 @@ async function draw(file) {
   canvas.height = bitmap.height;
   canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
   bitmap.close();
-  return canvas;
+  return pictured(canvas);
+}
+
+/** As an image: of many canvases a small device leaves some blank. @param {HTMLCanvasElement} canvas */
+async function pictured(canvas) {
+  const blob = await new Promise((/** @type {(blob: Blob | null) => void} */ done) => canvas.toBlob(done));
+  if (!blob) return null;
+  const picture = make("img", { alt: "", width: String(canvas.width), height: String(canvas.height) });
+  picture.src = URL.createObjectURL(blob);
+  // Decoded before its bytes are let go.
+  await picture.decode().finally(() => URL.revokeObjectURL(picture.src));
+  return picture;
 }
 
 /** The blurred impression of an upload. @param {string | undefined} thumbhash */
@@ -53,4 +63,15 @@ export function image(upload, sizes) {
   picture.srcset = [...widths].map(([width, url]) => `${url} ${width}w`).join(", ");
   picture.src = small?.url ?? "";
   return picture;
+}
+
+/** Fades in over what is there. @param {Element} picture decoded @param {Element} print */
+export function arrive(picture, print) {
+  const under = print.querySelector("canvas, img");
+  picture.classList.add("over");
+  print.append(picture);
+  setTimeout(() => {
+    under?.remove();
+    picture.classList.remove("over");
+  }, FADED_MS);
 }

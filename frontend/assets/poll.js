@@ -1,17 +1,15 @@
 /** The fallback without a socket: ask for each small thumbnail until it is there. */
 
-/** @import { PollSurroundings } from "../types.d.ts" */
-
-/** How often each thumbnail is asked for, in milliseconds, and by what part that varies. */
+/** How often each is asked for, and by what part that varies. */
 export const POLL_MS = 2000;
 const JITTER = 0.1;
 
 export class Poller {
-  /** What is waited for: where each is. @type {Map<string, string>} */
+  /** Where each is. @type {Map<string, string>} */
   #waiting = new Map();
   /** @type {Map<string, any>} */
   #timers = new Map();
-  /** Ends what is under way; `null` while nothing is asked. @type {AbortController | null} */
+  /** @type {AbortController | null} */
   #round = null;
 
   /** @param {PollSurroundings} surroundings */
@@ -23,28 +21,27 @@ export class Poller {
     return this.#round !== null;
   }
 
-  /** Waits for an upload. @param {string} id @param {string} url of the upload itself */
+  /** @param {string} id @param {string} url of the upload itself */
   watch(id, url) {
     if (this.#waiting.has(id)) return;
     this.#waiting.set(id, url);
     if (this.#round) this.#later(id, this.#round.signal);
   }
 
-  /** Waits for it no longer. @param {string} id */
+  /** @param {string} id */
   unwatch(id) {
     this.#waiting.delete(id);
     this.at.cancel(this.#timers.get(id));
     this.#timers.delete(id);
   }
 
-  /** Begins to ask, at once. */
   start() {
     if (this.#round) return;
     this.#round = new AbortController();
     for (const id of this.#waiting.keys()) this.#ask(id, this.#round.signal);
   }
 
-  /** Asks no longer, and gives up what is under way. */
+  /** Gives up what is under way, too. */
   stop() {
     this.#round?.abort();
     this.#round = null;
@@ -65,7 +62,7 @@ export class Poller {
     try {
       await this.#look(id, url, signal);
     } catch {
-      // No network, or stopped: the next question, if there is one, tells.
+      // No network, or stopped.
     }
     if (this.#waiting.has(id) && !signal.aborted) this.#later(id, signal);
   }
@@ -75,7 +72,7 @@ export class Poller {
     const thumbnail = await this.at.fetch(`${url}/small`, { signal });
     // Without Retry-After a 404 says that there is nothing to wait for.
     if (thumbnail.status === 404 && !thumbnail.headers.has("retry-after") && !signal.aborted) this.at.unknown(id);
-    // 410: there will be no picture. Either way the upload itself says the rest.
+    // 410: there will be no picture.
     if (thumbnail.status !== 200 && thumbnail.status !== 410) return;
     const upload = await this.at.fetch(url, { headers: { accept: "application/json" }, signal });
     if (upload.status === 200) this.at.tell(await upload.json());

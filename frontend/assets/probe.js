@@ -1,22 +1,28 @@
-/** What a file is, from its first bytes: enough to refuse in words before anything is sent. */
+/** What a file is, from its first bytes, and whether it is worth sending: refused in words before anything is sent. */
 
-/** @import { Kind } from "../types.d.ts" */
+import { REFUSED } from "./words.js";
 
-/** How many bytes are looked at: the frame header of a JPEG stands behind its EXIF block of up to 64 KiB, or two. */
+/** The frame header of a JPEG stands behind an EXIF block of up to 64 KiB, or two. */
 export const HEAD_BYTES = 192 * 1024;
 
-/** What is not a picture but often dropped: first bytes, short name, with article. @type {[string, string, string][]} */
+/** First bytes, short name, with article. @type {[string, string, string][]} */
 const OTHERS = [
   ["%PDF-", "PDF", "a PDF"],
   ["PK\x03\x04", "ZIP", "a ZIP archive or a document"],
   ["\x1f\x8b", "GZ", "an archive"],
-  ["ID3", "MP3", "sound"],
   ["\x1aE\xdf\xa3", "MKV", "a film"],
   ["MZ", "EXE", "a program"],
   ["#!", "script", "a program"],
 ];
 
-/** @param {Uint8Array} head @returns {Kind | null} `null` if the bytes say nothing */
+/** Unless the server says otherwise. @type {Limits} */
+export const USUAL = {
+  max_upload_bytes: 50 * 1024 * 1024,
+  max_pixels: 100_000_000,
+  formats: ["jpeg", "png", "gif", "webp", "bmp", "tiff"],
+};
+
+/** @param {Uint8Array} head @returns {Kind | null} */
 export function probe(head) {
   const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
   const text = String.fromCharCode(...head.subarray(0, 512));
@@ -47,7 +53,7 @@ function picturesBy(text, view) {
   return null;
 }
 
-/** The files that are made of boxes, by their brand. @param {string} brand @returns {Kind} */
+/** @param {string} brand @returns {Kind} */
 function boxed(brand) {
   if (/^(hei|hev|mif1|msf1)/.test(brand)) return { name: "HEIC", format: "heic" };
   if (/^avi[fs]/.test(brand)) return { name: "AVIF", format: "avif" };
@@ -59,7 +65,7 @@ function sides(width, height) {
   return width > 0 && height > 0 ? { width, height } : {};
 }
 
-/** Walks the segments up to the frame header. @param {DataView} view */
+/** @param {DataView} view */
 function jpegSides(view) {
   for (let at = 2; at + 9 < view.byteLength; ) {
     const marker = view.getUint16(at);
@@ -92,4 +98,43 @@ function webpSides(text, view) {
 /** @param {DataView} view @param {number} at */
 function uint24(view, at) {
   return view.getUint16(at, true) | (view.getUint8(at + 2) << 16);
+}
+
+/**
+ * @param {number} bytes
+ * @param {Kind | null} kind
+ * @param {Limits} limits
+ * @returns {string} why it is refused; empty if it is not
+ */
+export function judge(bytes, kind, limits) {
+  if (bytes === 0) return REFUSED.empty;
+  if (!kind) return REFUSED.other;
+  if (kind.article) return REFUSED.kind(kind.article);
+  if (kind.format && !limits.formats.includes(kind.format)) {
+    return kind.format === "heic" ? REFUSED.heic : REFUSED.format(kind.name);
+  }
+  if (bytes > limits.max_upload_bytes) return REFUSED.tooLarge(bytes, limits.max_upload_bytes);
+  const pixels = (kind.width ?? 0) * (kind.height ?? 0);
+  return pixels > limits.max_pixels ? REFUSED.tooManyPixels(pixels, limits.max_pixels) : "";
+}
+
+/**
+ * The same in the server's answer.
+ * @param {number} status
+ * @param {any} problem
+ * @param {number} bytes
+ */
+export function refusal(status, problem, bytes) {
+  const title = typeof problem?.title === "string" ? problem.title : "";
+  switch (status) {
+    case 413:
+      return { refused: true, reason: problem?.limit ? REFUSED.tooLarge(bytes, problem.limit) : title };
+    case 415:
+      return { refused: true, reason: problem?.looks_like ? REFUSED.kind(problem.looks_like) : title || REFUSED.other };
+    case 400:
+    case 422:
+      return { refused: true, reason: title };
+    default:
+      return { refused: false, reason: title };
+  }
 }

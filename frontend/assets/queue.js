@@ -1,8 +1,6 @@
 /** The life of a file in the page, and how many are sent at a time. */
 
-/** @import { Stage } from "../types.d.ts" */
-
-/** Files that are sent at a time: enough to fill the line, few enough that each moves. */
+/** Enough to fill the line, few enough that each moves. */
 export const AT_A_TIME = 3;
 
 /** Which stage may follow which. @type {Record<Stage, Stage[]>} */
@@ -10,18 +8,16 @@ const NEXT = {
   chosen: ["uploading", "refused", "removed"],
   uploading: ["queued", "processing", "ready", "failed", "refused", "removed"],
   queued: ["processing", "ready", "failed", "removed"],
-  // Queued again: another way round after a retry that somebody else asked for.
+  // Queued again after a retry.
   processing: ["queued", "ready", "failed", "removed"],
-  // Again only where an operator replays the job.
   ready: ["queued", "processing", "failed", "removed"],
-  // By itself only of a retried generation, or when the pictures turn out to be there after all.
   failed: ["chosen", "queued", "processing", "ready", "removed"],
   refused: ["removed"],
   removed: [],
 };
 
 /**
- * Changes the stage. A change that cannot happen is a mistake in the page, and throws.
+ * A change that cannot happen is a mistake in the page.
  * @param {{stage: Stage}} item
  * @param {Stage} stage
  */
@@ -38,7 +34,7 @@ export class Queue {
   #sending = 0;
   #isHeld = false;
 
-  /** @param {(item: T) => Promise<void>} send settles when the item is no longer on its way up */
+  /** @param {(item: T) => Promise<void>} send */
   constructor(send) {
     this.send = send;
   }
@@ -49,12 +45,12 @@ export class Queue {
     this.#fill();
   }
 
-  /** Takes out what has not been sent. @param {T} item */
+  /** @param {T} item */
   remove(item) {
     this.#waiting = this.#waiting.filter((other) => other !== item);
   }
 
-  /** Starts nothing new, for instance without network. */
+  /** Starts nothing new. */
   hold() {
     this.#isHeld = true;
   }

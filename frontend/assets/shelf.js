@@ -1,11 +1,9 @@
 /** What this browser sent earlier: small prints on one shelf. */
 
 import { find, make, nameOf, setRatio, unseen } from "./dom.js";
-import { image, impression } from "./picture.js";
+import { arrive, image, impression } from "./picture.js";
 import { showPicturesFollow } from "./total.js";
 import { when } from "./words.js";
-
-/** @import { Upload } from "../types.d.ts" */
 
 const SIZES = "8rem";
 
@@ -57,10 +55,5 @@ async function show(upload, print) {
   const picture = image(upload, SIZES);
   await picture.decode().catch(() => undefined);
   if (!picture.naturalWidth) return;
-  picture.classList.add("over");
-  print.append(picture);
-  setTimeout(() => {
-    print.replaceChildren(picture);
-    picture.classList.remove("over");
-  }, 400);
+  arrive(picture, print);
 }

@@ -1,6 +1,5 @@
 /** Decodes a thumbhash, the blurred impression of a picture in some 25 bytes (evanw/thumbhash, MIT). */
 
-/** The longer side of what is drawn, in pixels; the browser blurs it up. */
 const LONG_SIDE = 32;
 
 /**

@@ -1,17 +1,13 @@
-/** One tile: picture, line, gauge, words. Every stage has the same height. */
+/** One tile: picture, line, gauge, words. */
 
 import { copyButton, icon, make, nameOf, setRatio, unseen } from "./dom.js";
-import { impression, image } from "./picture.js";
+import { arrive, impression, image } from "./picture.js";
 import * as words from "./words.js";
-
-/** @import { Upload, Stage, TileHandlers, Item } from "../types.d.ts" */
 
 /** How wide a tile's picture is. */
 const SIZES = "(min-width: 34rem) 19rem, 6.5rem";
-/** After this the impression under a picture that came over it is taken away, in milliseconds. */
-const FADED_MS = 400;
 
-/** Where the message is, at each stage that has it on its way. @type {Partial<Record<Stage, string>>} */
+/** Where the message is. @type {Partial<Record<Stage, string>>} */
 const AT = { queued: "queue", processing: "worker" };
 
 export class Tile {
@@ -22,11 +18,10 @@ export class Tile {
   #percent = make("span", { class: "percent", "aria-hidden": "true" });
   #status = make("p", { class: "status" });
   #actions = make("div", { class: "actions" });
-  /** What the parts show, so that only what changes is made anew. */
+  /** What the parts show: only what changes is made anew. */
   #lineKind = "";
   #gaugeKind = "";
   #actionsKind = "";
-  /** Whose pictures are shown, or being decoded. */
   #pictureOf = "";
 
   /** @param {string} name @param {TileHandlers} handlers */
@@ -49,9 +44,9 @@ export class Tile {
     });
   }
 
-  /** The address of what is shown now, for the lightbox to begin with. */
+  /** For the lightbox to begin with. */
   get shown() {
-    const picture = this.#print.querySelector("img");
+    const picture = /** @type {HTMLImageElement | null} */ (this.#print.querySelector("img[srcset]"));
     return picture?.currentSrc ?? "";
   }
 
@@ -83,11 +78,11 @@ export class Tile {
     this.#showGauge(item);
   }
 
-  /** The file's own picture, as the browser draws it. @param {HTMLCanvasElement} canvas */
-  showPreview(canvas) {
+  /** The file's own picture. @param {HTMLImageElement} picture */
+  showPreview(picture) {
     if (this.#pictureOf) return;
-    setRatio(this.element, canvas);
-    this.#place(canvas);
+    setRatio(this.element, picture);
+    this.#place(picture);
   }
 
   /** What the browser cannot draw: its kind, in type. @param {string} kind @param {{width?: number, height?: number}} [sides] */
@@ -122,17 +117,8 @@ export class Tile {
     const picture = image(upload, SIZES);
     await picture.decode().catch(() => undefined);
     if (this.#pictureOf !== name || !picture.naturalWidth) return;
-    const under = this.#print.querySelector("canvas, img");
-    if (under) {
-      picture.classList.add("over");
-      this.#print.append(picture);
-      setTimeout(() => {
-        under.remove();
-        picture.classList.remove("over");
-      }, FADED_MS);
-    } else {
-      this.#place(picture);
-    }
+    if (this.#print.querySelector("canvas, img")) arrive(picture, this.#print);
+    else this.#place(picture);
   }
 
   /** @param {Element} picture */
@@ -142,7 +128,7 @@ export class Tile {
     this.#print.replaceChildren(picture, ...this.#print.querySelectorAll(".making"));
   }
 
-  /** The three sizes, drawn on the picture. @param {boolean} isMaking */
+  /** @param {boolean} isMaking */
   #showMaking(isMaking) {
     const drawn = this.#print.querySelector(".making");
     if (!isMaking) drawn?.remove();
@@ -188,7 +174,7 @@ export class Tile {
     if (kind === this.#actionsKind) return;
     this.#actionsKind = kind;
     const hadFocus = this.#actions.contains(document.activeElement);
-    // A new element: the old one would be seen to slide where the status takes another line.
+    // A new element does not slide.
     const actions = make("div", { class: "actions" }, ...this.#make(kind, item));
     this.#actions.replaceWith(actions);
     this.#actions = actions;
@@ -205,13 +191,12 @@ export class Tile {
     };
     switch (kind) {
       case "chosen":
+      case "gone":
         return [press("close", "Remove", remove)];
       case "uploading":
         return [press("close", "Cancel", remove)];
       case "refused":
         return [press("close", "Dismiss", remove)];
-      case "gone":
-        return [press("close", "Remove", remove)];
       case "failed":
         return [press("again", "Retry", retry, "solid"), press("close", "Remove", remove, "plain")];
       default: {

@@ -3,11 +3,8 @@
 import { find, make } from "./dom.js";
 import * as words from "./words.js";
 
-/** @import { Stage, Counts } from "../types.d.ts" */
-
-/** Beads that are shown: more would be a pattern. */
+/** More would be a pattern. */
 const MAX_BEADS = 40;
-/** The mark hops at most this often, in milliseconds. */
 const HOP_EVERY_MS = 2000;
 
 /** @param {Counts} counts @param {Stage[]} stages in the order of the tiles @param {number} retriable */
@@ -30,7 +27,7 @@ export function showTotal(counts, stages, retriable) {
 function showBeads(stages) {
   const beads = find(".beads");
   if (beads.children.length === stages.length) return colour(beads, stages);
-  // Another bead gives what stands beside them another place: it is put there anew, it does not slide.
+  // Beside another bead it is put anew, it does not slide.
   const tally = find(".tally");
   tally.replaceWith(tally.cloneNode(true));
   while (beads.children.length > stages.length) beads.lastElementChild?.remove();
@@ -51,7 +48,7 @@ function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** What stands under the tiles takes a new place when somebody adds some: it is put there anew, it does not slide. */
+/** What stands under the tiles is put there anew, it does not slide. */
 export function showPicturesFollow() {
   for (const part of [find(".earlier"), find(".foot")]) {
     if (!part.contains(document.activeElement)) part.parentElement?.append(part);

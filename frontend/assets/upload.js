@@ -6,8 +6,6 @@ import { find } from "./dom.js";
 import { compare, isFinal } from "./merge.js";
 import { SAID, STATIONS } from "./words.js";
 
-/** @import { Upload, State } from "../types.d.ts" */
-
 const page = find(".one");
 let known = { gen: Number(page.dataset.generation), state: /** @type {State} */ (page.dataset.state) };
 const id = page.dataset.upload ?? "";
@@ -22,7 +20,7 @@ const ladder = connect({
   unknown: () => ladder.unwatch(id),
 });
 
-/** Takes the page as the server writes it now: there is one place that knows how it looks. */
+/** Takes the page as the server writes it now. */
 async function renew() {
   if (isFinal(known)) ladder.unwatch(id);
   const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);

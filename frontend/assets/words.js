@@ -1,10 +1,8 @@
 /** All words that people read and that are not in the HTML. */
 
-/** @import { Rung, Counts } from "../types.d.ts" */
-
 const NO_BREAK = "\u00a0";
 
-/** Sizes as people say them: powers of ten, one digit after the point where it matters. @param {number} bytes */
+/** Powers of ten, one digit after the point where it matters. @param {number} bytes */
 export function size(bytes) {
   if (bytes < 1000) return bytes === 1 ? "1 byte" : `${bytes} bytes`;
   if (bytes < 999_500) return `${Math.round(bytes / 1000)} KB`;
@@ -17,7 +15,7 @@ function megabytes(bytes) {
   return millions < 9.95 ? millions.toFixed(1) : String(Math.round(millions));
 }
 
-/** A limit is set in powers of two often, and said in round numbers. @param {number} bytes */
+/** Set in powers of two often, and said in round numbers. @param {number} bytes */
 export function limit(bytes) {
   const mebibytes = bytes / 1_048_576;
   return Number.isInteger(mebibytes) ? `${mebibytes} MB` : size(bytes);
@@ -57,7 +55,7 @@ export function sentOf(sent, bytes) {
   return `${((sent * bytes) / 1_000_000).toFixed(bytes < 9_950_000 ? 1 : 0)} of ${size(bytes)}`;
 }
 
-/** How long it took, from accepted to ended. @param {{created_at: string, ended_at?: string}} upload */
+/** @param {{created_at: string, ended_at?: string}} upload */
 export function took({ created_at, ended_at }) {
   if (!ended_at) return "";
   const seconds = (Date.parse(ended_at) - Date.parse(created_at)) / 1000;
@@ -65,7 +63,7 @@ export function took({ created_at, ended_at }) {
   return `${Math.round(seconds / 60)}${NO_BREAK}min`;
 }
 
-/** Name and ending, so that a long name keeps its ending in sight. @param {string} name @returns {[string, string]} */
+/** @param {string} name @returns {[string, string]} */
 export function splitName(name) {
   const dot = name.lastIndexOf(".");
   return dot > 0 && name.length - dot <= 6 ? [name.slice(0, dot), name.slice(dot)] : [name, ""];
@@ -82,6 +80,7 @@ export const CONNECTION = {
 /** Stations of a message's way. */
 export const STATIONS = ["sent", "queue", "worker", "back"];
 
+/** @type {Statuses} */
 export const STATUS = {
   chosen: "Next up",
   uploading: "Uploading",
@@ -90,7 +89,6 @@ export const STATUS = {
   processing: "A worker is making three sizes.",
   failed: "Failed.",
   refused: "Refused.",
-  /** @param {string} time */
   ready: (time) => (time ? `Ready in ${time}` : "Ready"),
 };
 
@@ -102,20 +100,16 @@ export const FAILED = {
   noRetry: "It could not be sent round again. Try again later.",
 };
 
+/** @type {Refusals} */
 export const REFUSED = {
   empty: "The file is empty.",
   other: "This is not a picture.",
-  /** @param {string} kind with its article, as in “a PDF” */
   kind: (kind) => `This is ${kind}, not a picture.`,
   heic: "This is HEIC, which is not taken. Save it as JPEG first.",
-  /** @param {string} kind */
   format: (kind) => `${kind} pictures are not taken.`,
-  /** @param {number} bytes @param {number} most */
   tooLarge: (bytes, most) => `${size(bytes)} is too large. The limit is ${limit(most)}.`,
-  /** @param {number} pixels @param {number} most */
   tooManyPixels: (pixels, most) =>
     `${Math.ceil(pixels / 1_000_000)} megapixels are too many. The limit is ${Math.floor(most / 1_000_000)}.`,
-  /** @param {number} most */
   tooMany: (most) => `Only ${most} pictures fit on this page. Reload it for more.`,
 };
 
@@ -128,7 +122,7 @@ export function limits(formats, bytes) {
   return `${names.length ? `${names.join(", ")} or ${last}` : last}, up to ${limit(bytes).replace(" ", NO_BREAK)} each.`;
 }
 
-/** How many count towards the total: what was refused never set out. @param {Counts} counts */
+/** What was refused never set out. @param {Counts} counts */
 export function totalOf(counts) {
   return counts.chosen + counts.uploading + counts.queued + counts.processing + counts.ready + counts.failed;
 }
@@ -158,18 +152,15 @@ export function retryAll(failed) {
   return `Retry ${failed} failed`;
 }
 
+/** @type {Said} */
 export const SAID = {
-  /** @param {string} name @param {string} reason */
   failed: (name, reason) => `${name} failed: ${lowerFirst(reason)}`,
-  /** @param {string} name @param {string} reason */
   refused: (name, reason) => `${name} refused: ${lowerFirst(reason)}`,
   copied: "Link copied.",
   notCopied: "The link could not be copied.",
   offline: "Offline. Uploads wait.",
   online: "Back online.",
-  /** @param {string} name */
   retrying: (name) => `${name} goes round again.`,
-  /** @param {string} name */
   removed: (name) => `${name} removed.`,
   forgotten: "Forgotten.",
 };
@@ -179,11 +170,7 @@ function lowerFirst(sentence) {
   return /^[A-Z][a-z ]/.test(sentence) ? sentence.charAt(0).toLowerCase() + sentence.slice(1) : sentence;
 }
 
-/**
- * A moment as people say it.
- * @param {Date} moment
- * @param {Date} now
- */
+/** @param {Date} moment @param {Date} now */
 export function when(moment, now) {
   const days = Math.round((midnight(now) - midnight(moment)) / 86_400_000);
   const time = moment.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });

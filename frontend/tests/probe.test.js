@@ -1,8 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { judge, refusal, USUAL } from "../assets/judge.js";
+import { judge, refusal, USUAL } from "../assets/probe.js";
 import { probe } from "../assets/probe.js";
-import { Speedometer } from "../assets/speed.js";
 import { thumbhashPixels } from "../assets/thumbhash.js";
 
 const bytes = (...parts) => new Uint8Array(parts.flatMap((part) => (typeof part === "string" ? Array.from(part, (letter) => letter.charCodeAt(0)) : part)));
@@ -61,17 +60,6 @@ test("the server's refusals read the same", () => {
   assert.deepEqual(refusal(415, { looks_like: "a PDF" }, 1), { refused: true, reason: "This is a PDF, not a picture." });
   assert.deepEqual(refusal(422, { title: "Too many." }, 1), { refused: true, reason: "Too many." });
   assert.deepEqual(refusal(500, null, 1), { refused: false, reason: "" });
-});
-
-test("the speed is that of the last seconds", () => {
-  let now = 0;
-  const speedometer = new Speedometer(() => now);
-  now = 100;
-  assert.equal(speedometer.read(1000), 0);
-  now = 1000;
-  assert.equal(speedometer.read(100_000), 100_000);
-  for (let bytes = 100_000; now < 20_000; now += 500) speedometer.read((bytes += 5000));
-  assert.ok(Math.abs(speedometer.read(300_000) - 10_000) < 2000);
 });
 
 test("a thumbhash becomes its blurred picture", () => {

@@ -1,6 +1,6 @@
 import { beforeEach, test } from "node:test";
 import assert from "node:assert/strict";
-import { send } from "../assets/send.js";
+import { send, speedometer } from "../assets/send.js";
 
 let request;
 
@@ -73,4 +73,15 @@ test("it can be aborted before and on its way", async () => {
   request = null;
   assert.deepEqual(await start(controller.signal), { aborted: true });
   assert.equal(request, null);
+});
+
+test("the speed is that of the last seconds", () => {
+  let now = 0;
+  const read = speedometer(() => now);
+  now = 100;
+  assert.equal(read(1000), 0);
+  now = 1000;
+  assert.equal(read(100_000), 100_000);
+  for (let bytes = 100_000; now < 20_000; now += 500) read((bytes += 5000));
+  assert.ok(Math.abs(read(300_000) - 10_000) < 2000);
 });

@@ -6,7 +6,11 @@
 //! tests/tidy.rs        what a compiler cannot see about the source
 //! ```
 
+pub mod fleet;
 pub mod patience;
 pub mod pictures;
+pub mod proxy;
+pub mod rabbit;
 pub mod server;
 pub mod socket;
+pub mod worker;

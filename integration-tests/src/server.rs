@@ -60,7 +60,7 @@ impl Data {
 pub struct Start {
     data: Data,
     arguments: Vec<String>,
-    failpoints: Option<String>,
+    variables: Vec<(String, String)>,
     file_blocks: Option<u64>,
 }
 
@@ -75,7 +75,7 @@ impl Start {
     #[must_use]
     pub fn on(data: &Data) -> Self {
         let arguments = vec!["--workers".to_owned(), "2".to_owned()];
-        Self { data: data.clone(), arguments, failpoints: None, file_blocks: None }
+        Self { data: data.clone(), arguments, variables: Vec::new(), file_blocks: None }
     }
 
     /// With a setting; the last of a flag counts.
@@ -91,8 +91,14 @@ impl Start {
 
     /// With failpoints; see `worker::failpoint`.
     #[must_use]
-    pub fn failing(mut self, failpoints: impl Into<String>) -> Self {
-        self.failpoints = Some(failpoints.into());
+    pub fn failing(self, failpoints: impl Into<String>) -> Self {
+        self.variable("UP_FAILPOINTS", failpoints)
+    }
+
+    /// With a variable of the environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.variables.push((name.to_owned(), value.into()));
         self
     }
 
@@ -120,11 +126,9 @@ impl Start {
             }
         };
         command.args(["--listen", "127.0.0.1:0"]).arg("--data").arg(self.data.path()).args(&self.arguments);
-        if let Some(failpoints) = &self.failpoints {
-            command.env("UP_FAILPOINTS", failpoints);
-        }
         let mut child = command
-            .env("RUST_LOG", "debug,hyper=info,tungstenite=info,tokio_tungstenite=info")
+            .env("RUST_LOG", "debug,hyper=info,tungstenite=info,tokio_tungstenite=info,lapin=info")
+            .envs(self.variables)
             .stdout(Stdio::piped())
             .stderr(log.expect("the log can be opened"))
             // A group of its own, so that a parked worker can be ended with it.
@@ -152,7 +156,9 @@ fn log_of(data: &Data) -> String {
 }
 
 /// Where an executable of ours is: beside the tests.
-fn binary(name: &str) -> PathBuf {
+#[expect(clippy::missing_panics_doc, reason = "a test always has a path")]
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     let target = test.ancestors().nth(2).expect("tests lie in target/<profile>/deps");
     target.join(name)

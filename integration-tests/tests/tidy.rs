@@ -53,6 +53,11 @@ fn only_its_adapter_names_rusqlite() {
 }
 
 #[test]
+fn only_its_adapter_names_lapin() {
+    assert_named_only_by("lapin::", &["worker/src/transport/rabbitmq"]);
+}
+
+#[test]
 fn only_storage_names_object_store() {
     assert_named_only_by("object_store::", &["worker/src/storage"]);
 }

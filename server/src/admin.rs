@@ -22,7 +22,11 @@ async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Probl
     for (name, help, value) in [
         ("up_queue_ready", "Jobs that a worker could have now.", depth.ready.to_string()),
         ("up_queue_delayed", "Jobs that wait for their next try.", depth.delayed.to_string()),
-        ("up_queue_unacked", "Jobs that a worker has.", depth.unacked.to_string()),
+        (
+            "up_queue_unacked",
+            "Jobs that a worker has.",
+            depth.unacked.map_or("NaN".to_owned(), |jobs| jobs.to_string()),
+        ),
         ("up_queue_dead", "Dead letters.", depth.dead.to_string()),
         ("up_queue_oldest_seconds", "Age of the oldest job that has not ended.", oldest.to_string()),
         ("up_subscriptions", "Uploads that somebody waits for.", app.hub.subscriptions().to_string()),

@@ -41,7 +41,8 @@ pub struct Config {
     #[arg(long, env = "UP_BROKER", value_name = "URL", hide_env_values = true)]
     pub broker: Option<BrokerUrl>,
 
-    /// Worker processes that the server starts itself; 0 if they run elsewhere [default: the number of cores]
+    /// Worker processes that the server starts itself; 0 if they run elsewhere [default: the number of cores, or 0 with
+    /// an amqp broker]
     #[arg(long, env = "UP_WORKERS", value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(..=1024))]
     pub workers: Option<u16>,
 
@@ -102,10 +103,20 @@ impl Config {
         }
     }
 
+    /// Where jobs wait for a broker that is elsewhere.
+    #[must_use]
+    pub fn outbox_path(&self) -> PathBuf {
+        absolute(&self.data).join(QUEUE_FILE)
+    }
+
     /// How many worker processes to start.
     #[must_use]
     pub fn worker_processes(&self) -> usize {
-        self.workers.map_or_else(|| worker::process::cores().get(), usize::from)
+        match (self.workers, &self.broker) {
+            (Some(workers), _) => workers.into(),
+            (None, Some(BrokerUrl::Amqp(_))) => 0,
+            (None, _) => worker::process::cores().get(),
+        }
     }
 
     /// What links begin with.

@@ -35,7 +35,11 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Prob
         Err(_) => reasons.push("the outbox does not answer".to_owned()),
     }
     if reasons.is_empty() {
-        Ok(status::json(&json!({ "status": "ready" })))
+        // Uploads go on without the broker, as long as the outbox has room.
+        Ok(match app.transport.check().await {
+            Ok(()) => status::json(&json!({ "status": "ready" })),
+            Err(error) => status::json(&json!({ "status": "degraded", "reasons": [error.to_string()] })),
+        })
     } else {
         Err(Problem::not_ready(&reasons))
     }

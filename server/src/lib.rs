@@ -8,6 +8,7 @@
 //!          → outbox       socket, events, wait
 //!   status, thumbnails, originals, retry
 //!
+//!   relay      outbox → broker, where the broker is elsewhere
 //!   sweeper    posts again what got lost          embedded   keeps worker processes running
 //!   problem    where an error becomes a status    serve      the accept loop, and draining
 //! ```
@@ -23,6 +24,7 @@ mod health;
 mod live;
 mod outbox;
 mod problem;
+mod relay;
 mod routes;
 mod serve;
 mod sweeper;
@@ -34,7 +36,11 @@ use anyhow::Context;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
-use worker::{Storage, process::open_transport};
+use worker::{
+    Storage,
+    process::{open_outbox, open_transport},
+    transport::broker_url::BrokerUrl,
+};
 
 use crate::{app::App, config::Config, live::hub::Hub, outbox::Outbox};
 
@@ -46,12 +52,17 @@ pub async fn run(config: Config, listener: TcpListener, draining: CancellationTo
     std::fs::create_dir_all(&config.data)
         .with_context(|| format!("could not make the data directory {}", config.data.display()))?;
     let storage = Storage::open(&config.storage_url())?;
-    let transport = open_transport(&config.broker_url(), config.max_outbox)?;
+    let broker = config.broker_url();
+    let transport = open_transport(&broker, config.max_outbox)?;
+    let relayed = match broker {
+        BrokerUrl::Sqlite(_) => None,
+        BrokerUrl::Amqp(_) => Some(open_outbox(&config.outbox_path(), config.max_outbox)?),
+    };
     // Only now: whoever reads this may come at once.
     println!("listening on http://{}", listener.local_addr()?);
     let app = Arc::new(App {
         storage,
-        outbox: Outbox::new(Arc::clone(&transport)),
+        outbox: Outbox::new(relayed.clone().unwrap_or_else(|| Arc::clone(&transport))),
         transport: Arc::clone(&transport),
         hub: Arc::new(Hub::default()),
         links: config.link_base(),
@@ -68,17 +79,28 @@ pub async fn run(config: Config, listener: TcpListener, draining: CancellationTo
     }
     let completions = tokio::spawn(completions::run(Arc::clone(&app)));
     let sweeper = tokio::spawn(sweeper::run(Arc::clone(&app)));
-    // Workers end after the last upload that could be waited for.
+    // Workers and relay end after the last upload that could be waited for.
     let served = CancellationToken::new();
+    let relay = relayed
+        .clone()
+        .map(|outbox| tokio::spawn(relay::run(outbox, Arc::clone(&transport), served.clone())));
     let workers = {
         let (app, served) = (Arc::clone(&app), served.clone());
         tokio::spawn(async move { embedded::supervise(&app.config, served).await })
     };
-    serve::serve(listener, routes::router(Arc::clone(&app)), app).await;
+    serve::serve(listener, routes::router(Arc::clone(&app)), Arc::clone(&app)).await;
+    if let Some(relay) = relay {
+        relay::flush(&app.outbox, &*transport).await;
+        served.cancel();
+        relay.await.context("the relay broke off")?;
+    }
     served.cancel();
     workers.await.context("the supervisor of the workers broke off")?;
     sweeper.await.context("the sweeper broke off")?;
     transport.close().await;
+    if let Some(outbox) = relayed {
+        outbox.close().await;
+    }
     completions.await.context("listening for completions broke off")?;
     info!("finished");
     Ok(())

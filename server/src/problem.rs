@@ -216,7 +216,7 @@ impl From<TransportError> for Problem {
                 Self::disk_full()
             }
             TransportError::Closed => Self::draining(),
-            TransportError::Unavailable { .. } => {
+            TransportError::Unavailable { .. } | TransportError::Blocked => {
                 error!(error = &error as &dyn std::error::Error, "the outbox is away");
                 Self::unavailable()
             }

@@ -244,7 +244,14 @@ impl Consumer {
         if failpoint::hit("announce", &record.name).await == failpoint::Hit::Drop {
             return Ok(());
         }
-        Ok(self.transport.announce(&Announcement::completion(upload), trace).await?)
+        match self.transport.announce(&Announcement::completion(upload), trace).await {
+            // Storage has the outcome, and servers read again what is waited for: no reason to hold up other jobs.
+            Err(error @ TransportError::Blocked) => {
+                warn!(%error, "the end of an upload is not announced");
+                Ok(())
+            }
+            announced => Ok(announced?),
+        }
     }
 }
 

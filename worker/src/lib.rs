@@ -5,7 +5,7 @@
 //! ```text
 //!  message  upload  outcome  upload_id  size  format    the contract: what travels and what is stored
 //!      ▲        ▲
-//!  storage   transport ─ transport::sqlite              where it is stored, how it travels
+//!  storage   transport ─ transport::{sqlite, rabbitmq}  where it is stored, how it travels
 //!      ▲        ▲
 //!      consumer ─► maker ─► confinement ─► thumbnail     receive → make → store → announce → ack
 //!          ▲

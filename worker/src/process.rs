@@ -1,9 +1,9 @@
 //! A worker process from its command line to its exit code. Two executables are one: `up-worker`, and `up-server`,
 //! which starts itself again for its own workers.
 
-use std::{ffi::OsString, num::NonZeroUsize, process::ExitCode, sync::Arc, thread};
+use std::{ffi::OsString, num::NonZeroUsize, path::Path, process::ExitCode, sync::Arc, thread};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -15,7 +15,7 @@ use crate::{
     logging,
     maker::Maker,
     shutdown,
-    transport::{Transport, broker_url::BrokerUrl, sqlite::SqliteTransport},
+    transport::{Transport, broker_url::BrokerUrl, rabbitmq::RabbitTransport, sqlite::SqliteTransport},
 };
 
 /// Runs a worker process.
@@ -70,8 +70,16 @@ pub async fn run(config: &WorkerConfig, draining: CancellationToken) -> anyhow::
 pub fn open_transport(url: &BrokerUrl, capacity: u64) -> anyhow::Result<Arc<dyn Transport>> {
     match url {
         BrokerUrl::Sqlite(path) => Ok(Arc::new(SqliteTransport::open(path, capacity)?)),
-        BrokerUrl::Amqp(_) => bail!("this build does not speak AMQP yet: use sqlite:"),
+        BrokerUrl::Amqp(url) => Ok(Arc::new(RabbitTransport::open(url)?)),
     }
+}
+
+/// Opens the outbox of a server whose broker is elsewhere. `capacity` bounds the jobs that it holds.
+///
+/// # Errors
+/// When its file cannot be used.
+pub fn open_outbox(path: &Path, capacity: u64) -> anyhow::Result<Arc<dyn Transport>> {
+    Ok(Arc::new(SqliteTransport::open_outbox(path, capacity)?))
 }
 
 /// How many cores this process may use.

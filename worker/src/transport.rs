@@ -26,6 +26,7 @@
 //!    [`Transport::close`] ends them.
 
 pub mod broker_url;
+pub mod rabbitmq;
 pub mod sqlite;
 
 use std::{num::NonZeroUsize, time::Duration};
@@ -115,6 +116,8 @@ pub enum Heard {
 pub struct Delivery {
     /// What is to be done.
     pub task: Task,
+    /// The lane that the job came by.
+    pub lane: Lane,
     /// How many times it has been delivered, this one included: 1 means for the first time.
     pub attempt: u32,
     /// How many deliveries ended in [`Delivery::retry`].
@@ -202,12 +205,13 @@ impl Delivery {
     #[must_use]
     pub fn new(
         task: Task,
+        lane: Lane,
         attempt: u32,
         failures: u32,
         traceparent: Option<String>,
         receipt: Box<dyn Receipt>,
     ) -> Self {
-        Self { task, attempt, failures, traceparent, receipt }
+        Self { task, lane, attempt, failures, traceparent, receipt }
     }
 
     /// It is done: the job is gone, or, of a burial, the dead letter rests.
@@ -250,19 +254,19 @@ pub struct Depth {
     pub ready: u64,
     /// Jobs that wait for their next try.
     pub delayed: u64,
-    /// Jobs that a worker has.
-    pub unacked: u64,
+    /// Jobs that a worker has, where the transport can tell.
+    pub unacked: Option<u64>,
     /// Dead letters, buried or not.
     pub dead: u64,
-    /// How long the oldest job that is not dead has been there.
+    /// How long the oldest job that is not dead has been there, where the transport can tell.
     pub oldest: Option<Duration>,
 }
 
 impl Depth {
     /// Every job that has not ended.
     #[must_use]
-    pub const fn waiting(&self) -> u64 {
-        self.ready + self.delayed + self.unacked
+    pub fn waiting(&self) -> u64 {
+        self.ready + self.delayed + self.unacked.unwrap_or(0)
     }
 }
 
@@ -275,6 +279,9 @@ pub enum TransportError {
     /// There is no room on its disk.
     #[error("no room on the disk of the queue")]
     DiskFull,
+    /// The broker is short of memory or disk, and takes nothing until that has passed.
+    #[error("the broker takes no messages for now")]
+    Blocked,
     /// It was closed.
     #[error("the queue is closed")]
     Closed,

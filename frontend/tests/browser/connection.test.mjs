@@ -78,9 +78,15 @@ test("a subscription after the end still learns of it", async (t) => {
 });
 
 test("offline is said at once, uploads wait, and go on when the network is back", async (t) => {
-  const { open } = await scene(t);
+  const { open, proxy } = await scene(t);
   const tab = await open("/", { allowed: NETWORK });
   await tab.pill("Live");
+  // However fast it goes up, it is not through before the network is gone.
+  let isHeld = true;
+  proxy.answer = async (request) => {
+    if (request.method === "POST") await until(() => !isHeld || request.destroyed, "the file is let through", 60_000).catch(() => {});
+    return request.destroyed ? "cut" : null;
+  };
   const network = await tab.context.newCDPSession(tab.page);
   await network.send("Network.enable");
   const set = (offline, uploadThroughput = -1) =>
@@ -89,14 +95,19 @@ test("offline is said at once, uploads wait, and go on when the network is back"
   await set(false, 200_000);
   await tab.choose(file("slow.png", noisyPng()));
   await until(async () => /^[1-9]\d*%$/.test((await tab.text(".percent")) ?? ""), "it is on its way");
+  await tab.page.evaluate(() => {
+    const read = () => [".pill", ".status"].map((part) => document.querySelector(part).textContent);
+    addEventListener("offline", () => setTimeout(() => (globalThis.saidOffline = read())));
+  });
   await set(true);
-  await tab.pill("Offline", 1000);
-  await until(async () => (await tab.text(".status")) === "Waiting for the network", "the upload waits", 1000);
+  const said = await until(() => tab.page.evaluate(() => globalThis.saidOffline), "the network is gone");
+  assert.deepEqual(said, ["Offline", "Waiting for the network"], "that is said with the event itself");
   assert.match(await tab.text(".gauge"), /^\d+% sent$/);
   await tab.choose(file("later.png", png(320, 240)));
   await tab.until("chosen");
   await until(async () => (await tab.said()).join(" ").includes("Offline. Uploads wait."), "it is said");
 
+  isHeld = false;
   await set(false);
   await tab.pill("Live");
   await tab.until("ready", 2, 30_000);
@@ -136,7 +147,7 @@ test("after a reload this browser's uploads are back, followed to their end, and
   await tab.pill("Live");
   await restart();
   await tab.until("ready");
-  await tab.page.locator(".tile img").waitFor();
+  await tab.page.locator(".tile img[srcset]").waitFor();
   await tab.isStill();
 
   await tab.page.getByRole("button", { name: "Forget one.png" }).click();

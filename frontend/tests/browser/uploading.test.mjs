@@ -13,7 +13,7 @@ test("one picture goes its whole way", async (t) => {
   assert.equal(await tab.text("#total"), "1 ready");
   assert.equal(await tab.page.title(), "1 ready · up!");
   assert.match(plain(await tab.text(".status")), /^Ready in \d+\.\d s$/);
-  const picture = tab.page.locator(".tile img");
+  const picture = tab.page.locator(".tile img[srcset]");
   await picture.waitFor();
   const srcset = await picture.getAttribute("srcset");
   assert.match(srcset, /small 160w, .*medium 480w, .*large 800w$/);
@@ -211,7 +211,8 @@ test("the lightbox opens on Close, turns by arrows, and Escape returns to the pi
   await tab.shoot("lightbox-1280");
   await tab.page.keyboard.press("Escape");
   await dialog.waitFor({ state: "hidden" });
-  assert.equal(await tab.page.evaluate(() => document.activeElement?.getAttribute("aria-label")), "Look at c.png");
+  const returned = () => tab.page.evaluate(() => document.activeElement?.getAttribute("aria-label") === "Look at c.png");
+  await until(returned, "focus is on the picture that was shown");
   await tab.isQuiet();
 });
 
@@ -236,7 +237,7 @@ test("behind a path prefix everything is found", async (t) => {
   await tab.pill("Live");
   await tab.choose(file("a.png", png(800, 600)));
   await tab.until("ready");
-  await tab.page.locator(".tile img").waitFor();
+  await tab.page.locator(".tile img[srcset]").waitFor();
   await tab.page.locator(".tile a.plain").click();
   await tab.page.waitForURL(`${proxy.url}/uploads/*`);
   await tab.pill("Live");

@@ -7,19 +7,14 @@ use integration_tests::{
     pictures,
     server::{Data, Server, Start, id},
     socket::Socket,
+    worker::reached,
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use tokio::time::Instant;
 use worker::{
     Format, ResizeJob,
     transport::{Depth, Lane, Posting, Transport, sqlite::SqliteTransport},
 };
-
-/// Waits until a failpoint was reached, and answers whose process it is.
-async fn reached(marker: &Path) -> Pid {
-    let pid = eventually("the failpoint is reached", SOON, async || fs::read_to_string(marker).ok()).await;
-    Pid::from_raw(pid.parse().unwrap()).unwrap()
-}
 
 fn queue(data: &Data) -> SqliteTransport {
     SqliteTransport::open(&data.path().join("queue.sqlite"), u64::MAX).unwrap()
@@ -29,7 +24,7 @@ async fn assert_queue_holds(data: &Data, dead: u64) {
     let queue = queue(data);
     eventually("the queue is empty", SOON, async || {
         let depth = queue.depth().await.unwrap();
-        (depth == Depth { dead, ..Depth::default() }).then_some(())
+        (depth == Depth { dead, unacked: Some(0), ..Depth::default() }).then_some(())
     })
     .await;
 }

@@ -69,6 +69,7 @@ struct Shared {
     /// Numbers the pipes of this instance.
     pipes: AtomicU64,
     capacity: u64,
+    max_crashes: u32,
     closing: CancellationToken,
 }
 
@@ -103,6 +104,19 @@ impl SqliteTransport {
     /// # Errors
     /// When the file or its directory cannot be used.
     pub fn open(path: &Path, capacity: u64) -> Result<Self, OpenQueueError> {
+        Self::open_counting(path, capacity, queue::MAX_CRASHES)
+    }
+
+    /// Opens the queue as an outbox, from which jobs are only moved on: that the process which moves them dies says
+    /// nothing about a job, and is not counted.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_outbox(path: &Path, capacity: u64) -> Result<Self, OpenQueueError> {
+        Self::open_counting(path, capacity, u32::MAX)
+    }
+
+    fn open_counting(path: &Path, capacity: u64, max_crashes: u32) -> Result<Self, OpenQueueError> {
         let mut directory = path.as_os_str().to_owned();
         directory.push("-processes");
         let directory = PathBuf::from(directory);
@@ -122,6 +136,7 @@ impl SqliteTransport {
             instance,
             pipes: AtomicU64::new(0),
             capacity,
+            max_crashes,
             closing: CancellationToken::new(),
         });
         tokio::spawn(keep_house(Arc::downgrade(&shared)));
@@ -146,12 +161,12 @@ impl Shared {
             if owner == self.instance || !presence::is_gone(&self.directory, &owner) {
                 continue;
             }
-            let name = owner.clone();
+            let (name, max_crashes) = (owner.clone(), self.max_crashes);
             let taken = self.connection.call(
                 "take jobs back from a dead process",
                 Durability::Process,
                 Some(Topic::Jobs),
-                move |tx| queue::take_back(tx, &name),
+                move |tx| queue::take_back(tx, &name, max_crashes),
             );
             let jobs = taken.await?;
             info!(process = owner, jobs, "took jobs back from a process that died");

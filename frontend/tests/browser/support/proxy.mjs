@@ -28,6 +28,7 @@ export async function startProxy(upstream, { fromDisk = process.env.UP_PAGE === 
     /** Every request, as "GET /path". */
     seen: [],
     url: "",
+    isLive: () => sockets.size > 0,
     cutLive() {
       for (const socket of sockets) socket.destroy();
     },

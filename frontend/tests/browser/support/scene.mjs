@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { after } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { chromium } from "playwright-core";
 import { startProxy } from "./proxy.mjs";
@@ -26,29 +27,45 @@ export async function until(condition, what, ms = 15_000) {
   }
 }
 
-/** Starts everything for one test, and ends everything after it. */
-export async function scene(t, { options = [], context = {}, prefix = "" } = {}) {
+/** One browser for all tests of a file, each in a context of its own. */
+let shared = null;
+after(async () => (await shared)?.close());
+
+function launch(more = {}) {
+  if (!existsSync(CHROMIUM)) throw new Error(`There is no ${CHROMIUM}: apt-get install chromium, or name one in UP_CHROMIUM.`);
+  return chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS, ...more });
+}
+
+/** Starts everything for one test, and ends everything after it. `launching` asks for a browser of its own. */
+export async function scene(t, { options = [], context = {}, prefix = "", launching = null } = {}) {
+  const ends = [];
+  // What was started last ends first: a directory goes when nobody writes to it any more.
+  t.after(async () => {
+    for (const end of ends.reverse()) await end();
+  });
   const directory = await makeDirectory();
-  t.after(() => directory.remove());
+  ends.push(() => directory.remove());
   const proxy = await startProxy("", { prefix });
-  t.after(() => proxy.close());
+  ends.push(() => proxy.close());
   const always = prefix ? ["--public-url", `${proxy.url}/`] : [];
   let server = await startServer(directory.path, ...always, ...options);
-  t.after(() => server.stop());
+  ends.push(() => server.stop());
   proxy.upstream = server.url;
-  if (!existsSync(CHROMIUM)) throw new Error(`There is no ${CHROMIUM}: apt-get install chromium, or name one in UP_CHROMIUM.`);
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS });
-  t.after(() => browser.close());
+  const browser = await (launching ? launch(launching) : (shared ??= launch()));
+  if (launching) ends.push(() => browser.close());
   return {
     browser,
     proxy,
     server: () => server,
     open: (path = "/", more = {}) => openPage(t, browser, proxy.url + path, { ...context, ...more }),
-    /** Ends the server and starts one on the same data. */
+    /** Ends the server and starts one on the same data; a page that had a socket has lost it then and asked anew. */
     async restart(...newOptions) {
+      const upgrades = () => proxy.seen.filter((seen) => seen.startsWith("UPGRADE")).length;
+      const [before, had] = [upgrades(), proxy.isLive()];
       await server.stop();
       server = await startServer(directory.path, ...always, ...newOptions);
       proxy.upstream = server.url;
+      if (had) await until(() => upgrades() > before, "the page asks for a socket again", 40_000);
     },
     /** What the server itself says. */
     get: async (path) => (await fetch(server.url + path, { headers: { accept: "application/json" } })).json(),
@@ -57,6 +74,7 @@ export async function scene(t, { options = [], context = {}, prefix = "" } = {})
 
 export async function openPage(t, browser, url, { viewport = { width: 1280, height: 900 }, allowed = null, within = null, ...more } = {}) {
   const context = within ?? (await browser.newContext({ viewport, ...more }));
+  if (!within) t.after(() => context.close());
   const page = await context.newPage();
   const complaints = [];
   page.on("console", (message) => {

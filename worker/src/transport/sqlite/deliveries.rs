@@ -14,7 +14,7 @@ use super::{
     queue::{self, Claim, Claimed, Fence},
     wake::WakeReceiver,
 };
-use crate::transport::{DeathReason, Deliveries, Delivery, Receipt, Settled, TransportError};
+use crate::transport::{DeathReason, Deliveries, Delivery, Lane, Receipt, Settled, TransportError};
 
 /// How long a consumer sleeps without being woken before it looks all the same: a retry of another process may have
 /// become due, and a wake may have been lost.
@@ -30,6 +30,8 @@ pub(super) struct Claimer {
     shared: Arc<Shared>,
     wake: WakeReceiver,
     slots: Arc<Semaphore>,
+    /// Of several slots, one is not for the bulk lane: a bulk run leaves room for whoever comes.
+    bulk_slots: Arc<Semaphore>,
     /// A claim on its way, kept here so that dropping the future that waits for it does not lose the job.
     pending: Option<JoinHandle<Result<Look, TransportError>>>,
 }
@@ -42,7 +44,9 @@ enum Look {
 
 impl Claimer {
     pub(super) fn new(shared: Arc<Shared>, wake: WakeReceiver, prefetch: NonZeroUsize) -> Self {
-        Self { shared, wake, slots: Arc::new(Semaphore::new(prefetch.get())), pending: None }
+        let slots = Arc::new(Semaphore::new(prefetch.get()));
+        let bulk_slots = Arc::new(Semaphore::new(prefetch.get().saturating_sub(1).max(1)));
+        Self { shared, wake, slots, bulk_slots, pending: None }
     }
 }
 
@@ -58,12 +62,17 @@ impl Drop for Claimer {
     }
 }
 
-async fn look(shared: Arc<Shared>, slot: OwnedSemaphorePermit) -> Result<Look, TransportError> {
-    let owner = shared.instance.clone();
-    let claim = move |tx: &rusqlite::Connection| queue::claim(tx, &owner, now_ms());
+async fn look(
+    shared: Arc<Shared>,
+    slot: OwnedSemaphorePermit,
+    bulk_slot: Option<OwnedSemaphorePermit>,
+) -> Result<Look, TransportError> {
+    let (owner, with_bulk) = (shared.instance.clone(), bulk_slot.is_some());
+    let claim = move |tx: &rusqlite::Connection| queue::claim(tx, &owner, with_bulk, now_ms());
     match shared.connection.call("claim a job", Durability::Process, None, claim).await? {
         Claimed::One(claim) => {
-            let claimant = Claimant { shared, fence: claim.fence, slot: Some(slot) };
+            let bulk_slot = bulk_slot.filter(|_| claim.lane == Lane::Bulk);
+            let claimant = Claimant { shared, fence: claim.fence, slot: Some((slot, bulk_slot)) };
             Ok(Look::Found(claim, claimant))
         }
         Claimed::NothingUntil(due) => Ok(Look::NothingUntil(due)),
@@ -81,16 +90,18 @@ impl Deliveries for Claimer {
                     () = closing.cancelled() => return None,
                     slot = Arc::clone(&self.slots).acquire_owned() => slot.expect("the semaphore is never closed"),
                 };
-                self.pending = Some(tokio::spawn(look(Arc::clone(&self.shared), slot)));
+                let bulk_slot = Arc::clone(&self.bulk_slots).try_acquire_owned().ok();
+                self.pending = Some(tokio::spawn(look(Arc::clone(&self.shared), slot, bulk_slot)));
             }
             let pending = self.pending.as_mut().expect("it was filled above");
             let looked = pending.await.unwrap_or(Err(TransportError::Closed));
             self.pending = None;
             let until = match looked {
                 Ok(Look::Found(claim, claimant)) => {
-                    let Claim { fence, task, failures, traceparent } = *claim;
+                    let Claim { fence, task, lane, failures, traceparent } = *claim;
                     return Some(Delivery::new(
                         task,
+                        lane,
                         fence.attempt,
                         failures,
                         traceparent,
@@ -122,7 +133,7 @@ struct Claimant {
     shared: Arc<Shared>,
     fence: Fence,
     /// `None` once settled; given back then.
-    slot: Option<OwnedSemaphorePermit>,
+    slot: Option<(OwnedSemaphorePermit, Option<OwnedSemaphorePermit>)>,
 }
 
 impl Claimant {

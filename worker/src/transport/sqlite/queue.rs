@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use crate::{
     UploadId,
-    transport::{DeadLetter, DeathReason, Depth, Posting, Task},
+    transport::{DeadLetter, DeathReason, Depth, Lane, Posting, Task},
 };
 
 /// A job that has killed its worker so many times is dead: a fourth worker would die as well.
@@ -23,6 +23,7 @@ const BURIED: u32 = 4;
 pub(super) struct Claim {
     pub(super) fence: Fence,
     pub(super) task: Task,
+    pub(super) lane: Lane,
     pub(super) failures: u32,
     pub(super) traceparent: Option<String>,
 }
@@ -72,9 +73,9 @@ pub(super) fn post(tx: &Connection, posting: &Posting, capacity: u64, now_ms: i6
     Ok(Posted::Done)
 }
 
-/// Claims one job for an owner: burials first, then lane by lane what is due longest. A job that cannot be read dies
-/// here, and the next is claimed.
-pub(super) fn claim(tx: &Connection, owner: &str, now_ms: i64) -> Result<Claimed> {
+/// Claims one job for an owner: burials first, then lane by lane what is due longest, the bulk lane only `with_bulk`. A
+/// job that cannot be read dies here, and the next is claimed.
+pub(super) fn claim(tx: &Connection, owner: &str, with_bulk: bool, now_ms: i64) -> Result<Claimed> {
     loop {
         let found = tx
             .prepare_cached(
@@ -82,10 +83,10 @@ pub(super) fn claim(tx: &Connection, owner: &str, now_ms: i64) -> Result<Claimed
                  WHERE seq = coalesce(
                      (SELECT seq FROM jobs WHERE state = 2 AND due_ms <= ?2 ORDER BY lane, due_ms, seq LIMIT 1),
                      (SELECT seq FROM jobs WHERE state = 0 AND lane = 0 AND due_ms <= ?2 ORDER BY due_ms, seq LIMIT 1),
-                     (SELECT seq FROM jobs WHERE state = 0 AND lane = 1 AND due_ms <= ?2 ORDER BY due_ms, seq LIMIT 1))
-                 RETURNING seq, attempt, failures, traceparent, state, id, reason, body",
+                     (SELECT seq FROM jobs WHERE ?3 AND state = 0 AND lane = 1 AND due_ms <= ?2 ORDER BY due_ms, seq LIMIT 1))
+                 RETURNING seq, attempt, failures, traceparent, state, id, reason, body, lane",
             )?
-            .query_row(params![owner, now_ms], |row| {
+            .query_row(params![owner, now_ms, with_bulk], |row| {
                 let fence = Fence { seq: row.get(0)?, attempt: row.get(1)? };
                 let (failures, traceparent) = (row.get(2)?, row.get(3)?);
                 let (state, id, reason): (u32, String, Option<String>) = (row.get(4)?, row.get(5)?, row.get(6)?);
@@ -95,13 +96,14 @@ pub(super) fn claim(tx: &Connection, owner: &str, now_ms: i64) -> Result<Claimed
                 } else {
                     read_job(&id, &row.get::<_, Vec<u8>>(7)?)
                 };
-                Ok((fence, task, failures, traceparent))
+                let lane = if row.get::<_, u32>(8)? == Lane::Bulk as u32 { Lane::Bulk } else { Lane::Interactive };
+                Ok((fence, task, lane, failures, traceparent))
             })
             .optional()?;
         match found {
-            None => return next_due(tx).map(Claimed::NothingUntil),
-            Some((fence, Ok(task), failures, traceparent)) => {
-                return Ok(Claimed::One(Box::new(Claim { fence, task, failures, traceparent })));
+            None => return next_due(tx, with_bulk).map(Claimed::NothingUntil),
+            Some((fence, Ok(task), lane, failures, traceparent)) => {
+                return Ok(Claimed::One(Box::new(Claim { fence, task, lane, failures, traceparent })));
             }
             Some((fence, Err(error), ..)) => {
                 tracing::warn!(error = &*error, "a job that cannot be read is dead-lettered");
@@ -122,8 +124,9 @@ fn read_job(id: &str, body: &[u8]) -> Result<Task, Unreadable> {
     }
 }
 
-fn next_due(tx: &Connection) -> Result<Option<i64>> {
-    tx.prepare_cached("SELECT min(due_ms) FROM jobs WHERE state IN (0, 2)")?.query_row([], |row| row.get(0))
+fn next_due(tx: &Connection, with_bulk: bool) -> Result<Option<i64>> {
+    tx.prepare_cached("SELECT min(due_ms) FROM jobs WHERE state = 2 OR (state = 0 AND (?1 OR lane = 0))")?
+        .query_row([with_bulk], |row| row.get(0))
 }
 
 /// The job is done. A burial stays as a dead letter. Answers whether the fence held; so do the three below.
@@ -168,9 +171,9 @@ pub(super) fn owners(tx: &Connection) -> Result<Vec<String>> {
         .collect()
 }
 
-/// Takes everything back from an owner that died: its jobs are due at once, or dead if they have killed too often.
-/// Answers how many there were.
-pub(super) fn take_back(tx: &Connection, owner: &str) -> Result<usize> {
+/// Takes everything back from an owner that died: its jobs are due at once, or dead if they have killed `max_crashes`
+/// times. Answers how many there were.
+pub(super) fn take_back(tx: &Connection, owner: &str, max_crashes: u32) -> Result<usize> {
     let jobs = tx
         .prepare_cached(
             "UPDATE jobs SET owner = NULL, crashes = crashes + 1,
@@ -178,7 +181,7 @@ pub(super) fn take_back(tx: &Connection, owner: &str) -> Result<usize> {
                  reason = CASE WHEN crashes + 1 >= ?2 THEN ?3 END
              WHERE owner = ?1 AND state = 1",
         )?
-        .execute(params![owner, MAX_CRASHES, DeathReason::KilledItsWorkers.name()])?;
+        .execute(params![owner, max_crashes, DeathReason::KilledItsWorkers.name()])?;
     let burials = tx
         .prepare_cached("UPDATE jobs SET owner = NULL, state = 2 WHERE owner = ?1 AND state = 3")?
         .execute([owner])?;
@@ -199,7 +202,7 @@ pub(super) fn depth(tx: &Connection, now_ms: i64) -> Result<Depth> {
         Ok(Depth {
             ready: row.get(0)?,
             delayed: row.get(1)?,
-            unacked: row.get(2)?,
+            unacked: Some(row.get(2)?),
             dead: row.get(3)?,
             oldest: oldest.map(age),
         })

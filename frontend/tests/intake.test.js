@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { filesOf } from "../assets/folders.js";
+import { filesOf } from "../assets/intake.js";
 
 const fileEntry = (name) => ({ isFile: true, isDirectory: false, name, file: (resolve) => resolve({ name }) });
 const folder = (name, ...inner) => ({

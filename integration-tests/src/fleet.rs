@@ -1,0 +1,100 @@
+//! Several servers and workers that share a broker and a storage, and nothing else.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use worker::transport::{Depth, Transport, rabbitmq::RabbitTransport};
+
+use crate::{
+    patience::{SOON, eventually},
+    rabbit::Vhost,
+    server::{Server, Start, id},
+    worker::StartWorker,
+};
+
+/// What a fleet shares.
+pub struct Fleet {
+    /// The vhost of the broker.
+    pub vhost: Vhost,
+    /// The directory of the storage.
+    pub shared: TempDir,
+}
+
+impl Fleet {
+    /// On the broker that all tests share.
+    pub async fn new() -> Self {
+        Self::on(Vhost::new().await)
+    }
+
+    /// On a vhost of the caller's choice.
+    ///
+    /// # Panics
+    /// When there is no temporary directory.
+    #[must_use]
+    pub fn on(vhost: Vhost) -> Self {
+        let shared = TempDir::with_prefix("up-fleet-").expect("a temporary directory can be made");
+        Self { vhost, shared }
+    }
+
+    /// The URL of the storage.
+    #[must_use]
+    pub fn storage(&self) -> String {
+        format!("file://{}", self.shared.path().display())
+    }
+
+    /// A server that only serves.
+    #[must_use]
+    pub fn server(&self) -> Start {
+        self.server_through(self.vhost.port())
+    }
+
+    /// A server that reaches the broker by another port, where a proxy listens.
+    #[must_use]
+    pub fn server_through(&self, port: u16) -> Start {
+        Start::new()
+            .with("--workers", "0")
+            .with("--broker", &self.vhost.url_on(port))
+            .with("--storage", &self.storage())
+    }
+
+    /// A worker.
+    #[must_use]
+    pub fn worker(&self) -> StartWorker {
+        self.worker_through(self.vhost.port())
+    }
+
+    /// A worker that reaches the broker by another port, where a proxy listens.
+    #[must_use]
+    pub fn worker_through(&self, port: u16) -> StartWorker {
+        StartWorker::on(&self.vhost.url_on(port), &self.storage())
+    }
+
+    /// The broker's queues.
+    ///
+    /// # Panics
+    /// When the URL of the vhost is none.
+    #[must_use]
+    pub fn queue(&self) -> RabbitTransport {
+        RabbitTransport::open(&self.vhost.url()).expect("the URL of a vhost is one")
+    }
+
+    /// Waits until the queues hold nothing but so many dead letters.
+    pub async fn assert_queue_holds(&self, dead: u64) {
+        let queue = self.queue();
+        let mut seen = None;
+        let mut look = async || {
+            seen = queue.depth().await.ok();
+            (seen? == Depth { dead, ..Depth::default() }).then_some(())
+        };
+        eventually("the queues are empty", SOON, &mut look).await;
+    }
+
+    /// Waits until every upload is ready with three right thumbnails.
+    pub async fn assert_all_ready(&self, server: &Server, accepted: &[Value], within: Duration) {
+        for upload in accepted {
+            let ended = server.end(&id(upload), within).await;
+            server.assert_ready(&ended).await;
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! A private RabbitMQ node, and a vhost on it for every test.
+
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use reqwest::{Client, Method, StatusCode};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::patience::eventually;
+
+/// Where Debian puts what the wrappers in `/usr/sbin` start, which want users of their own.
+const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
+
+/// How long a node takes to start at most; it is a matter of seconds on an idle machine.
+const START: Duration = Duration::from_secs(90);
+
+/// The variable by which a node that is shared by all tests is handed to them: its AMQP and its HTTP port.
+pub const SHARED: &str = "UP_TEST_RABBITMQ";
+
+/// A node of our own. Dropped, it is killed and forgotten.
+pub struct Node {
+    directory: TempDir,
+    /// The port of AMQP, which stays the same when the node is started again.
+    pub amqp: u16,
+    http: u16,
+    dist: u16,
+    epmd: u16,
+    processes: Vec<Child>,
+}
+
+impl Node {
+    /// Starts one and waits until it answers.
+    pub async fn start() -> Self {
+        let directory = TempDir::with_prefix("up-rabbit-").expect("a temporary directory can be made");
+        let [amqp, http, dist, epmd] = free_ports();
+        let mut node = Self { directory, amqp, http, dist, epmd, processes: Vec::new() };
+        node.write("plugins", "[rabbitmq_management].");
+        node.write(
+            "rabbitmq.conf",
+            &format!(
+                "listeners.tcp.1 = 127.0.0.1:{amqp}\nmanagement.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {http}\n\
+                 disk_free_limit.absolute = 1MB\n"
+            ),
+        );
+        node.spawn(Command::new("epmd").args(["-port", &epmd.to_string(), "-address", "127.0.0.1"]));
+        node.run().await;
+        node
+    }
+
+    /// Starts it again after [`kill`](Self::kill), with what it has on its disk.
+    pub async fn run(&mut self) {
+        let mut server = self.command("rabbitmq-server");
+        self.spawn(&mut server);
+        let management = self.management();
+        eventually("the broker answers", START, async || management.is_up().await.then_some(())).await;
+    }
+
+    /// Starts it again and does not wait.
+    pub fn run_later(&mut self) {
+        let mut server = self.command("rabbitmq-server");
+        self.spawn(&mut server);
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path().join(name), text).expect("the directory of the node can be written to");
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(Path::new(PROGRAMS).join(program));
+        let path = self.path();
+        command
+            .env("HOME", path)
+            .env("ERL_EPMD_PORT", self.epmd.to_string())
+            .env("RABBITMQ_NODENAME", format!("up{}@localhost", self.amqp))
+            .env("RABBITMQ_DIST_PORT", self.dist.to_string())
+            .env("RABBITMQ_CONFIG_FILE", path.join("rabbitmq.conf"))
+            .env("RABBITMQ_MNESIA_BASE", path.join("mnesia"))
+            .env("RABBITMQ_LOG_BASE", path.join("log"))
+            .env("RABBITMQ_PID_FILE", path.join("pid"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", path.join("plugins"))
+            // One core of the two is enough for a broker.
+            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none");
+        command
+    }
+
+    fn spawn(&mut self, command: &mut Command) {
+        let log = File::options().create(true).append(true).open(self.path().join("output"));
+        let log = log.expect("the log can be opened");
+        let again = log.try_clone().expect("a log can be written to twice");
+        let child = command.stdin(Stdio::null()).stdout(log).stderr(again).process_group(0).spawn();
+        self.processes.push(child.expect("RabbitMQ is installed: `make test` does it"));
+    }
+
+    /// Runs `rabbitmqctl`.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn control(&self, arguments: &[&str]) {
+        let output = self.command("rabbitmqctl").args(arguments).output().expect("rabbitmqctl starts");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// The process id of the broker itself.
+    ///
+    /// # Panics
+    /// When it has written none.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        let pid = fs::read_to_string(self.path().join("pid")).expect("a running broker writes its pid");
+        Pid::from_raw(pid.trim().parse().expect("a pid is a number")).expect("a pid is not zero")
+    }
+
+    /// Sends a signal to the broker itself.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("the broker runs");
+    }
+
+    /// Kills the broker with -9, and waits for its end.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        let mut server = self.processes.pop().expect("the broker was started last");
+        let _ = server.wait();
+    }
+
+    /// Stops the broker as an operator would, and waits for its end.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        let mut server = self.processes.pop().expect("the broker was started last");
+        let _ = server.wait();
+    }
+
+    /// A vhost of its own on this node.
+    pub async fn vhost(&self) -> Vhost {
+        Vhost::create(self.amqp, self.management()).await
+    }
+
+    /// What [`SHARED`] must hold for tests to use this node.
+    #[must_use]
+    pub fn shared(&self) -> String {
+        format!("{}:{}", self.amqp, self.http)
+    }
+
+    fn management(&self) -> Management {
+        Management::new(self.http)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        for mut process in self.processes.drain(..).rev() {
+            let _ = kill_process_group(Pid::from_child(&process), Signal::KILL);
+            let _ = process.wait();
+        }
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.path().join("output")).unwrap_or_default();
+            let tail: Vec<&str> = log.lines().rev().take(20).collect();
+            eprintln!("--- the end of the broker's output ---");
+            tail.iter().rev().for_each(|line| eprintln!("{line}"));
+        }
+    }
+}
+
+/// Ports that nobody listens on.
+fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
+    let held: [TcpListener; COUNT] =
+        std::array::from_fn(|_| TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port"));
+    held.each_ref().map(|listener| listener.local_addr().expect("it is bound").port())
+}
+
+/// The HTTP side of a node, for what AMQP cannot do.
+#[derive(Clone)]
+struct Management {
+    client: Client,
+    url: String,
+}
+
+impl Management {
+    fn new(port: u16) -> Self {
+        Self { client: Client::new(), url: format!("http://127.0.0.1:{port}/api") }
+    }
+
+    async fn is_up(&self) -> bool {
+        let asked = self.client.get(format!("{}/overview", self.url)).basic_auth("guest", Some("guest"));
+        asked.send().await.is_ok_and(|answer| answer.status() == StatusCode::OK)
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let mut request = self.client.request(method, format!("{}/{path}", self.url));
+        request = request.basic_auth("guest", Some("guest"));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.expect("the broker answers over HTTP");
+        let (status, text) = (answer.status(), answer.text().await.expect("an answer has a body"));
+        assert!(status.is_success() || status == StatusCode::NOT_FOUND, "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+}
+
+/// A vhost of one test.
+pub struct Vhost {
+    name: String,
+    amqp: u16,
+    management: Management,
+    /// A node of the test's own, where there is no shared one.
+    _node: Option<Box<Node>>,
+}
+
+impl Vhost {
+    /// One on the node that all tests share, or on a node of its own if there is none.
+    ///
+    /// # Panics
+    /// When the variable holds something else.
+    pub async fn new() -> Self {
+        let Ok(shared) = std::env::var(SHARED) else {
+            let node = Box::new(Node::start().await);
+            let vhost = node.vhost().await;
+            return Self { _node: Some(node), ..vhost };
+        };
+        let ports =
+            shared.split_once(':').and_then(|(amqp, http)| Some((amqp.parse().ok()?, http.parse().ok()?)));
+        let (amqp, http) = ports.expect("the variable holds two ports");
+        Self::create(amqp, Management::new(http)).await
+    }
+
+    async fn create(amqp: u16, management: Management) -> Self {
+        let name = format!("up-{:016x}", rand::random::<u64>());
+        // Whoever makes a vhost is let in.
+        management.call(Method::PUT, &format!("vhosts/{name}"), None).await;
+        Self { name, amqp, management, _node: None }
+    }
+
+    /// Its URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.url_on(self.amqp)
+    }
+
+    /// Its URL through another port, where a proxy listens.
+    #[must_use]
+    pub fn url_on(&self, port: u16) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{port}/{}", self.name)
+    }
+
+    /// The port of its node.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.amqp
+    }
+
+    /// Sets a policy for queues.
+    pub async fn set_policy(&self, pattern: &str, definition: Value) {
+        let policy = json!({ "pattern": pattern, "definition": definition, "apply-to": "queues" });
+        self.management.call(Method::PUT, &format!("policies/{}/test", self.name), Some(policy)).await;
+    }
+
+    /// Publishes raw bytes to the default exchange.
+    pub async fn publish(&self, queue: &str, message_id: &str, body: &str) {
+        let message = json!({
+            "properties": { "message_id": message_id, "delivery_mode": 2 },
+            "routing_key": queue, "payload": body, "payload_encoding": "string",
+        });
+        let path = format!("exchanges/{}/amq.default/publish", self.name);
+        let routed = self.management.call(Method::POST, &path, Some(message)).await;
+        assert_eq!(routed["routed"], true, "{queue} takes the message");
+    }
+
+    /// Deletes every queue whose name begins so.
+    ///
+    /// # Panics
+    /// When the broker does not list its queues.
+    pub async fn delete_queues(&self, prefix: &str) -> usize {
+        let queues = self.management.call(Method::GET, &format!("queues/{}", self.name), None).await;
+        let names =
+            queues.as_array().expect("queues are a list").iter().filter_map(|queue| queue["name"].as_str());
+        let mut deleted = 0;
+        for name in names.filter(|name| name.starts_with(prefix)) {
+            self.management.call(Method::DELETE, &format!("queues/{}/{name}", self.name), None).await;
+            deleted += 1;
+        }
+        deleted
+    }
+
+    /// Takes away every message of a queue.
+    pub async fn purge(&self, queue: &str) {
+        self.management.call(Method::DELETE, &format!("queues/{}/{queue}/contents", self.name), None).await;
+    }
+}

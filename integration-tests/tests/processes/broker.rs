@@ -1,0 +1,5 @@
+//! The scaled-out shape: servers that only serve, workers that only resize, and RabbitMQ between them.
+
+mod messages;
+mod outages;
+mod processes;

@@ -1,0 +1,191 @@
+//! A broker, or a network, that goes away and comes back.
+
+use std::time::Duration;
+
+use integration_tests::{
+    fleet::Fleet,
+    patience::{SOON, eventually},
+    pictures,
+    proxy::{Network, Proxy},
+    rabbit::Node,
+    server::{Server, id, json},
+    socket::Socket,
+};
+use rustix::process::Signal;
+use serde_json::Value;
+
+/// What an outage may take to heal: two heartbeats until it is noticed, the longest pause, and the work.
+const HEALED: Duration = Duration::from_secs(60);
+
+async fn ready_state(server: &Server) -> Value {
+    json(server.client.get(server.at("/readyz")).send().await.unwrap()).await["status"].take()
+}
+
+#[tokio::test]
+async fn a_broker_killed_during_two_hundred_uploads_loses_none() {
+    let mut node = Node::start().await;
+    let fleet = Fleet::on(node.vhost().await);
+    let server = fleet.server().start();
+    let workers = [fleet.worker().start(), fleet.worker().start()];
+    for worker in &workers {
+        worker.takes_jobs().await;
+    }
+    let mut socket = Socket::connect(&server.url).await;
+    let mut accepted = Vec::new();
+    for number in 0..200 {
+        if number == 50 {
+            node.kill();
+        }
+        if number == 150 {
+            node.run_later();
+        }
+        // Panics unless it is answered with 202.
+        let upload = server.accepted(&format!("{number}.png"), pictures::tiny(number)).await;
+        socket.subscribe(&[&id(&upload)]).await;
+        accepted.push(upload);
+    }
+    let last = socket.end_of(&id(&accepted[199]), HEALED).await;
+    server.assert_ready(&last).await;
+    fleet.assert_all_ready(&server, &accepted, HEALED).await;
+    fleet.assert_queue_holds(0).await;
+}
+
+#[tokio::test]
+async fn a_broker_that_is_restarted_or_started_last_delays_and_loses_nothing() {
+    let mut node = Node::start().await;
+    let fleet = Fleet::on(node.vhost().await);
+    node.stop();
+    // Nobody is there yet, and everybody starts all the same.
+    let mut server = fleet.server().start();
+    let mut worker = fleet.worker().start();
+    let mut socket = Socket::connect(&server.url).await;
+    let mut accepted = Vec::new();
+    for seed in 0..5 {
+        accepted.push(server.accepted("early.png", pictures::tiny(seed)).await);
+    }
+    assert_eq!(ready_state(&server).await, "degraded");
+    // Longer than the first pauses of any backoff.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert!(worker.runs());
+    node.run().await;
+    socket.subscribe(&[&id(&accepted[4])]).await;
+    socket.end_of(&id(&accepted[4]), HEALED).await;
+    node.stop();
+    accepted.push(server.accepted("late.png", pictures::tiny(6)).await);
+    node.run().await;
+    fleet.assert_all_ready(&server, &accepted, HEALED).await;
+    eventually("everything is well again", SOON, async || {
+        (ready_state(&server).await == "ready").then_some(())
+    })
+    .await;
+    fleet.assert_queue_holds(0).await;
+    server.signal(Signal::TERM);
+    assert!(server.ended(SOON).await.success());
+}
+
+#[tokio::test]
+async fn whatever_the_network_does_heals_by_itself() {
+    let fleet = Fleet::new().await;
+    let (to_server, to_worker) = (Proxy::to(fleet.vhost.port()).await, Proxy::to(fleet.vhost.port()).await);
+    let server = fleet.server_through(to_server.port).start();
+    let mut worker = fleet.worker_through(to_worker.port).start();
+    worker.takes_jobs().await;
+    let mut seed = 0;
+    for (network, lasts) in [
+        (Network::Refuses, 2),
+        (Network::AcceptsThenDrops, 2),
+        // Longer than two heartbeats: the stall is noticed, and so is the handshake that hangs.
+        (Network::BlackHole, 25),
+        (Network::LosesReplies, 3),
+    ] {
+        for proxy in [&to_server, &to_worker] {
+            let mut socket = Socket::connect(&server.url).await;
+            proxy.set(network);
+            let mut accepted = Vec::new();
+            for _ in 0..3 {
+                seed += 1;
+                accepted.push(server.accepted("cat.png", pictures::tiny(seed)).await);
+            }
+            tokio::time::sleep(Duration::from_secs(lasts)).await;
+            proxy.set(Network::Passes);
+            let last = id(&accepted[2]);
+            socket.subscribe(&[&last]).await;
+            socket.end_of(&last, HEALED).await;
+            fleet.assert_all_ready(&server, &accepted, HEALED).await;
+        }
+    }
+    assert!(worker.runs());
+    fleet.assert_queue_holds(0).await;
+}
+
+#[tokio::test]
+async fn a_broker_that_stands_still_is_noticed_and_found_again() {
+    let node = Node::start().await;
+    let fleet = Fleet::on(node.vhost().await);
+    let server = fleet.server().start();
+    let worker = fleet.worker().start();
+    worker.takes_jobs().await;
+    node.signal(Signal::STOP);
+    let mut accepted = Vec::new();
+    for seed in 0..5 {
+        accepted.push(server.accepted("cat.png", pictures::tiny(seed)).await);
+    }
+    eventually("the standstill is noticed", Duration::from_secs(30), async || {
+        (ready_state(&server).await == "degraded").then_some(())
+    })
+    .await;
+    node.signal(Signal::CONT);
+    fleet.assert_all_ready(&server, &accepted, HEALED).await;
+    fleet.assert_queue_holds(0).await;
+}
+
+#[tokio::test]
+async fn a_memory_alarm_fills_the_outbox_and_then_refuses_with_503_and_passes() {
+    let node = Node::start().await;
+    let fleet = Fleet::on(node.vhost().await);
+    let server = fleet.server().with("--max-outbox", "8").start();
+    let worker = fleet.worker().start();
+    worker.takes_jobs().await;
+    let first = server.accepted("first.png", pictures::tiny(0)).await;
+    fleet.assert_all_ready(&server, std::slice::from_ref(&first), SOON).await;
+    node.control(&["set_vm_memory_high_watermark", "0"]);
+    let mut accepted = Vec::new();
+    let refused = loop {
+        let refused = server.post("cat.png", pictures::tiny(accepted.len().try_into().unwrap())).await;
+        if refused.status() != 202 {
+            break refused;
+        }
+        accepted.push(json(refused).await["uploads"][0].take());
+        assert!(accepted.len() <= 20, "the outbox is never full");
+    };
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+    assert!(accepted.len() >= 8, "202 while there was room: {}", accepted.len());
+    node.control(&["set_vm_memory_high_watermark", "0.4"]);
+    fleet.assert_all_ready(&server, &accepted, HEALED).await;
+    let next = server.accepted("next.png", pictures::tiny(99)).await;
+    fleet.assert_all_ready(&server, &[next], SOON).await;
+    fleet.assert_queue_holds(0).await;
+}
+
+#[tokio::test]
+async fn jobs_that_are_on_the_broker_are_done_during_a_memory_alarm() {
+    let node = Node::start().await;
+    let fleet = Fleet::on(node.vhost().await);
+    let server = fleet.server().start();
+    let mut accepted = Vec::new();
+    for seed in 0..5 {
+        accepted.push(server.accepted("cat.png", pictures::tiny(seed)).await);
+    }
+    let queue = fleet.queue();
+    eventually("the jobs are on the broker", SOON, async || {
+        (worker::transport::Transport::depth(&queue).await.ok()?.ready == 5).then_some(())
+    })
+    .await;
+    node.control(&["set_vm_memory_high_watermark", "0"]);
+    let _worker = fleet.worker().start();
+    // Completions cannot be announced, and acknowledgements can.
+    fleet.assert_all_ready(&server, &accepted, HEALED).await;
+    fleet.assert_queue_holds(0).await;
+    node.control(&["set_vm_memory_high_watermark", "0.4"]);
+}

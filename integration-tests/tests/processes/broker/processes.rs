@@ -1,0 +1,181 @@
+//! What servers and workers do to each other.
+
+use std::{fs, time::Duration};
+
+use integration_tests::{
+    fleet::Fleet, patience::SOON, pictures, server::id, socket::Socket, worker::reached,
+};
+use rustix::process::{Signal, kill_process};
+use tokio::time::Instant;
+
+#[tokio::test]
+async fn an_upload_at_one_server_is_told_at_another_and_a_killed_server_changes_nothing() {
+    let fleet = Fleet::new().await;
+    let (mut one, other) = (fleet.server().start(), fleet.server().start());
+    let marker = fleet.shared.path().join("marker");
+    let worker = fleet.worker().failing(&format!("job-started=park@{}", marker.display())).start();
+    worker.takes_jobs().await;
+    let mut socket = Socket::connect(&other.url).await;
+    let parked = one.accepted("parked.jpg", pictures::jpeg(640, 480)).await;
+    let upload = one.accepted("cat.jpg", pictures::jpeg(640, 480)).await;
+    socket.subscribe(&[&id(&parked), &id(&upload)]).await;
+    let ready = socket.end_of(&id(&upload), SOON).await;
+    other.assert_ready(&ready).await;
+    // The server that took it dies; its job is on the broker and its waiter elsewhere.
+    one.kill();
+    let pid = reached(&marker).await;
+    let _second = fleet.worker().start();
+    kill_process(pid, Signal::KILL).unwrap();
+    let ready = socket.end_of(&id(&parked), SOON).await;
+    other.assert_ready(&ready).await;
+    fleet.assert_queue_holds(0).await;
+}
+
+#[tokio::test]
+async fn an_event_follows_its_completion_within_ten_milliseconds_at_the_median() {
+    let fleet = Fleet::new().await;
+    let (one, other) = (fleet.server().start(), fleet.server().start());
+    let worker = fleet.worker().slots(1).start();
+    worker.takes_jobs().await;
+    let mut socket = Socket::connect(&other.url).await;
+    let mut took = Vec::new();
+    for seed in 0..41 {
+        let upload = one.accepted("cat.png", pictures::tiny(seed)).await;
+        socket.subscribe(&[&id(&upload)]).await;
+        let outcome = fleet.shared.path().join("uploads").join(id(&upload)).join("outcome.json");
+        let ready = socket.end_of(&id(&upload), SOON).await;
+        let told = std::time::SystemTime::now();
+        assert_eq!(ready["state"], "ready");
+        // The worker announces after it has written the outcome: this is the upper bound.
+        let written = fs::metadata(outcome).unwrap().modified().unwrap();
+        took.push(told.duration_since(written).unwrap_or_default());
+    }
+    took.sort();
+    let median = took[took.len() / 2];
+    println!("from completion to event: median {median:?}, slowest {:?}", took[took.len() - 1]);
+    assert!(median < Duration::from_millis(10), "{median:?}");
+}
+
+#[tokio::test]
+async fn a_worker_killed_in_the_middle_of_a_job_loses_none() {
+    let fleet = Fleet::new().await;
+    let server = fleet.server().start();
+    let marker = fleet.shared.path().join("marker");
+    let failing = format!("job-started=park@{}", marker.display());
+    let (one, other) = (fleet.worker().failing(&failing).start(), fleet.worker().failing(&failing).start());
+    one.takes_jobs().await;
+    other.takes_jobs().await;
+    let mut socket = Socket::connect(&server.url).await;
+    let upload = server.accepted("cat.jpg", pictures::jpeg(640, 480)).await;
+    socket.subscribe(&[&id(&upload)]).await;
+    let worker = reached(&marker).await;
+    let killed = Instant::now();
+    kill_process(worker, Signal::KILL).unwrap();
+    let ready = socket.end_of(&id(&upload), SOON).await;
+    assert!(killed.elapsed() < Duration::from_secs(2), "{:?}", killed.elapsed());
+    server.assert_ready(&ready).await;
+    fleet.assert_queue_holds(0).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_between_thumbnails_and_acknowledgement_leaves_them_as_they_are() {
+    for point in ["before-outcome", "after-outcome", "before-ack"] {
+        let fleet = Fleet::new().await;
+        let server = fleet.server().start();
+        let marker = fleet.shared.path().join("marker");
+        let _first = fleet.worker().failing(&format!("{point}=park@{}", marker.display())).start();
+        let upload = server.accepted("cat.jpg", pictures::jpeg(640, 480)).await;
+        let worker = reached(&marker).await;
+        let directory = fleet.shared.path().join("uploads").join(id(&upload));
+        let before = ["small", "medium", "large"].map(|size| fs::read(directory.join(size)).unwrap());
+        kill_process(worker, Signal::KILL).unwrap();
+        let _second = fleet.worker().start();
+        let ready = server.end(&id(&upload), SOON).await;
+        fleet.assert_queue_holds(0).await;
+        assert_eq!(server.assert_ready(&ready).await, before, "{point}");
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 6, "{point}");
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_drains_gives_back_what_it_has_not_begun() {
+    let fleet = Fleet::new().await;
+    let server = fleet.server().start();
+    let marker = fleet.shared.path().join("marker");
+    let mut draining =
+        fleet.worker().slots(1).failing(&format!("job-started=park@{}", marker.display())).start();
+    draining.takes_jobs().await;
+    let mut accepted = vec![server.accepted("parked.png", pictures::tiny(0)).await];
+    let parked = reached(&marker).await;
+    for seed in 1..6 {
+        accepted.push(server.accepted("cat.png", pictures::tiny(seed)).await);
+    }
+    let _other = fleet.worker().start();
+    draining.signal(Signal::TERM);
+    fleet.assert_all_ready(&server, &accepted[1..], SOON).await;
+    assert!(draining.runs(), "it still has a job");
+    draining.signal(Signal::TERM);
+    draining.ended(SOON).await;
+    assert_eq!(parked, draining.pid());
+    fleet.assert_all_ready(&server, &accepted, SOON).await;
+    fleet.assert_queue_holds(0).await;
+}
+
+#[tokio::test]
+async fn a_server_that_drains_empties_its_outbox() {
+    let fleet = Fleet::new().await;
+    let mut server = fleet.server().start();
+    let mut accepted = Vec::new();
+    for seed in 0..20 {
+        accepted.push(server.accepted("cat.png", pictures::tiny(seed)).await);
+    }
+    server.signal(Signal::TERM);
+    assert!(server.ended(SOON).await.success());
+    let _worker = fleet.worker().start();
+    let other = fleet.server().start();
+    // Sooner than a sweeper would find them.
+    fleet.assert_all_ready(&other, &accepted, Duration::from_secs(20)).await;
+}
+
+#[tokio::test]
+async fn a_second_worker_doubles_nothing() {
+    let fleet = Fleet::new().await;
+    let server = fleet.server().start();
+    let workers = [fleet.worker().start(), fleet.worker().start()];
+    for worker in &workers {
+        worker.takes_jobs().await;
+    }
+    let mut accepted = Vec::new();
+    for number in 0..30 {
+        accepted.push(server.accepted(&format!("{number}.jpg"), pictures::jpeg(800, 600)).await);
+    }
+    fleet.assert_all_ready(&server, &accepted, SOON).await;
+    fleet.assert_queue_holds(0).await;
+    let ended = workers.each_ref().map(|worker| worker.log().matches("the upload has ended").count());
+    assert_eq!(ended.iter().sum::<usize>(), 30, "{ended:?}");
+    assert!(ended.iter().all(|count| *count > 3), "both worked: {ended:?}");
+}
+
+#[tokio::test]
+async fn a_bulk_run_delays_nobody_by_more_than_one_job() {
+    let fleet = Fleet::new().await;
+    let server = fleet.server().start();
+    let mut bulk = Vec::new();
+    for number in 0..40 {
+        let posted =
+            server.client.post(server.at("/uploads?lane=bulk")).body(pictures::jpeg(1200, 900)).send();
+        let upload = integration_tests::server::json(posted.await.unwrap()).await["uploads"][0].take();
+        assert_eq!(upload["state"], "queued", "{number}");
+        bulk.push(upload);
+    }
+    let _worker = fleet.worker().slots(2).start();
+    server.end(&id(&bulk[0]), SOON).await;
+    let upload = server.accepted("cat.png", pictures::tiny(1)).await;
+    server.end(&id(&upload), SOON).await;
+    let mut waiting = 0;
+    for upload in &bulk {
+        waiting += usize::from(server.upload(&id(upload)).await["state"] == "queued");
+    }
+    assert!(waiting > 10, "the bulk run was not over: {waiting} wait");
+    fleet.assert_all_ready(&server, &bulk, Duration::from_secs(60)).await;
+}

@@ -1,0 +1,105 @@
+//! From the outbox to the broker: a row leaves only after the broker has confirmed its job, oldest first.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+use worker::transport::{Delivery, Posting, Task, Transport, TransportError};
+
+use crate::outbox::Outbox;
+
+/// Jobs that are on their way to the broker at once: enough for thousands a second, few enough to keep the order.
+const WINDOW: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
+
+/// How long a job rests that the broker did not take.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
+
+/// How long a server that drains goes on emptying its outbox. What stays is relayed by its next start, or swept up by
+/// another server.
+const FLUSH_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often a server that drains looks whether its outbox is empty.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Relays until `stopped`.
+pub(crate) async fn run(outbox: Arc<dyn Transport>, broker: Arc<dyn Transport>, stopped: CancellationToken) {
+    let mut deliveries = loop {
+        match outbox.consume(WINDOW).await {
+            Ok(deliveries) => break deliveries,
+            Err(error) => warn!(error = &error as &dyn std::error::Error, "could not read the outbox"),
+        }
+        sleep(AFTER_ERROR).await;
+    };
+    let mut jobs = JoinSet::new();
+    loop {
+        let delivery = tokio::select! {
+            biased;
+            () = stopped.cancelled() => break,
+            Some(_) = jobs.join_next(), if !jobs.is_empty() => continue,
+            delivery = deliveries.next() => delivery,
+        };
+        let Some(delivery) = delivery else { break };
+        jobs.spawn(relay(Arc::clone(&broker), delivery, stopped.clone()));
+    }
+    drop(deliveries);
+    jobs.join_all().await;
+}
+
+async fn relay(broker: Arc<dyn Transport>, delivery: Delivery, stopped: CancellationToken) {
+    let job = match &delivery.task {
+        Task::Resize(job) => job.clone(),
+        Task::Bury(letter) => {
+            error!(
+                id = letter.id.map(tracing::field::display),
+                reason = letter.reason.name(),
+                "a job in the outbox is dead"
+            );
+            let _ = delivery.ack().await;
+            return;
+        }
+    };
+    let id = job.id;
+    // The broker tells no generations apart; a job that comes twice finds the outcome.
+    let posting =
+        Posting { job, generation: 1, lane: delivery.lane, traceparent: delivery.traceparent.clone() };
+    let settled = loop {
+        let published = tokio::select! {
+            published = broker.publish(posting.clone()) => published,
+            () = stopped.cancelled() => break delivery.release().await,
+        };
+        match published {
+            Ok(()) => break delivery.ack().await,
+            Err(error) => {
+                debug!(%id, error = &error as &dyn std::error::Error, "a job stays in the outbox");
+                tokio::select! {
+                    () = sleep(pause(&error)) => {}
+                    () = stopped.cancelled() => {}
+                }
+            }
+        }
+    };
+    if let Err(error) = settled {
+        warn!(%id, error = &error as &dyn std::error::Error, "a relayed job stays in the outbox and is relayed again");
+    }
+}
+
+fn pause(error: &TransportError) -> Duration {
+    // A publication that waited in vain has waited long enough.
+    if matches!(error, TransportError::Unavailable { .. }) { AFTER_ERROR / 10 } else { AFTER_ERROR }
+}
+
+/// Waits until the outbox is empty, as long as there is a broker to take what is in it.
+pub(crate) async fn flush(outbox: &Outbox, broker: &dyn Transport) {
+    let emptied = timeout(FLUSH_WITHIN, async {
+        while broker.check().await.is_ok() && !matches!(outbox.waiting().await, Ok(0)) {
+            sleep(LOOK_EVERY).await;
+        }
+    });
+    if emptied.await.is_err() || !matches!(outbox.waiting().await, Ok(0)) {
+        info!("some jobs stay in the outbox until the next start");
+    }
+}

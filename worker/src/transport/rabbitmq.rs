@@ -1,0 +1,147 @@
+//! RabbitMQ: quorum queues, publisher confirms, dead letters at least once, and a reply exchange.
+//!
+//! Two connections, because a broker that is short of memory or disk stops reading what a publishing connection sends,
+//! acknowledgements included: one publishes, the other consumes, acknowledges and listens.
+
+mod announcements;
+mod deliveries;
+mod link;
+mod publisher;
+mod topology;
+mod wire;
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use lapin::uri::AMQPUri;
+use tokio::time::timeout;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{
+    announcements::Listener,
+    deliveries::Taker,
+    link::Link,
+    publisher::{Publication, Publisher},
+};
+use super::{Announcements, Deliveries, Depth, Lane, Posting, Transport, TransportError};
+use crate::Announcement;
+
+/// How long the broker may take to answer a question.
+const ASK_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long closing waits until prefetched jobs are given back.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
+/// The transport over RabbitMQ. Clones share its connections.
+#[derive(Clone)]
+pub struct RabbitTransport {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    publisher: Publisher,
+    /// The connection that publishes.
+    giving: Link,
+    /// The connection that consumes, acknowledges and listens.
+    taking: Link,
+    closing: CancellationToken,
+    /// Consumers that give back what they have prefetched.
+    ending: TaskTracker,
+}
+
+/// The URL of the broker is none. It is not repeated, since it may hold a password.
+#[derive(Debug, thiserror::Error)]
+#[error("the broker's URL is malformed; it should look like amqps://user:password@host/vhost")]
+pub struct BadAmqpUrl;
+
+impl RabbitTransport {
+    /// Begins to connect; the broker need not be there yet. Must be called inside a runtime.
+    ///
+    /// # Errors
+    /// When the URL is none.
+    pub fn open(url: &str) -> Result<Self, BadAmqpUrl> {
+        let uri: AMQPUri = url.parse().map_err(|_| BadAmqpUrl)?;
+        let (giving, taking) = (Link::new(uri.clone(), "publishing"), Link::new(uri, "consuming"));
+        let publisher = Publisher::new(giving.clone());
+        let (closing, ending) = (CancellationToken::new(), TaskTracker::new());
+        Ok(Self { shared: Arc::new(Shared { publisher, giving, taking, closing, ending }) })
+    }
+}
+
+fn unavailable(
+    attempted: &'static str,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> TransportError {
+    TransportError::Unavailable { attempted, source: source.into() }
+}
+
+#[async_trait]
+impl Transport for RabbitTransport {
+    async fn publish(&self, posting: Posting) -> Result<(), TransportError> {
+        let publication = Publication {
+            exchange: topology::JOBS,
+            key: topology::queue(posting.lane).to_owned(),
+            properties: wire::job_properties(&posting),
+            body: posting.job.encode(),
+        };
+        self.shared.publisher.publish(publication).await
+    }
+
+    async fn consume(&self, prefetch: NonZeroUsize) -> Result<Box<dyn Deliveries>, TransportError> {
+        Ok(Box::new(Taker::new(Arc::clone(&self.shared), prefetch)))
+    }
+
+    async fn announce(
+        &self,
+        announcement: &Announcement,
+        traceparent: Option<&str>,
+    ) -> Result<(), TransportError> {
+        let publication = Publication {
+            exchange: topology::DONE,
+            key: String::new(),
+            properties: wire::announcement_properties(announcement.id(), traceparent),
+            body: announcement.encode(),
+        };
+        self.shared.publisher.announce(publication).await
+    }
+
+    async fn listen(&self) -> Result<Box<dyn Announcements>, TransportError> {
+        Ok(Box::new(Listener::new(Arc::clone(&self.shared)).await))
+    }
+
+    async fn depth(&self) -> Result<Depth, TransportError> {
+        let counted = timeout(ASK_WITHIN, async {
+            let up = self.shared.taking.up().await;
+            let channel = up.connection.create_channel().await?;
+            let mut depth = Depth::default();
+            for lane in [Lane::Interactive, Lane::Bulk] {
+                depth.ready += topology::count(&channel, topology::queue(lane)).await?;
+            }
+            for queue in topology::retry_queues() {
+                depth.delayed += topology::count(&channel, &queue).await?;
+            }
+            depth.dead = topology::count(&channel, topology::DEAD_QUEUE).await?;
+            // AMQP does not tell what is unacknowledged, nor how old anything is.
+            depth.unacked = None;
+            Ok::<_, lapin::Error>(depth)
+        });
+        match counted.await {
+            Ok(Ok(depth)) => Ok(depth),
+            Ok(Err(error)) => Err(unavailable("count jobs", error)),
+            Err(_) => Err(unavailable("count jobs", "the broker is away")),
+        }
+    }
+
+    async fn check(&self) -> Result<(), TransportError> {
+        if !(self.shared.giving.is_up() && self.shared.taking.is_up()) {
+            return Err(unavailable("reach the broker", "it is away"));
+        }
+        if self.shared.giving.is_blocked() { Err(TransportError::Blocked) } else { Ok(()) }
+    }
+
+    async fn close(&self) {
+        self.shared.closing.cancel();
+        self.shared.ending.close();
+        let _ = timeout(CLOSE_WITHIN, self.shared.ending.wait()).await;
+    }
+}

@@ -1,0 +1,227 @@
+//! One connection to the broker that comes back by itself.
+//!
+//! Not by lapin's recovery, which gives up after a while and leaves confirms pending meanwhile: a session that fails is
+//! dropped whole, and the next one begins from nothing.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use futures::StreamExt;
+use lapin::{
+    AsyncTcpStream, Connection, ConnectionProperties, Event,
+    tcp::{OwnedTLSConfig, TLSConfig},
+    uri::{AMQPScheme, AMQPUri},
+};
+use rustix::net::{Shutdown, shutdown};
+use tokio::{
+    sync::watch,
+    time::{Instant, interval, sleep, timeout},
+};
+use tracing::{info, warn};
+
+/// How long connecting may take, handshake included: lapin bounds neither.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// A silent connection is given up after twice this. The broker's own default of a minute is too slow to notice a
+/// broken network by.
+const HEARTBEAT_SECONDS: u16 = 10;
+
+/// The pause after a connection failed, which doubles from the first to the longest: a broker that starts is found soon
+/// after, and one that is away for a day is not hammered.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A connection that lived so long was a good one: the pauses begin anew.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// How often a connection is looked at, should an event of its end have been missed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A connection as it is now.
+#[derive(Clone)]
+pub(super) struct Link {
+    state: watch::Receiver<State>,
+}
+
+#[derive(Clone, Default)]
+struct State {
+    up: Option<Up>,
+    blocked: bool,
+}
+
+/// An established connection. The last one that is dropped closes it.
+#[derive(Clone)]
+pub(super) struct Up {
+    pub(super) connection: Arc<Connection>,
+    number: u64,
+}
+
+impl Link {
+    /// Begins to connect, and goes on until the last clone is dropped.
+    pub(super) fn new(uri: AMQPUri, name: &'static str) -> Self {
+        let (sender, state) = watch::channel(State::default());
+        tokio::spawn(keep(uri, name, sender));
+        Self { state }
+    }
+
+    /// The connection; waits until there is one.
+    pub(super) async fn up(&self) -> Up {
+        let mut state = self.state.clone();
+        loop {
+            if let Some(up) = state.borrow_and_update().up.clone() {
+                return up;
+            }
+            if state.changed().await.is_err() {
+                // The keeper ends after the last link; this one would have to be gone.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Whether there is a connection now.
+    pub(super) fn is_up(&self) -> bool {
+        self.state.borrow().up.is_some()
+    }
+
+    /// Whether the broker has asked for no more publications: its memory or disk is short.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.state.borrow().blocked
+    }
+
+    /// Waits for the next change.
+    pub(super) async fn changed(&mut self) {
+        if self.state.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits until this connection is no longer the one.
+    pub(super) async fn lost(&self, up: &Up) {
+        let mut state = self.state.clone();
+        while state.borrow_and_update().up.as_ref().is_some_and(|now| now.number == up.number) {
+            if state.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+async fn keep(uri: AMQPUri, name: &'static str, sender: watch::Sender<State>) {
+    let policy = ExponentialBuilder::default()
+        .with_min_delay(FIRST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .with_jitter()
+        .without_max_times();
+    let mut pauses = policy.build();
+    for number in 0u64.. {
+        let connected = tokio::select! {
+            () = sender.closed() => return,
+            connected = connect(&uri, name) => connected,
+        };
+        match connected {
+            Ok(connection) => {
+                info!(connection = name, "connected to the broker");
+                let since = Instant::now();
+                let up = Up { connection: Arc::new(connection), number };
+                if hold(up, &sender).await.is_break() {
+                    return;
+                }
+                warn!(connection = name, "lost the connection to the broker");
+                if since.elapsed() >= STEADY {
+                    pauses = policy.build();
+                }
+            }
+            Err(error) => warn!(connection = name, %error, "could not connect to the broker"),
+        }
+        tokio::select! {
+            () = sender.closed() => return,
+            () = sleep(pauses.next().unwrap_or(LONGEST_PAUSE)) => {}
+        }
+    }
+}
+
+/// Shows a connection to everybody until it ends; breaks when nobody is left to see it.
+async fn hold(up: Up, sender: &watch::Sender<State>) -> std::ops::ControlFlow<()> {
+    let connection = Arc::clone(&up.connection);
+    let mut events = std::pin::pin!(connection.events_listener());
+    sender.send_replace(State { up: Some(up), blocked: false });
+    let mut look = interval(LOOK_EVERY);
+    let ended = loop {
+        tokio::select! {
+            () = sender.closed() => break std::ops::ControlFlow::Break(()),
+            event = events.next() => match event {
+                Some(Event::ConnectionBlocked(reason)) => {
+                    warn!(reason, "the broker takes no messages for now");
+                    sender.send_modify(|state| state.blocked = true);
+                }
+                Some(Event::ConnectionUnblocked) => {
+                    info!("the broker takes messages again");
+                    sender.send_modify(|state| state.blocked = false);
+                }
+                Some(Event::Error(error)) if !connection.status().connected() => {
+                    warn!(%error, "the connection to the broker broke");
+                    break std::ops::ControlFlow::Continue(());
+                }
+                Some(_) => {}
+                None => break std::ops::ControlFlow::Continue(()),
+            },
+            _ = look.tick() => if !connection.status().connected() {
+                break std::ops::ControlFlow::Continue(());
+            },
+        }
+    };
+    sender.send_replace(State::default());
+    ended
+}
+
+async fn connect(
+    uri: &AMQPUri,
+    name: &'static str,
+) -> Result<Connection, Box<dyn std::error::Error + Send + Sync>> {
+    let mut uri = uri.clone();
+    uri.query.heartbeat = Some(HEARTBEAT_SECONDS);
+    let socket: Arc<Mutex<Option<OwnedFd>>> = Arc::default();
+    let properties = ConnectionProperties::default().with_connection_name(format!("up! {name}").into());
+    let opened = Arc::clone(&socket);
+    let runtime = lapin::runtime::default_runtime()?;
+    let connecting = Connection::connector(
+        uri,
+        runtime,
+        async move |uri: AMQPUri, runtime| {
+            let io = |error: io::Error| lapin::Error::from(error);
+            let address = (uri.authority.host.clone(), uri.authority.port);
+            let stream =
+                AsyncTcpStream::connect(&runtime, runtime.to_socket_addrs(address)).await.map_err(io)?;
+            if let AsyncTcpStream::Plain(plain) = &stream {
+                let copy = plain.get_ref().as_fd().try_clone_to_owned().map_err(io)?;
+                *opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy);
+            }
+            match uri.scheme {
+                AMQPScheme::AMQP => Ok(stream),
+                AMQPScheme::AMQPS => {
+                    let config = OwnedTLSConfig::default();
+                    let config: TLSConfig<'_, '_, '_> = config.as_ref();
+                    stream.into_tls(&uri.authority.host, config).await.map_err(io)
+                }
+            }
+        },
+        properties,
+    );
+    let connected = timeout(CONNECT_WITHIN, connecting).await;
+    let socket = socket.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match connected {
+        Ok(connected) => Ok(connected?),
+        Err(_) => {
+            // lapin's thread would wait on in the handshake for ever.
+            if let Some(socket) = socket {
+                let _ = shutdown(socket, Shutdown::Both);
+            }
+            Err(format!("the broker did not answer within {CONNECT_WITHIN:?}").into())
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Exchanges and queues, as one table. Declaring it again changes nothing, so every session does.
+//!
+//! ```text
+//! up.jobs  direct ─┬─ resize ──────────► resize         ─┐ rejected, or delivered too often
+//!                  ├─ resize.bulk ─────► resize.bulk    ─┤
+//!                  └─ resize.burial ───► resize.burial   │
+//! resize.retry.{5s,30s,5m}       ─ expired ─► up.jobs    │
+//! resize.bulk.retry.{5s,30s,5m}  ─ expired ─► up.jobs    │
+//! resize.burial.retry            ─ expired ─► up.jobs    │
+//! up.dlx   direct ─── dead ─┬──────► resize.dead       ◄─┤   rests until an operator handles it
+//!                           └──────► resize.burial     ◄─┘   a worker writes `failed` and announces it
+//! up.done  fanout ────────────► up.done.<instance>           one for every web server
+//! ```
+//!
+//! At-least-once dead-lettering needs a quorum queue, an exchange, and `reject-publish`: without any of the three the
+//! broker silently falls back to at most once.
+
+use std::time::Duration;
+
+use lapin::{
+    Channel, ExchangeKind, Result,
+    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    types::{AMQPValue, FieldTable, ShortString},
+};
+
+use crate::transport::Lane;
+
+pub(super) const JOBS: &str = "up.jobs";
+pub(super) const DEAD_LETTERS: &str = "up.dlx";
+pub(super) const DONE: &str = "up.done";
+/// The routing key of a dead letter.
+pub(super) const DEAD: &str = "dead";
+pub(super) const DEAD_QUEUE: &str = "resize.dead";
+pub(super) const BURIAL_QUEUE: &str = "resize.burial";
+pub(super) const BURIAL_RETRY_QUEUE: &str = "resize.burial.retry";
+
+/// Deliveries that may end in a crash or a lost connection before the broker dead-letters a job.
+const MAX_CRASHES: u32 = 5;
+
+/// The same for queues whose messages must never be dropped: newer brokers drop after 20 if nothing is said, and older
+/// ones do not take "never".
+const NEVER: u32 = 1_000_000_000;
+
+/// How long a failed burial rests.
+const BURIAL_DELAY: Duration = Duration::from_secs(5);
+
+/// A retry queue for each delay, since a message expires only at the head of its queue.
+pub(super) const DELAYS: [(Duration, &str); 3] =
+    [(Duration::from_secs(5), "5s"), (Duration::from_secs(30), "30s"), (Duration::from_secs(300), "5m")];
+
+/// A reply queue of a server that is gone expires after this; what it holds is then of no use either.
+const REPLIES_EXPIRE: Duration = Duration::from_secs(60);
+
+/// Replies that a queue holds at most; a server that is further behind reads storage again.
+const MAX_REPLIES: u32 = 10_000;
+
+/// The queue of a lane; its routing key is the same.
+pub(super) const fn queue(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Interactive => "resize",
+        Lane::Bulk => "resize.bulk",
+    }
+}
+
+/// The queue in which a job of a lane rests at least so long, or as long as there is.
+pub(super) fn retry_queue(lane: Lane, after: Duration) -> String {
+    let longest = DELAYS[DELAYS.len() - 1].1;
+    let name = DELAYS.iter().find(|(delay, _)| *delay >= after).map_or(longest, |(_, name)| name);
+    format!("{}.retry.{name}", queue(lane))
+}
+
+/// Every queue in which jobs of either lane rest.
+pub(super) fn retry_queues() -> impl Iterator<Item = String> {
+    [Lane::Interactive, Lane::Bulk]
+        .into_iter()
+        .flat_map(|lane| DELAYS.map(|(delay, _)| retry_queue(lane, delay)))
+}
+
+/// Declares everything but reply queues.
+pub(super) async fn declare(channel: &Channel) -> Result<()> {
+    for (exchange, kind) in
+        [(JOBS, ExchangeKind::Direct), (DEAD_LETTERS, ExchangeKind::Direct), (DONE, ExchangeKind::Fanout)]
+    {
+        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        channel.exchange_declare(exchange.into(), kind, options, FieldTable::default()).await?;
+    }
+    let burial = Arguments::quorum().number("x-delivery-limit", NEVER);
+    declare_queue(channel, BURIAL_QUEUE, burial.clone()).await?;
+    bind(channel, BURIAL_QUEUE, JOBS, BURIAL_QUEUE).await?;
+    bind(channel, BURIAL_QUEUE, DEAD_LETTERS, DEAD).await?;
+    declare_queue(channel, DEAD_QUEUE, burial).await?;
+    bind(channel, DEAD_QUEUE, DEAD_LETTERS, DEAD).await?;
+    let retry = Arguments::resting(BURIAL_DELAY, BURIAL_QUEUE);
+    declare_queue(channel, BURIAL_RETRY_QUEUE, retry).await?;
+    for lane in [Lane::Interactive, Lane::Bulk] {
+        let jobs =
+            Arguments::quorum().number("x-delivery-limit", MAX_CRASHES).dead_letters_to(DEAD_LETTERS, DEAD);
+        declare_queue(channel, queue(lane), jobs).await?;
+        bind(channel, queue(lane), JOBS, queue(lane)).await?;
+        for (delay, _) in DELAYS {
+            let retry = Arguments::resting(delay, queue(lane));
+            declare_queue(channel, &retry_queue(lane, delay), retry).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Declares the reply queue of one server and binds it. It expires instead of being exclusive: so it survives a blip,
+/// and a server that reconnects never finds it locked by its own lost connection.
+pub(super) async fn declare_replies(channel: &Channel, instance: &str) -> Result<String> {
+    let name = format!("{DONE}.{instance}");
+    let arguments = Arguments(FieldTable::default())
+        .number("x-expires", milliseconds(REPLIES_EXPIRE))
+        .number("x-message-ttl", milliseconds(REPLIES_EXPIRE))
+        .number("x-max-length", MAX_REPLIES);
+    declare_queue(channel, &name, arguments).await?;
+    bind(channel, &name, DONE, "").await?;
+    Ok(name)
+}
+
+/// How many messages of a queue are ready.
+pub(super) async fn count(channel: &Channel, queue: &str) -> Result<u64> {
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let declared = channel.queue_declare(queue.into(), passive, FieldTable::default()).await?;
+    Ok(declared.message_count().into())
+}
+
+async fn declare_queue(channel: &Channel, name: &str, arguments: Arguments) -> Result<()> {
+    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(name.into(), options, arguments.0).await.map(drop)
+}
+
+async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> Result<()> {
+    let options = QueueBindOptions::default();
+    channel.queue_bind(queue.into(), exchange.into(), key.into(), options, FieldTable::default()).await
+}
+
+fn milliseconds(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).expect("the delays here are minutes at most")
+}
+
+#[derive(Clone)]
+struct Arguments(FieldTable);
+
+impl Arguments {
+    fn quorum() -> Self {
+        Self(FieldTable::default()).text("x-queue-type", "quorum")
+    }
+
+    /// A queue whose messages go to a queue of `up.jobs` after a while.
+    fn resting(delay: Duration, then: &str) -> Self {
+        let arguments = Self::quorum().number("x-message-ttl", milliseconds(delay));
+        arguments.number("x-delivery-limit", NEVER).dead_letters_to(JOBS, then)
+    }
+
+    fn dead_letters_to(self, exchange: &str, key: &str) -> Self {
+        self.text("x-dead-letter-exchange", exchange)
+            .text("x-dead-letter-routing-key", key)
+            .text("x-dead-letter-strategy", "at-least-once")
+            .text("x-overflow", "reject-publish")
+    }
+
+    fn text(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(ShortString::from(name), AMQPValue::LongString(value.into()));
+        self
+    }
+
+    fn number(mut self, name: &str, value: u32) -> Self {
+        self.0.insert(ShortString::from(name), AMQPValue::LongLongInt(value.into()));
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::consumer::RETRY_DELAYS;
+
+    #[test]
+    fn every_retry_delay_of_the_consumer_has_its_queue() {
+        let names = RETRY_DELAYS.map(|delay| retry_queue(Lane::Interactive, delay));
+        assert_eq!(names, ["resize.retry.5s", "resize.retry.30s", "resize.retry.5m"]);
+        assert_eq!(retry_queue(Lane::Bulk, Duration::from_millis(10)), "resize.bulk.retry.5s");
+        assert_eq!(retry_queue(Lane::Bulk, Duration::from_secs(3600)), "resize.bulk.retry.5m");
+    }
+}

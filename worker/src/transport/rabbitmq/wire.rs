@@ -1,0 +1,175 @@
+//! Properties and headers: what travels beside the body of a message.
+
+use std::time::SystemTime;
+
+use lapin::{
+    BasicProperties,
+    message::Delivery as Message,
+    types::{AMQPValue, FieldTable, ShortString},
+};
+
+use crate::{
+    UploadId,
+    transport::{DeathReason, Posting},
+};
+
+/// How many times a job has failed; ours, since a newer broker ignores an `x-death` that a client sends.
+const ATTEMPT: &str = "x-up-attempt";
+/// Why a job is dead, where a worker said so.
+const DEATH: &str = "x-up-death";
+const TRACEPARENT: &str = "traceparent";
+
+/// Kept by the broker on its disk.
+const PERSISTENT: u8 = 2;
+/// Kept in its memory.
+const TRANSIENT: u8 = 1;
+
+/// The properties of a job that is posted for the first time.
+pub(super) fn job_properties(posting: &Posting) -> BasicProperties {
+    let properties = described(posting.job.id, posting.traceparent.as_deref());
+    properties.with_delivery_mode(PERSISTENT).with_type("resize-job".into())
+}
+
+/// The properties of an announcement. It need not survive the broker: servers then read storage again.
+pub(super) fn announcement_properties(id: UploadId, traceparent: Option<&str>) -> BasicProperties {
+    described(id, traceparent).with_delivery_mode(TRANSIENT).with_type("announcement".into())
+}
+
+fn described(id: UploadId, traceparent: Option<&str>) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    if let Some(traceparent) = traceparent {
+        headers.insert(TRACEPARENT.into(), AMQPValue::LongString(traceparent.into()));
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    BasicProperties::default()
+        .with_message_id(id.to_string().into())
+        .with_content_type("application/json".into())
+        .with_timestamp(now.as_secs())
+        .with_headers(headers)
+}
+
+/// The properties of a job that failed once more.
+pub(super) fn failed_again(message: &Message) -> BasicProperties {
+    let failures = failures(message).saturating_add(1);
+    with_header(&message.properties, ATTEMPT, AMQPValue::LongUInt(failures))
+}
+
+/// The properties of a job that a worker declares dead.
+pub(super) fn died(message: &Message, reason: DeathReason) -> BasicProperties {
+    with_header(&message.properties, DEATH, AMQPValue::LongString(reason.name().into()))
+}
+
+fn with_header(properties: &BasicProperties, name: &str, value: AMQPValue) -> BasicProperties {
+    let mut headers = properties.headers().clone().unwrap_or_default();
+    headers.insert(name.into(), value);
+    properties.clone().with_headers(headers).with_delivery_mode(PERSISTENT)
+}
+
+pub(super) fn failures(message: &Message) -> u32 {
+    header(message, ATTEMPT).and_then(number).unwrap_or(0)
+}
+
+/// How many times the message was delivered before, as far as the broker counts.
+pub(super) fn deliveries_before(message: &Message) -> u32 {
+    header(message, "x-delivery-count").and_then(number).unwrap_or_else(|| message.redelivered.into())
+}
+
+pub(super) fn traceparent(message: &Message) -> Option<String> {
+    header(message, TRACEPARENT).and_then(text)
+}
+
+/// The upload that the properties speak of; the body may say otherwise.
+pub(super) fn message_id(message: &Message) -> Option<&str> {
+    message.properties.message_id().as_ref().map(ShortString::as_str)
+}
+
+/// When the message was posted, in seconds since 1970.
+pub(super) fn posted_at(message: &Message) -> Option<u64> {
+    *message.properties.timestamp()
+}
+
+/// Why a dead letter is dead: what a worker said, or why the broker gave up.
+pub(super) fn death_reason(message: &Message) -> DeathReason {
+    if let Some(said) = header(message, DEATH).and_then(text) {
+        return DeathReason::from_name(&said);
+    }
+    let first = header(message, "x-first-death-reason").and_then(text);
+    let last = last_death(message).or(first);
+    match last.as_deref() {
+        Some("delivery_limit") => DeathReason::KilledItsWorkers,
+        Some("rejected") => DeathReason::Unreadable,
+        _ => DeathReason::Exhausted,
+    }
+}
+
+/// The reason in the newest entry of `x-death`.
+fn last_death(message: &Message) -> Option<String> {
+    let AMQPValue::FieldArray(deaths) = header(message, "x-death")? else { return None };
+    let AMQPValue::FieldTable(newest) = deaths.as_slice().first()? else { return None };
+    newest.inner().get("reason").and_then(text)
+}
+
+fn header<'message>(message: &'message Message, name: &str) -> Option<&'message AMQPValue> {
+    message.properties.headers().as_ref()?.inner().get(name)
+}
+
+fn text(value: &AMQPValue) -> Option<String> {
+    match value {
+        AMQPValue::LongString(text) => Some(text.to_string()),
+        AMQPValue::ShortString(text) => Some(text.to_string()),
+        _ => None,
+    }
+}
+
+fn number(value: &AMQPValue) -> Option<u32> {
+    match *value {
+        AMQPValue::ShortShortInt(number) => number.try_into().ok(),
+        AMQPValue::ShortShortUInt(number) => Some(number.into()),
+        AMQPValue::ShortInt(number) => number.try_into().ok(),
+        AMQPValue::ShortUInt(number) => Some(number.into()),
+        AMQPValue::LongInt(number) => number.try_into().ok(),
+        AMQPValue::LongUInt(number) => Some(number),
+        AMQPValue::LongLongInt(number) => number.try_into().ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(headers: &[(&str, AMQPValue)]) -> Message {
+        let mut message = Message::mock(1, "".into(), "resize".into(), false, Vec::new());
+        let mut table = FieldTable::default();
+        for (name, value) in headers {
+            table.insert((*name).into(), value.clone());
+        }
+        message.properties = BasicProperties::default().with_headers(table);
+        message
+    }
+
+    #[test]
+    fn failures_are_counted_whatever_the_width_of_the_number() {
+        assert_eq!(failures(&message(&[])), 0);
+        for value in [AMQPValue::LongLongInt(2), AMQPValue::ShortShortUInt(2), AMQPValue::LongUInt(2)] {
+            let mut failed = message(&[(ATTEMPT, value)]);
+            failed.properties = failed_again(&failed);
+            assert_eq!(failures(&failed), 3);
+        }
+        assert_eq!(failures(&message(&[(ATTEMPT, AMQPValue::LongLongInt(-5))])), 0);
+    }
+
+    #[test]
+    fn a_dead_letter_tells_why_it_died() {
+        let text = |text: &str| AMQPValue::LongString(text.into());
+        let said = message(&[(DEATH, text("exhausted")), ("x-first-death-reason", text("rejected"))]);
+        assert_eq!(death_reason(&said), DeathReason::Exhausted);
+        let limit = message(&[("x-first-death-reason", text("delivery_limit"))]);
+        assert_eq!(death_reason(&limit), DeathReason::KilledItsWorkers);
+        let mut newest = FieldTable::default();
+        newest.insert("reason".into(), text("rejected"));
+        let deaths = AMQPValue::FieldArray(vec![AMQPValue::FieldTable(newest)].into());
+        let retried = message(&[("x-first-death-reason", text("expired")), ("x-death", deaths)]);
+        assert_eq!(death_reason(&retried), DeathReason::Unreadable);
+    }
+}
