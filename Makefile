@@ -29,8 +29,12 @@ lint: lint-tools
 	cargo clippy --locked --all-targets $(TESTED) $(PIXELS) -- -D warnings
 	cargo deny --config .deny.toml check bans licenses sources
 
+# PICTURES=/some/directory measures your own photographs.
 bench: test-tools
+	@./integration-tests/need /usr/share/backgrounds/mate/nature/Aqua.jpg mate-backgrounds
+	@./integration-tests/need /usr/share/backgrounds/gnome gnome-backgrounds
 	cargo build --locked --release --bins -p server -p integration-tests $(PIXELS)
+	target/release/bench-pixels $(PICTURES)
 	target/release/bench
 
 # Each line: what must be there, and what brings it.

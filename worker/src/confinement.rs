@@ -29,8 +29,8 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::ValueEnum;
 
+pub use self::decoder::{ALLOCATOR, Launch, StartError};
 pub(crate) use self::decoder::{Decoder, Ending};
-pub use self::decoder::{Launch, StartError};
 
 /// How much of the confinement must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

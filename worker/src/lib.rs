@@ -21,6 +21,7 @@ mod format;
 mod link;
 pub mod logging;
 pub mod maker;
+pub mod measure;
 pub mod message;
 pub mod outcome;
 pub mod probe;

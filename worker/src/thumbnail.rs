@@ -66,7 +66,7 @@ pub struct Thumbnail {
 
 /// What [`make`] does one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub enum Stage {
     /// Header, limits, pixels.
     Decode,
     /// The three sizes, colour, orientation.

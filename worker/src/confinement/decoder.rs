@@ -45,7 +45,7 @@ const FILE_MARGIN_BYTES: u64 = 64 * 1024;
 
 /// What the C library of a confined process is told, and all that it is told: to keep memory for the next job, where
 /// giving it back and asking again costs a tenth of a job.
-const ALLOCATOR: [(&str, &str); 4] = [
+pub const ALLOCATOR: [(&str, &str); 4] = [
     // The largest that glibc takes.
     ("MALLOC_MMAP_THRESHOLD_", "33554432"),
     ("MALLOC_TRIM_THRESHOLD_", "67108864"),
