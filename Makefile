@@ -6,32 +6,40 @@
 
 # Failpoints exist only in a build whose command line asks for them.
 TESTED := --workspace --features server/failpoints,worker/failpoints
+
+# Nothing, or what cargo needs to do without libjpeg-turbo. Asked only by who builds, hence no `:=`.
+PIXELS = $(shell ./integration-tests/fast-pixels)
+
 .PHONY: run test test-page test-rabbitmq lint bench test-tools lint-tools
 
 run:
-	cargo run --release --locked
+	cargo run --release --locked $(PIXELS)
 
 test: test-page
-	target/debug/with-rabbitmq cargo nextest run --locked $(TESTED)
+	target/debug/with-rabbitmq cargo nextest run --locked $(TESTED) $(PIXELS)
 
 # Some of the tests that need a broker: make test-rabbitmq FILTER=after_any_faults
 test-rabbitmq: test-tools
-	cargo build --locked --bins $(TESTED)
-	target/debug/with-rabbitmq cargo nextest run --locked $(TESTED) --no-capture $(FILTER)
+	cargo build --locked --bins $(TESTED) $(PIXELS)
+	target/debug/with-rabbitmq cargo nextest run --locked $(TESTED) $(PIXELS) --no-capture $(FILTER)
 
 # The page: its types, its modules, and all of it in real Chromium against a real server.
 test-page: test-tools
 	cd frontend && npm ci --no-audit --no-fund --loglevel=error && npm run check && npm test
-	cargo build --locked --bins $(TESTED)
+	cargo build --locked --bins $(TESTED) $(PIXELS)
 	cd frontend && UP_SERVER_BIN="$(CURDIR)/target/debug/up-server" npm run browser
 
 lint: lint-tools
 	cargo fmt --all --check
-	cargo clippy --locked --all-targets $(TESTED) -- -D warnings
+	cargo clippy --locked --all-targets $(TESTED) $(PIXELS) -- -D warnings
 	cargo deny --config .deny.toml check bans licenses sources
 
+# PICTURES=/some/directory measures your own photographs.
 bench: test-tools
-	cargo build --locked --release --bins -p server -p integration-tests
+	@./integration-tests/need /usr/share/backgrounds/mate/nature/Aqua.jpg mate-backgrounds
+	@./integration-tests/need /usr/share/backgrounds/gnome gnome-backgrounds
+	cargo build --locked --release --bins -p server -p integration-tests $(PIXELS)
+	target/release/bench-pixels $(PICTURES)
 	target/release/bench
 
 # Each line: what must be there, and what brings it.

@@ -64,7 +64,7 @@ fn only_storage_names_object_store() {
 
 #[test]
 fn only_the_pixel_code_names_a_codec() {
-    for codec in ["image::", "fast_image_resize::"] {
+    for codec in ["image::", "fast_image_resize::", "turbojpeg::", "moxcms::"] {
         assert_named_only_by(codec, &["worker/src/thumbnail", "worker/src/probe/tests.rs"]);
     }
 }

@@ -83,6 +83,8 @@ fn start(config: &Config) -> io::Result<Child> {
         .args(["--concurrency", "1", "--log-format", log_format])
         .args(["--max-pixels", &config.pixels.max_pixels.to_string()])
         .args(["--job-timeout", &format!("{}ms", config.pixels.job_timeout.as_millis())])
+        .args(["--job-memory-bytes", &config.pixels.job_memory_bytes.to_string()])
+        .args(["--confinement", config.pixels.confinement.name()])
         .args(["--sizes", &config.pixels.sizes.to_string()])
         // By variable: a broker's password does not belong on a command line.
         .env("UP_STORAGE", config.storage_url().to_string())

@@ -6,9 +6,12 @@ use anyhow::Context;
 use server::{config::Config, embedded::WORKER_ARGUMENT};
 use tokio::net::TcpListener;
 use tracing::error;
-use worker::{config, logging, shutdown};
+use worker::{config, confinement, logging, shutdown};
 
 fn main() -> ExitCode {
+    if let Some(code) = confinement::run_if_asked(env::args_os()) {
+        return code;
+    }
     if env::args_os().nth(1).is_some_and(|first| first == WORKER_ARGUMENT) {
         return worker::process::main(env::args_os().skip(1));
     }

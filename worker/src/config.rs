@@ -4,7 +4,10 @@ use std::{ffi::OsString, num::NonZeroUsize, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 
-use crate::{Sizes, dead::Dead, logging::LogFormat, storage::StorageUrl, transport::broker_url::BrokerUrl};
+use crate::{
+    Sizes, confinement::Mode, dead::Dead, logging::LogFormat, storage::StorageUrl,
+    transport::broker_url::BrokerUrl,
+};
 
 /// The exit code for a bad setting: `EX_USAGE` of sysexits.h.
 pub const EXIT_USAGE: u8 = 64;
@@ -75,10 +78,22 @@ pub struct PixelConfig {
     #[arg(long, env = "UP_JOB_TIMEOUT", default_value = "30s", value_parser = parse_time, value_name = "TIME")]
     pub job_timeout: Duration,
 
+    /// Memory that one picture may take to make smaller, in bytes
+    #[arg(long, env = "UP_JOB_MEMORY_BYTES", default_value_t = 512 * 1024 * 1024, value_name = "BYTES",
+          value_parser = clap::value_parser!(u64).range(MIN_JOB_MEMORY_BYTES..))]
+    pub job_memory_bytes: u64,
+
+    /// Whether pictures are refused a decoder that the kernel cannot confine in every way
+    #[arg(long, env = "UP_CONFINEMENT", value_enum, default_value_t, value_name = "MODE")]
+    pub confinement: Mode,
+
     /// The longest side of each thumbnail in pixels; pictures are never enlarged
     #[arg(long, env = "UP_SIZES", default_value_t, value_name = "SIZES")]
     pub sizes: Sizes,
 }
+
+/// The least memory that a job may be given: with less no photograph passes.
+const MIN_JOB_MEMORY_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The longest time that a setting may ask for: a day. RabbitMQ takes a delivery back after half an hour.
 const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);
@@ -125,6 +140,7 @@ mod tests {
         let config = parsed(&[]).unwrap();
         assert_eq!(config.pixels.max_pixels, 100_000_000);
         assert_eq!(config.pixels.job_timeout, Duration::from_secs(30));
+        assert_eq!(config.pixels.job_memory_bytes, 512 * 1024 * 1024);
         assert_eq!(config.pixels.sizes, Sizes::default());
     }
 
@@ -144,6 +160,8 @@ mod tests {
             ("--broker", "x"),
             ("--sizes", "small=1"),
             ("--max-pixels", "0"),
+            ("--job-memory-bytes", "1"),
+            ("--confinement", "maybe"),
             ("--concurrency", "0"),
         ] {
             let error = parsed(&[flag, value]).unwrap_err().to_string();

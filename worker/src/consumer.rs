@@ -19,8 +19,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::{
-    Announcement, LinkBase, Outcome, ResizeJob, Storage, Upload, UploadId, UploadRecord, failpoint,
-    maker::Maker,
+    Announcement, LinkBase, Outcome, ResizeJob, Storage, Upload, UploadId, UploadRecord,
+    confinement::StartError,
+    failpoint,
+    maker::{MakeError, Maker},
     outcome::{ThumbnailFact, Verdict, now},
     storage::StorageError,
     thumbnail::{Made, Thumbnail, ThumbnailError},
@@ -51,6 +53,8 @@ pub struct Consumer {
 enum Passing {
     #[error(transparent)]
     Storage(#[from] StorageError),
+    #[error(transparent)]
+    Start(#[from] StartError),
     #[error(transparent)]
     Transport(#[from] TransportError),
 }
@@ -178,8 +182,9 @@ impl Consumer {
                 }
                 Ok(self.store(record, made).await?)
             }
-            Err(error) => {
-                info!(reason = error.code(), %error, "the picture is at fault");
+            Err(MakeError::Start(error)) => Err(error.into()),
+            Err(MakeError::Picture(error)) => {
+                info!(reason = error.code(), detail = error.detail(), %error, "the picture is at fault");
                 Ok(failed(record, failure(&error)))
             }
         }

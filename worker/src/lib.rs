@@ -7,12 +7,13 @@
 //!      ▲        ▲
 //!  storage   transport ─ transport::{sqlite, rabbitmq}  where it is stored, how it travels
 //!      ▲        ▲
-//!      consumer ─► maker ─► thumbnail                   receive → make → store → announce → ack
+//!      consumer ─► maker ─► confinement ─► thumbnail     receive → make → store → announce → ack
 //!          ▲
 //!        main                                           a process
 //! ```
 
 pub mod config;
+pub mod confinement;
 pub mod consumer;
 pub mod dead;
 mod encoding;
@@ -20,7 +21,8 @@ pub mod failpoint;
 mod format;
 mod link;
 pub mod logging;
-mod maker;
+pub mod maker;
+pub mod measure;
 pub mod message;
 pub mod outcome;
 pub mod probe;

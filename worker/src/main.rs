@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    worker::process::main(std::env::args_os())
+    worker::confinement::run_if_asked(std::env::args_os())
+        .unwrap_or_else(|| worker::process::main(std::env::args_os()))
 }

@@ -5,6 +5,7 @@
 
 mod exif;
 mod jpeg;
+mod orientation;
 mod png;
 mod simple;
 mod sniff;
@@ -13,6 +14,9 @@ mod webp;
 
 use std::io::{self, Read, Seek};
 
+use serde::{Deserialize, Serialize};
+
+pub use self::orientation::Orientation;
 pub use self::sniff::{SNIFF_BYTES, Sniff, sniff};
 use self::source::Source;
 use crate::Format;
@@ -32,43 +36,15 @@ pub struct Header {
     pub frames: Option<u32>,
 }
 
-/// EXIF orientation, 1 to 8; 1 is upright.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Orientation(u8);
-
-impl Orientation {
-    /// As stored.
-    pub const UPRIGHT: Self = Self(1);
-
-    /// Reads the EXIF value; what is no orientation is upright.
-    #[must_use]
-    pub const fn from_exif(value: u16) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "the pattern lets only 2 to 8 through")]
-        match value {
-            2..=8 => Self(value as u8),
-            _ => Self::UPRIGHT,
-        }
-    }
-
-    /// The EXIF value.
-    #[must_use]
-    pub const fn exif(self) -> u8 {
-        self.0
-    }
-
-    /// Whether width and height change places.
-    #[must_use]
-    pub const fn transposes(self) -> bool {
-        self.0 >= 5
-    }
-}
-
 /// Why a header could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     /// The picture is at fault.
     #[error("the header is damaged: {0}")]
     Damaged(&'static str),
+    /// The header comes in more parts than are read.
+    #[error("the header has too many parts")]
+    TooManyParts,
     /// Reading failed.
     #[error("the header could not be read")]
     Io(#[source] io::Error),
@@ -84,7 +60,7 @@ impl From<io::Error> for ProbeError {
 }
 
 /// The picture has more pixels than it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{} are too many. The limit is {}.", Pixels(*pixels), Pixels(*limit))]
 pub struct TooManyPixels {
     /// How many it has.
@@ -115,6 +91,12 @@ impl Header {
         let pixels = u64::from(self.width) * u64::from(self.height);
         if pixels > limit { Err(TooManyPixels { pixels, limit }) } else { Ok(()) }
     }
+
+    /// Width and height in pixels as stored, before the orientation is applied.
+    #[must_use]
+    pub const fn stored(&self) -> (u32, u32) {
+        self.orientation.displayed(self.width, self.height)
+    }
 }
 
 /// What a walker found: sides as stored.
@@ -142,8 +124,7 @@ pub fn probe<R: Read + Seek>(reader: R, format: Format) -> Result<Header, ProbeE
     if found.width == 0 || found.height == 0 {
         return Err(ProbeError::Damaged("a side has no pixels"));
     }
-    let turned = found.orientation.transposes();
-    let (width, height) = if turned { (found.height, found.width) } else { (found.width, found.height) };
+    let (width, height) = found.orientation.displayed(found.width, found.height);
     Ok(Header { format, width, height, orientation: found.orientation, frames: found.frames })
 }
 

@@ -10,6 +10,7 @@ use tracing::{error, info};
 use crate::{
     Storage,
     config::{self, Command, WorkerConfig},
+    confinement::Launch,
     consumer::Consumer,
     dead, logging,
     maker::Maker,
@@ -65,12 +66,10 @@ pub async fn run(config: &WorkerConfig, draining: CancellationToken) -> anyhow::
     let storage = Storage::open(&config.storage)?;
     let transport = open_transport(&config.broker, u64::MAX)?;
     let slots = config.concurrency.unwrap_or_else(cores);
+    let maker =
+        Maker::new(&config.pixels, Launch::own(config.pixels.confinement, config.pixels.job_memory_bytes));
+    maker.warm(slots).await?;
     info!(storage = %config.storage, broker = %config.broker, slots, "the worker is ready");
-    let maker = Maker {
-        sizes: config.pixels.sizes,
-        max_pixels: config.pixels.max_pixels,
-        job_timeout: config.pixels.job_timeout,
-    };
     let consumer = Arc::new(Consumer { storage, transport: Arc::clone(&transport), maker });
     consumer.run(slots, draining).await?;
     transport.close().await;

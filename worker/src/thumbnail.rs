@@ -1,21 +1,29 @@
-//! Pixels: bytes in, three encoded thumbnails out. Pure, and the only code that names a codec.
+//! Pixels: bytes in, three encoded thumbnails out. Pure (no file, no clock, no network), and the only code that names
+//! a codec. It runs in a confined process ([`crate::confinement`]).
 //!
 //! ```text
-//! bytes ─ header limits ─ decode ─ shrink to large ─ turn upright ─ shrink to medium ─ shrink to small
-//!                                        │                                 │                 │
-//!                                      encode                            encode     encode, thumbhash
+//! bytes ─ header limits ─ decode ─ shrink to large ─ sRGB ─ turn upright ─ shrink to medium ─ shrink to small
+//!                      (JPEG: at the                             │                 │                 │
+//!                       least scale)                           encode            encode     encode, thumbhash
 //! ```
 
+mod colour;
 mod decode;
 mod encode;
+mod error;
+mod fit;
+mod hash;
+mod pixels;
+#[cfg(test)]
+pub(crate) mod samples;
 mod scale;
+mod turn;
 
-use std::{fmt, io::Cursor, time::Duration};
+use std::io::Cursor;
 
-use crate::{
-    Encoding, Format, Size, Sizes,
-    probe::{self, ProbeError, TooManyPixels},
-};
+pub use self::error::ThumbnailError;
+pub(crate) use self::{fit::within, scale::Scaler};
+use crate::{Encoding, Format, Size, Sizes, probe};
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -29,86 +37,78 @@ pub(crate) struct Recipe {
 }
 
 /// What is made.
-#[derive(Debug)]
-pub(crate) struct Made {
+#[derive(Debug, PartialEq, Eq)]
+pub struct Made {
     /// Displayed width of the original in pixels.
-    pub(crate) width: u32,
+    pub width: u32,
     /// Displayed height of the original in pixels.
-    pub(crate) height: u32,
+    pub height: u32,
     /// Smallest first.
-    pub(crate) thumbnails: [Thumbnail; 3],
-    /// A blurred impression, as the `thumbhash` crate makes it.
-    pub(crate) thumbhash: Vec<u8>,
+    pub thumbnails: [Thumbnail; 3],
+    /// A blurred impression of some 25 bytes, as the `thumbhash` crate makes it.
+    pub thumbhash: Vec<u8>,
 }
 
 /// One encoded thumbnail. It carries no metadata of the original.
-#[derive(Debug)]
-pub(crate) struct Thumbnail {
-    pub(crate) size: Size,
+#[derive(Debug, PartialEq, Eq)]
+pub struct Thumbnail {
+    /// Which of the three.
+    pub size: Size,
     /// Width in pixels.
-    pub(crate) width: u32,
+    pub width: u32,
     /// Height in pixels.
-    pub(crate) height: u32,
-    pub(crate) encoding: Encoding,
-    pub(crate) bytes: Vec<u8>,
+    pub height: u32,
+    /// How it is encoded.
+    pub encoding: Encoding,
+    /// The file.
+    pub bytes: Vec<u8>,
 }
 
-/// Why a picture has no thumbnails. `Display` is for people; the detail is for the log.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ThumbnailError {
-    #[error(transparent)]
-    TooManyPixels(#[from] TooManyPixels),
-    #[error("The file is damaged.")]
-    CannotBeDecoded(String),
-    #[error("It took longer than {} to make smaller, so we stopped.", Seconds(*.0))]
-    TookTooLong(Duration),
-    #[error("It needs more memory than a picture may have.")]
-    NeedsTooMuchMemory,
+/// What [`make`] does one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Header, limits, pixels.
+    Decode,
+    /// The three sizes, colour, orientation.
+    Scale,
+    /// The three files and the placeholder.
+    Encode,
 }
 
-impl ThumbnailError {
-    /// The last part of the problem type.
-    pub(crate) const fn code(&self) -> &'static str {
-        match self {
-            Self::TooManyPixels(_) => "too-many-pixels",
-            Self::CannotBeDecoded(_) => "cannot-be-decoded",
-            Self::TookTooLong(_) => "took-too-long",
-            Self::NeedsTooMuchMemory => "too-much-memory",
-        }
-    }
-}
-
-impl From<ProbeError> for ThumbnailError {
-    fn from(error: ProbeError) -> Self {
-        Self::CannotBeDecoded(error.to_string())
-    }
-}
-
-/// A time in words.
-struct Seconds(Duration);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            time if time.subsec_millis() == 0 => write!(f, "{} s", time.as_secs()),
-            time => write!(f, "{:.1} s", time.as_secs_f64()),
-        }
-    }
-}
-
-/// Makes the three thumbnails of a picture.
-pub(crate) fn make(original: &[u8], recipe: &Recipe) -> Result<Made, ThumbnailError> {
+/// Makes the three thumbnails of a picture, a whole file. Memory is bounded by what the decoder takes for
+/// `max_pixels`, time by nothing here: strangers' bytes belong in a confined process.
+///
+/// `finished` is told when each stage is over, so that a benchmark can look at its clock.
+pub(crate) fn make(
+    scaler: &mut Scaler,
+    original: &[u8],
+    recipe: &Recipe,
+    mut finished: impl FnMut(Stage),
+) -> Result<Made, ThumbnailError> {
     let header = probe::probe(Cursor::new(original), recipe.format)?;
     header.check(recipe.max_pixels)?;
-    let decoded = decode::decode(original, &header, recipe)?;
-    let side = |size| recipe.sizes.longest_side(size);
-    let large = scale::shrink(decoded, side(Size::Large))?.turned(header.orientation);
-    let medium = scale::shrink_copy(&large, side(Size::Medium))?;
-    let small = scale::shrink_copy(&medium, side(Size::Small))?;
-    let thumbhash = encode::thumbhash(&small)?;
-    let encoded = |size, raster: &scale::Raster| encode::encode(size, raster);
-    let thumbnails =
-        [encoded(Size::Small, &small)?, encoded(Size::Medium, &medium)?, encoded(Size::Large, &large)?];
+    let side = |size| within((header.width, header.height), recipe.sizes.longest_side(size));
+    // The largest is made as stored and then turned, so its sides change places on the way.
+    let (width, height) = side(Size::Large);
+    let stored = header.orientation.displayed(width, height);
+    let mut decoded = decode::first_frame(original, &header, stored)?;
+    finished(Stage::Decode);
+
+    decoded.picture.multiply_alpha();
+    let large = scaler.shrink(decoded.picture, decoded.extent, stored)?;
+    let large = colour::to_srgb(large, decoded.profile.as_deref());
+    let large = turn::upright(large, header.orientation).without_idle_alpha();
+    let medium = scaler.shrink_from(&large, side(Size::Medium))?;
+    let small = scaler.shrink_from(&medium, side(Size::Small))?;
+    finished(Stage::Scale);
+
+    let thumbhash = hash::thumbhash(scaler, &small)?;
+    let thumbnails = [
+        encode::encode(Size::Small, small)?,
+        encode::encode(Size::Medium, medium)?,
+        encode::encode(Size::Large, large)?,
+    ];
+    finished(Stage::Encode);
     Ok(Made { width: header.width, height: header.height, thumbnails, thumbhash })
 }
 

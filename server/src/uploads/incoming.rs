@@ -263,7 +263,7 @@ fn check(header: Header, app: &App) -> Result<Header, Problem> {
 
 fn probe_problem(error: ProbeError) -> Problem {
     match error {
-        ProbeError::Damaged(_) => Problem::damaged(),
+        ProbeError::Damaged(_) | ProbeError::TooManyParts => Problem::damaged(),
         ProbeError::Io(error) => {
             tracing::error!(%error, "could not read a stored header");
             Problem::internal()

@@ -4,6 +4,12 @@ use std::io::{Cursor, Read, Seek, SeekFrom};
 
 use super::{Found, Orientation, ProbeError, source::Source};
 
+/// Pages that are counted; of a longer document, or a ring, the number stays unknown.
+const MAX_PAGES: u32 = 256;
+
+/// Bytes of an entry of a directory.
+const ENTRY_BYTES: u64 = 12;
+
 /// Entries of a directory that are read. Cameras write some dozens.
 const MAX_ENTRIES: u16 = 1024;
 
@@ -14,10 +20,14 @@ const ORIENTATION: u16 = 274;
 const SHORT: u16 = 3;
 const LONG: u16 = 4;
 
-/// The orientation in an EXIF block; upright if it has none or is broken.
+/// How JPEG, and by mistake some writers of WebP and PNG, mark an EXIF block; a byte of padding follows.
+pub(super) const PREFIX: &[u8] = b"Exif\0";
+
+/// The orientation in an EXIF block, with or without its prefix; upright if it has none or is broken.
 pub(super) fn orientation(exif: &[u8]) -> Orientation {
+    let exif = exif.strip_prefix(PREFIX).map_or(exif, |rest| rest.get(1..).unwrap_or_default());
     let directory = first_directory(&mut Source::new(Cursor::new(exif)));
-    directory.map_or(Orientation::UPRIGHT, |directory| directory.orientation)
+    directory.map_or(Orientation::Upright, |directory| directory.orientation)
 }
 
 /// The first picture of a TIFF file.
@@ -25,13 +35,33 @@ pub(super) fn tiff<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, Prob
     let directory = first_directory(source)?;
     match (directory.width, directory.height) {
         (Some(width), Some(height)) => {
-            Ok(Found { width, height, orientation: directory.orientation, frames: None })
+            let frames = count_pages(source, directory.order, directory.next);
+            Ok(Found { width, height, orientation: directory.orientation, frames })
         }
         _ => Err(ProbeError::Damaged("it does not say how large it is")),
     }
 }
 
+/// The length of the chain of directories; nothing if it is long, loops or breaks.
+fn count_pages<R: Read + Seek>(source: &mut Source<R>, order: Order, mut next: u32) -> Option<u32> {
+    let mut pages = 1;
+    while next != 0 {
+        pages += 1;
+        if pages > MAX_PAGES {
+            return None;
+        }
+        source.seek(SeekFrom::Start(next.into())).ok()?;
+        let entries = order.u16(source.array().ok()?);
+        source.skip(u64::from(entries) * ENTRY_BYTES).ok()?;
+        next = order.u32(source.array().ok()?);
+    }
+    Some(pages)
+}
+
 struct Directory {
+    order: Order,
+    /// Where the next directory is; zero after the last.
+    next: u32,
     width: Option<u32>,
     height: Option<u32>,
     orientation: Orientation,
@@ -72,7 +102,8 @@ fn first_directory<R: Read + Seek>(source: &mut Source<R>) -> Result<Directory, 
     if entries > MAX_ENTRIES {
         return Err(ProbeError::Damaged("its directory has too many entries"));
     }
-    let mut directory = Directory { width: None, height: None, orientation: Orientation::UPRIGHT };
+    let mut directory =
+        Directory { order, next: 0, width: None, height: None, orientation: Orientation::Upright };
     for _ in 0..entries {
         let [t0, t1, k0, k1, c0, c1, c2, c3, v0, v1, v2, v3]: [u8; 12] = source.array()?;
         let (tag, kind, count) = (order.u16([t0, t1]), order.u16([k0, k1]), order.u32([c0, c1, c2, c3]));
@@ -84,9 +115,11 @@ fn first_directory<R: Read + Seek>(source: &mut Source<R>) -> Result<Directory, 
         match tag {
             WIDTH => directory.width = Some(value),
             HEIGHT => directory.height = Some(value),
-            ORIENTATION => directory.orientation = Orientation::from_exif(u16::try_from(value).unwrap_or(1)),
+            ORIENTATION => directory.orientation = Orientation::from_tag(value),
             _ => {}
         }
     }
+    // EXIF is often cut off here, and has no next directory that matters.
+    directory.next = source.array().map_or(0, |next| order.u32(next));
     Ok(directory)
 }

@@ -8,13 +8,13 @@ pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, Prob
     if source.array()? != [0xff, 0xd8] {
         return Err(ProbeError::Damaged("it does not begin as a JPEG"));
     }
-    let mut orientation = None;
+    let (mut sides, mut orientation) = (None, None);
     loop {
         let marker = next_marker(source)?;
         match marker {
             // Without parameters.
-            0x01 | 0xd0..=0xd7 => continue,
-            0xd9 | 0xda => return Err(ProbeError::Damaged("it ends before its frame header")),
+            0x01 | 0xd0..=0xd8 => continue,
+            0xd9 | 0xda => break,
             _ => {}
         }
         let Some(length) = source.u16_be()?.checked_sub(2) else {
@@ -22,32 +22,34 @@ pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, Prob
         };
         match marker {
             // Start of frame, of every kind but the tables that share its range.
-            0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
+            0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf if sides.is_none() => {
                 let [_precision, h1, h0, w1, w0] = source.array()?;
-                return Ok(Found {
-                    width: u16::from_be_bytes([w1, w0]).into(),
-                    height: u16::from_be_bytes([h1, h0]).into(),
-                    orientation: orientation.unwrap_or(Orientation::UPRIGHT),
-                    frames: None,
-                });
+                sides = Some((u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0])));
+                source.skip(u64::from(length).saturating_sub(5))?;
             }
             0xe1 if orientation.is_none() => {
                 let segment = source.up_to(length.into())?;
-                orientation = segment.strip_prefix(b"Exif\0\0").map(exif::orientation);
+                orientation = segment.starts_with(exif::PREFIX).then(|| exif::orientation(&segment));
             }
             _ => source.skip(length.into())?,
         }
     }
+    let (width, height) = sides.ok_or(ProbeError::Damaged("it ends before its frame header"))?;
+    let orientation = orientation.unwrap_or(Orientation::Upright);
+    Ok(Found { width: width.into(), height: height.into(), orientation, frames: None })
 }
 
+/// The byte after the next 0xff that is neither fill nor a stuffed zero. What stands between segments and belongs to
+/// nothing is passed over, as decoders do.
 fn next_marker<R: Read + Seek>(source: &mut Source<R>) -> Result<u8, ProbeError> {
-    let [mut byte] = source.array()?;
-    if byte != 0xff {
-        return Err(ProbeError::Damaged("a segment does not begin with a marker"));
+    loop {
+        while source.array()? != [0xff] {}
+        let mut byte = 0xff;
+        while byte == 0xff {
+            [byte] = source.array()?;
+        }
+        if byte != 0 {
+            return Ok(byte);
+        }
     }
-    // Any number of fill bytes may stand before a marker.
-    while byte == 0xff {
-        [byte] = source.array()?;
-    }
-    Ok(byte)
 }

@@ -18,7 +18,7 @@ pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, Prob
     }
     let (width, height) = (source.u32_be()?, source.u32_be()?);
     source.skip(5 + CRC_BYTES)?;
-    let mut found = Found { width, height, orientation: Orientation::UPRIGHT, frames: None };
+    let mut found = Found { width, height, orientation: Orientation::Upright, frames: None };
     loop {
         let (length, kind): (u32, [u8; 4]) = (source.u32_be()?, source.array()?);
         match &kind {

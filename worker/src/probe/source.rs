@@ -20,7 +20,7 @@ impl<R: Read + Seek> Source<R> {
 
     fn count(&mut self) -> Result<(), ProbeError> {
         self.pieces += 1;
-        if self.pieces > MAX_PIECES { Err(ProbeError::Damaged("it has too many parts")) } else { Ok(()) }
+        if self.pieces > MAX_PIECES { Err(ProbeError::TooManyParts) } else { Ok(()) }
     }
 
     /// The next so many bytes.

@@ -7,15 +7,21 @@ use super::{Found, Orientation, ProbeError, exif, source::Source};
 /// The longest EXIF chunk that is read, in bytes: what a JPEG segment could hold.
 const MAX_EXIF_BYTES: u32 = 64 * 1024;
 
+/// A name and a length stand before every chunk, the outermost as well.
+const CHUNK_HEADER_BYTES: u64 = 8;
+/// Where the content of the first chunk begins.
+const FIRST_CHUNK_END: u64 = 20;
+
 /// The bit of an extended header that says that there is EXIF.
 const HAS_EXIF: u8 = 0x08;
 /// The bit of an extended header that says that there are frames.
 const IS_ANIMATED: u8 = 0x02;
 
 pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, ProbeError> {
-    let _riff: [u8; 12] = source.array()?;
+    let [_riff, riff_bytes, _webp]: [[u8; 4]; 3] = [source.array()?, source.array()?, source.array()?];
+    let file_bytes = u64::from(u32::from_le_bytes(riff_bytes)) + CHUNK_HEADER_BYTES;
     let (kind, length) = chunk(source)?;
-    let upright = |width, height| Found { width, height, orientation: Orientation::UPRIGHT, frames: None };
+    let upright = |width, height| Found { width, height, orientation: Orientation::Upright, frames: None };
     match &kind {
         b"VP8 " => {
             let [_, _, _, start @ .., w0, w1, h0, h1]: [u8; 10] = source.array()?;
@@ -34,56 +40,47 @@ pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, Prob
             let bits = u32::from_le_bytes(bits);
             Ok(upright((bits & 0x3fff) + 1, ((bits >> 14) & 0x3fff) + 1))
         }
-        b"VP8X" => extended(source, length),
+        b"VP8X" => extended(source, length, file_bytes),
         _ => Err(ProbeError::Damaged("it does not begin with a frame")),
     }
 }
 
-fn extended<R: Read + Seek>(source: &mut Source<R>, length: u32) -> Result<Found, ProbeError> {
+fn extended<R: Read + Seek>(
+    source: &mut Source<R>,
+    length: u32,
+    file_bytes: u64,
+) -> Result<Found, ProbeError> {
     let [flags, _, _, _, w0, w1, w2, h0, h1, h2]: [u8; 10] = source.array()?;
     let side = |bytes: [u8; 3]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]) + 1;
     let mut found = Found {
         width: side([w0, w1, w2]),
         height: side([h0, h1, h2]),
-        orientation: Orientation::UPRIGHT,
+        orientation: Orientation::Upright,
         frames: None,
     };
     source.skip(padded(length).saturating_sub(10))?;
-    let (wants_exif, is_animated) = (flags & HAS_EXIF != 0, flags & IS_ANIMATED != 0);
-    if wants_exif || is_animated {
-        // What stands behind the pixels is welcome and not needed: a file that is cut short there is still one.
-        let _ = walk_behind(source, wants_exif, is_animated, &mut found);
+    if flags & HAS_EXIF == 0 && flags & IS_ANIMATED == 0 {
+        return Ok(found);
     }
-    Ok(found)
-}
-
-fn walk_behind<R: Read + Seek>(
-    source: &mut Source<R>,
-    wants_exif: bool,
-    is_animated: bool,
-    found: &mut Found,
-) -> Result<(), ProbeError> {
+    let mut walked = FIRST_CHUNK_END + padded(length);
     let mut frames = 0;
-    loop {
+    while walked < file_bytes {
+        // A file of very many parts is still one; of one that is cut short nobody can say how it lies.
         let (kind, length) = match chunk(source) {
-            Ok(chunk) => chunk,
-            Err(end) => {
-                found.frames = is_animated.then_some(frames);
-                return Err(end);
-            }
+            Err(ProbeError::TooManyParts) => return Ok(found),
+            chunk => chunk?,
         };
-        match &kind {
-            b"EXIF" if wants_exif && length <= MAX_EXIF_BYTES => {
-                let exif = source.up_to(length)?;
-                found.orientation = exif::orientation(exif.strip_prefix(b"Exif\0\0").unwrap_or(&exif));
-                source.skip(padded(length) - u64::from(length))?;
-            }
-            kind => {
-                frames += u32::from(kind == b"ANMF");
-                source.skip(padded(length))?;
-            }
+        walked += CHUNK_HEADER_BYTES + padded(length);
+        if &kind == b"EXIF" && length <= MAX_EXIF_BYTES {
+            found.orientation = exif::orientation(&source.up_to(length)?);
+            source.skip(padded(length) - u64::from(length))?;
+        } else {
+            frames += u32::from(&kind == b"ANMF");
+            source.skip(padded(length))?;
         }
     }
+    found.frames = (flags & IS_ANIMATED != 0).then_some(frames);
+    Ok(found)
 }
 
 fn chunk<R: Read + Seek>(source: &mut Source<R>) -> Result<([u8; 4], u32), ProbeError> {

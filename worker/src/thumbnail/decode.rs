@@ -1,59 +1,60 @@
-//! From bytes to pixels.
+//! Files to pixels: the first frame, 8 bits a channel, as stored.
 
-use std::io::Cursor;
+mod jpeg;
+#[cfg(feature = "turbojpeg")]
+mod turbo;
+mod whole;
 
-use image::{
-    DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, error::LimitErrorKind,
-};
-
-use super::{Recipe, ThumbnailError, scale::Raster};
+use super::{ThumbnailError, pixels::Pixels};
 use crate::{Format, probe::Header};
 
-/// Bytes that the pixels of a picture take at most: four channels of 16 bits.
-const MAX_BYTES_PER_PIXEL: u64 = 8;
-
-/// What a decoder may take on top, in bytes, for tables and rows.
-const DECODER_BYTES: u64 = 64 * 1024 * 1024;
-
-/// Decodes the first frame whole, as RGB or, if it has transparency, as RGBA of 8 bits.
-pub(super) fn decode(original: &[u8], header: &Header, recipe: &Recipe) -> Result<Raster, ThumbnailError> {
-    let mut reader = ImageReader::with_format(Cursor::new(original), image_format(header.format));
-    let mut limits = Limits::no_limits();
-    limits.max_alloc =
-        Some(recipe.max_pixels.saturating_mul(MAX_BYTES_PER_PIXEL).saturating_add(DECODER_BYTES));
-    reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(sort)?;
-    let (width, height) = decoder.dimensions();
-    let (shown_width, shown_height) =
-        if header.orientation.transposes() { (height, width) } else { (width, height) };
-    if (shown_width, shown_height) != (header.width, header.height) {
-        // The limits were checked on what the probe saw, so they must speak of the same picture.
-        return Err(ThumbnailError::CannotBeDecoded("its headers contradict each other".into()));
-    }
-    let image = DynamicImage::from_decoder(decoder).map_err(sort)?;
-    Ok(if image.color().has_alpha() {
-        Raster::rgba(image.into_rgba8())
-    } else {
-        Raster::rgb(image.into_rgb8())
-    })
+/// A decoded frame.
+pub(super) struct Decoded {
+    /// The pixels, of the whole picture or of a smaller version of it.
+    pub(super) picture: Pixels,
+    /// How much of `picture` is covered by the stored picture, from the top left, in pixels. A decoder that shrinks
+    /// rounds its sides up; taking the rounded sides for whole would stretch the picture by up to a pixel.
+    pub(super) extent: (f64, f64),
+    /// The ICC profile that the file carries, unread.
+    pub(super) profile: Option<Vec<u8>>,
 }
 
-fn sort(error: ImageError) -> ThumbnailError {
-    match error {
-        ImageError::Limits(limit) if limit.kind() == LimitErrorKind::InsufficientMemory => {
-            ThumbnailError::NeedsTooMuchMemory
-        }
-        error => ThumbnailError::CannotBeDecoded(error.to_string()),
+/// Decodes the first frame of a picture whose header has passed the limits. Where that is cheap the result is
+/// smaller than the picture, but never smaller than `least` (width and height as stored).
+pub(super) fn first_frame(
+    original: &[u8],
+    header: &Header,
+    least: (u32, u32),
+) -> Result<Decoded, ThumbnailError> {
+    if header.format == Format::Jpeg {
+        let profile = jpeg::check(original)?;
+        return Ok(Decoded { profile, ..jpeg_picture(original, header, least)? });
     }
+    whole::decode(original, header)
 }
 
-const fn image_format(format: Format) -> ImageFormat {
-    match format {
-        Format::Jpeg => ImageFormat::Jpeg,
-        Format::Png => ImageFormat::Png,
-        Format::Gif => ImageFormat::Gif,
-        Format::WebP => ImageFormat::WebP,
-        Format::Bmp => ImageFormat::Bmp,
-        Format::Tiff => ImageFormat::Tiff,
+#[cfg(feature = "turbojpeg")]
+fn jpeg_picture(original: &[u8], header: &Header, least: (u32, u32)) -> Result<Decoded, ThumbnailError> {
+    turbo::decode(original, header, least)
+}
+
+#[cfg(not(feature = "turbojpeg"))]
+fn jpeg_picture(original: &[u8], header: &Header, _least: (u32, u32)) -> Result<Decoded, ThumbnailError> {
+    whole::decode(original, header)
+}
+
+/// A buffer whose pages the system fills with zeroes only when they are touched.
+fn zeroed(length: u64) -> Result<Vec<u8>, ThumbnailError> {
+    let length = usize::try_from(length).map_err(|_| ThumbnailError::NeedsTooMuchMemory)?;
+    // `vec!` aborts where memory is short, so ask first in a way that can be answered with no.
+    Vec::<u8>::new().try_reserve_exact(length).map_err(|_| ThumbnailError::NeedsTooMuchMemory)?;
+    Ok(vec![0; length])
+}
+
+/// The limits were checked on the header's sides: a decoder that sees others is not to be trusted with memory.
+fn agree(header: &Header, decoder_sees: (u32, u32)) -> Result<(), ThumbnailError> {
+    if decoder_sees == header.stored() {
+        return Ok(());
     }
+    Err(ThumbnailError::CannotBeDecoded("header and decoder disagree on the size".into()))
 }

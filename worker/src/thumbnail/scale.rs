@@ -1,94 +1,54 @@
-//! Shrinking and turning.
+//! Shrinking, with SIMD where the processor has it.
 
-use fast_image_resize::{
-    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
-    images::{Image, ImageRef},
-};
-use image::{DynamicImage, RgbImage, RgbaImage, metadata};
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer, images::Image};
 
-use super::ThumbnailError;
-use crate::{probe::Orientation, size::fit};
+use super::{ThumbnailError, pixels::Pixels};
 
-/// Pixels of 8 bits a channel.
-#[derive(Debug, Clone)]
-pub(super) enum Raster {
-    /// Opaque.
-    Rgb(RgbImage),
-    /// Some pixel is not opaque. A pixel that is fully transparent is black, whatever it hid.
-    Rgba(RgbaImage),
+/// Shrinks pictures whose colour is already multiplied by alpha. Keeps its buffers between calls.
+#[derive(Default)]
+pub(crate) struct Scaler {
+    resizer: Resizer,
 }
 
-impl Raster {
-    pub(super) fn rgb(image: RgbImage) -> Self {
-        Self::Rgb(image)
-    }
-
-    /// Takes pixels with alpha; opaque ones lose it.
-    pub(super) fn rgba(mut image: RgbaImage) -> Self {
-        let mut opaque = true;
-        for pixel in image.pixels_mut() {
-            opaque &= pixel.0[3] == u8::MAX;
-            if pixel.0[3] == 0 {
-                pixel.0 = [0; 4];
-            }
+impl Scaler {
+    /// The part of a picture that starts at its top left and is `extent` large, at a smaller size; the picture itself
+    /// if that is all of it and nothing is to be shrunk.
+    pub(super) fn shrink(
+        &mut self,
+        picture: Pixels,
+        extent: (f64, f64),
+        (width, height): (u32, u32),
+    ) -> Result<Pixels, ThumbnailError> {
+        if (picture.width, picture.height) == (width, height) {
+            return Ok(picture);
         }
-        if opaque { Self::Rgb(DynamicImage::from(image).into_rgb8()) } else { Self::Rgba(image) }
+        self.resize(&picture, extent, (width, height))
     }
 
-    pub(super) fn sides(&self) -> (u32, u32) {
-        match self {
-            Self::Rgb(image) => image.dimensions(),
-            Self::Rgba(image) => image.dimensions(),
+    /// A smaller copy of the picture.
+    pub(super) fn shrink_from(
+        &mut self,
+        picture: &Pixels,
+        (width, height): (u32, u32),
+    ) -> Result<Pixels, ThumbnailError> {
+        if (picture.width, picture.height) == (width, height) {
+            return Ok(picture.clone());
         }
+        self.resize(picture, (picture.width.into(), picture.height.into()), (width, height))
     }
 
-    fn parts(&self) -> (&[u8], PixelType) {
-        match self {
-            Self::Rgb(image) => (image.as_raw(), PixelType::U8x3),
-            Self::Rgba(image) => (image.as_raw(), PixelType::U8x4),
-        }
+    fn resize(
+        &mut self,
+        picture: &Pixels,
+        extent: (f64, f64),
+        (width, height): (u32, u32),
+    ) -> Result<Pixels, ThumbnailError> {
+        let options = ResizeOptions::new()
+            .resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3))
+            .crop(0.0, 0.0, extent.0, extent.1)
+            .use_alpha(false);
+        let mut shrunk = Image::new(width, height, picture.layout.pixel_type());
+        self.resizer.resize(&picture.view(), &mut shrunk, &options).map_err(ThumbnailError::damaged)?;
+        Ok(Pixels { width, height, layout: picture.layout, bytes: shrunk.into_vec() })
     }
-
-    /// Turns pixels as stored into pixels as displayed.
-    pub(super) fn turned(self, orientation: Orientation) -> Self {
-        let Some(orientation) = metadata::Orientation::from_exif(orientation.exif()) else {
-            return self;
-        };
-        let mut image = match self {
-            Self::Rgb(image) => DynamicImage::from(image),
-            Self::Rgba(image) => DynamicImage::from(image),
-        };
-        image.apply_orientation(orientation);
-        match image {
-            DynamicImage::ImageRgba8(image) => Self::Rgba(image),
-            image => Self::Rgb(image.into_rgb8()),
-        }
-    }
-}
-
-/// Shrinks a picture to fit; one that fits is handed back.
-pub(super) fn shrink(raster: Raster, longest: u32) -> Result<Raster, ThumbnailError> {
-    if fit(raster.sides(), longest) == raster.sides() { Ok(raster) } else { shrink_copy(&raster, longest) }
-}
-
-/// Shrinks a picture to fit, or copies it. Colours are weighed by alpha, so nothing shines through at edges.
-pub(super) fn shrink_copy(raster: &Raster, longest: u32) -> Result<Raster, ThumbnailError> {
-    let (width, height) = fit(raster.sides(), longest);
-    if (width, height) == raster.sides() {
-        return Ok(raster.clone());
-    }
-    let wrong = |error: &dyn std::fmt::Display| ThumbnailError::CannotBeDecoded(error.to_string());
-    let (bytes, pixel) = raster.parts();
-    let (from_width, from_height) = raster.sides();
-    let source = ImageRef::new(from_width, from_height, bytes, pixel).map_err(|error| wrong(&error))?;
-    let mut target = Image::new(width, height, pixel);
-    let options =
-        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3)).use_alpha(true);
-    Resizer::new().resize(&source, &mut target, &options).map_err(|error| wrong(&error))?;
-    let bytes = target.into_vec();
-    let short = "the buffer was made for these sides";
-    Ok(match pixel {
-        PixelType::U8x4 => Raster::Rgba(RgbaImage::from_raw(width, height, bytes).expect(short)),
-        _ => Raster::Rgb(RgbImage::from_raw(width, height, bytes).expect(short)),
-    })
 }

@@ -1,195 +1,390 @@
-//! Pictures made here, so that every pixel of the answer is known.
-
-use image::{DynamicImage, GenericImageView, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
+use image::{DynamicImage, GenericImageView, Luma, LumaA, Rgb, Rgba, RgbaImage};
 
 use super::*;
+use crate::probe::Orientation;
 
-const RED: [u8; 3] = [220, 30, 30];
-const GREEN: [u8; 3] = [30, 200, 30];
-const BLUE: [u8; 3] = [30, 30, 220];
-const WHITE: [u8; 3] = [240, 240, 240];
+fn make(original: &[u8], recipe: &Recipe) -> Result<Made, ThumbnailError> {
+    super::make(&mut Scaler::default(), original, recipe, |_| {})
+}
 
 fn recipe(format: Format) -> Recipe {
     Recipe { format, sizes: Sizes::default(), max_pixels: 100_000_000 }
 }
 
-/// Red and green above, blue and white below.
-fn corners(width: u32, height: u32) -> RgbImage {
-    RgbImage::from_fn(width, height, |x, y| {
-        Rgb(match (x < width / 2, y < height / 2) {
-            (true, true) => RED,
-            (false, true) => GREEN,
-            (true, false) => BLUE,
-            (false, false) => WHITE,
-        })
-    })
+fn made(format: Format, file: &[u8]) -> Made {
+    make(file, &recipe(format)).unwrap_or_else(|error| panic!("{format}: {error} {:?}", error.detail()))
 }
 
-fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
-    image.write_to(&mut bytes, format).unwrap();
-    bytes.into_inner()
-}
-
-fn decoded(thumbnail: &Thumbnail) -> DynamicImage {
-    let image = image::load_from_memory(&thumbnail.bytes).unwrap();
-    assert_eq!(image.dimensions(), (thumbnail.width, thumbnail.height));
-    image
-}
-
-/// The colours of the four corners, reading order.
-fn seen(image: &DynamicImage) -> [[u8; 3]; 4] {
-    let (width, height) = image.dimensions();
-    let nearest = |x, y| {
-        let Rgba([r, g, b, _]) = image.get_pixel(x, y);
-        let distance = |c: &[u8; 3]| c.iter().zip([r, g, b]).map(|(a, b)| a.abs_diff(b) as u32).sum::<u32>();
-        [RED, GREEN, BLUE, WHITE].into_iter().min_by_key(distance).unwrap()
+/// The thumbnail as anybody else would decode it.
+fn opened(thumbnail: &Thumbnail) -> DynamicImage {
+    let format = match thumbnail.encoding {
+        Encoding::Jpeg => image::ImageFormat::Jpeg,
+        Encoding::Png => image::ImageFormat::Png,
     };
-    let (left, right, top, bottom) = (width / 8, width - 1 - width / 8, height / 8, height - 1 - height / 8);
-    [nearest(left, top), nearest(right, top), nearest(left, bottom), nearest(right, bottom)]
+    let picture = image::load_from_memory_with_format(&thumbnail.bytes, format).unwrap();
+    assert_eq!(picture.dimensions(), (thumbnail.width, thumbnail.height));
+    picture
 }
 
-/// A JPEG with an EXIF segment that says nothing but an orientation.
-fn oriented_jpeg(image: &RgbImage, orientation: u8) -> Vec<u8> {
-    let jpeg = encoded(&image.clone().into(), ImageFormat::Jpeg);
-    let mut exif = b"\xff\xe1\0\x22Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
-    exif.extend([orientation, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(exif.len(), 0x24);
-    [&jpeg[..2], &exif, &jpeg[2..]].concat()
+fn assert_near(found: [u8; 4], expected: [u8; 4], what: &str) {
+    let near = found.iter().zip(expected).all(|(found, expected)| found.abs_diff(expected) <= 12);
+    assert!(near, "{what}: {found:?} is not near {expected:?}");
 }
+
+/// Colours at the middle of each quarter, from the top left, clockwise.
+fn quarters(picture: &DynamicImage) -> [[u8; 4]; 4] {
+    let (width, height) = picture.dimensions();
+    let at = |x: u32, y: u32| picture.get_pixel(width * x / 4, height * y / 4).0;
+    [at(1, 1), at(3, 1), at(3, 3), at(1, 3)]
+}
+
+const RED: [u8; 4] = [255, 0, 0, 255];
+const GREEN: [u8; 4] = [0, 255, 0, 255];
+const BLUE: [u8; 4] = [0, 0, 255, 255];
+const YELLOW: [u8; 4] = [255, 255, 0, 255];
 
 #[test]
-fn every_format_becomes_three_thumbnails() {
-    for (format, image_format) in [
-        (Format::Jpeg, ImageFormat::Jpeg),
-        (Format::Png, ImageFormat::Png),
-        (Format::Gif, ImageFormat::Gif),
-        (Format::WebP, ImageFormat::WebP),
-        (Format::Bmp, ImageFormat::Bmp),
-        (Format::Tiff, ImageFormat::Tiff),
-    ] {
-        let made = make(&encoded(&corners(1200, 900).into(), image_format), &recipe(format)).unwrap();
-        assert_eq!((made.width, made.height), (1200, 900), "{format}");
-        let sides = made.thumbnails.each_ref().map(|thumbnail| (thumbnail.width, thumbnail.height));
-        assert_eq!(sides, [(160, 120), (480, 360), (1024, 768)], "{format}");
+fn every_format_gives_three_thumbnails() {
+    let picture = DynamicImage::from(samples::corners(1500, 900));
+    for format in Format::ALL {
+        let made = made(format, &samples::encode(format, &picture, None));
+        assert_eq!((made.width, made.height), (1500, 900), "{format}");
+        let sides =
+            made.thumbnails.each_ref().map(|thumbnail| (thumbnail.size, thumbnail.width, thumbnail.height));
+        let expected = [(Size::Small, 160, 96), (Size::Medium, 480, 288), (Size::Large, 1024, 614)];
+        assert_eq!(sides, expected, "{format}");
         for thumbnail in &made.thumbnails {
             assert_eq!(thumbnail.encoding, Encoding::Jpeg, "{format}");
-            assert_eq!(seen(&decoded(thumbnail)), [RED, GREEN, BLUE, WHITE], "{format}");
+            for (found, expected) in quarters(&opened(thumbnail)).into_iter().zip([RED, GREEN, BLUE, YELLOW])
+            {
+                assert_near(found, expected, format.name());
+            }
         }
-        assert!(!made.thumbhash.is_empty());
+        assert!((5..=40).contains(&made.thumbhash.len()));
     }
 }
 
 #[test]
 fn every_orientation_is_turned_upright() {
-    let image = corners(400, 200);
-    for (orientation, corners) in [
-        (1, [RED, GREEN, BLUE, WHITE]),
-        (2, [GREEN, RED, WHITE, BLUE]),
-        (3, [WHITE, BLUE, GREEN, RED]),
-        (4, [BLUE, WHITE, RED, GREEN]),
-        (5, [RED, BLUE, GREEN, WHITE]),
-        (6, [BLUE, RED, WHITE, GREEN]),
-        (7, [WHITE, GREEN, BLUE, RED]),
-        (8, [GREEN, WHITE, RED, BLUE]),
-        // No orientation at all.
-        (0, [RED, GREEN, BLUE, WHITE]),
-        (9, [RED, GREEN, BLUE, WHITE]),
-    ] {
-        let made = make(&oriented_jpeg(&image, orientation), &recipe(Format::Jpeg)).unwrap();
-        let expected = if (5..=8).contains(&orientation) { (200, 400) } else { (400, 200) };
-        assert_eq!((made.width, made.height), expected, "{orientation}");
-        for thumbnail in &made.thumbnails {
-            assert_eq!(seen(&decoded(thumbnail)), corners, "{orientation}");
+    // Read from the top left, clockwise.
+    let displayed = [
+        [RED, GREEN, BLUE, YELLOW],
+        [GREEN, RED, YELLOW, BLUE],
+        [BLUE, YELLOW, RED, GREEN],
+        [YELLOW, BLUE, GREEN, RED],
+        [RED, YELLOW, BLUE, GREEN],
+        [YELLOW, RED, GREEN, BLUE],
+        [BLUE, GREEN, RED, YELLOW],
+        [GREEN, BLUE, YELLOW, RED],
+    ];
+    let picture = samples::corners(240, 120);
+    let sizes: Sizes = "small=60,medium=80,large=160".parse().unwrap();
+    for (orientation, expected) in Orientation::ALL.into_iter().zip(displayed) {
+        for format in [Format::Jpeg, Format::Png, Format::WebP, Format::Tiff] {
+            let file = if format == Format::Tiff {
+                samples::tiff(&picture, orientation)
+            } else {
+                samples::encode(format, &picture.clone().into(), Some(samples::exif(orientation)))
+            };
+            let made = make(&file, &Recipe { sizes, ..recipe(format) }).unwrap();
+            assert_eq!((made.width, made.height), orientation.displayed(240, 120));
+            for thumbnail in &made.thumbnails {
+                let opened = opened(thumbnail);
+                assert_eq!(opened.width() < opened.height(), orientation.swaps_sides());
+                for (found, expected) in quarters(&opened).into_iter().zip(expected) {
+                    assert_near(found, expected, &format!("{format} {orientation:?} {}", thumbnail.size));
+                }
+            }
         }
     }
 }
 
 #[test]
-fn a_picture_is_never_enlarged_and_no_side_vanishes() {
-    for (width, height, sides) in [
-        (1, 1, [(1, 1), (1, 1), (1, 1)]),
-        (200, 100, [(160, 80), (200, 100), (200, 100)]),
-        (65_535, 1, [(160, 1), (480, 1), (1024, 1)]),
-        (1, 3000, [(1, 160), (1, 480), (1, 1024)]),
-    ] {
-        let png = encoded(&RgbImage::new(width, height).into(), ImageFormat::Png);
-        let made = make(&png, &recipe(Format::Png)).unwrap();
-        let made = made.thumbnails.each_ref().map(|thumbnail| (thumbnail.width, thumbnail.height));
-        assert_eq!(made, sides, "{width} × {height}");
-    }
-}
-
-#[test]
-fn transparency_stays_and_hidden_colour_does_not() {
-    // A green disc on what is red and fully transparent.
-    let image = RgbaImage::from_fn(600, 600, |x, y| {
-        let (dx, dy) = (x.abs_diff(300), y.abs_diff(300));
-        if dx * dx + dy * dy < 200 * 200 { Rgba([0, 200, 0, 255]) } else { Rgba([255, 0, 0, 0]) }
+fn no_dark_fringe_and_no_hidden_colour() {
+    // A white disc; what is transparent hides loud magenta.
+    let picture = RgbaImage::from_fn(1000, 1000, |x, y| {
+        let inside = (x as f32 - 500.0).hypot(y as f32 - 500.0) < 400.0;
+        if inside { Rgba([255; 4]) } else { Rgba([255, 0, 255, 0]) }
     });
-    let made = make(&encoded(&image.into(), ImageFormat::Png), &recipe(Format::Png)).unwrap();
-    for thumbnail in &made.thumbnails {
-        assert_eq!(thumbnail.encoding, Encoding::Png);
-        let image = decoded(thumbnail).into_rgba8();
-        assert_eq!(image.get_pixel(0, 0), &Rgba([0, 0, 0, 0]));
-        assert!(
-            image.pixels().all(|Rgba([red, _, _, alpha])| *alpha == 0 || *red < 20),
-            "red shines through"
-        );
-        assert!(
-            image.pixels().all(|Rgba([_, green, _, alpha])| *alpha < 40 || *green > 150),
-            "a dark fringe"
-        );
-    }
-}
-
-#[test]
-fn alpha_that_hides_nothing_becomes_jpeg() {
-    let opaque = DynamicImage::from(corners(50, 50)).into_rgba8();
-    let made = make(&encoded(&opaque.into(), ImageFormat::Png), &recipe(Format::Png)).unwrap();
-    assert!(made.thumbnails.iter().all(|thumbnail| thumbnail.encoding == Encoding::Jpeg));
-}
-
-#[test]
-fn sixteen_bits_and_grey_are_seen_as_they_are() {
-    let deep = DynamicImage::from(corners(300, 300)).into_rgb16();
-    let made = make(&encoded(&deep.into(), ImageFormat::Png), &recipe(Format::Png)).unwrap();
-    assert_eq!(seen(&decoded(&made.thumbnails[0])), [RED, GREEN, BLUE, WHITE]);
-    let grey = DynamicImage::from(image::GrayImage::from_pixel(300, 300, image::Luma([77])));
-    let made = make(&encoded(&grey, ImageFormat::Png), &recipe(Format::Png)).unwrap();
-    let Rgba([r, g, b, _]) = decoded(&made.thumbnails[0]).get_pixel(80, 80);
-    assert!([r, g, b].iter().all(|channel| channel.abs_diff(77) <= 2));
-}
-
-#[test]
-fn limits_hold_before_a_pixel_is_decoded() {
-    let png = encoded(&RgbImage::new(1000, 1000).into(), ImageFormat::Png);
-    let small = Recipe { max_pixels: 999_999, ..recipe(Format::Png) };
-    let error = make(&png, &small).unwrap_err();
-    assert_eq!(error.code(), "too-many-pixels");
-    assert_eq!(error.to_string(), "1000000 pixels are too many. The limit is 999999 pixels.");
-}
-
-#[test]
-fn damaged_pictures_are_refused_and_never_panic() {
-    for (format, image_format) in [
-        (Format::Jpeg, ImageFormat::Jpeg),
-        (Format::Png, ImageFormat::Png),
-        (Format::WebP, ImageFormat::WebP),
-    ] {
-        let whole = encoded(&corners(64, 64).into(), image_format);
-        for length in 0..whole.len() {
-            let _ = make(&whole[..length], &recipe(format));
+    for format in [Format::Png, Format::WebP, Format::Tiff] {
+        let made = made(format, &samples::encode(format, &picture.clone().into(), None));
+        for thumbnail in &made.thumbnails {
+            assert_eq!(thumbnail.encoding, Encoding::Png);
+            let mut edges = 0;
+            for pixel in opened(thumbnail).to_rgba8().pixels() {
+                let [red, green, blue, alpha] = pixel.0;
+                match alpha {
+                    0 => assert_eq!(pixel.0, [0; 4], "hidden colour leaks"),
+                    1..16 => {}
+                    16..255 => {
+                        edges += 1;
+                        assert!(red.min(green).min(blue) > 225, "fringe of {:?}", pixel.0);
+                    }
+                    255 => assert_eq!(pixel.0, [255; 4]),
+                }
+            }
+            assert_eq!(edges > 0, thumbnail.width < 1000, "an edge is soft once it is scaled");
         }
-        let error = make(&whole[..whole.len() / 4], &recipe(format)).unwrap_err();
-        assert_eq!(error.code(), "cannot-be-decoded", "{format}");
     }
+}
+
+#[test]
+fn colour_kinds_are_all_understood() {
+    let grey = |x: u32, width: u32| u16::try_from(x * 65535 / width).unwrap();
+    let (width, height) = (700, 300);
+    let kinds: [(DynamicImage, Encoding); 6] = [
+        (
+            image::GrayImage::from_fn(width, height, |x, _| Luma([(grey(x, width) >> 8) as u8])).into(),
+            Encoding::Jpeg,
+        ),
+        (image::ImageBuffer::from_fn(width, height, |x, _| Luma([grey(x, width)])).into(), Encoding::Jpeg),
+        (
+            image::ImageBuffer::from_fn(width, height, |x, _| LumaA([(grey(x, width) >> 8) as u8, 128]))
+                .into(),
+            Encoding::Png,
+        ),
+        (
+            image::ImageBuffer::from_fn(width, height, |x, _| LumaA([grey(x, width), 32896])).into(),
+            Encoding::Png,
+        ),
+        (image::ImageBuffer::from_fn(width, height, |x, _| Rgb([grey(x, width); 3])).into(), Encoding::Jpeg),
+        (
+            image::ImageBuffer::from_fn(width, height, |x, _| {
+                let grey = grey(x, width);
+                Rgba([grey, grey, grey, u16::MAX])
+            })
+            .into(),
+            Encoding::Jpeg,
+        ),
+    ];
+    for (picture, encoding) in kinds {
+        let made = made(Format::Png, &samples::encode(Format::Png, &picture, None));
+        for thumbnail in &made.thumbnails {
+            assert_eq!(thumbnail.encoding, encoding);
+            let opened = opened(thumbnail);
+            let alpha = if encoding == Encoding::Png { 128 } else { 255 };
+            for quarter in [1, 2, 3] {
+                let [red, green, blue, found] = opened.get_pixel(thumbnail.width * quarter / 4, 20).0;
+                let expected = u8::try_from(quarter * 64).unwrap();
+                assert_near([red, green, blue, found], [expected, expected, expected, alpha], "ramp");
+            }
+        }
+    }
+}
+
+#[test]
+fn extreme_shapes_keep_a_pixel_a_side() {
+    for (width, height, large, small) in [
+        (65535, 1, (1024, 1), (160, 1)),
+        (1, 65535, (1, 1024), (1, 160)),
+        (1, 1, (1, 1), (1, 1)),
+        (3, 2000, (2, 1024), (1, 160)),
+    ] {
+        for format in [Format::Jpeg, Format::Png, Format::Gif, Format::Bmp, Format::Tiff] {
+            let file = samples::encode(format, &samples::corners(width, height).into(), None);
+            let made = made(format, &file);
+            let [first, _, last] = &made.thumbnails;
+            assert_eq!((last.width, last.height), large, "{format}");
+            assert_eq!((first.width, first.height), small, "{format}");
+            made.thumbnails.iter().for_each(|thumbnail| drop(opened(thumbnail)));
+        }
+    }
+}
+
+#[test]
+fn nothing_is_enlarged() {
+    let made = made(Format::Png, &samples::encode(Format::Png, &samples::corners(200, 100).into(), None));
+    let sides = made.thumbnails.map(|thumbnail| (thumbnail.width, thumbnail.height));
+    assert_eq!(sides, [(160, 80), (200, 100), (200, 100)]);
 }
 
 #[test]
 fn thumbnails_carry_no_metadata() {
-    let made = make(&oriented_jpeg(&corners(400, 200), 6), &recipe(Format::Jpeg)).unwrap();
-    for thumbnail in &made.thumbnails {
-        assert!(!thumbnail.bytes.windows(4).any(|window| window == b"Exif"));
+    let mut exif = samples::exif(Orientation::Upright);
+    exif.extend(b"a secret place");
+    for format in [Format::Jpeg, Format::Png, Format::WebP] {
+        let file = samples::encode(format, &samples::corners(300, 200).into(), Some(exif.clone()));
+        assert!(file.windows(14).any(|window| window == b"a secret place"));
+        for thumbnail in made(format, &file).thumbnails {
+            for mark in [b"secret".as_slice(), b"Exif", b"eXIf", b"ICC_PROFILE"] {
+                assert!(!thumbnail.bytes.windows(mark.len()).any(|window| window == mark));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_picture_over_the_limit_is_refused_by_name() {
+    let file = samples::encode(Format::Png, &samples::corners(300, 200).into(), None);
+    let error = make(&file, &Recipe { max_pixels: 59_999, ..recipe(Format::Png) }).unwrap_err();
+    assert_eq!(error.code(), "too-many-pixels");
+    assert_eq!(error.to_string(), "60000 pixels are too many. The limit is 59999 pixels.");
+}
+
+#[test]
+fn damage_is_refused_by_name() {
+    for format in Format::ALL {
+        let file = samples::encode(format, &samples::corners(300, 200).into(), None);
+        // Of a JPEG that breaks off everybody shows what there is.
+        let part = if format == Format::Jpeg { 100 } else { file.len() / 3 };
+        for broken in [&file[..0], &file[..20], &file[..part]] {
+            let error = make(broken, &recipe(format)).map(drop).unwrap_err();
+            assert_eq!(error.code(), "cannot-be-decoded", "{format} {}", broken.len());
+        }
+    }
+}
+
+#[test]
+fn a_jpeg_that_breaks_off_shows_what_there_is() {
+    let file = samples::encode(Format::Jpeg, &samples::corners(3000, 2000).into(), None);
+    for left in [file.len() - 2, file.len() * 3 / 4] {
+        let made = made(Format::Jpeg, &file[..left]);
+        assert_near(quarters(&opened(&made.thumbnails[2]))[0], RED, "its first quarter");
+    }
+}
+
+#[test]
+fn a_jpeg_of_thousands_of_scans_is_refused_before_it_is_decoded() {
+    let file = samples::encode(Format::Jpeg, &samples::corners(300, 200).into(), None);
+    let scan = file.windows(2).position(|window| window == [0xFF, 0xDA]).unwrap();
+    let mut bomb = file[..file.len() - 2].to_vec();
+    for _ in 0..5000 {
+        bomb.extend(&file[scan..file.len() - 2]);
+    }
+    bomb.extend([0xFF, 0xD9]);
+    let error = make(&bomb, &recipe(Format::Jpeg)).unwrap_err();
+    assert_eq!(error.detail(), Some("more than 100 scans"));
+}
+
+/// How alike two RGB pictures are in brightness, in dB; more is better.
+fn psnr(one: &[u8], other: &[u8]) -> f64 {
+    let luma = |bytes: &[u8]| -> Vec<u8> {
+        let pixels = bytes.as_chunks::<3>().0.iter().map(|rgb| rgb.map(u32::from));
+        pixels
+            .map(|[red, green, blue]| u8::try_from((red * 299 + green * 587 + blue * 114) / 1000).unwrap())
+            .collect()
+    };
+    let (one, other) = (luma(one), luma(other));
+    assert_eq!(one.len(), other.len());
+    let squares: u64 = one.iter().zip(&other).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum();
+    10.0 * (255.0 * 255.0 * one.len() as f64 / squares.max(1) as f64).log10()
+}
+
+/// dB that the shortcuts may cost against scaling each thumbnail from the whole picture.
+const MOST_LOSS_DB: f64 = 0.5;
+
+#[test]
+fn thumbnails_are_as_good_as_those_scaled_from_the_whole_picture() {
+    let sizes: Sizes = "small=40,medium=120,large=256".parse().unwrap();
+    for (width, height) in [(1050, 700), (725, 483), (650, 433), (2047, 1365), (475, 317), (275, 183)] {
+        let picture = DynamicImage::from(samples::scenery(width, height));
+        for format in [Format::Jpeg, Format::Png] {
+            let file = samples::encode(format, &picture, None);
+            let whole = image::load_from_memory(&file).unwrap().to_rgb8();
+            let whole =
+                pixels::Pixels { width, height, layout: pixels::Layout::Rgb, bytes: whole.into_raw() };
+            for thumbnail in make(&file, &Recipe { sizes, ..recipe(format) }).unwrap().thumbnails {
+                let ideal =
+                    Scaler::default().shrink_from(&whole, (thumbnail.width, thumbnail.height)).unwrap();
+                let reference = encode::encode(thumbnail.size, ideal.clone()).unwrap();
+                let reference = psnr(opened(&reference).as_bytes(), &ideal.bytes);
+                let found = psnr(opened(&thumbnail).as_bytes(), &ideal.bytes);
+                println!("{width} {format} {}: {found:.2} dB of {reference:.2} dB", thumbnail.size);
+                assert!(
+                    found > reference - MOST_LOSS_DB,
+                    "{width} {format} {}: {found} of {reference}",
+                    thumbnail.size
+                );
+            }
+        }
+    }
+}
+
+/// The middle of the small thumbnail of a picture of one colour with this profile.
+fn shown(format: Format, colour: [u8; 4], profile: Vec<u8>) -> [u8; 4] {
+    let picture = RgbaImage::from_pixel(400, 300, Rgba(colour));
+    let picture =
+        if colour[3] == 255 { DynamicImage::from(picture).to_rgb8().into() } else { picture.into() };
+    let file = samples::encode_with_profile(format, &picture, profile);
+    let made = made(format, &file);
+    opened(&made.thumbnails[0]).get_pixel(80, 60).0
+}
+
+#[test]
+fn profiles_are_converted_to_srgb() {
+    let mut swapped = moxcms::ColorProfile::new_srgb();
+    std::mem::swap(&mut swapped.red_colorant, &mut swapped.blue_colorant);
+    // Without this mark the profile is read by its colorants.
+    swapped.cicp = None;
+    let swapped = swapped.encode().unwrap();
+    for format in [Format::Jpeg, Format::Png] {
+        assert_near(shown(format, [250, 60, 10, 255], swapped.clone()), [10, 60, 250, 255], "swapped");
+    }
+    let half = shown(Format::Png, [250, 60, 10, 128], swapped);
+    assert_near(half, [10, 60, 250, 128], "swapped under alpha");
+
+    // What the matrices of the standards give: Display P3 (200, 100, 50) and Adobe RGB (100, 150, 200) in sRGB.
+    let p3 = moxcms::ColorProfile::new_display_p3().encode().unwrap();
+    let adobe = moxcms::ColorProfile::new_adobe_rgb().encode().unwrap();
+    for format in [Format::Jpeg, Format::Png] {
+        assert_near(shown(format, [200, 100, 50, 255], p3.clone()), [215, 95, 32, 255], "Display P3");
+        assert_near(shown(format, [100, 150, 200, 255], adobe.clone()), [65, 151, 202, 255], "Adobe RGB");
+    }
+}
+
+#[test]
+fn a_grey_profile_is_converted() {
+    let linear = moxcms::ColorProfile::new_gray_with_gamma(1.0).encode().unwrap();
+    let picture = DynamicImage::from(image::GrayImage::from_pixel(400, 300, Luma([55])));
+    let made = made(Format::Png, &samples::encode_with_profile(Format::Png, &picture, linear));
+    assert_near(opened(&made.thumbnails[0]).get_pixel(80, 60).0, [128, 128, 128, 255], "linear grey");
+}
+
+#[test]
+fn a_broken_or_foreign_profile_is_ignored() {
+    let whole = moxcms::ColorProfile::new_display_p3().encode().unwrap();
+    let grey = moxcms::ColorProfile::new_gray_with_gamma(1.0).encode().unwrap();
+    for profile in [whole[..100].to_vec(), b"no profile at all".to_vec(), vec![0xFF; 70_000], grey] {
+        for format in [Format::Jpeg, Format::Png] {
+            assert_near(shown(format, [200, 100, 50, 255], profile.clone()), [200, 100, 50, 255], "ignored");
+        }
+    }
+}
+
+#[test]
+fn an_srgb_profile_changes_nothing() {
+    let profile = moxcms::ColorProfile::new_srgb().encode().unwrap();
+    let picture = DynamicImage::from(samples::corners(400, 300));
+    let plain = made(Format::Jpeg, &samples::encode(Format::Jpeg, &picture, None));
+    let marked = made(Format::Jpeg, &samples::encode_with_profile(Format::Jpeg, &picture, profile));
+    assert_eq!(plain, marked);
+}
+
+#[cfg(feature = "turbojpeg")]
+#[test]
+fn inks_become_colours() {
+    // Light, not ink, as JPEG stores it: red, green, blue, black.
+    for (ink, colour) in [
+        ([255, 0, 0, 255], RED),
+        ([0, 255, 0, 255], GREEN),
+        ([0, 0, 255, 255], BLUE),
+        ([255, 255, 255, 0], [0, 0, 0, 255]),
+        ([255, 255, 255, 255], [255; 4]),
+    ] {
+        for space in [turbojpeg::Colorspace::CMYK, turbojpeg::Colorspace::YCCK] {
+            let mut compressor = turbojpeg::Compressor::new().unwrap();
+            compressor.set_colorspace(space).unwrap();
+            let image = turbojpeg::Image {
+                pixels: ink.repeat(3000 * 200),
+                width: 3000,
+                pitch: 12_000,
+                height: 200,
+                format: turbojpeg::PixelFormat::CMYK,
+            };
+            let made = made(Format::Jpeg, &compressor.compress_to_vec(image.as_deref()).unwrap());
+            assert_eq!((made.width, made.height), (3000, 200));
+            let thumbnail = &made.thumbnails[2];
+            assert_near(opened(thumbnail).get_pixel(500, 30).0, colour, &format!("{ink:?} {space:?}"));
+        }
     }
 }

@@ -1,0 +1,324 @@
+//! `make bench`: what the pixels of a picture cost, stage by stage and as a whole confined job, beside the floor and
+//! beside what a straightforward program does.
+//!
+//! Figures are medians of runs that take turns; only the ratios between them mean something elsewhere.
+
+use std::{
+    env, fs,
+    io::Cursor,
+    num::NonZeroUsize,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    time::{Duration, Instant},
+};
+
+use image::{DynamicImage, ImageFormat, codecs::jpeg::JpegEncoder, imageops::FilterType};
+use integration_tests::rivals;
+use worker::{
+    Format, Size, Sizes,
+    config::PixelConfig,
+    confinement::{self, Launch, Mode},
+    maker::Maker,
+    measure::{ALLOCATOR, Stage, Stages},
+};
+
+/// Runs of each figure, and of those that take long and are only there to be compared with.
+const RUNS: usize = 11;
+const SLOW_RUNS: usize = 3;
+
+/// Photographs that are taken from a directory: the largest, and from there down in equal steps of rank.
+const PHOTOGRAPHS: usize = 8;
+
+/// What a job may take beyond the floor: half of it again, and a constant for what every job does.
+const GOAL_TIMES: f64 = 1.5;
+const GOAL_MORE: Duration = Duration::from_millis(5);
+
+fn main() -> ExitCode {
+    if let Some(code) = confinement::run_if_asked(env::args_os()) {
+        return code;
+    }
+    if ALLOCATOR.iter().any(|(name, _)| env::var_os(name).is_none()) {
+        // The stages are measured here, so memory must be kept here as it is there.
+        let error = Command::new("/proc/self/exe").args(env::args_os().skip(1)).envs(ALLOCATOR).exec();
+        eprintln!("could not start again: {error}");
+        return ExitCode::FAILURE;
+    }
+    let directory =
+        env::args_os().nth(1).map_or_else(|| PathBuf::from("/usr/share/backgrounds"), PathBuf::from);
+    let photographs = photographs(&directory);
+    if photographs.is_empty() {
+        eprintln!("there are no photographs in {}: make bench installs some", directory.display());
+        return ExitCode::FAILURE;
+    }
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+    runtime.block_on(compare(&photographs));
+    ExitCode::SUCCESS
+}
+
+async fn compare(photographs: &[Subject]) {
+    let bench = Bench::start().await;
+    println!(
+        "times in ms, medians of {RUNS}; memory in MiB; `job` is the whole confined job, `plain` is `image` alone"
+    );
+    println!(
+        "{:<34} {:>11} {:>6} | {:>6} {:>6} {:>6} {:>6} | {:>6} {:>6} {:>6} | {:>6} {:>6} | {:>7} {:>6}",
+        "picture",
+        "sides",
+        "MB",
+        "decode",
+        "scale",
+        "encode",
+        "sum",
+        "mem",
+        "+scale",
+        "+enc",
+        "job",
+        "more",
+        "floor",
+        "times"
+    );
+    let mut rows = Vec::new();
+    for subject in photographs {
+        rows.push(bench.row(subject).await);
+    }
+    let mut met: Vec<f64> = rows.iter().map(Row::beyond_goal).collect();
+    met.sort_by(f64::total_cmp);
+    println!(
+        "the job less {GOAL_MORE:?} is {:.2} times the floor at the median; the goal is {GOAL_TIMES}",
+        met[met.len() / 2]
+    );
+    let mut gain: Vec<f64> = rows.iter().map(|row| row.plain / row.job).collect();
+    gain.sort_by(f64::total_cmp);
+    println!(
+        "a straightforward program on `image` takes {:.1} times as long at the median",
+        gain[gain.len() / 2]
+    );
+    println!("\nother formats, made of one of the photographs:");
+    for subject in others(&photographs[0]) {
+        bench.row(&subject).await;
+    }
+    println!();
+    rivals::compare(&photographs.iter().map(|subject| subject.path.as_path()).collect::<Vec<_>>());
+}
+
+/// A picture to be measured.
+struct Subject {
+    path: PathBuf,
+    name: String,
+    format: Format,
+    bytes: Vec<u8>,
+    sides: (u32, u32),
+}
+
+/// JPEGs below a directory, spread over the sizes that there are.
+fn photographs(directory: &Path) -> Vec<Subject> {
+    let mut paths = Vec::new();
+    walk(directory, &mut paths);
+    paths.sort_by_key(|path| fs::metadata(path).map_or(0, |data| data.len()));
+    let step = (paths.len() / PHOTOGRAPHS).max(1);
+    let chosen = paths.into_iter().rev().step_by(step).take(PHOTOGRAPHS);
+    chosen.filter_map(|path| subject(&path)).collect()
+}
+
+fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_symlink() {
+            continue;
+        }
+        if path.is_dir() {
+            walk(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "jpg" || extension == "jpeg") {
+            found.push(path);
+        }
+    }
+}
+
+fn subject(path: &Path) -> Option<Subject> {
+    let name = path.file_name()?.to_string_lossy().into_owned();
+    let sides = image::image_dimensions(path).ok()?;
+    Some(Subject { path: path.to_owned(), name, format: Format::Jpeg, bytes: fs::read(path).ok()?, sides })
+}
+
+fn others(photograph: &Subject) -> Vec<Subject> {
+    let Ok(picture) = image::load_from_memory(&photograph.bytes) else { return Vec::new() };
+    let picture = picture.resize(1920, 1920, FilterType::Triangle);
+    [
+        (Format::Png, ImageFormat::Png),
+        (Format::Gif, ImageFormat::Gif),
+        (Format::WebP, ImageFormat::WebP),
+        (Format::Bmp, ImageFormat::Bmp),
+        (Format::Tiff, ImageFormat::Tiff),
+    ]
+    .into_iter()
+    .map(|(format, image_format)| {
+        let mut bytes = Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, image_format).expect("a picture can be encoded");
+        let sides = (picture.width(), picture.height());
+        Subject { path: PathBuf::new(), name: format.to_string(), format, bytes: bytes.into_inner(), sides }
+    })
+    .collect()
+}
+
+struct Bench {
+    pixels: PixelConfig,
+    maker: Maker,
+}
+
+/// What a picture came to, in milliseconds.
+struct Row {
+    job: f64,
+    floor: Option<f64>,
+    plain: f64,
+}
+
+impl Row {
+    fn beyond_goal(&self) -> f64 {
+        self.floor.map_or(f64::NAN, |floor| (self.job - milliseconds(GOAL_MORE)) / floor)
+    }
+}
+
+impl Bench {
+    async fn start() -> Self {
+        let pixels = PixelConfig {
+            max_pixels: 200_000_000,
+            job_timeout: Duration::from_secs(60),
+            job_memory_bytes: 512 * 1024 * 1024,
+            confinement: Mode::BestEffort,
+            sizes: Sizes::default(),
+        };
+        let maker = Maker::new(&pixels, Launch::own(pixels.confinement, pixels.job_memory_bytes));
+        maker.warm(NonZeroUsize::MIN).await.expect("a confined process starts");
+        Self { pixels, maker }
+    }
+
+    async fn row(&self, subject: &Subject) -> Row {
+        let Subject { name, format, bytes, sides: (width, height), .. } = subject;
+        let original = bytes::Bytes::from(bytes.clone());
+        let mut stages = Stages::default();
+        let (mut split, mut sums, mut jobs, mut floors) = ([const { Vec::new() }; 3], vec![], vec![], vec![]);
+        for _ in 0..RUNS {
+            let mut begun = Instant::now();
+            let whole = begun;
+            let mut at = 0;
+            let made = stages.make(bytes, *format, &self.pixels, |_: Stage| {
+                split[at].push(begun.elapsed());
+                (at, begun) = (at + 1, Instant::now());
+            });
+            sums.push(whole.elapsed());
+            made.expect("a photograph can be decoded");
+            let begun = Instant::now();
+            self.maker.make(original.clone(), *format).await.expect("a photograph can be decoded");
+            jobs.push(begun.elapsed());
+            floors.extend(floor(bytes, *format));
+        }
+        let plain: Vec<_> = (0..SLOW_RUNS).map(|_| plain(bytes, &self.pixels.sizes)).collect();
+        let memory = self.memory(subject);
+        let [decode, scale, encode] = split.map(median);
+        let row = Row {
+            job: median(jobs).expect("it ran"),
+            floor: median(floors),
+            plain: median(plain).expect("it ran"),
+        };
+        let sum = median(sums).expect("it ran");
+        println!(
+            "{:<34.34} {:>11} {:>6.1} | {:>6.1} {:>6.1} {:>6.1} {sum:>6.1} | {:>6} {:>6} {:>6} | {:>6.1} {:>6.1} | {:>7} {:>6.1}",
+            name,
+            format!("{width}×{height}"),
+            bytes.len() as f64 / 1e6,
+            decode.unwrap_or_default(),
+            scale.unwrap_or_default(),
+            encode.unwrap_or_default(),
+            memory[0],
+            memory[1],
+            memory[2],
+            row.job,
+            row.job - sum,
+            row.floor.map_or_else(|| "-".into(), |floor| format!("{floor:.1}")),
+            row.plain / row.job,
+        );
+        row
+    }
+
+    /// The most memory that each stage has on top of what there was before the job, in MiB.
+    fn memory(&self, subject: &Subject) -> [u64; 3] {
+        let mut peaks = [0; 3];
+        let mut at = 0;
+        let before = resident("VmRSS:");
+        forget_peak();
+        let made = Stages::default().make(&subject.bytes, subject.format, &self.pixels, |_: Stage| {
+            peaks[at] = resident("VmHWM:").saturating_sub(before) / 1024;
+            at += 1;
+            forget_peak();
+        });
+        drop(made);
+        peaks
+    }
+}
+
+/// A value of this process's status in KiB.
+fn resident(name: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
+}
+
+fn forget_peak() {
+    // Where the kernel has no such file, peaks of stages run into each other.
+    let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
+/// Decoding at an eighth: next to nothing but reading the entropy code, which no program that decodes can save.
+#[cfg(feature = "turbojpeg")]
+fn floor(bytes: &[u8], format: Format) -> Option<Duration> {
+    use turbojpeg::{Decompressor, Image, PixelFormat, ScalingFactor};
+    if format != Format::Jpeg {
+        return None;
+    }
+    let begun = Instant::now();
+    let mut decompressor = Decompressor::new().ok()?;
+    let header = decompressor.read_header(bytes).ok()?;
+    decompressor.set_scaling_factor(ScalingFactor::ONE_EIGHTH).ok()?;
+    let scaled = header.scaled(ScalingFactor::ONE_EIGHTH);
+    let mut pixels = vec![0; scaled.width * 3 * scaled.height];
+    let image = Image {
+        pixels: &mut pixels[..],
+        width: scaled.width,
+        pitch: scaled.width * 3,
+        height: scaled.height,
+        format: PixelFormat::RGB,
+    };
+    decompressor.decompress(bytes, image).ok()?;
+    Some(begun.elapsed())
+}
+
+#[cfg(not(feature = "turbojpeg"))]
+fn floor(_bytes: &[u8], _format: Format) -> Option<Duration> {
+    None
+}
+
+/// What one writes first: decode all of it, scale each size from the whole, encode.
+fn plain(bytes: &[u8], sizes: &Sizes) -> Duration {
+    let begun = Instant::now();
+    let picture = image::load_from_memory(bytes).expect("a photograph can be decoded");
+    let picture = DynamicImage::from(picture.into_rgb8());
+    for size in Size::ALL {
+        let side = sizes.longest_side(size);
+        let thumbnail = picture.resize(side, side, FilterType::Lanczos3);
+        let encoder = JpegEncoder::new_with_quality(Vec::new(), 80);
+        thumbnail.write_with_encoder(encoder).expect("a thumbnail can be encoded");
+    }
+    begun.elapsed()
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// The median in milliseconds.
+fn median(mut times: Vec<Duration>) -> Option<f64> {
+    times.sort();
+    times.get(times.len() / 2).copied().map(milliseconds)
+}

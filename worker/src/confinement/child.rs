@@ -1,0 +1,111 @@
+//! The confined process: raises its walls, says how they stand, and then makes thumbnails until its input ends.
+
+use std::{
+    any::Any,
+    fs::File,
+    io::{self, Read},
+    os::fd::AsFd,
+    panic::{self, AssertUnwindSafe},
+    process::ExitCode,
+};
+
+use clap::ValueEnum;
+
+use super::{
+    Mode,
+    walls::{self, Walls},
+    wire::{self, FileHeader, Ready, Reply, Request},
+};
+use crate::thumbnail::{self, Made, Recipe, Scaler, ThumbnailError};
+
+/// Bytes of an original whose memory is kept for the next. Larger ones are rare, and memory is for pixels.
+const KEPT_BYTES: usize = 16 * 1024 * 1024;
+
+/// Runs the confined process: its arguments are a mode, and the bytes that a job may take.
+pub(super) fn run(mut arguments: impl Iterator<Item = String>) -> ExitCode {
+    let mode = arguments.next().and_then(|mode| Mode::from_str(&mode, false).ok());
+    let memory = arguments.next().and_then(|bytes| bytes.parse().ok());
+    let (Some(mode), Some(memory)) = (mode, memory) else {
+        eprintln!("this argument is for a worker to use");
+        return ExitCode::from(crate::config::EXIT_USAGE);
+    };
+    match serve(mode, memory) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("the confined process stops: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(mode: Mode, memory: u64) -> io::Result<()> {
+    walls::close_strays()?;
+    // Copies without a buffer, made while there are still descriptors to be had.
+    let mut input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let mut output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    // The reply tells of a panic.
+    panic::set_hook(Box::new(|_| {}));
+    let standing = Walls::from(mode).raise(memory);
+    wire::write(&mut output, &Ready { standing }, &[])?;
+    let mut workshop = Workshop::default();
+    while let Some(request) = wire::read::<Request>(&mut input)? {
+        walls::allow_cpu(request.timeout)?;
+        match workshop.work(&mut input, &request)? {
+            Ok(made) => {
+                let Made { width, height, thumbhash, thumbnails } = made;
+                let files = thumbnails.each_ref().map(|thumbnail| FileHeader {
+                    width: thumbnail.width,
+                    height: thumbnail.height,
+                    encoding: thumbnail.encoding,
+                    bytes: thumbnail.bytes.len() as u64,
+                });
+                let bytes = thumbnails.each_ref().map(|thumbnail| thumbnail.bytes.as_slice());
+                wire::write(&mut output, &Reply::Made { width, height, thumbhash, files }, &bytes)?;
+            }
+            Err(error) => wire::write(&mut output, &Reply::Failed(error), &[])?,
+        }
+    }
+    Ok(())
+}
+
+/// What is kept from job to job.
+#[derive(Default)]
+struct Workshop {
+    /// Its length is that of the longest original so far: growing writes zeroes, which costs.
+    original: Vec<u8>,
+    scaler: Scaler,
+}
+
+impl Workshop {
+    /// Reads an original and makes its thumbnails. `Err` outside is a pipe that broke.
+    fn work(&mut self, input: &mut File, request: &Request) -> io::Result<Result<Made, ThumbnailError>> {
+        let length = usize::try_from(request.original_bytes).map_err(io::Error::other)?;
+        let more = length.saturating_sub(self.original.len());
+        if self.original.try_reserve_exact(more).is_err() {
+            // Somebody has to read it all the same.
+            io::copy(&mut input.take(request.original_bytes), &mut io::sink())?;
+            return Ok(Err(ThumbnailError::NeedsTooMuchMemory));
+        }
+        self.original.resize(self.original.len() + more, 0);
+        input.read_exact(&mut self.original[..length])?;
+        let sizes = request.sizes.parse().map_err(io::Error::other)?;
+        let recipe = Recipe { format: request.format, sizes, max_pixels: request.max_pixels };
+        let (scaler, original) = (&mut self.scaler, &self.original[..length]);
+        let made =
+            panic::catch_unwind(AssertUnwindSafe(|| thumbnail::make(scaler, original, &recipe, |_| {})));
+        if self.original.len() > KEPT_BYTES {
+            self.original = Vec::new();
+        }
+        Ok(made.unwrap_or_else(|panic| {
+            // Who knows what it left half done.
+            self.scaler = Scaler::default();
+            Err(ThumbnailError::CannotBeDecoded(format!("the decoder panicked: {}", words(&*panic))))
+        }))
+    }
+}
+
+/// What a panic says.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without words")
+}

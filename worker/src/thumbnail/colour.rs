@@ -1,0 +1,112 @@
+//! Colours of other spaces to sRGB, which is what a page shows when a picture says nothing.
+
+use moxcms::{ColorProfile, DataColorSpace, TransformOptions};
+
+use super::pixels::{Layout, Pixels};
+
+/// The largest ICC profile that is read; those of printing presses reach 3 MB.
+pub(super) const MAX_PROFILE_BYTES: usize = 4 * 1024 * 1024;
+
+/// How far, in steps of 255, a profile's colours may lie from sRGB and still count as sRGB: what rounding does.
+const SAME_COLOUR: u8 = 1;
+
+/// The picture in sRGB or plain grey. Its colour is multiplied by alpha, before and after. A profile that is broken
+/// or made for other pixels is ignored.
+pub(super) fn to_srgb(mut picture: Pixels, profile: Option<&[u8]>) -> Pixels {
+    let profile = profile
+        .filter(|profile| profile.len() <= MAX_PROFILE_BYTES)
+        .and_then(|profile| ColorProfile::new_from_slice(profile).ok());
+    match (picture.layout, profile) {
+        (Layout::Cmyk, profile) => from_cmyk(&picture, profile.as_ref()),
+        (Layout::Rgb | Layout::Rgba, Some(profile)) if profile.color_space == DataColorSpace::Rgb => {
+            from_rgb(&mut picture, &profile);
+            picture
+        }
+        (Layout::Grey | Layout::GreyAlpha, Some(profile)) if profile.color_space == DataColorSpace::Gray => {
+            from_grey(&mut picture, &profile);
+            picture
+        }
+        _ => picture,
+    }
+}
+
+fn from_rgb(picture: &mut Pixels, profile: &ColorProfile) {
+    if is_srgb(profile) {
+        return;
+    }
+    let layout = if picture.layout == Layout::Rgba { moxcms::Layout::Rgba } else { moxcms::Layout::Rgb };
+    let Ok(transform) =
+        profile.create_transform_8bit(layout, &ColorProfile::new_srgb(), layout, TransformOptions::default())
+    else {
+        return;
+    };
+    picture.divide_alpha();
+    let mut converted = vec![0; picture.bytes.len()];
+    if transform.transform(&picture.bytes, &mut converted).is_ok() {
+        picture.bytes = converted;
+    }
+    picture.multiply_alpha();
+}
+
+/// Whether a profile only says what everybody assumes, as most that cameras and phones write.
+fn is_srgb(profile: &ColorProfile) -> bool {
+    const STEPS: [u8; 6] = [0, 20, 64, 128, 200, 255];
+    let pairs = STEPS.iter().flat_map(|&red| STEPS.map(|green| (red, green)));
+    let colours: Vec<u8> =
+        pairs.flat_map(|(red, green)| STEPS.map(|blue| [red, green, blue])).flatten().collect();
+    let mut converted = vec![0; colours.len()];
+    let layout = moxcms::Layout::Rgb;
+    profile
+        .create_transform_8bit(layout, &ColorProfile::new_srgb(), layout, TransformOptions::default())
+        .and_then(|transform| transform.transform(&colours, &mut converted))
+        .is_ok_and(|()| colours.iter().zip(&converted).all(|(a, b)| a.abs_diff(*b) <= SAME_COLOUR))
+}
+
+fn from_grey(picture: &mut Pixels, profile: &ColorProfile) {
+    let shades: Vec<u8> = (0..=u8::MAX).collect();
+    let mut converted = vec![0; shades.len() * 3];
+    let done = profile
+        .create_transform_8bit(
+            moxcms::Layout::Gray,
+            &ColorProfile::new_srgb(),
+            moxcms::Layout::Rgb,
+            TransformOptions::default(),
+        )
+        .and_then(|transform| transform.transform(&shades, &mut converted));
+    if done.is_err() {
+        return;
+    }
+    picture.divide_alpha();
+    let step = if picture.layout == Layout::GreyAlpha { 2 } else { 1 };
+    for grey in picture.bytes.iter_mut().step_by(step) {
+        *grey = converted[usize::from(*grey) * 3 + 1];
+    }
+    picture.multiply_alpha();
+}
+
+/// JPEG holds ink the way Adobe writes it, 255 for none, and so do browsers read it.
+fn from_cmyk(picture: &Pixels, profile: Option<&ColorProfile>) -> Pixels {
+    let (width, height) = (picture.width, picture.height);
+    let rgb = |bytes| Pixels { width, height, layout: Layout::Rgb, bytes };
+    if let Some(profile) = profile.filter(|profile| profile.color_space == DataColorSpace::Cmyk) {
+        let ink: Vec<u8> = picture.bytes.iter().map(|light| u8::MAX - light).collect();
+        let mut bytes = vec![0; ink.len() / 4 * 3];
+        let done = profile
+            .create_transform_8bit(
+                moxcms::Layout::Rgba,
+                &ColorProfile::new_srgb(),
+                moxcms::Layout::Rgb,
+                TransformOptions::default(),
+            )
+            .and_then(|transform| transform.transform(&ink, &mut bytes));
+        if done.is_ok() {
+            return rgb(bytes);
+        }
+    }
+    let mix = |light: u8, black: u8| {
+        u8::try_from((u16::from(light) * u16::from(black) + 127) / 255)
+            .expect("a product of two bytes over 255")
+    };
+    let pixels = picture.bytes.as_chunks::<4>().0;
+    rgb(pixels.iter().flat_map(|&[c, m, y, k]| [mix(c, k), mix(m, k), mix(y, k)]).collect())
+}

@@ -1,0 +1,81 @@
+//! Why a picture has no thumbnails, by a name for machines and in words for people.
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::probe::{ProbeError, TooManyPixels};
+
+/// Why a picture has no thumbnails: the same bytes would fail again. `Display` is for people; the detail is for the
+/// log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum ThumbnailError {
+    /// The header speaks of more pixels than are allowed.
+    #[error(transparent)]
+    TooManyPixels(#[from] TooManyPixels),
+    /// No decoder here can read it.
+    #[error("The file is damaged, or of a kind that we cannot read.")]
+    CannotBeDecoded(String),
+    /// The job ran into its time limit.
+    #[error("It took longer than {} to make smaller, so we stopped.", Seconds(*.0))]
+    TookTooLong(Duration),
+    /// The job ran into its memory limit.
+    #[error("It needs more memory than a picture may have.")]
+    NeedsTooMuchMemory,
+}
+
+impl ThumbnailError {
+    /// The last part of the problem type.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooManyPixels(_) => "too-many-pixels",
+            Self::CannotBeDecoded(_) => "cannot-be-decoded",
+            Self::TookTooLong(_) => "took-too-long",
+            Self::NeedsTooMuchMemory => "too-much-memory",
+        }
+    }
+
+    /// What the log should know beyond `Display`.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::CannotBeDecoded(detail) => Some(detail),
+            _ => None,
+        }
+    }
+
+    pub(super) fn damaged(error: impl fmt::Display) -> Self {
+        Self::CannotBeDecoded(error.to_string())
+    }
+}
+
+impl From<ProbeError> for ThumbnailError {
+    fn from(error: ProbeError) -> Self {
+        Self::damaged(error)
+    }
+}
+
+impl From<image::ImageError> for ThumbnailError {
+    fn from(error: image::ImageError) -> Self {
+        use image::{ImageError, error::LimitErrorKind};
+        match error {
+            ImageError::Limits(limit) if limit.kind() == LimitErrorKind::InsufficientMemory => {
+                Self::NeedsTooMuchMemory
+            }
+            error => Self::damaged(error),
+        }
+    }
+}
+
+/// A time in words.
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            time if time.subsec_millis() == 0 => write!(f, "{} s", time.as_secs()),
+            time => write!(f, "{:.1} s", time.as_secs_f64()),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! A confined process that somebody has taken over: whatever it answers, the worker believes nothing.
+
+use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+
+use image::ImageFormat;
+use worker::{Format, config::PixelConfig, confinement::Launch, maker::Maker};
+
+use crate::support::{encoded, launch, picture, pixels, reason};
+
+/// A message as the two sides write them.
+fn message(json: &str) -> Vec<u8> {
+    let length = u32::try_from(json.len()).unwrap();
+    [&length.to_le_bytes(), json.as_bytes()].concat()
+}
+
+const READY: &str = r#"{"standing":{"limits":"whole","landlock":"whole","filter":"whole"}}"#;
+
+/// What a picture of 300 × 200 comes to with a child that says it is ready, takes the job, and answers this.
+async fn answered(answer: &[u8]) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let (script, words) = (directory.path().join("child"), directory.path().join("answer"));
+    fs::write(&words, [message(READY), answer.to_vec()].concat()).unwrap();
+    fs::write(&script, format!("#!/bin/sh\n/bin/cat {}\n/bin/cat >/dev/null\n", words.display())).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let pixels = PixelConfig { job_timeout: Duration::from_secs(5), ..pixels() };
+    let maker = Maker::new(&pixels, Launch { executable: script, ..launch() });
+    let original = encoded(&picture(300, 200), ImageFormat::Jpeg);
+    let error = reason(maker.make(original.into(), Format::Jpeg).await);
+    println!("{:?}", error.detail());
+    error.code().to_owned()
+}
+
+/// An answer with these sides and these files.
+fn made(sides: [(u32, u32); 3], files: [&[u8]; 3], encoding: &str) -> Vec<u8> {
+    let headers: Vec<String> = sides
+        .iter()
+        .zip(files)
+        .map(|((width, height), file)| {
+            let bytes = file.len();
+            format!(r#"{{"width":{width},"height":{height},"encoding":"{encoding}","bytes":{bytes}}}"#)
+        })
+        .collect();
+    let json = format!(
+        r#"{{"Made":{{"width":300,"height":200,"thumbhash":[1,2,3],"files":[{}]}}}}"#,
+        headers.join(",")
+    );
+    [message(&json), files.concat()].concat()
+}
+
+#[tokio::test]
+async fn thumbnails_that_are_none_are_refused() {
+    let sides = [(160, 107), (300, 200), (300, 200)];
+    let jpeg = |(width, height)| encoded(&picture(width, height), ImageFormat::Jpeg);
+    let right = sides.map(jpeg);
+    let [small, medium, large] = right.each_ref().map(Vec::as_slice);
+    let page = b"<script>alert(1)</script>";
+    for (what, answer) in [
+        ("a page", made(sides, [small, page, large], "image/jpeg")),
+        ("another type", made(sides, [small, medium, large], "image/png")),
+        ("other sides than it says", made(sides, [medium, medium, large], "image/jpeg")),
+        (
+            "other sides than asked for",
+            made([(160, 107), (301, 200), (300, 200)], [small, medium, large], "image/jpeg"),
+        ),
+        ("no file", made(sides, [&[], medium, large], "image/jpeg")),
+    ] {
+        assert_eq!(answered(&answer).await, "cannot-be-decoded", "{what}");
+    }
+}
+
+#[tokio::test]
+async fn no_answer_makes_the_worker_take_memory_or_wait() {
+    let endless = r#"{"Made":{"width":300,"height":200,"thumbhash":[1],"files":[
+        {"width":160,"height":107,"encoding":"image/jpeg","bytes":999999999999},
+        {"width":300,"height":200,"encoding":"image/jpeg","bytes":1},
+        {"width":300,"height":200,"encoding":"image/jpeg","bytes":1}]}}"#;
+    for answer in [message(endless), u32::MAX.to_le_bytes().to_vec(), message("{}"), message("[[[[[[")] {
+        assert_eq!(answered(&answer).await, "cannot-be-decoded");
+    }
+    assert_eq!(answered(&[]).await, "took-too-long");
+}
+
+#[tokio::test]
+async fn a_failure_is_told_by_the_child_only_where_it_is_its_own() {
+    let foreign = r#"{"Failed":{"TookTooLong":{"secs":1,"nanos":0}}}"#;
+    assert_eq!(answered(&message(foreign)).await, "cannot-be-decoded");
+    assert_eq!(answered(&message(r#"{"Failed":"NeedsTooMuchMemory"}"#)).await, "too-much-memory");
+    // A line break in a detail would forge a log record.
+    assert_eq!(
+        answered(&message(r#"{"Failed":{"CannotBeDecoded":"x\nERROR y"}}"#)).await,
+        "cannot-be-decoded"
+    );
+}

@@ -1,0 +1,9 @@
+//! Confined processes: what they cannot do, what happens to those that break, and what bombs come to.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+mod bombs;
+mod hostile;
+mod making;
+mod support;
+mod walls;

@@ -1,0 +1,156 @@
+//! Confined processes at work: warm, replaced when they die, gone when the worker is.
+
+use std::{
+    fs,
+    num::NonZeroUsize,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use image::ImageFormat;
+use rustix::process::{Pid, Signal, kill_process};
+use worker::{
+    Format,
+    confinement::{Launch, Mode, StartError},
+    maker::{MakeError, Maker},
+};
+
+use crate::support::{children, encoded, eventually, launch, maker, picture, pixels, reason};
+
+/// The one process that this process has started.
+fn only_child() -> Option<u32> {
+    match children(std::process::id())[..] {
+        [child] => Some(child),
+        _ => None,
+    }
+}
+
+fn kill(process: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
+#[tokio::test]
+async fn one_warm_process_makes_one_picture_after_the_other() {
+    let maker = maker();
+    maker.warm(NonZeroUsize::MIN).await.unwrap();
+    let warm = only_child().expect("it is started before the first picture");
+    for (format, image_format) in [
+        (Format::Jpeg, ImageFormat::Jpeg),
+        (Format::Png, ImageFormat::Png),
+        (Format::Gif, ImageFormat::Gif),
+        (Format::WebP, ImageFormat::WebP),
+        (Format::Bmp, ImageFormat::Bmp),
+        (Format::Tiff, ImageFormat::Tiff),
+    ] {
+        let original = encoded(&picture(1200, 900), image_format);
+        let made = maker.make(original.into(), format).await.unwrap();
+        let sides = made.thumbnails.each_ref().map(|thumbnail| (thumbnail.width, thumbnail.height));
+        assert_eq!(sides, [(160, 120), (480, 360), (1024, 768)], "{format}");
+    }
+    assert_eq!(only_child(), Some(warm), "the same all along");
+}
+
+#[tokio::test]
+async fn a_confined_process_inherits_nothing() {
+    let maker = maker();
+    maker.warm(NonZeroUsize::MIN).await.unwrap();
+    let child = only_child().unwrap();
+    let environment = fs::read_to_string(format!("/proc/{child}/environ")).unwrap();
+    for variable in environment.split_terminator('\0') {
+        assert!(variable.starts_with("MALLOC_"), "{variable}");
+    }
+    for descriptor in fs::read_dir(format!("/proc/{child}/fd")).unwrap() {
+        let descriptor = descriptor.unwrap().path();
+        let target = fs::read_link(&descriptor).unwrap();
+        assert!(
+            target.to_string_lossy().starts_with("pipe:"),
+            "{} is {}",
+            descriptor.display(),
+            target.display()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_was_killed_costs_no_picture() {
+    let maker = maker();
+    maker.warm(NonZeroUsize::MIN).await.unwrap();
+    let first = only_child().unwrap();
+    kill(first, Signal::KILL);
+    eventually("it dies", || only_child().is_none());
+    let original = encoded(&picture(300, 200), ImageFormat::Jpeg);
+    maker.make(original.into(), Format::Jpeg).await.unwrap();
+    assert_ne!(only_child(), Some(first));
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_at_work_is_tried_once_more() {
+    let maker = std::sync::Arc::new(maker());
+    maker.warm(NonZeroUsize::MIN).await.unwrap();
+    let first = only_child().unwrap();
+    // Stopped, it still has the job when it is killed.
+    kill(first, Signal::STOP);
+    let job = tokio::spawn({
+        let maker = std::sync::Arc::clone(&maker);
+        async move { maker.make(encoded(&picture(900, 600), ImageFormat::Jpeg).into(), Format::Jpeg).await }
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    kill(first, Signal::KILL);
+    job.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_job_that_takes_too_long_is_ended_and_its_process_killed() {
+    let pixels = worker::config::PixelConfig { job_timeout: Duration::from_millis(300), ..pixels() };
+    let maker = Maker::new(&pixels, launch());
+    maker.warm(NonZeroUsize::MIN).await.unwrap();
+    let first = only_child().unwrap();
+    kill(first, Signal::STOP);
+    let original = encoded(&picture(300, 200), ImageFormat::Jpeg);
+    let error = reason(maker.make(original.clone().into(), Format::Jpeg).await);
+    assert_eq!(error.code(), "took-too-long");
+    assert_eq!(error.to_string(), "It took longer than 0.3 s to make smaller, so we stopped.");
+    assert_eq!(only_child(), None, "it is gone");
+    maker.make(original.into(), Format::Jpeg).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_machine_that_gives_no_process_is_not_the_fault_of_the_picture() {
+    let executable = "/nowhere/up-worker".into();
+    let maker = Maker::new(&pixels(), Launch { executable, mode: Mode::Require, job_memory_bytes: 1 << 28 });
+    let original = encoded(&picture(300, 200), ImageFormat::Jpeg);
+    let error = maker.make(original.into(), Format::Jpeg).await.unwrap_err();
+    assert!(matches!(error, MakeError::Start(StartError::Io(_))));
+}
+
+/// A worker of two slots on a queue and a storage of its own.
+fn worker(data: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_up-worker"))
+        .args(["--concurrency", "2", "--confinement", "require", "--storage"])
+        .arg(format!("file://{}", data.display()))
+        .arg("--broker")
+        .arg(format!("sqlite://{}/queue.sqlite", data.display()))
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn no_confined_process_outlives_its_worker() {
+    for signal in [Signal::KILL, Signal::TERM] {
+        let data = tempfile::tempdir().unwrap();
+        let mut worker = worker(data.path());
+        let mut decoders = Vec::new();
+        eventually("two decoders are warm", || {
+            decoders = children(worker.id());
+            decoders.len() == 2
+        });
+        kill(worker.id(), signal);
+        worker.wait().unwrap();
+        eventually("they are gone", || {
+            decoders.iter().all(|pid| !fs::exists(format!("/proc/{pid}")).unwrap())
+        });
+    }
+}

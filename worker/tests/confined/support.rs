@@ -1,0 +1,81 @@
+//! Makers, pictures, and a look at other processes.
+
+use std::{
+    fs,
+    io::Cursor,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+use worker::{
+    Sizes,
+    config::PixelConfig,
+    confinement::{Launch, Mode},
+    maker::{MakeError, Maker, ThumbnailError},
+};
+
+/// Bytes that a job may take here, unless a test says otherwise: the default.
+pub(crate) const MEMORY: u64 = 512 * 1024 * 1024;
+
+pub(crate) fn pixels() -> PixelConfig {
+    PixelConfig {
+        max_pixels: 100_000_000,
+        job_timeout: Duration::from_secs(30),
+        job_memory_bytes: MEMORY,
+        confinement: Mode::Require,
+        sizes: Sizes::default(),
+    }
+}
+
+pub(crate) fn launch() -> Launch {
+    let executable = PathBuf::from(env!("CARGO_BIN_EXE_up-worker"));
+    Launch { executable, mode: Mode::Require, job_memory_bytes: MEMORY }
+}
+
+pub(crate) fn maker() -> Maker {
+    Maker::new(&pixels(), launch())
+}
+
+/// A photograph of a kind: it does not compress to nothing.
+pub(crate) fn picture(width: u32, height: u32) -> DynamicImage {
+    #[expect(clippy::cast_possible_truncation, reason = "any colour will do")]
+    let colour = |x: u32, y: u32| Rgb([(x ^ y) as u8, (x * y / 64) as u8, (x + y) as u8]);
+    RgbImage::from_fn(width, height, colour).into()
+}
+
+pub(crate) fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+/// The reason that a picture is refused for.
+pub(crate) fn reason<T>(made: Result<T, MakeError>) -> ThumbnailError {
+    match made.map(drop).unwrap_err() {
+        MakeError::Picture(error) => error,
+        MakeError::Start(error) => panic!("{error}"),
+    }
+}
+
+/// The processes that a process has started and that live.
+pub(crate) fn children(parent: u32) -> Vec<u32> {
+    let is_child = |pid: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // Behind the name, which is in brackets: the state and the parent.
+        let mut rest = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let state = rest.next();
+        rest.next() == Some(&parent.to_string()) && state != Some("Z")
+    };
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_child).collect()
+}
+
+/// Waits until something holds.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
