@@ -79,6 +79,7 @@ async fn a_job_is_delivered_once_and_is_gone_when_acknowledged<R: Rig>() {
     let mut deliveries = worker.consume(slots(2)).await.unwrap();
     let delivery = next(&mut deliveries).await;
     assert_eq!(delivery.task, Task::Resize(posted.job));
+    assert_eq!((delivery.lane, delivery.generation), (Lane::Interactive, Some(1)));
     assert_eq!(
         (delivery.attempt, delivery.failures, delivery.traceparent.as_deref()),
         (1, 0, Some("00-trace"))

@@ -86,6 +86,8 @@ fn start(config: &Config) -> io::Result<Child> {
         .args(["--job-memory-bytes", &config.pixels.job_memory_bytes.to_string()])
         .args(["--confinement", config.pixels.confinement.name()])
         .args(["--sizes", &config.pixels.sizes.to_string()])
+        // One address cannot be listened on by all of them.
+        .env_remove("UP_ADMIN_LISTEN")
         // By variable: a broker's password does not belong on a command line.
         .env("UP_STORAGE", config.storage_url().to_string())
         .env("UP_BROKER", broker)

@@ -63,9 +63,12 @@ async fn relay(broker: Arc<dyn Transport>, delivery: Delivery, stopped: Cancella
         }
     };
     let id = job.id;
-    // The broker tells no generations apart; a job that comes twice finds the outcome.
-    let posting =
-        Posting { job, generation: 1, lane: delivery.lane, traceparent: delivery.traceparent.clone() };
+    let posting = Posting {
+        job,
+        generation: delivery.generation.unwrap_or(1),
+        lane: delivery.lane,
+        traceparent: delivery.traceparent.clone(),
+    };
     let settled = loop {
         let published = tokio::select! {
             published = broker.publish(posting.clone()) => published,

@@ -1,6 +1,6 @@
 //! The settings of a worker process, and the parts that the server's share.
 
-use std::{ffi::OsString, num::NonZeroUsize, process::ExitCode, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, num::NonZeroUsize, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 
@@ -45,6 +45,10 @@ pub struct WorkerConfig {
     /// What a picture may ask for
     #[command(flatten)]
     pub pixels: PixelConfig,
+
+    /// Where operators find /metrics [default: off]
+    #[arg(long, env = "UP_ADMIN_LISTEN", value_name = "ADDRESS")]
+    pub admin_listen: Option<SocketAddr>,
 
     /// How log records look
     #[arg(long, env = "UP_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]

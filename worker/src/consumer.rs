@@ -25,6 +25,7 @@ use crate::{
     maker::{MakeError, Maker},
     outcome::{ThumbnailFact, Verdict, now},
     storage::StorageError,
+    telemetry::{self, timed},
     thumbnail::{Made, Thumbnail, ThumbnailError},
     transport::{DeadLetter, DeathReason, Delivery, Settled, Task, Transport, TransportError},
     upload::Failure,
@@ -113,7 +114,7 @@ impl Consumer {
         let traceparent = delivery.traceparent.clone();
         let done = match &delivery.task {
             Task::Resize(job) => self.resize(job, delivery.attempt, traceparent.as_deref()).await,
-            Task::Bury(letter) => self.bury(letter, traceparent.as_deref()).await,
+            Task::Bury(letter) => self.bury(letter, delivery.generation, traceparent.as_deref()).await,
         };
         match (done, &delivery.task) {
             (Ok(()), _) => {
@@ -122,10 +123,12 @@ impl Consumer {
             }
             (Err(error), Task::Resize(_)) if spent(delivery.failures + 1) => {
                 error!(error = &error as &dyn std::error::Error, "a job failed for the last time");
+                telemetry::job("dead");
                 delivery.dead_letter(DeathReason::Exhausted).await
             }
             (Err(error), _) => {
                 let after = retry_delay(delivery.failures);
+                telemetry::job("retried");
                 warn!(
                     error = &error as &dyn std::error::Error,
                     ?after,
@@ -147,7 +150,7 @@ impl Consumer {
         }
         self.announce_started(job.id, trace).await;
         failpoint::hit("job-started", &record.name).await;
-        let outcome = match self.storage.original(job.id).await {
+        let outcome = match timed("fetch", self.storage.original(job.id)).await {
             Ok(original) => self.make(&record, job, original).await?,
             Err(StorageError::NotFound(key)) => {
                 error!(%key, "the original is gone");
@@ -156,7 +159,7 @@ impl Consumer {
             Err(error) => return Err(error.into()),
         };
         failpoint::hit("before-outcome", &record.name).await;
-        self.storage.put_outcome(job.id, &outcome).await?;
+        timed("store", self.storage.put_outcome(job.id, &outcome)).await?;
         if attempt > 1 {
             self.storage.remove_staged_thumbnails(job.id);
         }
@@ -171,7 +174,7 @@ impl Consumer {
         job: &ResizeJob,
         original: Bytes,
     ) -> Result<Outcome, Passing> {
-        match self.maker.make(original, job.format).await {
+        match timed("make", self.maker.make(original, job.format)).await {
             Ok(made) => {
                 if (made.width, made.height) != (record.width, record.height) {
                     warn!(
@@ -196,19 +199,27 @@ impl Consumer {
             self.storage.put_thumbnail(record.id, thumbnail.size, thumbnail.bytes.into()).await?;
             Ok::<_, StorageError>(fact)
         });
-        let thumbnails = futures::future::try_join_all(put).await?;
+        let thumbnails = timed("store", futures::future::try_join_all(put)).await?;
         let thumbhash = BASE64_STANDARD.encode(made.thumbhash);
         let verdict = Verdict::Ready { thumbnails, thumbhash };
         Ok(Outcome { generation: record.generation, ended_at: now(), verdict })
     }
 
-    /// Writes down that a dead job's upload failed, unless it ended otherwise.
-    async fn bury(&self, letter: &DeadLetter, trace: Option<&str>) -> Result<(), Passing> {
+    /// Writes down that a dead job's upload failed, unless it ended otherwise, or goes round once more by now.
+    async fn bury(
+        &self,
+        letter: &DeadLetter,
+        generation: Option<u32>,
+        trace: Option<&str>,
+    ) -> Result<(), Passing> {
         error!(reason = letter.reason.name(), "a job is dead");
         let Some(id) = letter.id else { return Ok(()) };
         let Some(record) = self.storage.record(id).await? else {
             return Ok(());
         };
+        if generation.is_some_and(|generation| generation < record.generation) {
+            return Ok(());
+        }
         let outcome = match self.outcome_of(&record).await? {
             Some(outcome) => outcome,
             None => {
@@ -244,7 +255,8 @@ impl Consumer {
         if failpoint::hit("announce", &record.name).await == failpoint::Hit::Drop {
             return Ok(());
         }
-        match self.transport.announce(&Announcement::completion(upload), trace).await {
+        telemetry::ended(&upload);
+        match timed("announce", self.transport.announce(&Announcement::completion(upload), trace)).await {
             // Storage has the outcome, and servers read again what is waited for: no reason to hold up other jobs.
             Err(error @ TransportError::Blocked) => {
                 warn!(%error, "the end of an upload is not announced");

@@ -30,6 +30,7 @@ pub mod process;
 pub mod shutdown;
 mod size;
 pub mod storage;
+mod telemetry;
 #[cfg(test)]
 mod testing;
 mod thumbnail;

@@ -14,7 +14,7 @@ use crate::{
     consumer::Consumer,
     dead, logging,
     maker::Maker,
-    shutdown,
+    shutdown, telemetry,
     transport::{Transport, broker_url::BrokerUrl, rabbitmq::RabbitTransport, sqlite::SqliteTransport},
 };
 
@@ -63,6 +63,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// # Errors
 /// When storage or transport cannot be opened.
 pub async fn run(config: &WorkerConfig, draining: CancellationToken) -> anyhow::Result<()> {
+    if let Some(address) = config.admin_listen {
+        telemetry::serve(address)?;
+    }
     let storage = Storage::open(&config.storage)?;
     let transport = open_transport(&config.broker, u64::MAX)?;
     let slots = config.concurrency.unwrap_or_else(cores);

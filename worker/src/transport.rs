@@ -126,6 +126,8 @@ pub struct Delivery {
     pub task: Task,
     /// The lane that the job came by.
     pub lane: Lane,
+    /// The generation that the job was posted for, where the posting said so.
+    pub generation: Option<u32>,
     /// How many times it has been delivered, this one included: 1 means for the first time.
     pub attempt: u32,
     /// How many deliveries ended in [`Delivery::retry`].
@@ -214,12 +216,13 @@ impl Delivery {
     pub fn new(
         task: Task,
         lane: Lane,
+        generation: Option<u32>,
         attempt: u32,
         failures: u32,
         traceparent: Option<String>,
         receipt: Box<dyn Receipt>,
     ) -> Self {
-        Self { task, lane, attempt, failures, traceparent, receipt }
+        Self { task, lane, generation, attempt, failures, traceparent, receipt }
     }
 
     /// It is done: the job is gone, or, of a burial, the dead letter rests.

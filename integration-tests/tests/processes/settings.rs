@@ -6,6 +6,7 @@ use integration_tests::{
     patience::{SOON, eventually},
     pictures,
     server::Start,
+    worker::StartWorker,
 };
 
 fn run(binary: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -76,6 +77,23 @@ async fn operators_see_the_queue_on_a_listener_of_their_own() {
     let metrics = server.client.get(url).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("\nup_queue_ready 1\n"), "{metrics}");
     assert_eq!(server.client.get(server.at("/metrics")).send().await.unwrap().status(), 404);
+}
+
+#[tokio::test]
+async fn a_worker_tells_operators_what_it_did_and_how_long_it_took() {
+    let server = Start::new().with("--workers", "0").start();
+    let upload = server.accepted("cat.png", pictures::tiny(1)).await;
+    let path = server.data.path().display();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let start = StartWorker::on(&format!("sqlite://{path}/queue.sqlite"), &format!("file://{path}"));
+    let _worker = start.variable("UP_ADMIN_LISTEN", &free).start();
+    server.end(upload["id"].as_str().unwrap(), SOON).await;
+    let metrics =
+        server.client.get(format!("http://{free}/metrics")).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("up_jobs_total{outcome=\"ready\"} 1"), "{metrics}");
+    for stage in ["fetch", "make", "store"] {
+        assert!(metrics.contains(&format!("up_job_stage_seconds_count{{stage=\"{stage}\"}}")), "{metrics}");
+    }
 }
 
 #[test]

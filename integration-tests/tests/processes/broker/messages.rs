@@ -5,7 +5,7 @@ use std::time::Duration;
 use integration_tests::{fleet::Fleet, patience::SOON, pictures, server::id, socket::Socket};
 use worker::{
     Format, ResizeJob, UploadId,
-    transport::{Lane, Posting, Transport},
+    transport::{DeathReason, Lane, Posting, Transport},
 };
 
 #[tokio::test]
@@ -84,6 +84,31 @@ async fn a_job_that_is_posted_twice_makes_one_upload() {
     let first = server.assert_ready(&ready).await;
     fleet.assert_queue_holds(0).await;
     assert_eq!(server.assert_ready(&server.upload(&id(&upload)).await).await, first);
+}
+
+#[tokio::test]
+async fn a_late_burial_does_not_end_an_upload_that_goes_round_once_more() {
+    let fleet = Fleet::new().await;
+    let server = fleet.server().start();
+    let upload = server.accepted("cat.png", pictures::tiny(1)).await;
+    let queue = fleet.queue();
+    // The job of a generation before the one that the upload has now.
+    let older = Posting {
+        job: ResizeJob::new(id(&upload).parse().unwrap(), Format::Png),
+        generation: 0,
+        lane: Lane::Interactive,
+        traceparent: None,
+    };
+    queue.publish(older).await.unwrap();
+    let mut deliveries = queue.consume(2.try_into().unwrap()).await.unwrap();
+    let (one, other) = (deliveries.next().await.unwrap(), deliveries.next().await.unwrap());
+    let (older, newer) = if one.generation == Some(0) { (one, other) } else { (other, one) };
+    drop(deliveries);
+    older.dead_letter(DeathReason::Exhausted).await.unwrap();
+    newer.release().await.unwrap();
+    let _worker = fleet.worker().start();
+    server.assert_ready(&server.end(&id(&upload), SOON).await).await;
+    fleet.assert_queue_holds(1).await;
 }
 
 #[tokio::test]

@@ -210,7 +210,7 @@ impl Taker {
         };
         let failures = wire::failures(&message);
         let attempt = failures.saturating_add(wire::deliveries_before(&message)).saturating_add(1);
-        let traceparent = wire::traceparent(&message);
+        let (generation, traceparent) = (wire::generation(&message), wire::traceparent(&message));
         let holder = Holder {
             shared: Arc::clone(&self.shared),
             _up: session.up.clone(),
@@ -219,7 +219,7 @@ impl Taker {
             held: Some((message, self.slot.take())),
         };
         let lane = lane.unwrap_or_default();
-        Some(Delivery::new(task, lane, attempt, failures, traceparent, Box::new(holder)))
+        Some(Delivery::new(task, lane, generation, attempt, failures, traceparent, Box::new(holder)))
     }
 }
 

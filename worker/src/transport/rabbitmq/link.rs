@@ -24,6 +24,8 @@ use tokio::{
 };
 use tracing::{info, warn};
 
+use crate::telemetry;
+
 /// How long connecting may take, handshake included: lapin bounds neither.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
@@ -125,6 +127,7 @@ async fn keep(uri: AMQPUri, name: &'static str, sender: watch::Sender<State>) {
         };
         match connected {
             Ok(connection) => {
+                telemetry::connected(name);
                 info!(connection = name, "connected to the broker");
                 let since = Instant::now();
                 let up = Up { connection: Arc::new(connection), number };

@@ -18,6 +18,8 @@ use crate::{
 const ATTEMPT: &str = "x-up-attempt";
 /// Why a job is dead, where a worker said so.
 const DEATH: &str = "x-up-death";
+/// Which generation a job was posted for: a late burial of an older one must not end a newer one.
+const GENERATION: &str = "x-up-gen";
 const TRACEPARENT: &str = "traceparent";
 
 /// Kept by the broker on its disk.
@@ -28,7 +30,8 @@ const TRANSIENT: u8 = 1;
 /// The properties of a job that is posted for the first time.
 pub(super) fn job_properties(posting: &Posting) -> BasicProperties {
     let properties = described(posting.job.id, posting.traceparent.as_deref());
-    properties.with_delivery_mode(PERSISTENT).with_type("resize-job".into())
+    let properties = properties.with_type("resize-job".into());
+    with_header(&properties, GENERATION, AMQPValue::LongUInt(posting.generation))
 }
 
 /// The properties of an announcement. It need not survive the broker: servers then read storage again.
@@ -68,6 +71,10 @@ fn with_header(properties: &BasicProperties, name: &str, value: AMQPValue) -> Ba
 
 pub(super) fn failures(message: &Message) -> u32 {
     header(message, ATTEMPT).and_then(number).unwrap_or(0)
+}
+
+pub(super) fn generation(message: &Message) -> Option<u32> {
+    header(message, GENERATION).and_then(number)
 }
 
 /// How many times the message was delivered before, as far as the broker counts.

@@ -98,10 +98,11 @@ impl Deliveries for Claimer {
             self.pending = None;
             let until = match looked {
                 Ok(Look::Found(claim, claimant)) => {
-                    let Claim { fence, task, lane, failures, traceparent } = *claim;
+                    let Claim { fence, task, lane, generation, failures, traceparent } = *claim;
                     return Some(Delivery::new(
                         task,
                         lane,
+                        Some(generation),
                         fence.attempt,
                         failures,
                         traceparent,

@@ -27,6 +27,7 @@ pub(super) struct Claim {
     pub(super) fence: Fence,
     pub(super) task: Task,
     pub(super) lane: Lane,
+    pub(super) generation: u32,
     pub(super) failures: u32,
     pub(super) traceparent: Option<String>,
 }
@@ -87,7 +88,7 @@ pub(super) fn claim(tx: &Connection, owner: &str, with_bulk: bool, now_ms: i64) 
                      (SELECT seq FROM jobs WHERE state = 2 AND due_ms <= ?2 ORDER BY lane, due_ms, seq LIMIT 1),
                      (SELECT seq FROM jobs WHERE state = 0 AND lane = 0 AND due_ms <= ?2 ORDER BY due_ms, seq LIMIT 1),
                      (SELECT seq FROM jobs WHERE ?3 AND state = 0 AND lane = 1 AND due_ms <= ?2 ORDER BY due_ms, seq LIMIT 1))
-                 RETURNING seq, attempt, failures, traceparent, state, id, reason, body, lane",
+                 RETURNING seq, attempt, failures, traceparent, state, id, reason, body, lane, generation",
             )?
             .query_row(params![owner, now_ms, with_bulk], |row| {
                 let fence = Fence { seq: row.get(0)?, attempt: row.get(1)? };
@@ -100,13 +101,20 @@ pub(super) fn claim(tx: &Connection, owner: &str, with_bulk: bool, now_ms: i64) 
                     read_job(&id, &row.get::<_, Vec<u8>>(7)?)
                 };
                 let lane = if row.get::<_, u32>(8)? == LANE_BULK { Lane::Bulk } else { Lane::Interactive };
-                Ok((fence, task, lane, failures, traceparent))
+                Ok((fence, task, (lane, row.get(9)?), failures, traceparent))
             })
             .optional()?;
         match found {
             None => return next_due(tx, with_bulk).map(Claimed::NothingUntil),
-            Some((fence, Ok(task), lane, failures, traceparent)) => {
-                return Ok(Claimed::One(Box::new(Claim { fence, task, lane, failures, traceparent })));
+            Some((fence, Ok(task), (lane, generation), failures, traceparent)) => {
+                return Ok(Claimed::One(Box::new(Claim {
+                    fence,
+                    task,
+                    lane,
+                    generation,
+                    failures,
+                    traceparent,
+                })));
             }
             Some((fence, Err(error), ..)) => {
                 tracing::warn!(error = &*error, "a job that cannot be read is dead-lettered");

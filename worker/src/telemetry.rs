@@ -1,0 +1,67 @@
+//! What operators see of a worker: counters and times, at `/metrics` on a listener of its own.
+
+use std::{net::SocketAddr, time::Instant};
+
+use anyhow::Context;
+use metrics::{counter, describe_counter, describe_histogram, histogram};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tracing::info;
+
+use crate::Upload;
+
+/// How long a stage of a job took, in seconds, by `stage`: fetch, make (decode, scale and encode), store, announce.
+const STAGE_SECONDS: &str = "up_job_stage_seconds";
+/// What became of deliveries, by `outcome`: ready, failed, retried, dead.
+const JOBS: &str = "up_jobs_total";
+/// Seconds from the acceptance of an upload to its end.
+const ACCEPTED_TO_ENDED: &str = "up_accepted_to_ended_seconds";
+/// Connections to the broker that were made, by `connection`: the first one counts too.
+const CONNECTIONS: &str = "up_broker_connections_total";
+
+/// Upper bounds in seconds: an announcement takes about one millisecond, a picture tens to hundreds, a job thirty
+/// seconds at most, and a retried one five minutes and more.
+const BUCKETS: [f64; 15] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 300.0];
+
+/// Begins to count, and to tell whoever asks at this address. Must be called inside a runtime.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub(crate) fn serve(address: SocketAddr) -> anyhow::Result<()> {
+    let builder = PrometheusBuilder::new().set_buckets(&BUCKETS).context("the buckets are none")?;
+    let installed = builder.with_http_listener(address).install();
+    installed.with_context(|| format!("could not listen on {address} for operators"))?;
+    describe_histogram!(STAGE_SECONDS, "How long a stage of a job took.");
+    describe_counter!(JOBS, "What became of deliveries.");
+    describe_histogram!(ACCEPTED_TO_ENDED, "From the acceptance of an upload to its end.");
+    describe_counter!(CONNECTIONS, "Connections to the broker that were made.");
+    info!("metrics on http://{address}/metrics");
+    Ok(())
+}
+
+/// Times a stage of a job.
+pub(crate) async fn timed<T>(stage: &'static str, work: impl Future<Output = T>) -> T {
+    let begun = Instant::now();
+    let done = work.await;
+    histogram!(STAGE_SECONDS, "stage" => stage).record(begun.elapsed());
+    done
+}
+
+/// Counts an upload that has ended.
+pub(crate) fn ended(upload: &Upload) {
+    job(if upload.error.is_some() { "failed" } else { "ready" });
+    let took = upload.ended_at.map(|at| at.duration_since(upload.created_at));
+    if let Some(took) = took.and_then(|took| std::time::Duration::try_from(took).ok()) {
+        histogram!(ACCEPTED_TO_ENDED).record(took);
+    }
+}
+
+/// Counts a delivery.
+pub(crate) fn job(outcome: &'static str) {
+    counter!(JOBS, "outcome" => outcome).increment(1);
+}
+
+/// Counts a connection to the broker.
+pub(crate) fn connected(connection: &'static str) {
+    counter!(CONNECTIONS, "connection" => connection).increment(1);
+}
