@@ -10,13 +10,18 @@ TESTED := --workspace --features server/failpoints,worker/failpoints
 # Nothing, or what cargo needs to do without libjpeg-turbo. Asked only by who builds, hence no `:=`.
 PIXELS = $(shell ./integration-tests/fast-pixels)
 
-.PHONY: run test test-page lint bench test-tools lint-tools
+.PHONY: run test test-page test-rabbitmq lint bench test-tools lint-tools
 
 run:
 	cargo run --release --locked $(PIXELS)
 
 test: test-page
 	target/debug/with-rabbitmq cargo nextest run --locked $(TESTED) $(PIXELS)
+
+# Some of the tests that need a broker: make test-rabbitmq FILTER=after_any_faults
+test-rabbitmq: test-tools
+	cargo build --locked --bins $(TESTED) $(PIXELS)
+	target/debug/with-rabbitmq cargo nextest run --locked $(TESTED) $(PIXELS) --no-capture $(FILTER)
 
 # The page: its types, its modules, and all of it in real Chromium against a real server.
 test-page: test-tools

@@ -12,6 +12,7 @@ pub mod pictures;
 pub mod proxy;
 pub mod rabbit;
 pub mod rivals;
+pub mod s3;
 pub mod server;
 pub mod socket;
 pub mod worker;

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     net::TcpListener,
     os::unix::process::CommandExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -30,6 +30,8 @@ pub struct Node {
     directory: TempDir,
     /// The port of AMQP, which stays the same when the node is started again.
     pub amqp: u16,
+    /// The port of AMQP over TLS.
+    pub amqps: u16,
     http: u16,
     dist: u16,
     epmd: u16,
@@ -40,16 +42,21 @@ impl Node {
     /// Starts one and waits until it answers.
     pub async fn start() -> Self {
         let directory = TempDir::with_prefix("up-rabbit-").expect("a temporary directory can be made");
-        let [amqp, http, dist, epmd] = free_ports();
-        let mut node = Self { directory, amqp, http, dist, epmd, processes: Vec::new() };
+        let [amqp, amqps, http, dist, epmd] = free_ports();
+        let mut node = Self { directory, amqp, amqps, http, dist, epmd, processes: Vec::new() };
         node.write("plugins", "[rabbitmq_management].");
         node.write(
             "rabbitmq.conf",
             &format!(
                 "listeners.tcp.1 = 127.0.0.1:{amqp}\nmanagement.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {http}\n\
-                 disk_free_limit.absolute = 1MB\n"
+                 disk_free_limit.absolute = 1MB\n\
+                 listeners.ssl.1 = 127.0.0.1:{amqps}\nssl_options.cacertfile = {path}/ca.pem\n\
+                 ssl_options.certfile = {path}/server.pem\nssl_options.keyfile = {path}/server.key\n\
+                 ssl_options.verify = verify_none\nssl_options.fail_if_no_peer_cert = false\n",
+                path = node.path().display(),
             ),
         );
+        node.write_certificates();
         node.spawn(Command::new("epmd").args(["-port", &epmd.to_string(), "-address", "127.0.0.1"]));
         node.run().await;
         node
@@ -67,6 +74,28 @@ impl Node {
     pub fn run_later(&mut self) {
         let mut server = self.command("rabbitmq-server");
         self.spawn(&mut server);
+    }
+
+    /// A certificate for `localhost`, and the authority that vouches for it, which nobody trusts unless told to.
+    fn write_certificates(&self) {
+        let authority_key = rcgen::KeyPair::generate().expect("keys can be made");
+        let mut authority = rcgen::CertificateParams::default();
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let vouched = authority.self_signed(&authority_key).expect("an authority vouches for itself");
+        self.write("ca.pem", &vouched.pem());
+        let key = rcgen::KeyPair::generate().expect("keys can be made");
+        let server =
+            rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("it is a host's name");
+        let issuer = rcgen::Issuer::new(authority, authority_key);
+        let certificate = server.signed_by(&key, &issuer).expect("an authority vouches for others");
+        self.write("server.pem", &certificate.pem());
+        self.write("server.key", &key.serialize_pem());
+    }
+
+    /// The certificate of the authority that vouches for this node.
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        self.path().join("ca.pem")
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -261,6 +290,12 @@ impl Vhost {
     #[must_use]
     pub fn url_on(&self, port: u16) -> String {
         format!("amqp://guest:guest@127.0.0.1:{port}/{}", self.name)
+    }
+
+    /// Its URL over TLS.
+    #[must_use]
+    pub fn url_over_tls(&self, port: u16) -> String {
+        format!("amqps://guest:guest@localhost:{port}/{}", self.name)
     }
 
     /// The port of its node.

@@ -151,6 +151,31 @@ async fn a_dead_letter_is_delivered_for_burial_and_rests_afterwards<R: Rig>() {
     assert_depth(&transport, Depth { dead: 1, ..EMPTY }).await;
 }
 
+async fn dead_letters_can_be_listed_and_forgotten_one_by_one<R: Rig>() {
+    let rig = R::new().await;
+    let (transport, operator) = (rig.open().await, rig.open().await);
+    let mut deliveries = transport.consume(slots(1)).await.unwrap();
+    let ids = [UploadId::new(), UploadId::new()];
+    for id in ids {
+        transport.publish(Posting { lane: Lane::Bulk, ..posting(id) }).await.unwrap();
+        next(&mut deliveries).await.retry(Duration::ZERO).await.unwrap();
+        next(&mut deliveries).await.dead_letter(DeathReason::Exhausted).await.unwrap();
+        next(&mut deliveries).await.ack().await.unwrap();
+    }
+    for _ in 0..2 {
+        let dead = operator.dead_letters().await.unwrap();
+        assert_eq!(dead.iter().map(|dead| dead.id).collect::<Vec<_>>(), ids.map(Some));
+        assert_eq!(dead[0].key, ids[0].to_string());
+        assert_eq!((dead[0].reason, dead[0].failures, dead[0].lane), (DeathReason::Exhausted, 1, Lane::Bulk));
+        assert_eq!(dead[0].body, posting(ids[0]).job.encode());
+    }
+    let dead = operator.dead_letters().await.unwrap();
+    assert_eq!(operator.forget_dead(&dead[0]).await.unwrap(), 1);
+    assert_eq!(operator.forget_dead(&dead[0]).await.unwrap(), 0);
+    assert_eq!(operator.dead_letters().await.unwrap().len(), 1);
+    assert_depth(&transport, Depth { dead: 1, ..EMPTY }).await;
+}
+
 async fn a_delivery_that_is_dropped_comes_again_and_counts<R: Rig>() {
     let rig = R::new().await;
     let transport = rig.open().await;
@@ -299,6 +324,7 @@ macro_rules! conform {
             a_retry_comes_after_its_delay_and_counts,
             a_released_job_is_somebody_elses_at_once_and_nothing_is_counted,
             a_dead_letter_is_delivered_for_burial_and_rests_afterwards,
+            dead_letters_can_be_listed_and_forgotten_one_by_one,
             a_delivery_that_is_dropped_comes_again_and_counts,
             waiting_for_a_job_can_be_broken_off_without_losing_it,
             an_interactive_job_is_not_behind_a_bulk_run,

@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use worker::{LinkBase, Storage, Upload, UploadId, storage::StorageError, transport::Transport};
 
-use crate::{config::Config, live::hub::Hub, outbox::Outbox};
+use crate::{config::Config, live::hub::Hub, outbox::Outbox, uploads::idempotency::KeysInUse};
 
 /// The parts of a running server.
 pub(crate) struct App {
@@ -18,6 +18,8 @@ pub(crate) struct App {
     pub(crate) links: LinkBase,
     /// Places for uploads that are on their way in.
     pub(crate) places: Arc<Semaphore>,
+    /// Idempotency keys of uploads that are on their way in.
+    pub(crate) keys_in_use: Arc<KeysInUse>,
     /// Cancelled by the first signal.
     pub(crate) draining: CancellationToken,
     /// Uploads in flight and open sockets: what a drain waits for.

@@ -67,6 +67,7 @@ pub async fn run(config: Config, listener: TcpListener, draining: CancellationTo
         hub: Arc::new(Hub::default()),
         links: config.link_base(),
         places: Arc::new(Semaphore::new(config.max_concurrent_uploads as usize)),
+        keys_in_use: Arc::default(),
         draining: draining.clone(),
         in_flight: TaskTracker::new(),
         config,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use worker::{
     ResizeJob, UploadRecord,
-    transport::{Lane, Posting, Transport, TransportError},
+    transport::{Depth, Lane, Posting, Transport, TransportError},
 };
 
 /// Where jobs are posted.
@@ -28,6 +28,11 @@ impl Outbox {
             traceparent: record.traceparent.clone(),
         };
         self.queue.publish(posting).await
+    }
+
+    /// How much lies in it.
+    pub(crate) async fn depth(&self) -> Result<Depth, TransportError> {
+        self.queue.depth().await
     }
 
     /// How many jobs wait.

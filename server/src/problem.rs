@@ -67,6 +67,22 @@ impl Problem {
             .with("limit", limit)
     }
 
+    pub(crate) fn bad_key(limit: usize) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-key", "The idempotency key is not one.")
+            .detail("It is one header with visible ASCII characters, such as a UUID.")
+            .with("limit", limit)
+    }
+
+    pub(crate) fn key_in_use() -> Self {
+        let title = "A request with this idempotency key is still on its way.";
+        Self::new(StatusCode::CONFLICT, "key-in-use", title).retry_after(RETRY_SOON)
+    }
+
+    pub(crate) fn key_reused() -> Self {
+        let title = "This idempotency key was used for another file.";
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", title)
+    }
+
     pub(crate) fn cross_site() -> Self {
         Self::new(StatusCode::FORBIDDEN, "cross-site", "A page of another site may not do this.")
     }

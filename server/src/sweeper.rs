@@ -8,13 +8,13 @@ use std::{sync::Arc, time::Duration};
 use futures::StreamExt;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use worker::{
     State, UploadId,
     storage::{Listing, StorageError},
 };
 
-use crate::app::App;
+use crate::{app::App, uploads::idempotency::KEY_COUNTS_FOR};
 
 /// How old an upload must be before it is thought lost. Longer than a body may pause, so that an original on its way
 /// in is never taken for an orphan.
@@ -61,6 +61,10 @@ async fn sweep(app: &App, whole: bool, since_last: Option<Duration>) -> Result<(
         if age >= OLD_ENOUGH && !listing.surely_ended() {
             look_after(app, &listing, age, since_last).await;
         }
+    }
+    if whole {
+        let removed = app.storage.remove_old_claims(KEY_COUNTS_FOR).await?;
+        debug!(removed, "removed claims of idempotency keys that count no longer");
     }
     let storage = app.storage.clone();
     let tidied = tokio::task::spawn_blocking(move || storage.remove_abandoned(OLD_ENOUGH)).await;

@@ -2,10 +2,11 @@
 
 use std::{ffi::OsString, num::NonZeroUsize, process::ExitCode, time::Duration};
 
-use clap::{Args, Parser, error::ErrorKind};
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
-    Sizes, confinement::Mode, logging::LogFormat, storage::StorageUrl, transport::broker_url::BrokerUrl,
+    Sizes, confinement::Mode, dead::Dead, logging::LogFormat, storage::StorageUrl,
+    transport::broker_url::BrokerUrl,
 };
 
 /// The exit code for a bad setting: `EX_USAGE` of sysexits.h.
@@ -23,12 +24,13 @@ pub const QUEUE_FILE: &str = "queue.sqlite";
 )]
 pub struct WorkerConfig {
     /// Where pictures are: file:///absolute/path, or s3://bucket/prefix with the usual AWS_* variables
-    #[arg(long, env = "UP_STORAGE", default_value = "file:data", value_name = "URL")]
+    #[arg(long, global = true, env = "UP_STORAGE", default_value = "file:data", value_name = "URL")]
     pub storage: StorageUrl,
 
     /// Where jobs come from: sqlite:///absolute/path/to/file, or amqp(s)://user:password@host/vhost
     #[arg(
         long,
+        global = true,
         env = "UP_BROKER",
         default_value = "sqlite:data/queue.sqlite",
         value_name = "URL",
@@ -51,6 +53,17 @@ pub struct WorkerConfig {
     /// Drain when standard input ends: set by a server that starts its own workers
     #[arg(long, hide = true)]
     pub with_parent: bool,
+
+    /// What to do instead of working
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What a worker's executable does instead of working.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// List, show, replay and drop dead letters
+    Dead(Dead),
 }
 
 /// What a picture may ask for, and what it gets.

@@ -15,6 +15,7 @@
 pub mod config;
 pub mod confinement;
 pub mod consumer;
+pub mod dead;
 mod encoding;
 pub mod failpoint;
 mod format;
@@ -41,7 +42,7 @@ pub use format::Format;
 pub use link::LinkBase;
 pub use message::{Announcement, Completion, ResizeJob, Started};
 pub use outcome::{Outcome, UploadRecord};
-pub use size::{BadSizes, MAX_THUMBNAIL_SIDE, Size, Sizes};
+pub use size::{BadSizes, MAX_THUMBNAIL_SIDE, Size, Sizes, fit};
 pub use storage::{Storage, StorageKey};
 pub use upload::{State, Upload};
 pub use upload_id::{NotAnUploadId, UploadId};

@@ -18,9 +18,21 @@ pub enum LogFormat {
 /// What is logged unless `RUST_LOG` says otherwise: two libraries say at every start what nobody asked.
 const DEFAULT_FILTER: &str = "info,memory_serve=warn,rusqlite_migration=warn";
 
+/// The same for a command that answers on a terminal.
+const QUIET_FILTER: &str = "error";
+
 /// Begins to log. `RUST_LOG` chooses what. Does nothing the second time.
 pub fn init(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    init_filtered(format, DEFAULT_FILTER);
+}
+
+/// Begins to log errors alone, for a command that answers on a terminal.
+pub fn init_quiet(format: LogFormat) {
+    init_filtered(format, QUIET_FILTER);
+}
+
+fn init_filtered(format: LogFormat, otherwise: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(otherwise));
     let records = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())

@@ -9,10 +9,10 @@ use tracing::{error, info};
 
 use crate::{
     Storage,
-    config::{self, WorkerConfig},
+    config::{self, Command, WorkerConfig},
     confinement::Launch,
     consumer::Consumer,
-    logging,
+    dead, logging,
     maker::Maker,
     shutdown,
     transport::{Transport, broker_url::BrokerUrl, rabbitmq::RabbitTransport, sqlite::SqliteTransport},
@@ -24,11 +24,21 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    logging::init(config.log_format);
+    match config.command {
+        None => logging::init(config.log_format),
+        Some(_) => logging::init_quiet(config.log_format),
+    }
     // One thread for messages; pixels have their own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = runtime.context("could not start").and_then(|runtime| {
         runtime.block_on(async {
+            if let Some(Command::Dead(dead)) = &config.command {
+                let storage = Storage::open(&config.storage)?;
+                let transport = open_transport(&config.broker, u64::MAX)?;
+                let done = dead::run(dead, &storage, &transport).await;
+                transport.close().await;
+                return done;
+            }
             let draining = shutdown::on_signal();
             if config.with_parent {
                 shutdown::with_parent(draining.clone());
@@ -39,7 +49,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            error!("the worker stops: {error:#}");
+            match config.command {
+                None => error!("the worker stops: {error:#}"),
+                Some(_) => eprintln!("{error:#}"),
+            }
             ExitCode::FAILURE
         }
     }

@@ -126,6 +126,20 @@ impl FromStr for Sizes {
     }
 }
 
+/// The sides of a picture that is made to fit into a square: in proportion, never enlarged, never less than a pixel.
+#[must_use]
+pub fn fit((width, height): (u32, u32), longest: u32) -> (u32, u32) {
+    let side = u64::from(width.max(height).max(1));
+    if side <= u64::from(longest) {
+        return (width, height);
+    }
+    let scaled = |length: u32| {
+        let rounded = (u64::from(length) * u64::from(longest) + side / 2) / side;
+        u32::try_from(rounded).unwrap_or(longest).max(1)
+    };
+    (scaled(width), scaled(height))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +149,13 @@ mod tests {
         let text = "small=1,medium=2,large=8192";
         assert_eq!(text.parse::<Sizes>().unwrap().to_string(), text);
         assert_eq!(Sizes::default().longest_side(Size::Large), 1024);
+    }
+
+    #[test]
+    fn sides_are_never_enlarged_and_never_vanish() {
+        assert_eq!(fit((4032, 3024), 1024), (1024, 768));
+        assert_eq!(fit((100, 50), 160), (100, 50));
+        assert_eq!(fit((65_535, 1), 160), (160, 1));
     }
 
     #[test]

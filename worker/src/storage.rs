@@ -5,10 +5,12 @@
 //! uploads/<id>/upload.json     written before the job is posted
 //! uploads/<id>/small|medium|large
 //! uploads/<id>/outcome.json    written last
+//! claims/<digest>.json         which upload an idempotency key made, for a day
 //! ```
 //!
 //! Every write is whole or absent. Locally a write is also on the disk (file and directory) before it returns.
 
+mod claim;
 mod key;
 mod listing;
 mod local;
@@ -27,6 +29,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use self::local::LocalRoot;
 pub use self::{
+    claim::{Claim, FileDigest, Fingerprint},
     key::StorageKey,
     listing::Listing,
     url::{BadStorageUrl, StorageUrl},
@@ -295,10 +298,14 @@ impl Storage {
     }
 
     async fn put_json<T: Serialize>(&self, key: &StorageKey, value: &T) -> Result<(), StorageError> {
+        self.put(key, Self::to_json(value)).await
+    }
+
+    fn to_json<T: Serialize>(value: &T) -> Bytes {
         let mut bytes =
             serde_json::to_vec(value).expect("what is stored has only string keys and finite numbers");
         bytes.push(b'\n');
-        self.put(key, bytes.into()).await
+        bytes.into()
     }
 }
 

@@ -26,6 +26,7 @@
 //!    [`Transport::close`] ends them.
 
 pub mod broker_url;
+pub mod dead;
 pub mod rabbitmq;
 pub mod sqlite;
 
@@ -33,6 +34,7 @@ use std::{num::NonZeroUsize, time::Duration};
 
 use async_trait::async_trait;
 
+use self::dead::DeadJob;
 use crate::{Announcement, ResizeJob, UploadId};
 
 /// Which queue a job waits in.
@@ -80,6 +82,12 @@ pub trait Transport: Send + Sync + 'static {
 
     /// How much lies where, now.
     async fn depth(&self) -> Result<Depth, TransportError>;
+
+    /// The dead letters that rest, oldest first, at most [`dead::MAX_LISTED`].
+    async fn dead_letters(&self) -> Result<Vec<DeadJob>, TransportError>;
+
+    /// Removes every message of a dead letter; answers how many there were.
+    async fn forget_dead(&self, dead: &DeadJob) -> Result<usize, TransportError>;
 
     /// Whether jobs can be posted, as far as can be told without posting one.
     async fn check(&self) -> Result<(), TransportError>;

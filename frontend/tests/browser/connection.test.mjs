@@ -65,7 +65,7 @@ test("a restart of the server under the page is survived, and what ended meanwhi
 test("a subscription after the end still learns of it", async (t) => {
   const { open, proxy, get } = await scene(t);
   let mayPass = false;
-  proxy.beforeLive = () => until(() => mayPass, "the socket may pass");
+  proxy.beforeLive = (socket) => until(() => mayPass || socket.destroyed, "the socket may pass");
   const tab = await open();
   await tab.choose(file("a.png", png(320, 240)));
   await until(async () => (await tab.tiles("queued")) === 1, "it is sent");
@@ -190,4 +190,28 @@ test("two tabs share what they remember", async (t) => {
   await until(async () => !(await one.page.evaluate(() => localStorage.getItem("up.uploads.1"))).includes("one.png"), "it is forgotten for both");
   await one.isQuiet();
   await two.isQuiet();
+});
+
+test("a page that comes back from the browser's cache goes on where it was", async (t) => {
+  const { open, proxy, restart } = await scene(t, { options: ["--workers", "0"], launching: { ignoreDefaultArgs: ["--disable-back-forward-cache"] } });
+  const tab = await open("/", { allowed: NETWORK });
+  await tab.pill("Live");
+  await tab.choose(file("a.png", png(320, 240)));
+  await tab.until("queued");
+  await tab.page.evaluate(() => {
+    addEventListener("pageshow", (event) => (globalThis.wasKept = event.persisted));
+    // By that event alone: not every browser tells of visibility then.
+    addEventListener("visibilitychange", (event) => event.stopImmediatePropagation(), true);
+  });
+  await tab.page.locator(".tile a.plain").click();
+  await tab.page.waitForURL("**/uploads/*");
+  await tab.pill("Live");
+  await restart();
+  await until(async () => (await tab.page.locator(".trio img").count()) === 3, "the pictures are there");
+  await tab.page.evaluate(() => history.back());
+  // A page that was kept is not loaded again.
+  await tab.page.waitForURL(`${proxy.url}/`, { waitUntil: "commit" });
+  await tab.until("ready");
+  assert.equal(await tab.page.evaluate(() => globalThis.wasKept), true, "it was kept");
+  await tab.pill("Live");
 });

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { test } from "node:test";
 import { damagedPng, file, hugePng, noisyPng, pdf, png } from "./support/pictures.mjs";
 import { NETWORK, plain, scene, until } from "./support/scene.mjs";
+import { makeDirectory } from "./support/server.mjs";
 
 test("one picture goes its whole way", async (t) => {
   const { open, get } = await scene(t);
@@ -41,6 +44,38 @@ test("twenty pictures end, three at a time, and none twice", async (t) => {
   assert.equal(proxy.seen.filter((seen) => seen.includes("lane=bulk")).length, 0);
   await until(async () => (await tab.said()).at(-1)?.endsWith("All 20 ready."), "the end is said");
   assert.match((await tab.said())[0], /^20 pictures added\./);
+  await tab.isStill();
+  await tab.isQuiet();
+});
+
+test("twenty pictures end, and none is there twice, though the server is killed under them", async (t) => {
+  const { open, proxy, directory, server, restart } = await scene(t);
+  const tab = await open("/", { allowed: NETWORK });
+  await tab.pill("Live");
+  // The answer to one of them is lost: it was taken, and the page cannot know.
+  let lost = null;
+  proxy.answer = async (request) => {
+    if (request.method !== "POST" || lost) return null;
+    lost = request.headers["idempotency-key"];
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const { host: _, ...headers } = request.headers;
+    await fetch(proxy.upstream + request.url, { method: "POST", headers: { ...headers, connection: "close" }, body: Buffer.concat(chunks) }).catch(() => {});
+    return "cut";
+  };
+  await tab.choose(...Array.from({ length: 20 }, (_, i) => file(`p${i}.png`, png(1600, 1200, i))));
+  await until(async () => (await tab.tiles("ready")) >= 3, "some are ready");
+  await server().kill();
+  await restart();
+  // What failed meanwhile is sent again, as a person would.
+  const retry = tab.page.getByRole("button", { name: /^Retry \d+ failed$/ });
+  await until(async () => {
+    if (await retry.isVisible()) await retry.click();
+    return (await tab.tiles("ready")) === 20;
+  }, "all twenty are ready", 90_000);
+  const stored = await Promise.all((await readdir(join(directory, "uploads"))).map((id) => readdir(join(directory, "uploads", id))));
+  assert.equal(stored.filter((files) => files.includes("upload.json")).length, 20);
+  assert.ok(lost);
   await tab.isStill();
   await tab.isQuiet();
 });
@@ -186,6 +221,23 @@ test("pictures can be pasted, and dropped anywhere", async (t) => {
   assert.equal(await tab.page.evaluate(() => globalThis.letGo), "visible");
   assert.equal(await tab.page.locator("[data-dragging]").count(), 0);
   assert.deepEqual(await tab.page.locator(".tile .name").evaluateAll((names) => names.map((name) => name.title)), ["paste.png", "drop.png"]);
+  await tab.isQuiet();
+});
+
+test("a folder is dropped with its pictures, and without the rest of it", async (t) => {
+  const { open } = await scene(t);
+  const tab = await open();
+  const folder = await makeDirectory();
+  t.after(() => folder.remove());
+  await mkdir(join(folder.path, "holiday", "beach"), { recursive: true });
+  await writeFile(join(folder.path, "holiday", "one.png"), png(320, 240, 1));
+  await writeFile(join(folder.path, "holiday", "beach", "two.png"), png(320, 240, 2));
+  await writeFile(join(folder.path, "holiday", "beach", "notes.txt"), "none of this is meant");
+  const input = await tab.context.newCDPSession(tab.page);
+  const data = { items: [], files: [join(folder.path, "holiday")], dragOperationsMask: 1 };
+  for (const type of ["dragEnter", "dragOver", "drop"]) await input.send("Input.dispatchDragEvent", { type, x: 900, y: 500, data });
+  await tab.until("ready", 2);
+  assert.deepEqual((await tab.page.locator(".tile .name").evaluateAll((names) => names.map(({ title }) => title))).sort(), ["one.png", "two.png"]);
   await tab.isQuiet();
 });
 

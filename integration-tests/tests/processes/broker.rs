@@ -3,3 +3,5 @@
 mod messages;
 mod outages;
 mod processes;
+mod shared_nothing;
+mod soak;

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 mod broker;
+mod dead;
 mod faults;
 mod ledger;
 mod live;
 mod refusals;
+mod repeats;
 mod settings;
 mod way;

@@ -17,6 +17,7 @@ use worker::Upload;
 
 use super::{
     body::{BodyError, PacedBody, declared_length},
+    idempotency::Key,
     incoming::{self, Declared, Refusal},
     name,
     negotiate::Form,
@@ -88,11 +89,15 @@ async fn take(
         Ok(place) => place,
         Err(problem) => return Ok(refuse_early(problem, &headers, body)),
     };
+    let key = match Key::of(&headers, app).await {
+        Ok(key) => key,
+        Err(problem) => return Ok(refuse_early(problem, &headers, body)),
+    };
     let boundary = content_type(&headers).and_then(|content_type| multer::parse_boundary(content_type).ok());
     let is_form = content_type(&headers).is_some_and(|content_type| content_type.starts_with("multipart/"));
     let bulk = options.lane == Some(LaneOption::Bulk);
     let taken = match boundary {
-        Some(boundary) if name.is_none() => take_form(app, body, boundary, bulk).await?,
+        Some(boundary) if name.is_none() => take_form(app, body, boundary, bulk, key).await?,
         None if name.is_none() && is_form => {
             return Ok(refuse_early(Problem::malformed("The form names no boundary."), &headers, body));
         }
@@ -101,8 +106,9 @@ async fn take(
             if declared_length(&headers).is_some_and(|length| length > limit) {
                 return Ok(refuse_early(Problem::too_large(limit), &headers, body));
             }
-            take_raw(app, body, Declared { name: name::clean(name.as_deref().unwrap_or_default()), bulk })
-                .await?
+            let name = name::clean(name.as_deref().unwrap_or_default());
+            let key = key.as_ref().map(|key| key.of_file(0));
+            take_raw(app, body, Declared { name, bulk, key }).await?
         }
     };
     answer(app, taken, &headers).await
@@ -156,7 +162,13 @@ async fn take_raw(app: &Arc<App>, body: Body, declared: Declared) -> Result<Take
     }
 }
 
-async fn take_form(app: &Arc<App>, body: Body, boundary: String, bulk: bool) -> Result<Taken, Problem> {
+async fn take_form(
+    app: &Arc<App>,
+    body: Body,
+    boundary: String,
+    bulk: bool,
+    key: Option<Key>,
+) -> Result<Taken, Problem> {
     let limit =
         app.config.max_upload_bytes.saturating_mul(MAX_PARTS as u64).saturating_add(FORM_OVERHEAD_BYTES);
     let constraints = Constraints::new().size_limit(SizeLimit::new().whole_stream(limit));
@@ -171,12 +183,14 @@ async fn take_form(app: &Arc<App>, body: Body, boundary: String, bulk: bool) -> 
         let name = match (field.file_name(), field.name()) {
             // What a browser sends for a file input without a file.
             (Some(""), _) => continue,
-            (Some(name), _) => name::clean(name),
+            (Some(name), _) => name::clean_of_form(name),
             (None, Some("file")) => name::clean(""),
             (None, _) => continue,
         };
         let bulk = bulk || taken.uploads.len() >= INTERACTIVE_FILES;
-        match incoming::take(app, Declared { name: name.clone(), bulk }, &mut field).await {
+        let place = taken.uploads.len() + taken.rejected.len();
+        let key = key.as_ref().map(|key| key.of_file(place));
+        match incoming::take(app, Declared { name: name.clone(), bulk, key }, &mut field).await {
             Ok(upload) => taken.uploads.push(upload),
             Err(Refusal::Problem(problem)) => taken.rejected.push((name, problem)),
             Err(Refusal::Body(error)) => return Err(body_problem(&error)),

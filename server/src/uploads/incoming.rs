@@ -1,6 +1,7 @@
 //! One picture on its way in: sniff, limit, stream to storage, commit.
 //!
-//! The order is the promise: original, then `upload.json`, then the outbox, then the answer.
+//! The order is the promise: original, then the claim on its idempotency key if it has one, then `upload.json`, then
+//! the outbox, then the answer.
 
 use std::{
     io::{self, BufReader, Cursor, Read, Seek, SeekFrom},
@@ -12,12 +13,16 @@ use futures::{Stream, StreamExt};
 use tokio::runtime::Handle;
 use tracing::{Instrument, info, info_span};
 use worker::{
-    Format, Storage, Upload, UploadId, UploadRecord,
+    Format, State, Storage, Upload, UploadId, UploadRecord,
     failpoint::hit,
     probe::{self, Header, ProbeError, Sniff},
+    storage::{FileDigest, Fingerprint},
 };
 
-use super::body::BodyError;
+use super::{
+    body::BodyError,
+    idempotency::{FileKey, Made},
+};
 use crate::{app::App, problem::Problem};
 
 /// What is kept of the beginning of a picture, in bytes: the headers of most pictures are in it, and are judged
@@ -60,14 +65,24 @@ impl From<multer::Error> for Refusal {
 pub(crate) struct Declared {
     pub(crate) name: String,
     pub(crate) bulk: bool,
+    pub(crate) key: Option<FileKey>,
 }
 
 /// Takes one picture in. Nothing is left behind of one that is refused, or whose client leaves.
-pub(crate) async fn take<S, E>(app: &Arc<App>, declared: Declared, bytes: &mut S) -> Result<Upload, Refusal>
+pub(crate) async fn take<S, E>(
+    app: &Arc<App>,
+    mut declared: Declared,
+    bytes: &mut S,
+) -> Result<Upload, Refusal>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     Refusal: From<E>,
 {
+    if let Some(key) = &declared.key
+        && let Some(made) = key.made(app).await?
+    {
+        return repeat(app, made, &declared.name, bytes).await;
+    }
     let mut first = BytesMut::new();
     while first.len() < probe::SNIFF_BYTES
         && let Some(piece) = bytes.next().await
@@ -78,12 +93,16 @@ where
     let limit = app.config.max_upload_bytes;
     let id = UploadId::new();
     let mut original = app.storage.write_original(id);
+    let mut digest = declared.key.is_some().then(|| FileDigest::new(&declared.name));
     let mut next = Some(first.freeze());
     while let Some(piece) = next {
         if original.written() + piece.len() as u64 > limit {
             return Err(Problem::too_large(limit).into());
         }
         head.take_in(&piece, app)?;
+        if let Some(digest) = &mut digest {
+            digest.add(&piece);
+        }
         original.write(piece).await?;
         next = bytes.next().await.transpose()?;
     }
@@ -97,12 +116,13 @@ where
         async move {
             original.finish().await?;
             hit("after-original", &declared.name).await;
-            let stored = accept(&app, id, declared, format, bytes, header).await;
-            if stored.is_err() {
+            let claiming = declared.key.take().zip(digest.map(FileDigest::finish));
+            let taken = accept(&app, id, declared, format, bytes, header, claiming).await;
+            if taken.as_ref().map_or(true, |upload| upload.id != id) {
                 // What stays should this fail is an orphan, or a lost upload: the sweeper sees to both.
                 let _ = app.storage.remove(id).await;
             }
-            stored
+            taken
         }
         .instrument(span),
     );
@@ -116,11 +136,18 @@ async fn accept(
     format: Format,
     bytes: u64,
     header: Option<Header>,
+    claiming: Option<(FileKey, Fingerprint)>,
 ) -> Result<Upload, Problem> {
     let header = match header {
         Some(header) => header,
         None => check(probe_stored(&app.storage, id, bytes, format).await?, app)?,
     };
+    if let Some((key, file)) = &claiming {
+        if let Some(made) = key.claim(app, id, *file).await? {
+            return made.of(*file);
+        }
+        hit("after-claim", &declared.name).await;
+    }
     let record = UploadRecord {
         id,
         generation: 1,
@@ -134,12 +161,46 @@ async fn accept(
         traceparent: None,
         bulk: declared.bulk,
     };
-    app.storage.put_record(&record).await?;
-    hit("after-record", &record.name).await;
-    app.outbox.post(&record).await?;
-    hit("after-commit", &record.name).await;
+    let committed = commit(app, &record).await;
+    if let (Err(_), Some((key, _))) = (&committed, &claiming) {
+        key.give_back(app).await;
+    }
+    committed?;
     info!(name = ?record.name, %format, bytes, "accepted");
     Ok(Upload::assemble(&record, None, &app.links))
+}
+
+async fn commit(app: &App, record: &UploadRecord) -> Result<(), Problem> {
+    app.storage.put_record(record).await?;
+    hit("after-record", &record.name).await;
+    app.outbox.post(record).await?;
+    hit("after-commit", &record.name).await;
+    Ok(())
+}
+
+/// Reads what is sent again to see that it is the same, and stores none of it.
+async fn repeat<S, E>(app: &App, made: Made, name: &str, bytes: &mut S) -> Result<Upload, Refusal>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    Refusal: From<E>,
+{
+    let mut digest = FileDigest::new(name);
+    let mut received = 0;
+    while let Some(piece) = bytes.next().await.transpose()? {
+        received += piece.len() as u64;
+        if received > app.config.max_upload_bytes {
+            return Err(Problem::key_reused().into());
+        }
+        digest.add(&piece);
+    }
+    let upload = made.of(digest.finish())?;
+    // Its server may have died before it posted the job; a queue that has it does not take it twice.
+    if upload.state == State::Queued
+        && let Some(record) = app.storage.record(upload.id).await?
+    {
+        app.outbox.post(&record).await?;
+    }
+    Ok(upload)
 }
 
 /// The beginning of a picture, and what its header says.

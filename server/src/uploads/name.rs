@@ -20,6 +20,12 @@ pub(crate) fn clean(name: &str) -> String {
     }
 }
 
+/// The same of a name in a form. A browser writes a quotation mark as `%22` there, and nothing else that [`clean`]
+/// would keep; a name that had `%22` in it before cannot be told from that.
+pub(crate) fn clean_of_form(name: &str) -> String {
+    clean(&name.replace("%22", "\""))
+}
+
 /// Bidirectional controls: with them `gpj.exe` reads `exe.jpg`.
 const fn turns_direction(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -45,6 +51,7 @@ mod tests {
         ] {
             assert_eq!(clean(name), cleaned, "{name:?}");
         }
+        assert_eq!(clean_of_form("a %22b%22 100%25.jpg"), "a \"b\" 100%25.jpg");
     }
 
     proptest! {

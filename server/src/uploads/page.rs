@@ -5,7 +5,7 @@ use axum::{
     http::HeaderMap,
     response::{Html, IntoResponse, Response},
 };
-use worker::{Size, Sizes, State, Upload};
+use worker::{Size, Sizes, State, Upload, fit};
 
 use super::status::absolute;
 use crate::{app::App, frontend::PAGE_HEADERS, problem::Problem};
@@ -91,19 +91,9 @@ fn thumbnails(upload: &Upload, sizes: &Sizes) -> Vec<PageThumbnail> {
 
 /// A thumbnail that is not there yet, so that its place can be kept.
 fn expected(upload: &Upload, size: Size, longest: u32) -> PageThumbnail {
-    let (width, height) = fit(upload.width, upload.height, longest);
+    let (width, height) = fit((upload.width, upload.height), longest);
     let facts = format!("{width} × {height}");
     PageThumbnail { size: size.to_string(), width, height, facts, url: String::new() }
-}
-
-/// The sides of a picture that is made to fit: the longest side shrinks, never grows, and none vanishes.
-fn fit(width: u32, height: u32, longest: u32) -> (u32, u32) {
-    let side = u64::from(width.max(height).max(1));
-    let scaled = |length: u32| {
-        let rounded = (u64::from(length) * u64::from(longest) + side / 2) / side;
-        u32::try_from(rounded).unwrap_or(longest).max(1)
-    };
-    if side <= u64::from(longest) { (width, height) } else { (scaled(width), scaled(height)) }
 }
 
 fn took(upload: &Upload) -> Option<String> {
@@ -138,12 +128,5 @@ mod tests {
         ] {
             assert_eq!(bytes_in_words(bytes), words);
         }
-    }
-
-    #[test]
-    fn expected_sides_are_never_enlarged_and_never_vanish() {
-        assert_eq!(fit(4032, 3024, 1024), (1024, 768));
-        assert_eq!(fit(100, 50, 160), (100, 50));
-        assert_eq!(fit(65_535, 1, 160), (160, 1));
     }
 }

@@ -4,10 +4,14 @@ use std::fmt;
 
 use object_store::path::Path;
 
+use super::Fingerprint;
 use crate::{Size, UploadId};
 
 /// The directory of all uploads.
 const UPLOADS: &str = "uploads";
+
+/// The directory of all claims.
+pub(super) const CLAIMS: &str = "claims";
 
 /// Where one part of one upload lies. Made from typed parts only, so no text of a stranger reaches a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +51,11 @@ impl StorageKey {
         Self::of(id, "outcome.json")
     }
 
+    /// Who holds an idempotency key.
+    pub(super) fn claim(key: Fingerprint) -> Self {
+        Self(Path::from_iter([CLAIMS, &format!("{key}.json")]))
+    }
+
     /// An object that a health check writes and deletes.
     pub(super) fn probe(id: UploadId) -> Self {
         Self(Path::from_iter(["probes", &id.to_string()]))
@@ -62,6 +71,11 @@ impl StorageKey {
     /// The prefix of all uploads.
     pub(super) fn uploads() -> Path {
         Path::from(UPLOADS)
+    }
+
+    /// The prefix of all claims.
+    pub(super) fn claims() -> Path {
+        Path::from(CLAIMS)
     }
 
     /// A path that sorts before every part of this upload and after every part of an earlier one.

@@ -8,7 +8,7 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::Storage;
+use super::{Storage, key::CLAIMS};
 use crate::{Size, UploadId};
 
 /// `object_store` stages a write beside its destination, as `<name>#<number>`, and never lists such a file.
@@ -64,8 +64,8 @@ impl Storage {
             modified.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age >= idle))
         };
         let mut removed = 0;
-        for upload in fs::read_dir(root.0.join("uploads")).into_iter().flatten().flatten() {
-            let directory = upload.path();
+        let uploads = fs::read_dir(root.0.join("uploads")).into_iter().flatten().flatten();
+        for directory in uploads.map(|upload| upload.path()).chain([root.0.join(CLAIMS)]) {
             let mut empty = true;
             for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
                 let staged = entry.file_name().to_string_lossy().contains(STAGED);

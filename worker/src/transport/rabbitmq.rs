@@ -4,6 +4,7 @@
 //! acknowledgements included: one publishes, the other consumes, acknowledges and listens.
 
 mod announcements;
+mod dead;
 mod deliveries;
 mod link;
 mod publisher;
@@ -20,10 +21,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{
     announcements::Listener,
     deliveries::Taker,
-    link::Link,
+    link::{Link, Up},
     publisher::{Publication, Publisher},
 };
-use super::{Announcements, Deliveries, Depth, Lane, Posting, Transport, TransportError};
+use super::{Announcements, Deliveries, Depth, Lane, Posting, Transport, TransportError, dead::DeadJob};
 use crate::Announcement;
 
 /// How long the broker may take to answer a question.
@@ -65,6 +66,22 @@ impl RabbitTransport {
         let publisher = Publisher::new(giving.clone());
         let (closing, ending) = (CancellationToken::new(), TaskTracker::new());
         Ok(Self { shared: Arc::new(Shared { publisher, giving, taking, closing, ending }) })
+    }
+}
+
+impl RabbitTransport {
+    /// Asks the broker something, within a bound.
+    async fn ask<T>(
+        &self,
+        attempted: &'static str,
+        question: impl AsyncFnOnce(Up) -> lapin::Result<T>,
+    ) -> Result<T, TransportError> {
+        let asked = timeout(ASK_WITHIN, async { question(self.shared.taking.up().await).await });
+        match asked.await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(unavailable(attempted, error)),
+            Err(_) => Err(unavailable(attempted, "the broker does not answer")),
+        }
     }
 }
 
@@ -110,8 +127,7 @@ impl Transport for RabbitTransport {
     }
 
     async fn depth(&self) -> Result<Depth, TransportError> {
-        let counted = timeout(ASK_WITHIN, async {
-            let up = self.shared.taking.up().await;
+        let count = async |up: Up| {
             let channel = up.connection.create_channel().await?;
             let mut depth = Depth::default();
             for lane in [Lane::Interactive, Lane::Bulk] {
@@ -123,13 +139,17 @@ impl Transport for RabbitTransport {
             depth.dead = topology::count(&channel, topology::DEAD_QUEUE).await?;
             // AMQP does not tell what is unacknowledged, nor how old anything is.
             depth.unacked = None;
-            Ok::<_, lapin::Error>(depth)
-        });
-        match counted.await {
-            Ok(Ok(depth)) => Ok(depth),
-            Ok(Err(error)) => Err(unavailable("count jobs", error)),
-            Err(_) => Err(unavailable("count jobs", "the broker is away")),
-        }
+            Ok(depth)
+        };
+        self.ask("count jobs", count).await
+    }
+
+    async fn dead_letters(&self) -> Result<Vec<DeadJob>, TransportError> {
+        self.ask("read dead letters", async |up| dead::list(&up).await).await
+    }
+
+    async fn forget_dead(&self, dead: &DeadJob) -> Result<usize, TransportError> {
+        self.ask("forget a dead letter", async |up| dead::forget(&up, dead).await).await
     }
 
     async fn check(&self) -> Result<(), TransportError> {

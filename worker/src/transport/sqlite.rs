@@ -13,6 +13,7 @@
 
 mod announcements;
 mod connection;
+mod dead;
 mod deliveries;
 mod presence;
 mod queue;
@@ -42,7 +43,7 @@ use self::{
     presence::Presence,
     wake::{Topic, WakeReceiver, Waker},
 };
-use super::{Announcements, Deliveries, Depth, Posting, Transport, TransportError};
+use super::{Announcements, Deliveries, Depth, Posting, Transport, TransportError, dead::DeadJob};
 use crate::Announcement;
 
 /// How often a process looks for others that have died. A job of a killed worker is redelivered within two seconds;
@@ -248,6 +249,16 @@ impl Transport for SqliteTransport {
     async fn depth(&self) -> Result<Depth, TransportError> {
         let read = |tx: &rusqlite::Connection| queue::depth(tx, now_ms());
         self.shared.connection.call("count jobs", Durability::Read, None, read).await
+    }
+
+    async fn dead_letters(&self) -> Result<Vec<DeadJob>, TransportError> {
+        self.shared.connection.call("read dead letters", Durability::Read, None, dead::list).await
+    }
+
+    async fn forget_dead(&self, dead: &DeadJob) -> Result<usize, TransportError> {
+        let dead = dead.clone();
+        let forget = move |tx: &rusqlite::Connection| dead::forget(tx, &dead);
+        self.shared.connection.call("forget a dead letter", Durability::Process, None, forget).await
     }
 
     async fn check(&self) -> Result<(), TransportError> {

@@ -24,7 +24,7 @@ export async function startProxy(upstream, { fromDisk = process.env.UP_PAGE === 
     /** Answers instead of the server if it returns one: `{status, headers, body}`; "cut" breaks the connection off. */
     answer: (_request) => null,
     /** What a socket waits for before it goes through. */
-    beforeLive: async () => {},
+    beforeLive: async (_socket) => {},
     /** Every request, as "GET /path". */
     seen: [],
     url: "",
@@ -59,7 +59,10 @@ export async function startProxy(upstream, { fromDisk = process.env.UP_PAGE === 
     request.url = request.url.slice(prefix.length);
     proxy.seen.push(`UPGRADE ${request.url}`);
     socket.on("error", () => socket.destroy());
-    await proxy.beforeLive();
+    socket.on("close", () => sockets.delete(socket));
+    sockets.add(socket);
+    await proxy.beforeLive(socket).catch(() => socket.destroy());
+    if (socket.destroyed) return;
     if (proxy.refusesLive) return socket.end("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     const { port: upstreamPort } = new URL(proxy.upstream);
     const through = net.connect(Number(upstreamPort), "127.0.0.1", () => {

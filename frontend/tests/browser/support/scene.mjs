@@ -56,6 +56,7 @@ export async function scene(t, { options = [], context = {}, prefix = "", launch
   return {
     browser,
     proxy,
+    directory: directory.path,
     server: () => server,
     open: (path = "/", more = {}) => openPage(t, browser, proxy.url + path, { ...context, ...more }),
     /** Ends the server and starts one on the same data; a page that had a socket has lost it then and asked anew. */
@@ -103,11 +104,16 @@ export async function openPage(t, browser, url, { viewport = { width: 1280, heig
     async isStill() {
       assert.deepEqual(await page.evaluate(() => globalThis.shifts), [], "nothing shifts");
     },
+    /** In light and dark, without the motion between them. */
     async isAccessible(where) {
       await page.evaluate(AXE);
-      const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
-      const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, any }) => `${html.slice(0, 160)} ${any[0]?.message ?? ""}`).join(" | ")}`);
-      assert.deepEqual(found, [], where);
+      for (const colorScheme of ["light", "dark"]) {
+        await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+        const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
+        const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, any }) => `${html.slice(0, 160)} ${any[0]?.message ?? ""}`).join(" | ")}`);
+        assert.deepEqual(found, [], `${where}, ${colorScheme}`);
+      }
+      await page.emulateMedia({ colorScheme: "light", reducedMotion: null });
     },
     async shoot(name) {
       if (!process.env.UP_SCREENSHOTS) return;

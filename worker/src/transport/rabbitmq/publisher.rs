@@ -173,11 +173,18 @@ async fn publish_all(channel: &Channel, link: &Link, lines: &mut Lines) -> lapin
         }
         // Whoever has given up publishes again.
         batch.retain(|request| !request.done.is_closed());
-        publish_batch(channel, link, batch).await?;
+        publish_batch(channel, link, batch, &mut lines.announcements).await?;
     }
 }
 
-async fn publish_batch(channel: &Channel, link: &Link, batch: Vec<Request>) -> lapin::Result<()> {
+/// Publishes a batch and judges it. Should the broker be blocked before it is confirmed, those who announce are told at
+/// once, and those who come meanwhile.
+async fn publish_batch(
+    channel: &Channel,
+    link: &Link,
+    batch: Vec<Request>,
+    announcements: &mut mpsc::Receiver<Request>,
+) -> lapin::Result<()> {
     let (mut waiting, publications): (Vec<_>, Vec<_>) = batch
         .into_iter()
         .map(|request| (Some(request.done), (request.publication, request.mandatory)))
@@ -190,9 +197,12 @@ async fn publish_batch(channel: &Channel, link: &Link, batch: Vec<Request>) -> l
         tokio::select! {
             biased;
             results = &mut confirmed => break results,
+            Some(request) = announcements.recv(), if link.is_blocked() => {
+                let _ = request.done.send(Err(TransportError::Blocked));
+            }
             () = changes.changed() => if link.is_blocked() {
-                let announcements = waiting.iter_mut().zip(&publications).filter(|(_, (_, mandatory))| !mandatory);
-                for done in announcements.filter_map(|(done, _)| done.take()) {
+                let impatient = waiting.iter_mut().zip(&publications).filter(|(_, (_, mandatory))| !mandatory);
+                for done in impatient.filter_map(|(done, _)| done.take()) {
                     let _ = done.send(Err(TransportError::Blocked));
                 }
             },

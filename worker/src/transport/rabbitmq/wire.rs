@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use jiff::Timestamp;
 use lapin::{
     BasicProperties,
     message::Delivery as Message,
@@ -83,9 +84,21 @@ pub(super) fn message_id(message: &Message) -> Option<&str> {
     message.properties.message_id().as_ref().map(ShortString::as_str)
 }
 
-/// When the message was posted, in seconds since 1970.
-pub(super) fn posted_at(message: &Message) -> Option<u64> {
-    *message.properties.timestamp()
+/// When the message was posted.
+pub(super) fn posted_at(message: &Message) -> Option<Timestamp> {
+    let seconds = i64::try_from((*message.properties.timestamp())?).ok()?;
+    Timestamp::from_second(seconds).ok()
+}
+
+/// Whether a dead letter was in this queue before, or in one of its retry queues.
+pub(super) fn came_by(message: &Message, queue: &str) -> bool {
+    let Some(AMQPValue::FieldArray(deaths)) = header(message, "x-death") else { return false };
+    deaths.as_slice().iter().any(|death| match death {
+        AMQPValue::FieldTable(death) => {
+            death.inner().get("queue").and_then(text).is_some_and(|name| name.starts_with(queue))
+        }
+        _ => false,
+    })
 }
 
 /// Why a dead letter is dead: what a worker said, or why the broker gave up.

@@ -18,6 +18,9 @@ const DEAD: u32 = 2;
 const BURYING: u32 = 3;
 const BURIED: u32 = 4;
 
+/// A lane as its column holds it.
+pub(super) const LANE_BULK: u32 = Lane::Bulk as u32;
+
 /// A claimed row: what to do, and the fence to settle it with.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Claim {
@@ -96,7 +99,7 @@ pub(super) fn claim(tx: &Connection, owner: &str, with_bulk: bool, now_ms: i64) 
                 } else {
                     read_job(&id, &row.get::<_, Vec<u8>>(7)?)
                 };
-                let lane = if row.get::<_, u32>(8)? == Lane::Bulk as u32 { Lane::Bulk } else { Lane::Interactive };
+                let lane = if row.get::<_, u32>(8)? == LANE_BULK { Lane::Bulk } else { Lane::Interactive };
                 Ok((fence, task, lane, failures, traceparent))
             })
             .optional()?;

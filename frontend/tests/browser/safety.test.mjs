@@ -1,0 +1,77 @@
+// What a stranger sends is shown as a picture or not at all.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { file, png } from "./support/pictures.mjs";
+import { scene } from "./support/scene.mjs";
+
+/** A JPEG by its header, and a page with a script to whoever reads it as HTML. */
+function jpegAndPage() {
+  const page = Buffer.from("<!doctype html><title>ran</title><script>document.title = 'ran'; globalThis.ran = true; alert(1)</script>");
+  const length = Buffer.alloc(2);
+  length.writeUInt16BE(page.length + 2);
+  const frame = Buffer.from([0xff, 0xc0, 0, 11, 8, 0, 48, 0, 64, 1, 1, 0x11, 0]);
+  return Buffer.concat([Buffer.from([0xff, 0xd8, 0xff, 0xfe]), length, page, frame]);
+}
+
+/** A GIF of 10,799 × 16 pixels by its header, and a program to whoever reads it as JavaScript. */
+function gifAndScript() {
+  return Buffer.concat([Buffer.from("GIF89a/*", "latin1"), Buffer.from([16, 0, 0, 0, 0]), Buffer.from("*/=1;globalThis.ran=true;document.title='ran';//")]);
+}
+
+const send = async (url, name, bytes) => {
+  const answer = await fetch(`${url}/uploads/${name}`, { method: "PUT", body: bytes });
+  assert.equal(answer.status, 202, await answer.clone().text());
+  return (await answer.json()).uploads[0].links;
+};
+
+test("a picture that is a page or a program as well runs nothing, wherever it is opened", async (t) => {
+  const { open, proxy } = await scene(t);
+  for (const [name, bytes] of [["page.jpg", jpegAndPage()], ["page.html", jpegAndPage()], ["program.gif", gifAndScript()], ["program.js", gifAndScript()]]) {
+    const { self, original } = await send(proxy.url, name, bytes);
+    const tab = await open("/limits");
+    const download = tab.page.waitForEvent("download");
+    await tab.page.goto(proxy.url + original).catch(() => {});
+    await download;
+    // And where it is shown all the same, it is shown as a picture.
+    await tab.page.route("**/original", async (route) => {
+      const response = await route.fetch();
+      const { "content-disposition": _, ...headers } = response.headers();
+      await route.fulfill({ response, headers });
+    });
+    await tab.page.goto(proxy.url + original);
+    assert.equal(await tab.page.evaluate(() => document.contentType), name.startsWith("page") ? "image/jpeg" : "image/gif");
+    assert.equal(await tab.page.evaluate(() => globalThis.ran), undefined, `${name} by itself`);
+
+    const within = await open("/limits");
+    const outcome = await within.page.evaluate(
+      (url) => new Promise((resolve) => {
+        const script = document.createElement("script");
+        script.onload = () => resolve("loaded");
+        script.onerror = () => resolve("refused");
+        script.src = url;
+        document.head.append(script);
+      }),
+      original,
+    );
+    assert.deepEqual([outcome, await within.page.evaluate(() => globalThis.ran)], ["refused", undefined], `${name} as a script`);
+    const shown = await open(self);
+    assert.equal(await shown.page.evaluate(() => globalThis.ran), undefined, `the page of ${name}`);
+    await shown.isQuiet();
+  }
+});
+
+test("a name is text wherever it is shown, quotation marks and all", async (t) => {
+  const { open } = await scene(t);
+  const name = `"<img src=x onerror=alert(1)> & 'cat'.png`;
+  const tab = await open();
+  await tab.choose(file(name, png(320, 240)));
+  await tab.until("ready");
+  assert.equal(await tab.page.locator(".tile .name").getAttribute("title"), name);
+  await tab.page.reload();
+  assert.equal(await tab.page.locator(".shelf .name").getAttribute("title"), name, "as the server has it");
+  await tab.page.locator(".shelf a").click();
+  await tab.page.waitForURL("**/uploads/*");
+  assert.equal(await tab.page.locator("h1 bdi").textContent(), name);
+  await tab.isQuiet();
+});

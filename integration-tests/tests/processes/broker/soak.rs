@@ -1,0 +1,311 @@
+//! A minute of random faults over live uploads, and then the ledger.
+//!
+//! `UP_TEST_SOAK_SECONDS` makes it longer, `UP_TEST_SEED` repeats one.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use integration_tests::{
+    fleet::Fleet,
+    pictures,
+    proxy::{Network, Proxy},
+    rabbit::Node,
+    server::{Data, Server, Start, id, json},
+    socket::{Came, Socket},
+    worker::Worker,
+};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long the faults go on unless a variable says otherwise.
+const SOAK: Duration = Duration::from_secs(60);
+
+/// How long after the last fault everything that was accepted must have ended: what a killed server leaves in its
+/// outbox is at the worst found by a sweep, and a job that failed rests for half a minute.
+const SETTLED: Duration = Duration::from_secs(150);
+
+/// What was promised, and what came of it.
+#[derive(Default)]
+struct Ledger {
+    /// Whether whoever waits for it on a socket was told its end, and which.
+    accepted: BTreeMap<String, Option<String>>,
+    /// Uploads that no server was there to answer.
+    unanswered: u32,
+    /// Answers other than 202: outboxes were full, or servers were leaving.
+    refused: BTreeMap<u16, u32>,
+}
+
+type Shared = Arc<Mutex<Ledger>>;
+
+/// Everything that faults happen to.
+struct Scene {
+    node: Node,
+    fleet: Fleet,
+    proxies: [Proxy; 2],
+    data: [Data; 2],
+    servers: [Option<Server>; 2],
+    workers: [Option<Worker>; 2],
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let node = Node::start().await;
+        let fleet = Fleet::on(node.vhost().await);
+        let proxies = [Proxy::to(node.amqp).await, Proxy::to(node.amqp).await];
+        let mut scene = Self {
+            node,
+            fleet,
+            proxies,
+            data: [Data::new(), Data::new()],
+            servers: [None, None],
+            workers: [None, None],
+        };
+        scene.revive();
+        scene
+    }
+
+    /// Starts whatever does not run. Servers and workers go through the same two proxies.
+    fn revive(&mut self) {
+        for number in 0..2 {
+            let port = self.proxies[number].port;
+            if self.servers[number].is_none() {
+                let start = Start::on(&self.data[number])
+                    .with("--workers", "0")
+                    .with("--broker", &self.fleet.vhost.url_on(port))
+                    .with("--storage", &self.fleet.storage());
+                self.servers[number] = Some(start.start());
+            }
+            if self.workers[number].is_none() {
+                self.workers[number] = Some(self.fleet.worker_through(port).start());
+            }
+        }
+    }
+
+    /// One fault, and how it passes. Answers its name.
+    async fn suffer(&mut self, random: &mut StdRng) -> &'static str {
+        let whom = random.random_range(0..2);
+        let a_while = Duration::from_millis(random.random_range(200..3000));
+        match random.random_range(0..9) {
+            0 | 1 => {
+                self.workers[whom] = None;
+                sleep(a_while / 4).await;
+                "a worker is killed"
+            }
+            2 => {
+                self.servers[whom] = None;
+                sleep(a_while / 4).await;
+                "a server is killed"
+            }
+            3 => {
+                self.node.kill();
+                sleep(a_while).await;
+                self.node.run().await;
+                "the broker is killed"
+            }
+            4 => {
+                self.proxies[whom].cut().await;
+                "connections are cut"
+            }
+            5 => {
+                self.proxies[whom].set(Network::BlackHole);
+                sleep(a_while * 3).await;
+                self.proxies[whom].cut().await;
+                "the network stalls"
+            }
+            6 => {
+                self.proxies[whom].set(Network::LosesReplies);
+                sleep(a_while).await;
+                self.proxies[whom].cut().await;
+                "replies are lost"
+            }
+            7 => {
+                self.proxies[whom].set(Network::Refuses);
+                sleep(a_while).await;
+                self.proxies[whom].set(Network::Passes);
+                "connections are refused"
+            }
+            _ => {
+                self.node.control(&["set_vm_memory_high_watermark", "0"]);
+                sleep(a_while).await;
+                self.node.control(&["set_vm_memory_high_watermark", "0.4"]);
+                "the broker is short of memory"
+            }
+        }
+    }
+
+    fn urls(&self) -> Vec<String> {
+        self.servers.iter().flatten().map(|server| server.url.clone()).collect()
+    }
+}
+
+/// Uploads pictures to whichever server is there.
+async fn upload(urls: Arc<Mutex<Vec<String>>>, ledger: Shared, seed: u64) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let client = reqwest::Client::new();
+    for number in 0u32.. {
+        let url = {
+            let urls = urls.lock().unwrap();
+            urls.get(random.random_range(0..urls.len().max(1))).cloned()
+        };
+        let Some(url) = url else {
+            sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let picture = if random.random_bool(0.3) {
+            pictures::jpeg(random.random_range(200..1600), random.random_range(200..1200))
+        } else {
+            pictures::tiny(number)
+        };
+        let form = Form::new().part("file", Part::bytes(picture).file_name(format!("{number}.jpg")));
+        let answer = client.post(format!("{url}/uploads")).multipart(form).send().await;
+        match answer {
+            Ok(answer) if answer.status() == 202 => {
+                if let Ok(body) = answer.text().await {
+                    let body: Value = serde_json::from_str(&body).unwrap();
+                    ledger.lock().unwrap().accepted.insert(id(&body["uploads"][0]), None);
+                }
+            }
+            Ok(answer) => {
+                *ledger.lock().unwrap().refused.entry(answer.status().as_u16()).or_default() += 1;
+                sleep(Duration::from_millis(200)).await;
+            }
+            Err(_) => {
+                ledger.lock().unwrap().unanswered += 1;
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+        sleep(Duration::from_millis(random.random_range(20..120))).await;
+    }
+}
+
+/// Waits on sockets, as a page does: for everything that has not ended, at whichever server is there.
+async fn wait(urls: Arc<Mutex<Vec<String>>>, ledger: Shared) {
+    loop {
+        let url = urls.lock().unwrap().first().cloned();
+        if let Some(url) = url {
+            // Ends in a panic when the server goes; a page would connect again, and so does this.
+            let _ = tokio::spawn(watch(url, Arc::clone(&ledger))).await;
+        }
+        sleep(Duration::from_millis(100)).await;
+        urls.lock().unwrap().rotate_left(1);
+    }
+}
+
+async fn watch(url: String, ledger: Shared) {
+    let Ok(stream) = integration_tests::socket::open(&url, &[("sec-websocket-protocol", "up.v1")]).await
+    else {
+        return;
+    };
+    let mut socket = Socket { stream };
+    let mut subscribed = std::collections::BTreeSet::new();
+    loop {
+        let new: Vec<String> = {
+            let ledger = ledger.lock().unwrap();
+            let waiting =
+                ledger.accepted.iter().filter(|(id, end)| end.is_none() && !subscribed.contains(*id));
+            waiting.map(|(id, _)| id.clone()).take(400).collect()
+        };
+        if !new.is_empty() {
+            let ids: Vec<&str> = new.iter().map(String::as_str).collect();
+            socket.subscribe(&ids).await;
+            subscribed.extend(new);
+        }
+        let Ok(came) = timeout(Duration::from_millis(200), socket.next(Duration::from_secs(3600))).await
+        else {
+            continue;
+        };
+        let Came::Message(mut message) = came else { return };
+        let told = match message["type"].as_str() {
+            Some("snapshot") => message["uploads"].as_array_mut().map(std::mem::take).unwrap_or_default(),
+            Some("ping") => {
+                socket.say(&json!({"type": "pong", "t": message["t"]})).await;
+                continue;
+            }
+            _ => vec![message["upload"].take()],
+        };
+        let gone = note(&ledger, told);
+        if !gone.is_empty() {
+            socket.say(&json!({"type": "unsubscribe", "ids": gone})).await;
+        }
+    }
+}
+
+/// Enters ends into the ledger; answers whose they were.
+fn note(ledger: &Shared, told: Vec<Value>) -> Vec<String> {
+    let mut ledger = ledger.lock().unwrap();
+    let mut gone = Vec::new();
+    for upload in told {
+        if let Some(state @ ("ready" | "failed")) = upload["state"].as_str()
+            && let Some(end) = ledger.accepted.get_mut(&id(&upload))
+        {
+            *end = Some(state.to_owned());
+            gone.push(id(&upload));
+        }
+    }
+    gone
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_any_faults_everything_accepted_has_ended_and_whoever_waited_knows() {
+    let variable = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let seed = variable("UP_TEST_SEED").unwrap_or_else(rand::random);
+    let lasts = variable("UP_TEST_SOAK_SECONDS").map_or(SOAK, Duration::from_secs);
+    println!("UP_TEST_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut scene = Scene::new().await;
+    let urls = Arc::new(Mutex::new(scene.urls()));
+    let ledger = Shared::default();
+    let uploading = tokio::spawn(upload(Arc::clone(&urls), Arc::clone(&ledger), seed));
+    let waiting = tokio::spawn(wait(Arc::clone(&urls), Arc::clone(&ledger)));
+    let begun = Instant::now();
+    let mut faults: BTreeMap<&str, u32> = BTreeMap::new();
+    while begun.elapsed() < lasts {
+        let fault = scene.suffer(&mut random).await;
+        *faults.entry(fault).or_default() += 1;
+        scene.revive();
+        *urls.lock().unwrap() = scene.urls();
+        sleep(Duration::from_millis(random.random_range(0..1500))).await;
+    }
+    uploading.abort();
+    let healed = Instant::now();
+    let unknown = loop {
+        let unknown: Vec<String> = {
+            let ledger = ledger.lock().unwrap();
+            ledger.accepted.iter().filter(|(_, end)| end.is_none()).map(|(id, _)| id.clone()).collect()
+        };
+        if unknown.is_empty() || healed.elapsed() > SETTLED {
+            break unknown;
+        }
+        sleep(Duration::from_millis(100)).await;
+    };
+    waiting.abort();
+    let (accepted, unanswered, refused) = {
+        let mut ledger = ledger.lock().unwrap();
+        (std::mem::take(&mut ledger.accepted), ledger.unanswered, std::mem::take(&mut ledger.refused))
+    };
+    let server = scene.servers[0].as_ref().unwrap();
+    for lost in &unknown {
+        let state = server.client.get(server.at(&format!("/uploads/{lost}"))).send().await.unwrap();
+        println!("nobody was told the end of {lost}: {}", json(state).await);
+    }
+    let ready = accepted.values().filter(|end| end.as_deref() == Some("ready")).count();
+    let unexpected = accepted.values().filter(|end| end.as_deref() == Some("failed")).count();
+    println!(
+        "seed = {seed}, accepted = {}, ready = {ready}, lost = {}, unexpected = {unexpected}, unanswered = {unanswered}, \
+         refused = {refused:?}, settled after {:?}, faults = {faults:?}",
+        accepted.len(),
+        unknown.len(),
+        healed.elapsed(),
+    );
+    assert!(accepted.len() > 10, "hardly anything was accepted");
+    assert_eq!((unknown.len(), unexpected), (0, 0));
+    for id in accepted.keys() {
+        server.assert_ready(&server.upload(id).await).await;
+    }
+    scene.fleet.assert_queue_holds(0).await;
+}

@@ -1,0 +1,65 @@
+//! Dead letters: looked at one by one and put back, since AMQP cannot peek.
+
+use lapin::{
+    Channel,
+    message::Delivery as Message,
+    options::{BasicAckOptions, BasicGetOptions},
+};
+
+use super::{deliveries::dead_letter, link::Up, topology, wire};
+use crate::transport::{
+    Lane,
+    dead::{DeadJob, MAX_LISTED, key},
+};
+
+/// Those that rest, oldest first.
+pub(super) async fn list(up: &Up) -> lapin::Result<Vec<DeadJob>> {
+    let (channel, messages) = take(up).await?;
+    // What was taken and not acknowledged goes back when the channel closes.
+    put_back(&channel).await?;
+    Ok(messages.iter().map(read).collect())
+}
+
+/// Removes every message of a dead letter; answers how many there were.
+pub(super) async fn forget(up: &Up, dead: &DeadJob) -> lapin::Result<usize> {
+    let (channel, messages) = take(up).await?;
+    let mut forgotten = 0;
+    for message in messages.iter().filter(|message| read(message).key == dead.key) {
+        forgotten += usize::from(message.ack(BasicAckOptions::default()).await?);
+    }
+    put_back(&channel).await?;
+    Ok(forgotten)
+}
+
+async fn take(up: &Up) -> lapin::Result<(Channel, Vec<Message>)> {
+    let channel = up.connection.create_channel().await?;
+    topology::declare(&channel).await?;
+    let mut messages = Vec::new();
+    while messages.len() < MAX_LISTED
+        && let Some(got) = channel.basic_get(topology::DEAD_QUEUE.into(), BasicGetOptions::default()).await?
+    {
+        messages.push(got.delivery);
+    }
+    Ok((channel, messages))
+}
+
+async fn put_back(channel: &Channel) -> lapin::Result<()> {
+    channel.close(lapin::protocol::constants::REPLY_SUCCESS, "OK".into()).await
+}
+
+fn read(message: &Message) -> DeadJob {
+    let letter = dead_letter(message);
+    DeadJob {
+        key: key(letter.id, &message.data),
+        id: letter.id,
+        reason: letter.reason,
+        failures: wire::failures(message),
+        lane: if wire::came_by(message, topology::queue(Lane::Bulk)) {
+            Lane::Bulk
+        } else {
+            Lane::Interactive
+        },
+        posted_at: wire::posted_at(message),
+        body: message.data.clone(),
+    }
+}
