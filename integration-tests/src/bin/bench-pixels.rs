@@ -5,11 +5,11 @@
 
 use std::{
     env, fs,
-    io::Cursor,
+    io::{Cursor, Read, Write},
     num::NonZeroUsize,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::{Command, ExitCode, Stdio},
     time::{Duration, Instant},
 };
 
@@ -43,6 +43,10 @@ fn main() -> ExitCode {
         let error = Command::new("/proc/self/exe").args(env::args_os().skip(1)).envs(ALLOCATOR).exec();
         eprintln!("could not start again: {error}");
         return ExitCode::FAILURE;
+    }
+    if env::args().nth(1).is_some_and(|argument| argument == MEMORY_ARGUMENT) {
+        tell_memory(&env::args().nth(2).unwrap_or_default());
+        return ExitCode::SUCCESS;
     }
     let directory =
         env::args_os().nth(1).map_or_else(|| PathBuf::from("/usr/share/backgrounds"), PathBuf::from);
@@ -182,13 +186,7 @@ impl Row {
 
 impl Bench {
     async fn start() -> Self {
-        let pixels = PixelConfig {
-            max_pixels: 200_000_000,
-            job_timeout: Duration::from_secs(60),
-            job_memory_bytes: 512 * 1024 * 1024,
-            confinement: Mode::BestEffort,
-            sizes: Sizes::default(),
-        };
+        let pixels = pixels();
         let maker = Maker::new(&pixels, Launch::own(pixels.confinement, pixels.job_memory_bytes));
         maker.warm(NonZeroUsize::MIN).await.expect("a confined process starts");
         Self { pixels, maker }
@@ -215,7 +213,7 @@ impl Bench {
             floors.extend(floor(bytes, *format));
         }
         let plain: Vec<_> = (0..SLOW_RUNS).map(|_| plain(bytes, &self.pixels.sizes)).collect();
-        let memory = self.memory(subject);
+        let memory = memory(subject);
         let [decode, scale, encode] = split.map(median);
         let row = Row {
             job: median(jobs).expect("it ran"),
@@ -241,20 +239,48 @@ impl Bench {
         );
         row
     }
+}
 
-    /// The most memory that each stage has on top of what there was before the job, in MiB.
-    fn memory(&self, subject: &Subject) -> [u64; 3] {
-        let mut peaks = [0; 3];
-        let mut at = 0;
-        let before = resident("VmRSS:");
+/// What makes this program tell the memory of one picture, whose bytes it reads from its input.
+const MEMORY_ARGUMENT: &str = "memory-of-stages";
+
+/// The most memory that each stage has on top of what there was before the job, in MiB: of a process of its own, since
+/// this one keeps what it once had.
+fn memory(subject: &Subject) -> [String; 3] {
+    let own = Command::new("/proc/self/exe")
+        .args([MEMORY_ARGUMENT, subject.format.name()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let output = own.and_then(|mut child| {
+        child.stdin.take().map_or(Ok(()), |mut input| input.write_all(&subject.bytes))?;
+        child.wait_with_output()
+    });
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let mut peaks = text.split_whitespace().map(str::to_owned);
+    [(); 3].map(|()| peaks.next().unwrap_or_else(|| "-".into()))
+}
+
+fn tell_memory(format: &str) {
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes).expect("a picture comes in");
+    let format = Format::ALL.into_iter().find(|known| known.name() == format).expect("a format has a name");
+    let before = resident("VmRSS:");
+    forget_peak();
+    let made = Stages::default().make(&bytes, format, &pixels(), |_: Stage| {
+        print!("{} ", resident("VmHWM:").saturating_sub(before) / 1024);
         forget_peak();
-        let made = Stages::default().make(&subject.bytes, subject.format, &self.pixels, |_: Stage| {
-            peaks[at] = resident("VmHWM:").saturating_sub(before) / 1024;
-            at += 1;
-            forget_peak();
-        });
-        drop(made);
-        peaks
+    });
+    made.expect("a photograph can be decoded");
+}
+
+fn pixels() -> PixelConfig {
+    PixelConfig {
+        max_pixels: 200_000_000,
+        job_timeout: Duration::from_secs(60),
+        job_memory_bytes: 512 * 1024 * 1024,
+        confinement: Mode::BestEffort,
+        sizes: Sizes::default(),
     }
 }
 

@@ -1,5 +1,7 @@
 use image::{DynamicImage, GenericImageView, Luma, LumaA, Rgb, Rgba, RgbaImage};
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::probe::Orientation;
 
@@ -385,6 +387,35 @@ fn inks_become_colours() {
             assert_eq!((made.width, made.height), (3000, 200));
             let thumbnail = &made.thumbnails[2];
             assert_near(opened(thumbnail).get_pixel(500, 30).0, colour, &format!("{ink:?} {space:?}"));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_sides_in_any_format_keep_their_shape(
+        width in 1u32..400, height in 1u32..400, which in 0usize..6, side in 1u32..300, lies in 0usize..8,
+    ) {
+        let (format, orientation) = (Format::ALL[which], Orientation::ALL[lies]);
+        let picture = samples::corners(width, height);
+        let file = match format {
+            Format::Gif | Format::Bmp => samples::encode(format, &picture.into(), None),
+            format => samples::oriented(format, &picture, orientation),
+        };
+        let sizes = format!("small={},medium={side},large={}", side.div_ceil(3), side * 2).parse().unwrap();
+        let made = make(&file, &Recipe { sizes, ..recipe(format) }).unwrap();
+        for thumbnail in &made.thumbnails {
+            let (width, height) = (f64::from(thumbnail.width), f64::from(thumbnail.height));
+            let longest = sizes.longest_side(thumbnail.size);
+            prop_assert!(thumbnail.width >= 1 && thumbnail.height >= 1);
+            prop_assert!(thumbnail.width.max(thumbnail.height) <= longest.max(1));
+            prop_assert!(thumbnail.width <= made.width && thumbnail.height <= made.height, "enlarged");
+            let scale = f64::from(thumbnail.width.max(thumbnail.height)) / f64::from(made.width.max(made.height));
+            prop_assert!((width - f64::from(made.width) * scale).abs() <= 1.0);
+            prop_assert!((height - f64::from(made.height) * scale).abs() <= 1.0);
+            opened(thumbnail);
         }
     }
 }
