@@ -11,7 +11,8 @@ function jpegAndPage() {
   const length = Buffer.alloc(2);
   length.writeUInt16BE(page.length + 2);
   const frame = Buffer.from([0xff, 0xc0, 0, 11, 8, 0, 48, 0, 64, 1, 1, 0x11, 0]);
-  return Buffer.concat([Buffer.from([0xff, 0xd8, 0xff, 0xfe]), length, page, frame]);
+  const scan = Buffer.from([0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0, 0xff, 0xd9]);
+  return Buffer.concat([Buffer.from([0xff, 0xd8, 0xff, 0xfe]), length, page, frame, scan]);
 }
 
 /** A GIF of 10,799 × 16 pixels by its header, and a program to whoever reads it as JavaScript. */

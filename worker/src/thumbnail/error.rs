@@ -14,7 +14,7 @@ pub enum ThumbnailError {
     #[error(transparent)]
     TooManyPixels(#[from] TooManyPixels),
     /// No decoder here can read it.
-    #[error("The file is damaged, or of a kind that we cannot read.")]
+    #[error("The file is damaged.")]
     CannotBeDecoded(String),
     /// The job ran into its time limit.
     #[error("It took longer than {} to make smaller, so we stopped.", Seconds(*.0))]
