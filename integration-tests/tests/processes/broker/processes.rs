@@ -98,6 +98,34 @@ async fn a_worker_that_dies_between_thumbnails_and_acknowledgement_leaves_them_a
 }
 
 #[tokio::test]
+async fn a_server_killed_before_the_answer_promised_nothing_and_leaves_no_orphan() {
+    let fleet = Fleet::new().await;
+    let _worker = fleet.worker().start();
+    let mut stored = 0;
+    for (point, ends) in [("after-original", false), ("after-record", true), ("after-commit", true)] {
+        let mut server = fleet.server().failing(format!("{point}=abort")).start();
+        let put =
+            server.client.put(server.at("/uploads/cat.jpg")).body(pictures::jpeg(640, 480)).send().await;
+        assert!(put.is_err(), "{point}: no 202 was given");
+        server.ended(SOON).await;
+        stored += usize::from(ends);
+    }
+    // The outbox of a server that is gone for good is lost; another one finds what is stored.
+    let other = fleet.server().start();
+    let uploads = fleet.shared.path().join("uploads");
+    let ids = || -> Vec<String> {
+        let entries = fs::read_dir(&uploads).unwrap().flatten();
+        entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
+    };
+    let swept = async || (ids().len() == stored).then_some(());
+    integration_tests::patience::eventually("the orphan is swept", Duration::from_secs(90), swept).await;
+    for id in ids() {
+        other.assert_ready(&other.end(&id, Duration::from_secs(90)).await).await;
+    }
+    fleet.assert_queue_holds(0).await;
+}
+
+#[tokio::test]
 async fn a_worker_that_drains_gives_back_what_it_has_not_begun() {
     let fleet = Fleet::new().await;
     let server = fleet.server().start();

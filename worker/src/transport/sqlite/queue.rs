@@ -221,3 +221,6 @@ pub(super) fn depth(tx: &Connection, now_ms: i64) -> Result<Depth> {
 }
 
 const _: () = assert!(CLAIMED == READY + 1 && BURYING == DEAD + 1 && BURIED == BURYING + 1);
+
+#[cfg(test)]
+mod tests;
