@@ -33,7 +33,9 @@ impl FromStr for BrokerUrl {
         }
         let host = text.strip_prefix("amqp://").or_else(|| text.strip_prefix("amqps://"));
         match host {
-            Some(host) if !host.is_empty() => Ok(Self::Amqp(text.to_owned())),
+            Some(host) if !host.is_empty() && super::rabbitmq::is_url(text) => {
+                Ok(Self::Amqp(text.to_owned()))
+            }
             _ => Err(BadBrokerUrl),
         }
     }
@@ -69,7 +71,9 @@ mod tests {
         for text in ["sqlite:///var/lib/up/queue.sqlite", "sqlite:queue.sqlite"] {
             assert_eq!(text.parse::<BrokerUrl>().unwrap().to_string(), text);
         }
-        for text in ["", "sqlite:", "sqlite://host/x", "amqp://", "http://x", "queue.sqlite"] {
+        for text in
+            ["", "sqlite:", "sqlite://host/x", "amqp://", "amqp://host:port", "http://x", "queue.sqlite"]
+        {
             assert!(text.parse::<BrokerUrl>().is_err(), "{text}");
         }
     }

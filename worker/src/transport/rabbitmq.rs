@@ -85,6 +85,11 @@ impl RabbitTransport {
     }
 }
 
+/// Whether a text is the URL of a broker, as far as can be told without asking one.
+pub(super) fn is_url(text: &str) -> bool {
+    text.parse::<AMQPUri>().is_ok()
+}
+
 fn unavailable(
     attempted: &'static str,
     source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
