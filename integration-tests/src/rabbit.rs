@@ -20,7 +20,7 @@ use crate::patience::eventually;
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 
 /// How long a node takes to start at most; it is a matter of seconds on an idle machine.
-const START: Duration = Duration::from_secs(90);
+const START: Duration = Duration::from_secs(150);
 
 /// The variable by which a node that is shared by all tests is handed to them: its AMQP and its HTTP port.
 pub const SHARED: &str = "UP_TEST_RABBITMQ";
