@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use url::{Origin, Url};
 use worker::{
     LinkBase,
@@ -20,7 +20,9 @@ use worker::{
 #[command(
     name = "up-server",
     version,
-    about = "Takes pictures, answers at once, and tells whoever waits when three thumbnails are there."
+    about = "Takes pictures, answers at once, and tells whoever waits when three thumbnails are there.",
+    // A setting means the same before and after a command.
+    mut_args(|setting| setting.global(true))
 )]
 pub struct Config {
     /// Where to listen; port 0 picks a free one, which is printed
@@ -80,6 +82,17 @@ pub struct Config {
     /// How log records look
     #[arg(long, env = "UP_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
+
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What a server's executable does instead of serving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Say in words whether a server with these settings could serve; exit code 0 if so, else 1
+    Check,
 }
 
 impl Config {
@@ -163,6 +176,15 @@ mod tests {
         assert_eq!(config.storage_url().to_string(), "file:///var/lib/up");
         assert_eq!(config.broker_url().to_string(), "sqlite:///var/lib/up/queue.sqlite");
         assert_eq!(config.max_upload_bytes, 52_428_800);
+    }
+
+    #[test]
+    fn a_setting_may_stand_before_or_after_the_command() {
+        for arguments in [["--data", "/x", "check"], ["check", "--data", "/x"]] {
+            let config = parsed(&arguments).unwrap();
+            assert_eq!((config.command, config.data.to_str()), (Some(Command::Check), Some("/x")));
+        }
+        assert_eq!(parsed(&[]).unwrap().command, None);
     }
 
     #[test]

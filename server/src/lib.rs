@@ -11,10 +11,12 @@
 //!   relay      outbox → broker, where the broker is elsewhere
 //!   sweeper    posts again what got lost          embedded   keeps worker processes running
 //!   problem    where an error becomes a status    serve      the accept loop, and draining
+//!   check      whether a server could serve, in words
 //! ```
 
 mod admin;
 mod app;
+pub mod check;
 mod completions;
 pub mod config;
 pub mod embedded;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 mod broker;
+mod check;
 mod dead;
 mod faults;
 mod ledger;
