@@ -11,4 +11,5 @@ mod live;
 mod refusals;
 mod repeats;
 mod settings;
+mod surface;
 mod way;
