@@ -11,6 +11,7 @@
 //!   relay      outbox → broker, where the broker is elsewhere
 //!   sweeper    posts again what got lost          embedded   keeps worker processes running
 //!   problem    where an error becomes a status    serve      the accept loop, and draining
+//!   request    ids, traces and times of requests
 //!   check      whether a server could serve, in words
 //! ```
 
@@ -27,6 +28,7 @@ mod live;
 mod outbox;
 mod problem;
 mod relay;
+mod request;
 mod routes;
 mod serve;
 mod sweeper;

@@ -1,15 +1,81 @@
-//! What holds for every request and answer: the bounds of a form.
+//! What holds for every request and answer: ids, traces, times, and the bounds of a form.
 
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, stream};
 use integration_tests::{
+    patience::{SOON, eventually},
     pictures,
-    server::{Start, json},
+    server::{Start, id, json},
+    worker::StartWorker,
 };
-use reqwest::{Body, multipart};
+use reqwest::{Body, Response, multipart};
 
 const FORM: &str = "multipart/form-data; boundary=b";
+
+#[tokio::test]
+async fn every_answer_has_a_request_id_and_a_sane_one_is_kept() {
+    let server = Start::new().start();
+    let get = |path: &str| server.client.get(server.at(path));
+    for path in ["/", "/healthz", "/nowhere", "/uploads/nonsense", "/uploads"] {
+        let answer = get(path).send().await.unwrap();
+        assert_eq!(answer.headers()["x-request-id"].len(), 32, "{path}");
+        let kept = get(path).header("x-request-id", "mine-1").send().await.unwrap();
+        assert_eq!(kept.headers()["x-request-id"], "mine-1", "{path}");
+        let replaced = get(path).header("x-request-id", "a b\"c").send().await.unwrap();
+        assert_eq!(replaced.headers()["x-request-id"].len(), 32, "{path}");
+    }
+    let upload = server.client.post(server.at("/uploads")).header("x-request-id", "mine-2");
+    assert_eq!(upload.body(pictures::tiny(1)).send().await.unwrap().status(), 202);
+    let log = server.log();
+    assert!(log.lines().any(|line| line.contains("mine-2") && line.contains("accepted")), "{log}");
+}
+
+#[tokio::test]
+async fn an_answer_tells_where_the_time_went() {
+    let server = Start::new().start();
+    let timing = |answer: &Response| answer.headers()["server-timing"].to_str().unwrap().to_owned();
+    let answer = server.post("cat.png", pictures::tiny(1)).await;
+    let stages = timing(&answer);
+    assert!(stages.contains("store;dur=") && stages.contains("commit;dur="), "{stages}");
+    let upload = json(answer).await["uploads"][0].take();
+    let status = server.client.get(server.at(&format!("/uploads/{}", id(&upload)))).send().await.unwrap();
+    assert!(timing(&status).contains("read;dur="));
+}
+
+#[tokio::test]
+async fn one_trace_goes_from_the_request_through_the_worker_to_the_push() {
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let server = Start::new().with("--workers", "0").start();
+    let path = server.data.path().display();
+    let worker = StartWorker::on(&format!("sqlite://{path}/queue.sqlite"), &format!("file://{path}")).start();
+    let request = server
+        .client
+        .post(server.at("/uploads"))
+        .header("traceparent", format!("00-{trace}-b7ad6b7169203331-01"))
+        .body(pictures::tiny(1));
+    let upload = json(request.send().await.unwrap()).await["uploads"][0].take();
+    server.end(&id(&upload), SOON).await;
+
+    let has = |log: &str, event: &str| log.lines().any(|line| line.contains(event) && line.contains(trace));
+    eventually("the push is logged", SOON, async || {
+        has(&server.log(), "told to whoever waits").then_some(())
+    })
+    .await;
+    assert!(has(&server.log(), "accepted"), "{}", server.log());
+    assert!(has(&worker.log(), "the upload has ended"), "{}", worker.log());
+
+    // A request without a trace begins one; so does one whose trace cannot be read.
+    let record =
+        std::fs::read_to_string(server.data.path().join("uploads").join(id(&upload)).join("upload.json"));
+    assert!(record.unwrap().contains(&format!("00-{trace}-")));
+    let other = server.client.post(server.at("/uploads")).header("traceparent", "00-none");
+    let other = json(other.body(pictures::tiny(2)).send().await.unwrap()).await["uploads"][0].take();
+    let record =
+        std::fs::read_to_string(server.data.path().join("uploads").join(id(&other)).join("upload.json"));
+    let record: serde_json::Value = serde_json::from_str(&record.unwrap()).unwrap();
+    assert_eq!(record["traceparent"].as_str().unwrap().len(), 55);
+}
 
 #[tokio::test]
 async fn a_form_of_five_thousand_parts_is_answered_within_a_second() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Query, Request, State},
+    extract::{Extension, Query, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -26,6 +26,7 @@ use crate::{
     app::App,
     live::{origin, wait::Wait},
     problem::{Problem, RETRY_SOON},
+    request::Context,
 };
 
 /// A request with more files than this goes to the bulk lane.
@@ -47,6 +48,7 @@ enum LaneOption {
 struct FormFrom {
     bulk: bool,
     key: Option<Key>,
+    context: Context,
 }
 
 /// What became of the pictures of one request.
@@ -60,25 +62,28 @@ struct Taken {
 pub(crate) async fn post(
     State(app): State<Arc<App>>,
     Query(options): Query<Options>,
+    Extension(context): Extension<Context>,
     request: Request,
 ) -> Result<Response, Problem> {
-    take(&app, &options, request, None).await
+    take(&app, &options, context, request, None).await
 }
 
 /// Takes a raw picture by the name in its path.
 pub(crate) async fn put(
     State(app): State<Arc<App>>,
     Query(options): Query<Options>,
+    Extension(context): Extension<Context>,
     request: Request,
 ) -> Result<Response, Problem> {
     let last = request.uri().path().strip_prefix("/uploads/").unwrap_or_default();
     let name = percent_decode_str(last).decode_utf8_lossy().into_owned();
-    take(&app, &options, request, Some(name)).await
+    take(&app, &options, context, request, Some(name)).await
 }
 
 async fn take(
     app: &Arc<App>,
     options: &Options,
+    context: Context,
     request: Request,
     name: Option<String>,
 ) -> Result<Response, Problem> {
@@ -98,7 +103,7 @@ async fn take(
     let taken = match boundary {
         Some(boundary) if name.is_none() => {
             let parts = Parts::new(body, boundary, app.config.max_upload_bytes);
-            match take_form(app, parts, FormFrom { bulk, key }).await {
+            match take_form(app, parts, FormFrom { bulk, key, context }).await {
                 Ok(taken) => taken,
                 Err(problem) => return Ok(closing(problem)),
             }
@@ -113,7 +118,7 @@ async fn take(
             }
             let name = name::clean(name.as_deref().unwrap_or_default());
             let key = key.as_ref().map(|key| key.of_file(0));
-            take_raw(app, body, Declared { name, bulk, key }).await?
+            take_raw(app, body, Declared { name, bulk, key, context }).await?
         }
     };
     answer(app, taken, &headers).await
@@ -199,7 +204,7 @@ async fn take_parts(
         let bulk = from.bulk || taken.uploads.len() >= INTERACTIVE_FILES;
         let place = taken.uploads.len() + taken.rejected.len();
         let key = from.key.as_ref().map(|key| key.of_file(place));
-        let declared = Declared { name: name.clone(), bulk, key };
+        let declared = Declared { name: name.clone(), bulk, key, context: from.context.clone() };
         match incoming::take(app, declared, &mut part).await {
             Ok(upload) => taken.uploads.push(upload),
             Err(Refusal::Problem(problem)) => {
