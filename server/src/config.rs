@@ -71,6 +71,11 @@ pub struct Config {
     #[arg(long, env = "UP_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = parse_origin, value_name = "ORIGINS")]
     pub allowed_origins: Vec<Origin>,
 
+    /// Origins, separated by commas, whose pages may do all that --allowed-origins lets them, and read the answers, too:
+    /// CORS
+    #[arg(long, env = "UP_CORS_ORIGINS", value_delimiter = ',', value_parser = parse_origin, value_name = "ORIGINS")]
+    pub cors_origins: Vec<Origin>,
+
     /// The URL that clients see, if there is a proxy with a path prefix [default: links are paths from the root]
     #[arg(long, env = "UP_PUBLIC_URL", value_parser = parse_public_url, value_name = "URL")]
     pub public_url: Option<Url>,
@@ -197,6 +202,7 @@ mod tests {
             ("--max-upload-bytes", "0"),
             ("--allowed-origins", "example.org"),
             ("--allowed-origins", "https://example.org/path"),
+            ("--cors-origins", "*"),
             ("--public-url", "example.org"),
             ("--log-format", "xml"),
             ("--job-timeout", "0"),

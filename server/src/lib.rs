@@ -11,7 +11,7 @@
 //!   relay      outbox → broker, where the broker is elsewhere
 //!   sweeper    posts again what got lost          embedded   keeps worker processes running
 //!   problem    where an error becomes a status    serve      the accept loop, and draining
-//!   request    ids, traces and times of requests
+//!   request    ids, traces and times of requests    cors       which pages of other sites may read answers
 //!   check      whether a server could serve, in words
 //! ```
 
@@ -20,6 +20,7 @@ mod app;
 pub mod check;
 mod completions;
 pub mod config;
+mod cors;
 pub mod embedded;
 #[expect(unused_qualifications, reason = "memory-serve generates its list of files so")]
 mod frontend;

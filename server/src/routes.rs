@@ -14,7 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     app::App,
-    frontend, health,
+    cors, frontend, health,
     live::{events, socket},
     problem::Problem,
     request,
@@ -23,6 +23,7 @@ use crate::{
 
 /// Everything that clients can ask for.
 pub(crate) fn router(app: Arc<App>) -> Router {
+    let cors_origins = app.config.cors_origins.clone();
     let router = Router::new()
         .route("/uploads", post(accept::post).put(accept::put))
         .route("/uploads/", post(accept::post).put(accept::put))
@@ -42,6 +43,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(app);
+    let router = if cors_origins.is_empty() { router } else { router.layer(cors::layer(&cors_origins)) };
     // The outermost: whatever answers, the answer has an id.
     router.layer(middleware::from_fn(request::identify))
 }

@@ -1,4 +1,4 @@
-//! What holds for every request and answer: ids, traces, times, and the bounds of a form.
+//! What holds for every request and answer: ids, traces, times, other sites, and the bounds of a form.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use integration_tests::{
     server::{Start, id, json},
     worker::StartWorker,
 };
-use reqwest::{Body, Response, multipart};
+use reqwest::{Body, Method, Response, multipart};
 
 const FORM: &str = "multipart/form-data; boundary=b";
 
@@ -75,6 +75,36 @@ async fn one_trace_goes_from_the_request_through_the_worker_to_the_push() {
         std::fs::read_to_string(server.data.path().join("uploads").join(id(&other)).join("upload.json"));
     let record: serde_json::Value = serde_json::from_str(&record.unwrap()).unwrap();
     assert_eq!(record["traceparent"].as_str().unwrap().len(), 55);
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_reads_answers_only_if_it_is_named() {
+    let friend = "https://friend.example";
+    let server = Start::new().with("--cors-origins", friend).start();
+    let preflight = async |origin: &str| {
+        let asked = server.client.request(Method::OPTIONS, server.at("/uploads")).header("origin", origin);
+        let asked = asked.header("access-control-request-method", "POST");
+        asked.header("access-control-request-headers", "content-type,prefer").send().await.unwrap()
+    };
+    let allowed = preflight(friend).await;
+    assert_eq!(allowed.headers()["access-control-allow-origin"], friend);
+    assert!(allowed.headers()["access-control-allow-headers"].to_str().unwrap().contains("prefer"));
+    assert!(!preflight("https://evil.example").await.headers().contains_key("access-control-allow-origin"));
+
+    let post = |origin: &str| {
+        server.client.post(server.at("/uploads")).header("origin", origin).body(pictures::tiny(1)).send()
+    };
+    let answer = post(friend).await.unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["access-control-allow-origin"]),
+        (202, &friend.parse().unwrap())
+    );
+    assert!(answer.headers()["access-control-expose-headers"].to_str().unwrap().contains("location"));
+    assert_eq!(post("https://evil.example").await.unwrap().status(), 403);
+
+    let shut = Start::new().start();
+    let answer = shut.client.get(shut.at("/limits")).header("origin", friend).send().await.unwrap();
+    assert!(!answer.headers().contains_key("access-control-allow-origin"));
 }
 
 #[tokio::test]
