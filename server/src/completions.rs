@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::{debug, info, warn};
+use tracing::{Instrument, debug, info, info_span, warn};
 use worker::{
     Announcement, UploadId,
+    trace::TraceParent,
     transport::{Announcements, Heard},
 };
 
@@ -29,7 +30,11 @@ pub(crate) async fn run(app: Arc<App>) {
     loop {
         tokio::select! {
             heard = listener.next() => match heard {
-                Some(Heard::Announcement(announcement, _trace)) => hear(&app, announcement).await,
+                Some(Heard::Announcement(announcement, trace)) => {
+                    let trace_id = TraceParent::trace_id_of(trace.as_deref()).map(tracing::field::display);
+                    let span = info_span!("push", id = %announcement.id(), trace_id);
+                    hear(&app, announcement).instrument(span).await;
+                }
                 Some(Heard::Interrupted) => {
                     info!("completions may have been missed: reading again what is waited for");
                     read_again(&app, app.hub.unended()).await;
@@ -57,6 +62,7 @@ async fn hear(app: &App, announcement: Announcement) {
     if worker::failpoint::hit("hear", "").await == worker::failpoint::Hit::Drop {
         return;
     }
+    debug!("a worker's news is told to whoever waits");
     if let Some(id) = app.hub.hear(announcement, &app.links) {
         read_again(app, vec![id]).await;
     }

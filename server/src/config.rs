@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use url::{Origin, Url};
 use worker::{
     LinkBase,
@@ -20,7 +20,9 @@ use worker::{
 #[command(
     name = "up-server",
     version,
-    about = "Takes pictures, answers at once, and tells whoever waits when three thumbnails are there."
+    about = "Takes pictures, answers at once, and tells whoever waits when three thumbnails are there.",
+    // A setting means the same before and after a command.
+    mut_args(|setting| setting.global(true))
 )]
 pub struct Config {
     /// Where to listen; port 0 picks a free one, which is printed
@@ -69,6 +71,11 @@ pub struct Config {
     #[arg(long, env = "UP_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = parse_origin, value_name = "ORIGINS")]
     pub allowed_origins: Vec<Origin>,
 
+    /// Origins, separated by commas, whose pages may do all that --allowed-origins lets them, and read the answers, too:
+    /// CORS
+    #[arg(long, env = "UP_CORS_ORIGINS", value_delimiter = ',', value_parser = parse_origin, value_name = "ORIGINS")]
+    pub cors_origins: Vec<Origin>,
+
     /// The URL that clients see, if there is a proxy with a path prefix [default: links are paths from the root]
     #[arg(long, env = "UP_PUBLIC_URL", value_parser = parse_public_url, value_name = "URL")]
     pub public_url: Option<Url>,
@@ -80,6 +87,17 @@ pub struct Config {
     /// How log records look
     #[arg(long, env = "UP_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
+
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What a server's executable does instead of serving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Say in words whether a server with these settings could serve; exit code 0 if so, else 1
+    Check,
 }
 
 impl Config {
@@ -166,6 +184,15 @@ mod tests {
     }
 
     #[test]
+    fn a_setting_may_stand_before_or_after_the_command() {
+        for arguments in [["--data", "/x", "check"], ["check", "--data", "/x"]] {
+            let config = parsed(&arguments).unwrap();
+            assert_eq!((config.command, config.data.to_str()), (Some(Command::Check), Some("/x")));
+        }
+        assert_eq!(parsed(&[]).unwrap().command, None);
+    }
+
+    #[test]
     fn bad_settings_name_their_flag() {
         for (flag, value) in [
             ("--listen", "somewhere"),
@@ -175,6 +202,7 @@ mod tests {
             ("--max-upload-bytes", "0"),
             ("--allowed-origins", "example.org"),
             ("--allowed-origins", "https://example.org/path"),
+            ("--cors-origins", "*"),
             ("--public-url", "example.org"),
             ("--log-format", "xml"),
             ("--job-timeout", "0"),

@@ -11,12 +11,16 @@
 //!   relay      outbox → broker, where the broker is elsewhere
 //!   sweeper    posts again what got lost          embedded   keeps worker processes running
 //!   problem    where an error becomes a status    serve      the accept loop, and draining
+//!   request    ids, traces and times of requests    cors       which pages of other sites may read answers
+//!   check      whether a server could serve, in words
 //! ```
 
 mod admin;
 mod app;
+pub mod check;
 mod completions;
 pub mod config;
+mod cors;
 pub mod embedded;
 #[expect(unused_qualifications, reason = "memory-serve generates its list of files so")]
 mod frontend;
@@ -25,6 +29,7 @@ mod live;
 mod outbox;
 mod problem;
 mod relay;
+mod request;
 mod routes;
 mod serve;
 mod sweeper;

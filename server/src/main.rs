@@ -3,7 +3,11 @@
 use std::{env, process::ExitCode};
 
 use anyhow::Context;
-use server::{config::Config, embedded::WORKER_ARGUMENT};
+use server::{
+    check,
+    config::{Command, Config},
+    embedded::WORKER_ARGUMENT,
+};
 use tokio::net::TcpListener;
 use tracing::error;
 use worker::{config, confinement, logging, shutdown};
@@ -19,10 +23,13 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    logging::init(config.log_format);
+    match config.command {
+        None => logging::init(config.log_format),
+        Some(Command::Check) => logging::init_quiet(config.log_format),
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    match runtime.context("could not start").and_then(|runtime| runtime.block_on(serve(config))) {
-        Ok(()) => ExitCode::SUCCESS,
+    match runtime.context("could not start").and_then(|runtime| runtime.block_on(run(config))) {
+        Ok(code) => code,
         Err(error) => {
             error!("the server stops: {error:#}");
             ExitCode::FAILURE
@@ -30,9 +37,13 @@ fn main() -> ExitCode {
     }
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    if config.command == Some(Command::Check) {
+        return Ok(if check::run(&config).await { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let draining = shutdown::on_signal();
     let listening = TcpListener::bind(config.listen).await;
     let listener = listening.with_context(|| format!("could not listen on {}", config.listen))?;
-    server::run(config, listener, draining).await
+    server::run(config, listener, draining).await?;
+    Ok(ExitCode::SUCCESS)
 }

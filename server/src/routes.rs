@@ -6,6 +6,7 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::StatusCode,
+    middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -13,15 +14,17 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     app::App,
-    frontend, health,
+    cors, frontend, health,
     live::{events, socket},
     problem::Problem,
+    request,
     uploads::{accept, originals, retry, status, thumbnails},
 };
 
 /// Everything that clients can ask for.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let cors_origins = app.config.cors_origins.clone();
+    let router = Router::new()
         .route("/uploads", post(accept::post).put(accept::put))
         .route("/uploads/", post(accept::post).put(accept::put))
         .route("/uploads/{id}", get(status::status).put(accept::put))
@@ -39,7 +42,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         // Bodies are counted as they stream, by what is made of them.
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(panicked))
-        .with_state(app)
+        .with_state(app);
+    let router = if cors_origins.is_empty() { router } else { router.layer(cors::layer(&cors_origins)) };
+    // The outermost: whatever answers, the answer has an id.
+    router.layer(middleware::from_fn(request::identify))
 }
 
 fn panicked(_what: Box<dyn std::any::Any + Send>) -> Response {

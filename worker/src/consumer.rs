@@ -27,6 +27,7 @@ use crate::{
     storage::StorageError,
     telemetry::{self, timed},
     thumbnail::{Made, Thumbnail, ThumbnailError},
+    trace::TraceParent,
     transport::{DeadLetter, DeathReason, Delivery, Settled, Task, Transport, TransportError},
     upload::Failure,
 };
@@ -94,7 +95,8 @@ impl Consumer {
             Task::Resize(job) => (Some(job.id), delivery.attempt),
             Task::Bury(letter) => (letter.id, delivery.attempt),
         };
-        let span = info_span!("job", id = id.map(tracing::field::display), attempt);
+        let trace_id = TraceParent::trace_id_of(delivery.traceparent.as_deref()).map(tracing::field::display);
+        let span = info_span!("job", id = id.map(tracing::field::display), attempt, trace_id);
         let settled = self.settle(delivery).instrument(span).await;
         match settled {
             Ok(Settled::Done) => {}

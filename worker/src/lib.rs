@@ -34,6 +34,7 @@ mod telemetry;
 #[cfg(test)]
 mod testing;
 mod thumbnail;
+pub mod trace;
 pub mod transport;
 pub mod upload;
 mod upload_id;

@@ -17,13 +17,13 @@ mod local;
 mod url;
 mod writer;
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use object_store::{
-    GetOptions, GetRange, ObjectStore, ObjectStoreExt, aws::AmazonS3Builder, local::LocalFileSystem,
-    prefix::PrefixStore,
+    GetOptions, GetRange, ObjectStore, ObjectStoreExt, RetryConfig, aws::AmazonS3Builder,
+    local::LocalFileSystem, prefix::PrefixStore,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -44,6 +44,9 @@ const LOCAL_PART_BYTES: usize = 1024 * 1024;
 
 /// A JSON object of storage is at most this long, in bytes; ours stay below a tenth of it.
 const MAX_JSON_BYTES: u64 = 256 * 1024;
+
+/// How long an impatient storage asks S3 for.
+const IMPATIENT_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where the uploads are. Cheap to clone.
 #[derive(Clone)]
@@ -123,6 +126,21 @@ impl Storage {
     /// # Errors
     /// When the directory cannot be made, or the S3 settings do not fit together. S3 itself is not asked.
     pub fn open(url: &StorageUrl) -> Result<Self, OpenStorageError> {
+        Self::open_retrying(url, RetryConfig::default())
+    }
+
+    /// Opens storage to learn what is wrong with it: what fails is not tried again, but told at once.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_impatient(url: &StorageUrl) -> Result<Self, OpenStorageError> {
+        Self::open_retrying(
+            url,
+            RetryConfig { max_retries: 0, retry_timeout: IMPATIENT_WITHIN, ..RetryConfig::default() },
+        )
+    }
+
+    fn open_retrying(url: &StorageUrl, retry: RetryConfig) -> Result<Self, OpenStorageError> {
         match url {
             StorageUrl::Local(directory) => {
                 let root = LocalRoot::create(directory)
@@ -135,6 +153,7 @@ impl Storage {
             StorageUrl::S3 { bucket, prefix } => {
                 let store = AmazonS3Builder::from_env()
                     .with_bucket_name(bucket)
+                    .with_retry(retry)
                     .build()
                     .map_err(OpenStorageError::Store)?;
                 let store: Arc<dyn ObjectStore> = if prefix.is_empty() {

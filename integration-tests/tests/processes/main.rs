@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 mod broker;
+mod check;
 mod dead;
 mod faults;
 mod ledger;
@@ -10,4 +11,5 @@ mod live;
 mod refusals;
 mod repeats;
 mod settings;
+mod surface;
 mod way;

@@ -48,6 +48,7 @@ fn help_names_every_variable() {
         "UP_JOB_TIMEOUT",
         "UP_SIZES",
         "UP_ALLOWED_ORIGINS",
+        "UP_CORS_ORIGINS",
         "UP_PUBLIC_URL",
         "UP_LOG_FORMAT",
     ] {

@@ -20,6 +20,7 @@ pub(crate) fn is_allowed(headers: &HeaderMap, config: &Config) -> bool {
     let origin = origin.origin();
     own || config.public_url.as_ref().is_some_and(|public| public.origin() == origin)
         || config.allowed_origins.contains(&origin)
+        || config.cors_origins.contains(&origin)
 }
 
 /// Host, and port where it is not the scheme's own.
@@ -51,6 +52,8 @@ mod tests {
             "https://friend.example",
             "--public-url",
             "https://up.example/pictures",
+            "--cors-origins",
+            "https://script.example",
         ]);
         for (host, origin, allowed) in [
             ("localhost:8080", None, true),
@@ -58,6 +61,7 @@ mod tests {
             ("up.example:443", Some("https://up.example"), true),
             ("internal:8080", Some("https://up.example"), true),
             ("localhost:8080", Some("https://friend.example"), true),
+            ("localhost:8080", Some("https://script.example"), true),
             ("localhost:8080", Some("http://localhost:8081"), false),
             ("localhost:8080", Some("http://friend.example"), false),
             ("localhost:8080", Some("https://evil.example"), false),

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Query, Request, State},
+    extract::{Extension, Query, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use multer::{Constraints, Multipart, SizeLimit};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -21,22 +20,17 @@ use super::{
     incoming::{self, Declared, Refusal},
     name,
     negotiate::Form,
+    parts::Parts,
 };
 use crate::{
     app::App,
     live::{origin, wait::Wait},
     problem::{Problem, RETRY_SOON},
+    request::Context,
 };
-
-/// Parts that a form may have, files and others together. A page sends one file at a time; a script that sends more
-/// than this in one request has no use of the answer.
-const MAX_PARTS: usize = 1000;
 
 /// A request with more files than this goes to the bulk lane.
 const INTERACTIVE_FILES: usize = 10;
-
-/// What a form costs in bytes beside its files, at most.
-const FORM_OVERHEAD_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The query of an upload.
 #[derive(Debug, Default, Deserialize)]
@@ -50,6 +44,13 @@ enum LaneOption {
     Bulk,
 }
 
+/// What holds for every file of a form.
+struct FormFrom {
+    bulk: bool,
+    key: Option<Key>,
+    context: Context,
+}
+
 /// What became of the pictures of one request.
 #[derive(Default)]
 struct Taken {
@@ -61,25 +62,28 @@ struct Taken {
 pub(crate) async fn post(
     State(app): State<Arc<App>>,
     Query(options): Query<Options>,
+    Extension(context): Extension<Context>,
     request: Request,
 ) -> Result<Response, Problem> {
-    take(&app, &options, request, None).await
+    take(&app, &options, context, request, None).await
 }
 
 /// Takes a raw picture by the name in its path.
 pub(crate) async fn put(
     State(app): State<Arc<App>>,
     Query(options): Query<Options>,
+    Extension(context): Extension<Context>,
     request: Request,
 ) -> Result<Response, Problem> {
     let last = request.uri().path().strip_prefix("/uploads/").unwrap_or_default();
     let name = percent_decode_str(last).decode_utf8_lossy().into_owned();
-    take(&app, &options, request, Some(name)).await
+    take(&app, &options, context, request, Some(name)).await
 }
 
 async fn take(
     app: &Arc<App>,
     options: &Options,
+    context: Context,
     request: Request,
     name: Option<String>,
 ) -> Result<Response, Problem> {
@@ -97,7 +101,13 @@ async fn take(
     let is_form = content_type(&headers).is_some_and(|content_type| content_type.starts_with("multipart/"));
     let bulk = options.lane == Some(LaneOption::Bulk);
     let taken = match boundary {
-        Some(boundary) if name.is_none() => take_form(app, body, boundary, bulk, key).await?,
+        Some(boundary) if name.is_none() => {
+            let parts = Parts::new(body, boundary, app.config.max_upload_bytes);
+            match take_form(app, parts, FormFrom { bulk, key, context }).await {
+                Ok(taken) => taken,
+                Err(problem) => return Ok(closing(problem)),
+            }
+        }
         None if name.is_none() && is_form => {
             return Ok(refuse_early(Problem::malformed("The form names no boundary."), &headers, body));
         }
@@ -108,7 +118,7 @@ async fn take(
             }
             let name = name::clean(name.as_deref().unwrap_or_default());
             let key = key.as_ref().map(|key| key.of_file(0));
-            take_raw(app, body, Declared { name, bulk, key }).await?
+            take_raw(app, body, Declared { name, bulk, key, context }).await?
         }
     };
     answer(app, taken, &headers).await
@@ -162,52 +172,61 @@ async fn take_raw(app: &Arc<App>, body: Body, declared: Declared) -> Result<Take
     }
 }
 
-async fn take_form(
-    app: &Arc<App>,
-    body: Body,
-    boundary: String,
-    bulk: bool,
-    key: Option<Key>,
-) -> Result<Taken, Problem> {
-    let limit =
-        app.config.max_upload_bytes.saturating_mul(MAX_PARTS as u64).saturating_add(FORM_OVERHEAD_BYTES);
-    let constraints = Constraints::new().size_limit(SizeLimit::new().whole_stream(limit));
-    let mut form = Multipart::with_constraints(PacedBody::new(body), boundary, constraints);
+/// A form that is broken off is read on in the background, so that the client sees why.
+async fn take_form(app: &Arc<App>, mut parts: Parts, from: FormFrom) -> Result<Taken, Problem> {
     let mut taken = Taken::default();
-    let mut parts = 0;
-    while let Some(mut field) = form.next_field().await.map_err(|error| form_problem(&error))? {
-        parts += 1;
-        if parts > MAX_PARTS {
-            return Err(Problem::too_many_parts(MAX_PARTS));
+    match take_parts(app, &mut parts, &from, &mut taken).await {
+        Ok(()) if taken.uploads.is_empty() && taken.rejected.is_empty() => Err(Problem::no_file()),
+        Ok(()) => Ok(taken),
+        Err(problem) => {
+            parts.drain();
+            Err(problem)
         }
-        let name = match (field.file_name(), field.name()) {
-            // What a browser sends for a file input without a file.
-            (Some(""), _) => continue,
-            (Some(name), _) => name::clean_of_form(name),
+    }
+}
+
+async fn take_parts(
+    app: &Arc<App>,
+    parts: &mut Parts,
+    from: &FormFrom,
+    taken: &mut Taken,
+) -> Result<(), Problem> {
+    while let Some(mut part) = parts.next().await? {
+        let name = match (part.file_name(), part.name()) {
+            (Some(name), _) if !name.is_empty() => name::clean_of_form(name),
             (None, Some("file")) => name::clean(""),
-            (None, _) => continue,
+            // No file; or what a browser sends for a file input without a file.
+            _ => {
+                part.skip().await?;
+                continue;
+            }
         };
-        let bulk = bulk || taken.uploads.len() >= INTERACTIVE_FILES;
+        let bulk = from.bulk || taken.uploads.len() >= INTERACTIVE_FILES;
         let place = taken.uploads.len() + taken.rejected.len();
-        let key = key.as_ref().map(|key| key.of_file(place));
-        match incoming::take(app, Declared { name: name.clone(), bulk, key }, &mut field).await {
+        let key = from.key.as_ref().map(|key| key.of_file(place));
+        let declared = Declared { name: name.clone(), bulk, key, context: from.context.clone() };
+        match incoming::take(app, declared, &mut part).await {
             Ok(upload) => taken.uploads.push(upload),
-            Err(Refusal::Problem(problem)) => taken.rejected.push((name, problem)),
+            Err(Refusal::Problem(problem)) => {
+                taken.rejected.push((name, problem));
+                part.skip().await?;
+            }
             Err(Refusal::Body(error)) => return Err(body_problem(&error)),
             Err(Refusal::Form(error)) => return Err(form_problem(&error)),
         }
     }
-    if taken.uploads.is_empty() && taken.rejected.is_empty() { Err(Problem::no_file()) } else { Ok(taken) }
+    Ok(())
 }
 
 fn body_problem(error: &BodyError) -> Problem {
     match error {
         BodyError::TooSlow => Problem::too_slow(),
         BodyError::BrokenOff(_) => Problem::malformed("The body broke off."),
+        BodyError::Overlong => Problem::malformed("Too much came before the next part of the form began."),
     }
 }
 
-fn form_problem(error: &multer::Error) -> Problem {
+pub(super) fn form_problem(error: &multer::Error) -> Problem {
     match error {
         multer::Error::StreamReadFailed(source) => match source.downcast_ref::<BodyError>() {
             Some(error) => body_problem(error),

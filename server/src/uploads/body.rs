@@ -32,6 +32,9 @@ pub(crate) enum BodyError {
     /// The client left, or broke the framing.
     #[error("the body broke off")]
     BrokenOff(#[source] axum::Error),
+    /// Too much came before the next part of a form began.
+    #[error("too much came before the next part of the form")]
+    Overlong,
 }
 
 /// A body that fails when it comes too slowly.

@@ -23,7 +23,7 @@ use super::{
     body::BodyError,
     idempotency::{FileKey, Made},
 };
-use crate::{app::App, problem::Problem};
+use crate::{app::App, problem::Problem, request::Context};
 
 /// What is kept of the beginning of a picture, in bytes: the headers of most pictures are in it, and are judged
 /// before anything is stored. Of the others the header is read back from storage.
@@ -66,6 +66,8 @@ pub(crate) struct Declared {
     pub(crate) name: String,
     pub(crate) bulk: bool,
     pub(crate) key: Option<FileKey>,
+    /// Of its request.
+    pub(crate) context: Context,
 }
 
 /// Takes one picture in. Nothing is left behind of one that is refused, or whose client leaves.
@@ -114,7 +116,7 @@ where
     let tracker = app.in_flight.clone();
     let accepted = tracker.spawn(
         async move {
-            original.finish().await?;
+            declared.context.timing.of("store", original.finish()).await?;
             hit("after-original", &declared.name).await;
             let claiming = declared.key.take().zip(digest.map(FileDigest::finish));
             let taken = accept(&app, id, declared, format, bytes, header, claiming).await;
@@ -158,10 +160,10 @@ async fn accept(
         height: header.height,
         frames: header.frames,
         created_at: worker::outcome::now(),
-        traceparent: None,
+        traceparent: Some(declared.context.trace.to_string()),
         bulk: declared.bulk,
     };
-    let committed = commit(app, &record).await;
+    let committed = declared.context.timing.of("commit", commit(app, &record)).await;
     if let (Err(_), Some((key, _))) = (&committed, &claiming) {
         key.give_back(app).await;
     }

@@ -3,25 +3,26 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::State,
+    extract::{Extension, State},
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 
 use super::{Id, negotiate::Form, page};
-use crate::{app::App, live::wait::Wait, problem::Problem};
+use crate::{app::App, live::wait::Wait, problem::Problem, request::Context};
 
 /// Answers the state of an upload, at once or, if the client prefers to wait, at its end.
 pub(crate) async fn status(
     State(app): State<Arc<App>>,
     Id(id): Id,
+    Extension(context): Extension<Context>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let mut upload = app.upload(id).await?.ok_or_else(Problem::unknown_upload)?;
+    let mut upload = context.timing.of("read", app.upload(id)).await?.ok_or_else(Problem::unknown_upload)?;
     let wait = Wait::parse(&headers);
     if let Some(wait) = wait {
-        upload = wait.for_one(&app, upload).await;
+        upload = context.timing.of("wait", wait.for_one(&app, upload)).await;
     }
     let mut response = match Form::wanted(&headers) {
         Form::Json => json(&upload),

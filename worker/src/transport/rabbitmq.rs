@@ -11,7 +11,7 @@ mod publisher;
 mod topology;
 mod wire;
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{error::Error, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use lapin::uri::AMQPUri;
@@ -55,6 +55,17 @@ struct Shared {
 #[error("the broker's URL is malformed; it should look like amqps://user:password@host/vhost")]
 pub struct BadAmqpUrl;
 
+/// Why a broker cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum MeetError {
+    /// There is no connection to be had.
+    #[error("could not connect to the broker")]
+    Connect(#[source] Arc<dyn Error + Send + Sync>),
+    /// Exchanges and queues are not there and cannot be made, or are not as they should be.
+    #[error("the broker does not have our queues")]
+    Declare(#[source] TransportError),
+}
+
 impl RabbitTransport {
     /// Begins to connect; the broker need not be there yet. Must be called inside a runtime.
     ///
@@ -70,6 +81,18 @@ impl RabbitTransport {
 }
 
 impl RabbitTransport {
+    /// Waits until both connections are there, or one could not be made, and declares what messages travel by.
+    ///
+    /// # Errors
+    /// When the broker cannot be used, with the reason, which names no password.
+    pub async fn meet(&self) -> Result<(), MeetError> {
+        for link in [&self.shared.giving, &self.shared.taking] {
+            link.first_word().await.map_err(MeetError::Connect)?;
+        }
+        let declare = async |up: Up| topology::declare(&up.connection.create_channel().await?).await;
+        self.ask("declare what messages travel by", declare).await.map_err(MeetError::Declare)
+    }
+
     /// Asks the broker something, within a bound.
     async fn ask<T>(
         &self,
@@ -90,10 +113,7 @@ pub(super) fn is_url(text: &str) -> bool {
     text.parse::<AMQPUri>().is_ok()
 }
 
-fn unavailable(
-    attempted: &'static str,
-    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> TransportError {
+fn unavailable(attempted: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> TransportError {
     TransportError::Unavailable { attempted, source: source.into() }
 }
 

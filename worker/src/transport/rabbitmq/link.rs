@@ -4,6 +4,7 @@
 //! dropped whole, and the next one begins from nothing.
 
 use std::{
+    error::Error,
     io,
     os::fd::{AsFd, OwnedFd},
     sync::{Arc, Mutex, PoisonError},
@@ -54,6 +55,8 @@ pub(super) struct Link {
 struct State {
     up: Option<Up>,
     blocked: bool,
+    /// Why there is no connection, once one could not be made.
+    failure: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 /// An established connection. The last one that is dropped closes it.
@@ -81,6 +84,19 @@ impl Link {
             if state.changed().await.is_err() {
                 // The keeper ends after the last link; this one would have to be gone.
                 std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Waits until there is a connection, or one could not be made and it is known why.
+    pub(super) async fn first_word(&self) -> Result<(), Arc<dyn Error + Send + Sync>> {
+        let mut link = self.clone();
+        loop {
+            let state = link.state.borrow_and_update().clone();
+            match (state.up, state.failure) {
+                (Some(_), _) => return Ok(()),
+                (None, Some(failure)) => return Err(failure),
+                (None, None) => link.changed().await,
             }
         }
     }
@@ -139,7 +155,10 @@ async fn keep(uri: AMQPUri, name: &'static str, sender: watch::Sender<State>) {
                     pauses = policy.build();
                 }
             }
-            Err(error) => warn!(connection = name, %error, "could not connect to the broker"),
+            Err(error) => {
+                warn!(connection = name, %error, "could not connect to the broker");
+                sender.send_modify(|state| state.failure = Some(error.into()));
+            }
         }
         tokio::select! {
             () = sender.closed() => return,
@@ -152,7 +171,7 @@ async fn keep(uri: AMQPUri, name: &'static str, sender: watch::Sender<State>) {
 async fn hold(up: Up, sender: &watch::Sender<State>) -> std::ops::ControlFlow<()> {
     let connection = Arc::clone(&up.connection);
     let mut events = std::pin::pin!(connection.events_listener());
-    sender.send_replace(State { up: Some(up), blocked: false });
+    sender.send_replace(State { up: Some(up), ..State::default() });
     let mut look = interval(LOOK_EVERY);
     let ended = loop {
         tokio::select! {
@@ -182,10 +201,7 @@ async fn hold(up: Up, sender: &watch::Sender<State>) -> std::ops::ControlFlow<()
     ended
 }
 
-async fn connect(
-    uri: &AMQPUri,
-    name: &'static str,
-) -> Result<Connection, Box<dyn std::error::Error + Send + Sync>> {
+async fn connect(uri: &AMQPUri, name: &'static str) -> Result<Connection, Box<dyn Error + Send + Sync>> {
     let mut uri = uri.clone();
     uri.query.heartbeat = Some(HEARTBEAT_SECONDS);
     let socket: Arc<Mutex<Option<OwnedFd>>> = Arc::default();

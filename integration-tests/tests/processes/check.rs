@@ -1,0 +1,173 @@
+//! `up-server check` says in words what is wrong, and with its exit code whether anything is.
+
+use std::{fs, net::TcpListener, os::unix::process::CommandExt, process::Command};
+
+use integration_tests::{
+    rabbit::Vhost,
+    server::{Data, binary},
+};
+
+/// What must never be printed.
+const SECRET: &str = "s3ntinel";
+
+/// A user who owns nothing: a test that runs as root would otherwise be let in everywhere.
+const NOBODY: u32 = 65_534;
+
+struct Checked {
+    code: Option<i32>,
+    said: String,
+}
+
+impl Checked {
+    /// The line of a thing.
+    fn line(&self, thing: &str) -> &str {
+        let begins = format!("{thing}: ");
+        self.said.lines().find(|line| line.starts_with(&begins)).unwrap_or_else(|| panic!("{}", self.said))
+    }
+
+    /// Asserts that of all things just this one is not well, and is explained so.
+    fn assert_blames(&self, thing: &str, words: &[&str]) {
+        assert_eq!(self.code, Some(1), "{}", self.said);
+        let blamed: Vec<_> = self.said.lines().filter(|line| line.contains("NOT OK")).collect();
+        assert_eq!(blamed, [self.line(thing)], "{}", self.said);
+        for word in words {
+            assert!(blamed[0].contains(word), "{word} is missing: {}", self.said);
+        }
+        assert!(!self.said.contains(SECRET), "{}", self.said);
+    }
+}
+
+fn command(data: &Data, arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary("up-server"));
+    command.args(["--data", data.path().to_str().unwrap(), "--listen", "127.0.0.1:0", "check"]);
+    command.args(arguments);
+    for variable in ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+fn run(command: &mut Command) -> Checked {
+    let output = command.output().unwrap();
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    Checked { code: output.status.code(), said }
+}
+
+fn check(arguments: &[&str]) -> Checked {
+    run(&mut command(&Data::new(), arguments))
+}
+
+#[test]
+fn a_check_of_sound_settings_says_so_line_by_line_and_leaves_no_object() {
+    let data = Data::new();
+    let checked = run(&mut command(&data, &[]));
+    assert_eq!(checked.code, Some(0), "{}", checked.said);
+    for thing in ["settings", "listen", "data", "storage", "outbox"] {
+        assert!(checked.line(thing).contains(": ok, "), "{}", checked.said);
+    }
+    assert_eq!(checked.said.lines().count(), 5, "{}", checked.said);
+    assert!(data.files().is_empty());
+}
+
+#[test]
+fn a_check_explains_what_clap_does_not_take() {
+    for (flag, value) in
+        [("--public-url", "example.org"), ("--sizes", "small=1"), ("--storage", "ftp://x"), ("--broker", "x")]
+    {
+        let checked = check(&[flag, value]);
+        assert_eq!(checked.code, Some(64), "{}", checked.said);
+        assert!(checked.said.contains(flag), "{}", checked.said);
+    }
+}
+
+#[test]
+fn a_check_names_an_address_that_is_taken() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    check(&["--listen", &address]).assert_blames("listen", &[&address, "in use"]);
+    check(&["--admin-listen", &address]).assert_blames("admin-listen", &[&address, "in use"]);
+}
+
+#[test]
+fn a_check_explains_a_data_directory_that_is_a_file() {
+    let data = Data::new();
+    let file = data.path().join("file");
+    fs::write(&file, "").unwrap();
+    let file = file.to_str().unwrap();
+    let checked = check(&["--data", file]);
+    assert_eq!(checked.code, Some(1));
+    for thing in ["data", "storage", "outbox"] {
+        assert!(
+            checked.line(thing).contains("NOT OK") && checked.line(thing).contains(file),
+            "{}",
+            checked.said
+        );
+    }
+}
+
+#[test]
+fn a_check_explains_a_storage_directory_that_may_not_be_written_to() {
+    let (data, storage) = (Data::new(), Data::new());
+    let mode = |data: &Data, mode| {
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        fs::set_permissions(data.path(), permissions).unwrap();
+    };
+    fs::create_dir(storage.path().join("uploads")).unwrap();
+    mode(&data, 0o777);
+    mode(&storage, 0o555);
+    let mut command = command(&data, &["--storage", &format!("file://{}", storage.path().display())]);
+    if rustix::process::geteuid().is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    run(&mut command).assert_blames("storage", &["could not write", "Permission denied"]);
+}
+
+#[test]
+fn a_check_explains_a_bucket_without_credentials() {
+    let data = Data::new();
+    let mut command = command(&data, &["--storage", "s3://pictures/up"]);
+    // Where a machine of the cloud would be asked for those of its role.
+    command.env("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1");
+    run(&mut command).assert_blames("storage", &["s3://pictures/up", "AWS_ACCESS_KEY_ID", "AWS_REGION"]);
+}
+
+#[test]
+fn a_check_explains_a_bucket_that_cannot_be_reached() {
+    let data = Data::new();
+    let mut command = command(&data, &["--storage", "s3://pictures/up"]);
+    command.envs([
+        ("AWS_ENDPOINT", "http://127.0.0.1:1"),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_REGION", "here"),
+    ]);
+    command.envs([("AWS_ACCESS_KEY_ID", "up"), ("AWS_SECRET_ACCESS_KEY", SECRET)]);
+    run(&mut command).assert_blames("storage", &["http://127.0.0.1:1", "Connection refused"]);
+}
+
+#[test]
+fn a_check_explains_a_queue_that_is_no_queue() {
+    let data = Data::new();
+    fs::write(data.path().join("queue.sqlite"), "a diary ".repeat(100)).unwrap();
+    run(&mut command(&data, &[])).assert_blames("outbox", &["queue.sqlite", "file is not a database"]);
+}
+
+#[test]
+fn a_check_explains_a_broker_that_is_away_or_misspelt() {
+    let away = format!("amqp://up:{SECRET}@127.0.0.1:1/up");
+    check(&["--broker", &away]).assert_blames("broker", &["amqp://127.0.0.1:1/up", "Connection refused"]);
+    let misspelt = format!("amqp://up:{SECRET}@127.0.0.1:port/up");
+    check(&["--broker", &misspelt]).assert_blames("broker", &["malformed"]);
+}
+
+#[tokio::test]
+async fn a_check_explains_a_broker_that_lets_nobody_in_and_prints_no_password() {
+    let vhost = Vhost::new().await;
+    let checked = check(&["--broker", &vhost.url()]);
+    assert_eq!(checked.code, Some(0), "{}", checked.said);
+    assert!(checked.line("broker").contains("takes jobs"), "{}", checked.said);
+
+    let refused = vhost.url().replace("guest:guest", &format!("guest:{SECRET}"));
+    check(&["--broker", &refused]).assert_blames("broker", &["ACCESS_REFUSED"]);
+    let elsewhere = format!("{}-elsewhere", vhost.url());
+    check(&["--broker", &elsewhere]).assert_blames("broker", &["-elsewhere"]);
+}

@@ -1,0 +1,154 @@
+//! `up-server check`: whether a server with these settings could serve. A line a thing, in words.
+//!
+//! It makes what a server would make (directories, the queue's file, the broker's queues) and leaves that behind.
+
+use std::{env, fmt::Display, net::SocketAddr, time::Duration};
+
+use anyhow::{Context, anyhow};
+use tokio::{net::TcpListener, time::timeout};
+use worker::{
+    Storage,
+    process::{open_outbox, open_transport},
+    storage::StorageUrl,
+    transport::{Transport, broker_url::BrokerUrl, rabbitmq::RabbitTransport},
+};
+
+use crate::config::Config;
+
+/// How long storage may take to write, read and delete one small object, names and handshakes included.
+const STORAGE_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long the outbox may take: as long as it waits for another process that writes.
+const OUTBOX_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long the broker may take: longer than the connection waits for a handshake, so that it can say why it failed.
+const BROKER_WITHIN: Duration = Duration::from_secs(15);
+
+/// Checks one thing after the other and prints what there is to say. Answers whether all is well.
+pub async fn run(config: &Config) -> bool {
+    let mut all_is_well = report("settings", &Ok("they can be read".to_owned()));
+    all_is_well &= report("listen", &address(config.listen).await);
+    if let Some(listen) = config.admin_listen {
+        all_is_well &= report("admin-listen", &address(listen).await);
+    }
+    all_is_well &= report("data", &data(config));
+    all_is_well &= report("storage", &storage(config).await);
+    all_is_well &= report("outbox", &outbox(config).await);
+    if let BrokerUrl::Amqp(url) = config.broker_url() {
+        all_is_well &= report("broker", &broker(&url, &config.broker_url()).await);
+    }
+    all_is_well
+}
+
+/// Prints a line; tells whether it is a good one.
+fn report(thing: &str, found: &anyhow::Result<String>) -> bool {
+    match found {
+        Ok(good) => println!("{thing}: ok, {good}"),
+        Err(error) => println!("{thing}: NOT OK, {}", reasons(error)),
+    }
+    found.is_ok()
+}
+
+/// An error and its causes on one line, whatever a store or a broker says, and nothing twice: some errors repeat their
+/// causes.
+fn reasons(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for reason in error.chain().map(|reason| one_line(&reason.to_string())) {
+        if said.is_empty() {
+            said = reason;
+        } else if !said.contains(&reason) {
+            said = format!("{said}: {reason}");
+        }
+    }
+    said
+}
+
+fn one_line(text: &str) -> String {
+    text.split(char::is_control).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+async fn address(address: SocketAddr) -> anyhow::Result<String> {
+    let listening = TcpListener::bind(address).await;
+    listening.with_context(|| format!("could not listen on {address}"))?;
+    Ok(format!("{address} is free"))
+}
+
+fn data(config: &Config) -> anyhow::Result<String> {
+    let path = config.data.display();
+    std::fs::create_dir_all(&config.data)
+        .with_context(|| format!("could not make the data directory {path}"))?;
+    Ok(format!("{path} is a directory"))
+}
+
+async fn storage(config: &Config) -> anyhow::Result<String> {
+    let url = config.storage_url();
+    let checked =
+        within(STORAGE_WITHIN, "storage", async { Ok(Storage::open_impatient(&url)?.check().await?) });
+    match checked.await {
+        Ok(()) => Ok(format!("{url} takes, returns and forgets an object")),
+        Err(error) => Err(error.context(format!("{url}{}", aws_hint(&url).unwrap_or_default()))),
+    }
+}
+
+/// What is missing of the environment that a bucket is found by. It may be right so, and is a guess at best.
+fn aws_hint(url: &StorageUrl) -> Option<String> {
+    let StorageUrl::S3 { .. } = url else { return None };
+    let unset = |name: &&str| env::var_os(name).is_none();
+    let missing: Vec<_> =
+        ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"].into_iter().filter(unset).collect();
+    (!missing.is_empty()).then(|| format!(" ({} not set)", missing.join(", ")))
+}
+
+async fn outbox(config: &Config) -> anyhow::Result<String> {
+    let (path, jobs) = match config.broker_url() {
+        BrokerUrl::Sqlite(path) => {
+            let queue = open_transport(&BrokerUrl::Sqlite(path.clone()), config.max_outbox)?;
+            (path, writable(&*queue).await?)
+        }
+        BrokerUrl::Amqp(_) => {
+            let path = config.outbox_path();
+            let outbox = open_outbox(&path, config.max_outbox)?;
+            (path, writable(&*outbox).await?)
+        }
+    };
+    Ok(format!("{} can be written to, and {jobs} jobs wait in it", path.display()))
+}
+
+/// Proves that a queue can be written to; answers how many jobs wait in it.
+async fn writable(queue: &dyn Transport) -> anyhow::Result<u64> {
+    let jobs = within(OUTBOX_WITHIN, "the queue's file", async {
+        queue.check().await?;
+        Ok(queue.depth().await?.waiting())
+    });
+    let jobs = jobs.await;
+    queue.close().await;
+    jobs
+}
+
+/// `shown` is the URL without its credentials.
+async fn broker(url: &str, shown: &BrokerUrl) -> anyhow::Result<String> {
+    let rabbit = RabbitTransport::open(url)?;
+    let met = within(BROKER_WITHIN, "the broker", async { Ok(rabbit.meet().await?) }).await;
+    rabbit.close().await;
+    met.with_context(|| shown.to_string())?;
+    Ok(format!("{shown} takes jobs"))
+}
+
+async fn within<T>(
+    limit: Duration,
+    what: impl Display,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    timeout(limit, work).await.unwrap_or_else(|_| Err(anyhow!("{what} did not answer within {limit:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_that_says_nothing_twice() {
+        let error = anyhow!("refused").context("<x>\r\n\t<y/>: refused").context("could not read");
+        assert_eq!(reasons(&error), "could not read: <x> <y/>: refused");
+    }
+}

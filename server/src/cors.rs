@@ -1,0 +1,43 @@
+//! Which pages of other sites may read answers: none, unless the settings name them.
+
+use std::time::Duration;
+
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use tower_http::cors::CorsLayer;
+use url::Origin;
+
+use crate::request::{REQUEST_ID, SERVER_TIMING, TRACEPARENT};
+
+/// How long a browser may remember what it was allowed: two hours is the most that any of them does.
+const REMEMBERED_FOR: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// What pages of these origins may send and read. Without credentials: there are none.
+pub(crate) fn layer(origins: &[Origin]) -> CorsLayer {
+    let origins =
+        origins.iter().filter_map(|origin| HeaderValue::from_str(&origin.ascii_serialization()).ok());
+    let (prefer, applied) =
+        (HeaderName::from_static("prefer"), HeaderName::from_static("preference-applied"));
+    let key = HeaderName::from_static("idempotency-key");
+    CorsLayer::new()
+        .allow_origin(origins.collect::<Vec<_>>())
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT])
+        .allow_headers([
+            header::CONTENT_TYPE,
+            header::RANGE,
+            prefer,
+            key,
+            REQUEST_ID.clone(),
+            TRACEPARENT.clone(),
+        ])
+        .expose_headers([
+            header::LOCATION,
+            header::RETRY_AFTER,
+            header::ETAG,
+            header::CONTENT_RANGE,
+            header::CONTENT_DISPOSITION,
+            applied,
+            REQUEST_ID.clone(),
+            SERVER_TIMING.clone(),
+        ])
+        .max_age(REMEMBERED_FOR)
+}
