@@ -131,7 +131,9 @@ async fn a_reply_queue_that_is_deleted_comes_back() {
     worker.takes_jobs().await;
     let mut socket = Socket::connect(&server.url).await;
     for seed in 0..3 {
-        assert_eq!(fleet.vhost.delete_queues("up.done.").await, 1);
+        // It may not have been there yet.
+        let deleted = async || (fleet.vhost.delete_queues("up.done.").await == 1).then_some(());
+        integration_tests::patience::eventually("the reply queue is deleted", SOON, deleted).await;
         let upload = server.accepted("cat.png", pictures::tiny(seed)).await;
         socket.subscribe(&[&id(&upload)]).await;
         let ready = socket.end_of(&id(&upload), Duration::from_secs(20)).await;

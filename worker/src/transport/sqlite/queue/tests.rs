@@ -73,7 +73,7 @@ fn a_burial_whose_worker_dies_is_a_burial_again() {
 fn a_job_that_cannot_be_read_is_dead_and_the_next_is_claimed() {
     let tx = queue();
     let damaged = posted(&tx, Lane::Interactive);
-    tx.execute("UPDATE jobs SET body = 'no job'", []).unwrap();
+    tx.execute("UPDATE jobs SET body = x'00'", []).unwrap();
     let whole = posted(&tx, Lane::Interactive);
     assert!(matches!(claimed(&tx, "one").task, Task::Resize(job) if job.id == whole));
     let letter = DeadLetter { id: Some(damaged), reason: DeathReason::Unreadable };
