@@ -2,7 +2,10 @@
 
 use std::{ffi::OsString, net::SocketAddr, num::NonZeroUsize, process::ExitCode, time::Duration};
 
-use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use clap::{
+    Args, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use crate::{
     Sizes, confinement::Mode, dead::Dead, logging::LogFormat, storage::StorageUrl,
@@ -121,7 +124,12 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// When a setting is bad, with [`EXIT_USAGE`]; when only help was asked for, with success.
 pub fn parse<C: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<C, ExitCode> {
-    C::try_parse_from(arguments).map_err(|error| {
+    C::try_parse_from(arguments).map_err(|mut error| {
+        // A broker's URL may hold a password; what is wrong with it is said without it.
+        let is_broker = |argument: &ContextValue| argument.to_string().contains("--broker");
+        if error.get(ContextKind::InvalidArg).is_some_and(is_broker) {
+            error.insert(ContextKind::InvalidValue, ContextValue::String("…".to_owned()));
+        }
         // Nothing can be done about a closed terminal.
         let _ = error.print();
         match error.kind() {
