@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { damagedPng, file, hugePng, noisyPng, pdf, png } from "./support/pictures.mjs";
@@ -24,6 +24,22 @@ test("one picture goes its whole way", async (t) => {
   assert.equal((await get(path)).state, "ready");
   await until(async () => (await tab.said()).length > 0, "something is said");
   assert.match((await tab.said()).join(" "), /^1 picture added\. harbour\.png ready\.$/);
+  await tab.isStill();
+  await tab.isQuiet();
+});
+
+test("a photograph of twenty megapixels goes its whole way", async (t) => {
+  const { open, get } = await scene(t);
+  const photograph = await readFile("/usr/share/backgrounds/Kleiber_by_Lukas_Baubkus.jpg");
+  const tab = await open();
+  await tab.pill("Live");
+  await tab.choose(file("kleiber.jpg", photograph, "image/jpeg"));
+  await tab.until("ready");
+  const picture = tab.page.locator(".tile img[srcset]");
+  await picture.waitFor();
+  assert.match(await picture.getAttribute("srcset"), /small 160w, .*medium 480w, .*large 1024w$/);
+  const upload = await get(await tab.page.locator(".tile a.plain").getAttribute("href"));
+  assert.deepEqual([upload.width, upload.height, upload.bytes], [6028, 3391, photograph.length]);
   await tab.isStill();
   await tab.isQuiet();
 });
