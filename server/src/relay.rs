@@ -2,13 +2,10 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use tokio::{
-    task::JoinSet,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
-use worker::transport::{Delivery, Posting, Task, Transport, TransportError};
+use worker::transport::{self, Delivery, Posting, Task, Transport, TransportError};
 
 use crate::outbox::Outbox;
 
@@ -27,26 +24,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Relays until `stopped`.
 pub(crate) async fn run(outbox: Arc<dyn Transport>, broker: Arc<dyn Transport>, stopped: CancellationToken) {
-    let mut deliveries = loop {
+    let deliveries = loop {
         match outbox.consume(WINDOW).await {
             Ok(deliveries) => break deliveries,
             Err(error) => warn!(error = &error as &dyn std::error::Error, "could not read the outbox"),
         }
         sleep(AFTER_ERROR).await;
     };
-    let mut jobs = JoinSet::new();
-    loop {
-        let delivery = tokio::select! {
-            biased;
-            () = stopped.cancelled() => break,
-            Some(_) = jobs.join_next(), if !jobs.is_empty() => continue,
-            delivery = deliveries.next() => delivery,
-        };
-        let Some(delivery) = delivery else { break };
-        jobs.spawn(relay(Arc::clone(&broker), delivery, stopped.clone()));
-    }
-    drop(deliveries);
-    jobs.join_all().await;
+    transport::work(deliveries, &stopped, |delivery| relay(Arc::clone(&broker), delivery, stopped.clone()))
+        .await;
 }
 
 async fn relay(broker: Arc<dyn Transport>, delivery: Delivery, stopped: CancellationToken) {

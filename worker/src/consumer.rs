@@ -14,7 +14,6 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
@@ -28,7 +27,7 @@ use crate::{
     telemetry::{self, timed},
     thumbnail::{Made, Thumbnail, ThumbnailError},
     trace::TraceParent,
-    transport::{DeadLetter, DeathReason, Delivery, Settled, Task, Transport, TransportError},
+    transport::{self, DeadLetter, DeathReason, Delivery, Settled, Task, Transport, TransportError},
     upload::Failure,
 };
 
@@ -71,21 +70,12 @@ impl Consumer {
         slots: NonZeroUsize,
         draining: CancellationToken,
     ) -> Result<(), TransportError> {
-        let mut deliveries = self.transport.consume(slots).await?;
-        let mut jobs = JoinSet::new();
-        loop {
-            let delivery = tokio::select! {
-                biased;
-                () = draining.cancelled() => break,
-                Some(_) = jobs.join_next(), if !jobs.is_empty() => continue,
-                delivery = deliveries.next() => delivery,
-            };
-            let Some(delivery) = delivery else { break };
+        let deliveries = self.transport.consume(slots).await?;
+        transport::work(deliveries, &draining, |delivery| {
             let consumer = Arc::clone(&self);
-            jobs.spawn(async move { consumer.step(delivery).await });
-        }
-        drop(deliveries);
-        jobs.join_all().await;
+            async move { consumer.step(delivery).await }
+        })
+        .await;
         Ok(())
     }
 

@@ -33,6 +33,8 @@ pub mod sqlite;
 use std::{num::NonZeroUsize, time::Duration};
 
 use async_trait::async_trait;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use self::dead::DeadJob;
 use crate::{Announcement, ResizeJob, UploadId};
@@ -102,6 +104,28 @@ pub trait Deliveries: Send {
     /// The next job; waits while there is none or `prefetch` are unsettled. `None` after [`Transport::close`].
     /// Dropping the future loses no delivery.
     async fn next(&mut self) -> Option<Delivery>;
+}
+
+/// Works on every delivery, each on a task of its own, until `stopped`, and then finishes what was begun.
+pub async fn work<F: Future<Output = ()> + Send + 'static>(
+    mut deliveries: Box<dyn Deliveries>,
+    stopped: &CancellationToken,
+    step: impl Fn(Delivery) -> F,
+) {
+    let mut jobs = JoinSet::new();
+    loop {
+        let delivery = tokio::select! {
+            biased;
+            () = stopped.cancelled() => break,
+            Some(_) = jobs.join_next(), if !jobs.is_empty() => continue,
+            delivery = deliveries.next() => delivery,
+        };
+        let Some(delivery) = delivery else { break };
+        jobs.spawn(step(delivery));
+    }
+    // Before the jobs are waited for: somebody else may have what was not handed out.
+    drop(deliveries);
+    jobs.join_all().await;
 }
 
 /// A stream of what is announced.

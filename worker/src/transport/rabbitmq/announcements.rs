@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     Shared,
-    link::{Link, Up},
+    link::{AFTER_ERROR, Link, Up},
     topology, wire,
 };
 use crate::{
@@ -26,9 +26,6 @@ use crate::{
 
 /// Announcements that are on their way to a listener at once.
 const PREFETCH: u16 = 256;
-
-/// The pause before a reply queue is opened again on a connection that lives.
-const AFTER_ERROR: Duration = Duration::from_millis(200);
 
 /// How long listening may take to begin before the listener is told later that it was interrupted.
 const LISTEN_WITHIN: Duration = Duration::from_secs(5);
@@ -51,17 +48,10 @@ struct Session {
 
 impl Session {
     async fn open(link: Link, instance: String) -> Self {
-        loop {
-            let up = link.up().await;
-            match Self::try_open(&up, &instance).await {
-                Ok(session) => return session,
-                Err(error) => warn!(%error, "could not listen to the reply exchange"),
-            }
-            sleep(AFTER_ERROR).await;
-        }
+        link.open("listen to the reply exchange", |up| Self::on(up, &instance)).await
     }
 
-    async fn try_open(up: &Up, instance: &str) -> lapin::Result<Self> {
+    async fn on(up: Up, instance: &str) -> lapin::Result<Self> {
         let channel = up.connection.create_channel().await?;
         topology::declare(&channel).await?;
         let queue = topology::declare_replies(&channel, instance).await?;
@@ -69,7 +59,7 @@ impl Session {
         let options = BasicConsumeOptions::default();
         let replies = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await?;
         debug!(instance, "listening to the reply exchange");
-        Ok(Self { _up: up.clone(), _channel: channel, replies })
+        Ok(Self { _up: up, _channel: channel, replies })
     }
 }
 

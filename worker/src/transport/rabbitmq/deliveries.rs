@@ -22,7 +22,7 @@ use tracing::{info, warn};
 
 use super::{
     Shared,
-    link::{Link, Up},
+    link::{AFTER_ERROR, Link, Up},
     publisher::Publication,
     topology, unavailable, wire,
 };
@@ -32,9 +32,6 @@ use crate::{
         DeadLetter, DeathReason, Deliveries, Delivery, Lane, Receipt, Settled, Task, TransportError,
     },
 };
-
-/// The pause before a consumer that broke is opened again on a connection that lives.
-const AFTER_ERROR: Duration = Duration::from_millis(200);
 
 /// How long a job rests whose delivery was dropped unsettled, which is what a panic does.
 const AFTER_DROP: Duration = Duration::from_secs(5);
@@ -71,19 +68,11 @@ impl Taker {
 }
 
 impl Session {
-    /// Opens consumers; tries until it works.
     async fn open(link: Link, prefetch: NonZeroUsize) -> Self {
-        loop {
-            let up = link.up().await;
-            match Self::try_open(&up, prefetch).await {
-                Ok(session) => return session,
-                Err(error) => warn!(%error, "could not consume"),
-            }
-            sleep(AFTER_ERROR).await;
-        }
+        link.open("consume", |up| Self::on(up, prefetch)).await
     }
 
-    async fn try_open(up: &Up, prefetch: NonZeroUsize) -> lapin::Result<Self> {
+    async fn on(up: Up, prefetch: NonZeroUsize) -> lapin::Result<Self> {
         let channel = up.connection.create_channel().await?;
         topology::declare(&channel).await?;
         let slots = u16::try_from(prefetch.get()).unwrap_or(u16::MAX);
@@ -93,7 +82,7 @@ impl Session {
         let interactive = consume(&channel, topology::queue(Lane::Interactive), slots).await?;
         let bulk = consume(&channel, topology::queue(Lane::Bulk), bulk_slots).await?;
         info!(slots, "taking jobs from the broker");
-        Ok(Self { up: up.clone(), channel, burials, interactive, bulk })
+        Ok(Self { up, channel, burials, interactive, bulk })
     }
 
     /// The next message of any queue, and its lane: `None` when the session has ended.

@@ -45,6 +45,9 @@ const STEADY: Duration = Duration::from_secs(10);
 /// How often a connection is looked at, should an event of its end have been missed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// The pause before a channel is opened again on a connection that lives.
+pub(super) const AFTER_ERROR: Duration = Duration::from_millis(200);
+
 /// A connection as it is now.
 #[derive(Clone)]
 pub(super) struct Link {
@@ -85,6 +88,21 @@ impl Link {
                 // The keeper ends after the last link; this one would have to be gone.
                 std::future::pending::<()>().await;
             }
+        }
+    }
+
+    /// Opens a session on the connection; tries until it works.
+    pub(super) async fn open<S, F: Future<Output = lapin::Result<S>>>(
+        &self,
+        attempted: &'static str,
+        session: impl Fn(Up) -> F,
+    ) -> S {
+        loop {
+            match session(self.up().await).await {
+                Ok(session) => return session,
+                Err(error) => warn!(%error, "could not {attempted}"),
+            }
+            sleep(AFTER_ERROR).await;
         }
     }
 

@@ -16,7 +16,7 @@ use tokio::{
 use tracing::warn;
 
 use super::{
-    link::{Link, Up},
+    link::{AFTER_ERROR, Link, Up},
     topology, unavailable,
 };
 use crate::transport::TransportError;
@@ -37,9 +37,6 @@ const QUEUED: usize = 256;
 /// Messages that are published before the first of them must be confirmed. Confirms come about as fast for many as for
 /// one.
 const BATCH: usize = 64;
-
-/// The pause before a channel is opened again on a connection that lives.
-const AFTER_ERROR: Duration = Duration::from_millis(200);
 
 /// A message and where it goes.
 pub(super) struct Publication {
