@@ -1,6 +1,8 @@
 //! Colours of other spaces to sRGB, which is what a page shows when a picture says nothing.
 
-use moxcms::{ColorProfile, DataColorSpace, TransformOptions};
+use std::sync::Arc;
+
+use moxcms::{ColorProfile, DataColorSpace, Transform8BitExecutor, TransformOptions};
 
 use super::pixels::{Layout, Pixels};
 
@@ -30,16 +32,21 @@ pub(super) fn to_srgb(mut picture: Pixels, profile: Option<&[u8]>) -> Pixels {
     }
 }
 
+/// From a profile's colours to sRGB; nothing if the profile cannot be used so.
+fn to_srgb_transform(
+    profile: &ColorProfile,
+    from: moxcms::Layout,
+    to: moxcms::Layout,
+) -> Option<Arc<Transform8BitExecutor>> {
+    profile.create_transform_8bit(from, &ColorProfile::new_srgb(), to, TransformOptions::default()).ok()
+}
+
 fn from_rgb(picture: &mut Pixels, profile: &ColorProfile) {
     if is_srgb(profile) {
         return;
     }
     let layout = if picture.layout == Layout::Rgba { moxcms::Layout::Rgba } else { moxcms::Layout::Rgb };
-    let Ok(transform) =
-        profile.create_transform_8bit(layout, &ColorProfile::new_srgb(), layout, TransformOptions::default())
-    else {
-        return;
-    };
+    let Some(transform) = to_srgb_transform(profile, layout, layout) else { return };
     picture.divide_alpha();
     let mut converted = vec![0; picture.bytes.len()];
     if transform.transform(&picture.bytes, &mut converted).is_ok() {
@@ -56,24 +63,17 @@ fn is_srgb(profile: &ColorProfile) -> bool {
         pairs.flat_map(|(red, green)| STEPS.map(|blue| [red, green, blue])).flatten().collect();
     let mut converted = vec![0; colours.len()];
     let layout = moxcms::Layout::Rgb;
-    profile
-        .create_transform_8bit(layout, &ColorProfile::new_srgb(), layout, TransformOptions::default())
-        .and_then(|transform| transform.transform(&colours, &mut converted))
-        .is_ok_and(|()| colours.iter().zip(&converted).all(|(a, b)| a.abs_diff(*b) <= SAME_COLOUR))
+    to_srgb_transform(profile, layout, layout)
+        .is_some_and(|transform| transform.transform(&colours, &mut converted).is_ok())
+        && colours.iter().zip(&converted).all(|(a, b)| a.abs_diff(*b) <= SAME_COLOUR)
 }
 
 fn from_grey(picture: &mut Pixels, profile: &ColorProfile) {
     let shades: Vec<u8> = (0..=u8::MAX).collect();
     let mut converted = vec![0; shades.len() * 3];
-    let done = profile
-        .create_transform_8bit(
-            moxcms::Layout::Gray,
-            &ColorProfile::new_srgb(),
-            moxcms::Layout::Rgb,
-            TransformOptions::default(),
-        )
-        .and_then(|transform| transform.transform(&shades, &mut converted));
-    if done.is_err() {
+    let done = to_srgb_transform(profile, moxcms::Layout::Gray, moxcms::Layout::Rgb)
+        .is_some_and(|transform| transform.transform(&shades, &mut converted).is_ok());
+    if !done {
         return;
     }
     picture.divide_alpha();
@@ -91,15 +91,9 @@ fn from_cmyk(picture: &Pixels, profile: Option<&ColorProfile>) -> Pixels {
     if let Some(profile) = profile.filter(|profile| profile.color_space == DataColorSpace::Cmyk) {
         let ink: Vec<u8> = picture.bytes.iter().map(|light| u8::MAX - light).collect();
         let mut bytes = vec![0; ink.len() / 4 * 3];
-        let done = profile
-            .create_transform_8bit(
-                moxcms::Layout::Rgba,
-                &ColorProfile::new_srgb(),
-                moxcms::Layout::Rgb,
-                TransformOptions::default(),
-            )
-            .and_then(|transform| transform.transform(&ink, &mut bytes));
-        if done.is_ok() {
+        let done = to_srgb_transform(profile, moxcms::Layout::Rgba, moxcms::Layout::Rgb)
+            .is_some_and(|transform| transform.transform(&ink, &mut bytes).is_ok());
+        if done {
             return rgb(bytes);
         }
     }

@@ -53,12 +53,7 @@ fn jpeg(picture: &Pixels) -> Result<Vec<u8>, ThumbnailError> {
 #[cfg(not(feature = "turbojpeg"))]
 fn jpeg(picture: &Pixels) -> Result<Vec<u8>, ThumbnailError> {
     let mut file = Vec::new();
-    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY).write_image(
-        &picture.bytes,
-        picture.width,
-        picture.height,
-        colour(picture.layout),
-    )?;
+    write(image::codecs::jpeg::JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY), picture)?;
     Ok(file)
 }
 
@@ -66,13 +61,12 @@ fn jpeg(picture: &Pixels) -> Result<Vec<u8>, ThumbnailError> {
 /// levels, in a thirtieth of the time.
 fn png(picture: &Pixels) -> Result<Vec<u8>, ThumbnailError> {
     let mut file = Vec::new();
-    PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Adaptive).write_image(
-        &picture.bytes,
-        picture.width,
-        picture.height,
-        colour(picture.layout),
-    )?;
+    write(PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Adaptive), picture)?;
     Ok(file)
+}
+
+fn write(encoder: impl ImageEncoder, picture: &Pixels) -> Result<(), ThumbnailError> {
+    Ok(encoder.write_image(&picture.bytes, picture.width, picture.height, colour(picture.layout))?)
 }
 
 const fn colour(layout: Layout) -> ExtendedColorType {

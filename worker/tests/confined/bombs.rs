@@ -10,7 +10,7 @@ use worker::{
     maker::{Made, MakeError, Maker},
 };
 
-use crate::support::{encoded, launch, maker, picture, pixels, reason};
+use crate::support::{FORMATS, encoded, launch, maker, picture, pixels, reason};
 
 /// Longer than any bomb takes, shorter than a job may.
 const SOON: Duration = Duration::from_secs(20);
@@ -232,14 +232,7 @@ async fn random_bytes_behind_a_right_beginning_never_cost_more_than_their_job() 
         seed ^= seed << 17;
         seed
     };
-    for (format, image_format) in [
-        (Format::Jpeg, ImageFormat::Jpeg),
-        (Format::Png, ImageFormat::Png),
-        (Format::Gif, ImageFormat::Gif),
-        (Format::WebP, ImageFormat::WebP),
-        (Format::Bmp, ImageFormat::Bmp),
-        (Format::Tiff, ImageFormat::Tiff),
-    ] {
+    for (format, image_format) in FORMATS {
         let whole = encoded(&picture(90, 70), image_format);
         for _ in 0..40 {
             let mut damaged = whole.clone();

@@ -16,7 +16,7 @@ use worker::{
     maker::{MakeError, Maker},
 };
 
-use crate::support::{children, encoded, eventually, launch, maker, picture, pixels, reason};
+use crate::support::{FORMATS, children, encoded, eventually, launch, maker, picture, pixels, reason};
 
 /// The one process that this process has started.
 fn only_child() -> Option<u32> {
@@ -36,14 +36,7 @@ async fn one_warm_process_makes_one_picture_after_the_other() {
     let maker = maker();
     maker.warm(NonZeroUsize::MIN).await.unwrap();
     let warm = only_child().expect("it is started before the first picture");
-    for (format, image_format) in [
-        (Format::Jpeg, ImageFormat::Jpeg),
-        (Format::Png, ImageFormat::Png),
-        (Format::Gif, ImageFormat::Gif),
-        (Format::WebP, ImageFormat::WebP),
-        (Format::Bmp, ImageFormat::Bmp),
-        (Format::Tiff, ImageFormat::Tiff),
-    ] {
+    for (format, image_format) in FORMATS {
         let original = encoded(&picture(1200, 900), image_format);
         let made = maker.make(original.into(), format).await.unwrap();
         let sides = made.thumbnails.each_ref().map(|thumbnail| (thumbnail.width, thumbnail.height));

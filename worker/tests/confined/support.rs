@@ -9,7 +9,7 @@ use std::{
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use worker::{
-    Sizes,
+    Format, Sizes,
     config::PixelConfig,
     confinement::{Launch, Mode},
     maker::{MakeError, Maker, ThumbnailError},
@@ -17,6 +17,16 @@ use worker::{
 
 /// Bytes that a job may take here, unless a test says otherwise: the default.
 pub(crate) const MEMORY: u64 = 512 * 1024 * 1024;
+
+/// Every format that is taken, and what the encoder calls it.
+pub(crate) const FORMATS: [(Format, ImageFormat); 6] = [
+    (Format::Jpeg, ImageFormat::Jpeg),
+    (Format::Png, ImageFormat::Png),
+    (Format::Gif, ImageFormat::Gif),
+    (Format::WebP, ImageFormat::WebP),
+    (Format::Bmp, ImageFormat::Bmp),
+    (Format::Tiff, ImageFormat::Tiff),
+];
 
 pub(crate) fn pixels() -> PixelConfig {
     PixelConfig {
