@@ -310,6 +310,13 @@ impl Vhost {
         self.management.call(Method::PUT, &format!("policies/{}/test", self.name), Some(policy)).await;
     }
 
+    /// Declares a durable queue.
+    pub async fn declare(&self, queue: &str, arguments: Value) {
+        let queue = format!("queues/{}/{queue}", self.name);
+        let body = json!({ "durable": true, "arguments": arguments });
+        self.management.call(Method::PUT, &queue, Some(body)).await;
+    }
+
     /// Publishes raw bytes to the default exchange.
     pub async fn publish(&self, queue: &str, message_id: &str, body: &str) {
         let message = json!({

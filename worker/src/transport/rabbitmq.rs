@@ -8,6 +8,7 @@ mod dead;
 mod deliveries;
 mod link;
 mod publisher;
+mod stuck;
 mod topology;
 mod wire;
 
@@ -89,7 +90,7 @@ impl RabbitTransport {
         for link in [&self.shared.giving, &self.shared.taking] {
             link.first_word().await.map_err(MeetError::Connect)?;
         }
-        let declare = async |up: Up| topology::declare(&up.connection.create_channel().await?).await;
+        let declare = async |up: Up| stuck::channel(&up).await.map(drop);
         self.ask("declare what messages travel by", declare).await.map_err(MeetError::Declare)
     }
 

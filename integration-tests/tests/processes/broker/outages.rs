@@ -12,7 +12,7 @@ use integration_tests::{
     socket::Socket,
 };
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What an outage may take to heal: two heartbeats until it is noticed, the longest pause, and the work.
 const HEALED: Duration = Duration::from_secs(60);
@@ -188,4 +188,30 @@ async fn jobs_that_are_on_the_broker_are_done_during_a_memory_alarm() {
     fleet.assert_all_ready(&server, &accepted, HEALED).await;
     fleet.assert_queue_holds(0).await;
     node.control(&["set_vm_memory_high_watermark", "0.4"]);
+}
+
+#[tokio::test]
+async fn a_queue_that_a_killed_broker_has_forgotten_half_is_made_anew() {
+    let mut node = Node::start().await;
+    let fleet = Fleet::on(node.vhost().await);
+    let arguments = json!({
+        "x-queue-type": "quorum", "x-delivery-limit": 5, "x-overflow": "reject-publish",
+        "x-dead-letter-exchange": "up.dlx", "x-dead-letter-routing-key": "dead",
+        "x-dead-letter-strategy": "at-least-once",
+    });
+    // Killed within a second, the broker comes back with a queue that is there and has no member.
+    fleet.vhost.declare("resize", arguments).await;
+    node.kill();
+    node.run().await;
+    let (server, other) = (fleet.server().start(), fleet.server().start());
+    let workers = [fleet.worker().start(), fleet.worker().start()];
+    let mut accepted = Vec::new();
+    for seed in 0..20 {
+        accepted.push(server.accepted("cat.png", pictures::tiny(seed)).await);
+    }
+    fleet.assert_all_ready(&other, &accepted, HEALED).await;
+    fleet.assert_queue_holds(0).await;
+    let logs = [server.log(), other.log()].into_iter().chain(workers.iter().map(|worker| worker.log()));
+    let deletions = logs.map(|log| log.matches("is deleted, to be declared anew").count()).sum::<usize>();
+    assert_eq!(deletions, 1, "one queue is stuck, and one process deletes it");
 }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{
     Shared,
     link::{AFTER_ERROR, Link, Up},
-    topology, wire,
+    stuck, topology, wire,
 };
 use crate::{
     Announcement,
@@ -52,8 +52,7 @@ impl Session {
     }
 
     async fn on(up: Up, instance: &str) -> lapin::Result<Self> {
-        let channel = up.connection.create_channel().await?;
-        topology::declare(&channel).await?;
+        let channel = stuck::channel(&up).await?;
         let queue = topology::declare_replies(&channel, instance).await?;
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
         let options = BasicConsumeOptions::default();

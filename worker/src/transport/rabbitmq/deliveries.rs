@@ -24,7 +24,7 @@ use super::{
     Shared,
     link::{AFTER_ERROR, Link, Up},
     publisher::Publication,
-    topology, unavailable, wire,
+    stuck, topology, unavailable, wire,
 };
 use crate::{
     ResizeJob, UploadId,
@@ -73,8 +73,7 @@ impl Session {
     }
 
     async fn on(up: Up, prefetch: NonZeroUsize) -> lapin::Result<Self> {
-        let channel = up.connection.create_channel().await?;
-        topology::declare(&channel).await?;
+        let channel = stuck::channel(&up).await?;
         let slots = u16::try_from(prefetch.get()).unwrap_or(u16::MAX);
         // A slot stays free for the interactive lane, where there are several.
         let bulk_slots = slots.saturating_sub(1).max(1);

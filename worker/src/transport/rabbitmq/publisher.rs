@@ -17,7 +17,7 @@ use tracing::warn;
 
 use super::{
     link::{AFTER_ERROR, Link, Up},
-    topology, unavailable,
+    stuck, unavailable,
 };
 use crate::transport::TransportError;
 
@@ -131,8 +131,7 @@ async fn closed(lines: &Lines) {
 }
 
 async fn open(up: &Up) -> lapin::Result<Channel> {
-    let channel = up.connection.create_channel().await?;
-    topology::declare(&channel).await?;
+    let channel = stuck::channel(up).await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     Ok(channel)
 }

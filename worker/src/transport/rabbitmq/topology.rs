@@ -76,8 +76,15 @@ pub(super) fn retry_queues() -> impl Iterator<Item = String> {
         .flat_map(|lane| DELAYS.map(|(delay, _)| retry_queue(lane, delay)))
 }
 
-/// Declares everything but reply queues.
-pub(super) async fn declare(channel: &Channel) -> Result<()> {
+/// Declares everything but reply queues. Answers the queues that look empty.
+pub(super) async fn declare(channel: &Channel) -> Result<Vec<String>> {
+    let mut empty = Vec::new();
+    let mut declare_queue = async |name: &str, arguments| {
+        if declare_queue(channel, name, arguments).await? == 0 {
+            empty.push(name.to_owned());
+        }
+        Ok::<_, lapin::Error>(())
+    };
     for (exchange, kind) in
         [(JOBS, ExchangeKind::Direct), (DEAD_LETTERS, ExchangeKind::Direct), (DONE, ExchangeKind::Fanout)]
     {
@@ -85,24 +92,24 @@ pub(super) async fn declare(channel: &Channel) -> Result<()> {
         channel.exchange_declare(exchange.into(), kind, options, FieldTable::default()).await?;
     }
     let burial = Arguments::quorum().number("x-delivery-limit", NEVER);
-    declare_queue(channel, BURIAL_QUEUE, burial.clone()).await?;
+    declare_queue(BURIAL_QUEUE, burial.clone()).await?;
     bind(channel, BURIAL_QUEUE, JOBS, BURIAL_QUEUE).await?;
     bind(channel, BURIAL_QUEUE, DEAD_LETTERS, DEAD).await?;
-    declare_queue(channel, DEAD_QUEUE, burial).await?;
+    declare_queue(DEAD_QUEUE, burial).await?;
     bind(channel, DEAD_QUEUE, DEAD_LETTERS, DEAD).await?;
     let retry = Arguments::resting(BURIAL_DELAY, BURIAL_QUEUE);
-    declare_queue(channel, BURIAL_RETRY_QUEUE, retry).await?;
+    declare_queue(BURIAL_RETRY_QUEUE, retry).await?;
     for lane in [Lane::Interactive, Lane::Bulk] {
         let jobs =
             Arguments::quorum().number("x-delivery-limit", MAX_CRASHES).dead_letters_to(DEAD_LETTERS, DEAD);
-        declare_queue(channel, queue(lane), jobs).await?;
+        declare_queue(queue(lane), jobs).await?;
         bind(channel, queue(lane), JOBS, queue(lane)).await?;
         for (delay, _) in DELAYS {
             let retry = Arguments::resting(delay, queue(lane));
-            declare_queue(channel, &retry_queue(lane, delay), retry).await?;
+            declare_queue(&retry_queue(lane, delay), retry).await?;
         }
     }
-    Ok(())
+    Ok(empty)
 }
 
 /// Declares the reply queue of one server and binds it. It expires instead of being exclusive: so it survives a blip,
@@ -125,9 +132,10 @@ pub(super) async fn count(channel: &Channel, queue: &str) -> Result<u64> {
     Ok(declared.message_count().into())
 }
 
-async fn declare_queue(channel: &Channel, name: &str, arguments: Arguments) -> Result<()> {
+/// Answers how many messages of it are ready.
+async fn declare_queue(channel: &Channel, name: &str, arguments: Arguments) -> Result<u32> {
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-    channel.queue_declare(name.into(), options, arguments.0).await.map(drop)
+    Ok(channel.queue_declare(name.into(), options, arguments.0).await?.message_count())
 }
 
 async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> Result<()> {

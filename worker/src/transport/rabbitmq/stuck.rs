@@ -1,0 +1,92 @@
+//! Queues that are there and do not work.
+//!
+//! A broker that is killed within about a second of a quorum queue's declaration can come back without the queue's
+//! members (seen with RabbitMQ 3.10): the queue has no leader, gets none by a restart either, takes no message and hands
+//! none out, and whoever asks it for something waits for a minute and loses the connection. It always looks empty. So a
+//! queue that looks empty is asked for a message before a session relies on it, and deleted if it does not answer, to
+//! be declared anew. Nothing is lost for good by that: whatever was accepted is found in storage and posted again.
+//!
+//! Of all that meet such a queue one asks again and deletes: who holds the lock, an exclusive queue, which goes with its
+//! connection.
+
+use std::{io, time::Duration};
+
+use futures::{StreamExt, stream};
+use lapin::{
+    Channel, Connection, Result,
+    options::{BasicGetOptions, BasicNackOptions, QueueDeclareOptions, QueueDeleteOptions},
+    types::FieldTable,
+};
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::{link::Up, topology};
+
+/// How long a queue may take to answer: it takes about a millisecond, and seconds while a broker starts and elects
+/// leaders.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long the broker may take to delete a queue that does not answer: it gives the queue five seconds first.
+const DELETE_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long to wait for the end of a connection whose channels wait for a queue that does not answer.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+const LOCK_QUEUE: &str = "up.mending";
+
+/// A channel on which everything that messages travel by is declared, and answers.
+pub(super) async fn channel(up: &Up) -> Result<Channel> {
+    let channel = up.connection.create_channel().await?;
+    let empty = topology::declare(&channel).await?;
+    for queue in &empty {
+        if !answers(&channel, queue).await? {
+            warn!(queue, "a queue does not answer");
+            let mended = mend(&up.connection, &empty).await;
+            // The broker would end it within a minute, in the middle of something.
+            let _ = timeout(CLOSE_WITHIN, up.connection.close(320, "a queue does not answer".into())).await;
+            mended?;
+            return Err(late(format!("the queue {queue} does not answer")));
+        }
+    }
+    Ok(channel)
+}
+
+/// Deletes those of the queues that do not answer.
+async fn mend(connection: &Connection, queues: &[String]) -> Result<()> {
+    let channel = connection.create_channel().await?;
+    let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(LOCK_QUEUE.into(), exclusive, FieldTable::default()).await?;
+    let delete = async |queue: &String| {
+        // Somebody else may have mended it, so it is asked once more; each on a channel of its own, which may get stuck.
+        if answers(&connection.create_channel().await?, queue).await? {
+            return Ok(());
+        }
+        warn!(queue, "a queue that does not answer is deleted, to be declared anew");
+        let channel = connection.create_channel().await?;
+        let deleting = channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default());
+        let deleted = timeout(DELETE_WITHIN, deleting).await;
+        deleted.unwrap_or_else(|_| Err(late(format!("the broker does not delete {queue}")))).map(drop)
+    };
+    let deleted: Vec<Result<()>> =
+        stream::iter(queues).map(delete).buffer_unordered(queues.len()).collect().await;
+    deleted.into_iter().collect()
+}
+
+/// Whether a queue answers in time.
+async fn answers(channel: &Channel, queue: &str) -> Result<bool> {
+    let asked = channel.basic_get(queue.into(), BasicGetOptions::default());
+    match timeout(ANSWER_WITHIN, asked).await {
+        Err(_) => Ok(false),
+        Ok(got) => {
+            // It was not empty any more.
+            if let Some(message) = got? {
+                message.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await?;
+            }
+            Ok(true)
+        }
+    }
+}
+
+fn late(what: String) -> lapin::Error {
+    io::Error::new(io::ErrorKind::TimedOut, what).into()
+}
