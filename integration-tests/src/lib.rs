@@ -11,6 +11,7 @@ pub mod patience;
 pub mod pictures;
 pub mod proxy;
 pub mod rabbit;
+pub mod raw;
 pub mod rivals;
 pub mod s3;
 pub mod server;

@@ -15,6 +15,18 @@ pub fn tiny(seed: u32) -> Vec<u8> {
     encode(RgbImage::from_fn(24, 16, colour), ImageFormat::Png)
 }
 
+/// A PNG whose header is right and whose pixels are not.
+///
+/// # Panics
+/// When the encoder fails.
+#[must_use]
+pub fn damaged() -> Vec<u8> {
+    let mut png = tiny(0);
+    let data = png.windows(4).position(|name| name == b"IDAT").expect("a PNG has data") + 4;
+    png[data..data + 8].fill(0xFF);
+    png
+}
+
 /// A JPEG of these sides that does not compress to nothing.
 #[must_use]
 pub fn jpeg(width: u32, height: u32) -> Vec<u8> {

@@ -1,23 +1,47 @@
 //! What operators see, on a listener of its own that no client reaches.
 
-use std::{fmt::Write, sync::Arc};
+use std::{fmt::Write, sync::Arc, time::Duration};
 
 use axum::{Router, extract::State, http::header, response::IntoResponse, routing::get};
-use tokio::net::TcpListener;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{
+    net::TcpListener,
+    time::{MissedTickBehavior, interval},
+};
 use worker::transport::Depth;
 
 use crate::{app::App, problem::Problem};
 
+/// How often what was recorded is put into its buckets, though nobody asks: until then each record is kept.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// Serves `/metrics` until the server drains.
-pub(crate) async fn serve(listener: TcpListener, app: Arc<App>) -> std::io::Result<()> {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    figures: PrometheusHandle,
+) -> std::io::Result<()> {
     let draining = app.draining.clone();
-    let router = Router::new().route("/metrics", get(metrics)).with_state(app);
+    tokio::spawn(draining.clone().run_until_cancelled_owned(upkeep(figures.clone())));
+    let router = Router::new().route("/metrics", get(metrics)).with_state((app, figures));
     axum::serve(listener, router).with_graceful_shutdown(draining.cancelled_owned()).await
 }
 
-/// The state of outbox and queue and of those who wait, in the text format of Prometheus.
-async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Problem> {
-    let mut text = String::new();
+async fn upkeep(figures: PrometheusHandle) {
+    let mut ticks = interval(UPKEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        figures.run_upkeep();
+    }
+}
+
+/// What was counted and timed, and the state of outbox and queue and of those who wait, in the text format of
+/// Prometheus.
+async fn metrics(
+    State((app, figures)): State<(Arc<App>, PrometheusHandle)>,
+) -> Result<impl IntoResponse, Problem> {
+    let mut text = figures.render();
     let outbox = app.outbox.depth().await?;
     gauge(&mut text, "up_outbox_jobs", "Jobs in this server's outbox.", count(outbox.waiting()));
     gauge(&mut text, "up_outbox_oldest_seconds", "Age of the oldest job in the outbox.", age(&outbox));
@@ -32,12 +56,14 @@ async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Probl
         }
         gauge(&mut text, "up_queue_dead", "Dead letters.", count(depth.dead));
     }
-    gauge(
-        &mut text,
-        "up_subscriptions",
-        "Uploads that somebody waits for.",
-        count(app.hub.subscriptions() as u64),
-    );
+    for (name, help, number) in [
+        ("up_subscriptions", "Uploads that somebody waits for.", app.hub.subscriptions()),
+        ("up_sockets", "Sockets and streams of events that are open.", app.watching.taken()),
+        ("up_uploads_in_flight", "Requests with uploads that are on their way in.", app.uploading.taken()),
+        ("up_connections", "Connections that are open, sockets apart.", app.connections.open()),
+    ] {
+        gauge(&mut text, name, help, count(number as u64));
+    }
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }
 

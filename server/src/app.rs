@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use worker::{LinkBase, Storage, Upload, UploadId, storage::StorageError, transport::Transport};
 
-use crate::{config::Config, live::hub::Hub, outbox::Outbox, uploads::idempotency::KeysInUse};
+use crate::{
+    admission::Places, config::Config, connections::Connections, live::hub::Hub, outbox::Outbox,
+    uploads::idempotency::KeysInUse,
+};
 
 /// The parts of a running server.
 pub(crate) struct App {
@@ -16,8 +18,11 @@ pub(crate) struct App {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) links: LinkBase,
-    /// Places for uploads that are on their way in.
-    pub(crate) places: Arc<Semaphore>,
+    /// Places for requests with uploads that are on their way in.
+    pub(crate) uploading: Arc<Places>,
+    /// Places for those who wait for news: sockets and streams of events.
+    pub(crate) watching: Arc<Places>,
+    pub(crate) connections: Arc<Connections>,
     /// Idempotency keys of uploads that are on their way in.
     pub(crate) keys_in_use: Arc<KeysInUse>,
     /// Cancelled by the first signal.

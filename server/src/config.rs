@@ -1,11 +1,12 @@
 //! Every setting of the server: flag, environment variable, unit and default.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
 use clap::{Parser, Subcommand};
+use ipnet::IpNet;
 use url::{Origin, Url};
 use worker::{
     LinkBase,
@@ -62,10 +63,35 @@ pub struct Config {
           value_parser = clap::value_parser!(u64).range(1..))]
     pub max_outbox: u64,
 
-    /// Uploads that may be on their way in at once; more are refused with 503
-    #[arg(long, env = "UP_MAX_CONCURRENT_UPLOADS", default_value_t = 256, value_name = "NUMBER",
+    /// Requests with uploads that may be on their way in at once; more are refused with 503
+    #[arg(long, env = "UP_MAX_CONCURRENT_UPLOADS", default_value_t = 512, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_concurrent_uploads: u32,
+
+    /// How many of them may be of one client; more are refused with 429
+    #[arg(long, env = "UP_MAX_UPLOADS_PER_CLIENT", default_value_t = 256, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_uploads_per_client: u32,
+
+    /// Connections that may be open at once, sockets apart; one more costs whoever has most of them waiting its oldest
+    #[arg(long, env = "UP_MAX_CONNECTIONS", default_value_t = 8192, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: u32,
+
+    /// Sockets and streams of events that may be open at once; a client without one polls
+    #[arg(long, env = "UP_MAX_SOCKETS", default_value_t = 10_000, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_sockets: u32,
+
+    /// How many of them may be of one client
+    #[arg(long, env = "UP_MAX_SOCKETS_PER_CLIENT", default_value_t = 2_000, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_sockets_per_client: u32,
+
+    /// Addresses and networks, separated by commas, of proxies whose X-Forwarded-For says who a client is [default:
+    /// none, so that a client is who connects]
+    #[arg(long, env = "UP_TRUSTED_PROXIES", value_delimiter = ',', value_parser = parse_network, value_name = "NETWORKS")]
+    pub trusted_proxies: Vec<IpNet>,
 
     /// Origins, separated by commas, whose pages may use the socket and send forms, besides the page's own
     #[arg(long, env = "UP_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = parse_origin, value_name = "ORIGINS")]
@@ -158,6 +184,13 @@ fn parse_origin(text: &str) -> Result<Origin, String> {
     }
 }
 
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse()
+        .or_else(|_| address())
+        .map_err(|_| "a network looks like 10.0.0.0/8, 192.0.2.1 or 2001:db8::/32".into())
+}
+
 fn parse_public_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| error.to_string())?;
     if matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none() {
@@ -203,6 +236,8 @@ mod tests {
             ("--allowed-origins", "example.org"),
             ("--allowed-origins", "https://example.org/path"),
             ("--cors-origins", "*"),
+            ("--trusted-proxies", "10.0.0.0/99"),
+            ("--max-connections", "0"),
             ("--public-url", "example.org"),
             ("--log-format", "xml"),
             ("--job-timeout", "0"),

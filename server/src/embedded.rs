@@ -9,13 +9,14 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
-    process::{Child, Command},
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, ChildStdout, Command},
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use worker::logging::LogFormat;
+use worker::{logging::LogFormat, telemetry};
 
 use crate::config::Config;
 
@@ -47,6 +48,9 @@ async fn keep_one(config: Config, draining: CancellationToken) {
         let started = Instant::now();
         match start(&config) {
             Ok(mut child) => {
+                if let Some(figures) = child.stdout.take() {
+                    tokio::spawn(count(figures));
+                }
                 // The worker drains when this end closes, which it does when the server dies, however it dies.
                 // Taken out, because waiting for a child would close it.
                 let _lifeline = child.stdin.take();
@@ -77,7 +81,8 @@ fn start(config: &Config) -> io::Result<Child> {
         worker::transport::broker_url::BrokerUrl::Amqp(url) => url,
         embedded => embedded.to_string(),
     };
-    Command::new(std::env::current_exe()?)
+    let mut command = Command::new(std::env::current_exe()?);
+    command
         .arg(WORKER_ARGUMENT)
         .arg("--with-parent")
         .args(["--concurrency", "1", "--log-format", log_format])
@@ -92,9 +97,21 @@ fn start(config: &Config) -> io::Result<Child> {
         .env("UP_STORAGE", config.storage_url().to_string())
         .env("UP_BROKER", broker)
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
+        .kill_on_drop(true);
+    if config.admin_listen.is_some() {
+        command.arg("--tell-parent").stdout(Stdio::piped());
+    } else {
+        command.stdout(Stdio::null());
+    }
+    command.spawn()
+}
+
+/// Counts what a worker tells of its work, for as long as it lives.
+async fn count(figures: ChildStdout) {
+    let mut lines = BufReader::new(figures).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        telemetry::count_for(&line);
+    }
 }
 
 fn report(status: io::Result<ExitStatus>) {

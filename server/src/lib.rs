@@ -12,14 +12,19 @@
 //!   sweeper    posts again what got lost          embedded   keeps worker processes running
 //!   problem    where an error becomes a status    serve      the accept loop, and draining
 //!   request    ids, traces and times of requests    cors       which pages of other sites may read answers
+//!   client     who a request comes from             admission  how much of everything one client may have
+//!   telemetry  what is counted                      admin      where operators see it
 //!   check      whether a server could serve, in words
 //! ```
 
 mod admin;
+mod admission;
 mod app;
 pub mod check;
+mod client;
 mod completions;
 pub mod config;
+mod connections;
 mod cors;
 pub mod embedded;
 #[expect(unused_qualifications, reason = "memory-serve generates its list of files so")]
@@ -33,12 +38,13 @@ mod request;
 mod routes;
 mod serve;
 mod sweeper;
+mod telemetry;
 mod uploads;
 
 use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 use worker::{
@@ -47,7 +53,9 @@ use worker::{
     transport::broker_url::BrokerUrl,
 };
 
-use crate::{app::App, config::Config, live::hub::Hub, outbox::Outbox};
+use crate::{
+    admission::Places, app::App, config::Config, connections::Connections, live::hub::Hub, outbox::Outbox,
+};
 
 /// Opens everything, prints where it listens, and serves until `draining`, then finishes what is in flight.
 ///
@@ -71,7 +79,12 @@ pub async fn run(config: Config, listener: TcpListener, draining: CancellationTo
         transport: Arc::clone(&transport),
         hub: Arc::new(Hub::default()),
         links: config.link_base(),
-        places: Arc::new(Semaphore::new(config.max_concurrent_uploads as usize)),
+        uploading: Places::new(
+            config.max_concurrent_uploads as usize,
+            config.max_uploads_per_client as usize,
+        ),
+        watching: Places::new(config.max_sockets as usize, config.max_sockets_per_client as usize),
+        connections: Connections::new(connections::that_fit(config.max_connections as usize)),
         keys_in_use: Arc::default(),
         draining: draining.clone(),
         in_flight: TaskTracker::new(),
@@ -80,8 +93,10 @@ pub async fn run(config: Config, listener: TcpListener, draining: CancellationTo
     if let Some(address) = app.config.admin_listen {
         let listening = TcpListener::bind(address).await;
         let listener = listening.with_context(|| format!("could not listen on {address} for operators"))?;
+        let figures = worker::telemetry::record()?;
+        telemetry::describe();
         info!("metrics on http://{}/metrics", listener.local_addr()?);
-        tokio::spawn(admin::serve(listener, Arc::clone(&app)));
+        tokio::spawn(admin::serve(listener, Arc::clone(&app), figures));
     }
     let completions = tokio::spawn(completions::run(Arc::clone(&app)));
     let sweeper = tokio::spawn(sweeper::run(Arc::clone(&app)));

@@ -10,6 +10,8 @@ use serde_json::{Map, Value, json};
 use tracing::{error, warn};
 use worker::{storage::StorageError, transport::TransportError};
 
+use crate::admission::Refused;
+
 /// Seconds after which a client may look again while something is on its way.
 pub(crate) const RETRY_SOON: u32 = 2;
 
@@ -152,6 +154,11 @@ impl Problem {
             .retry_after(RETRY_LATER)
     }
 
+    pub(crate) fn too_many_at_once() -> Self {
+        let title = "That is more at once than one client may have. Try again in a moment.";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-at-once", title).retry_after(RETRY_SOON)
+    }
+
     pub(crate) fn draining() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -185,6 +192,11 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The server made a mistake.")
     }
 
+    /// The last part of `type`.
+    pub(crate) const fn kind(&self) -> &'static str {
+        self.kind
+    }
+
     /// The members as JSON.
     pub(crate) fn to_json(&self) -> Map<String, Value> {
         let mut members = Map::new();
@@ -196,6 +208,15 @@ impl Problem {
         }
         members.extend(self.more.clone());
         members
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Full => Self::busy(),
+            Refused::Greedy => Self::too_many_at_once(),
+        }
     }
 }
 

@@ -9,13 +9,15 @@ use std::{
 };
 
 use axum::{
-    extract::Request,
+    extract::{MatchedPath, Request},
     http::{HeaderMap, HeaderName, HeaderValue},
     middleware::Next,
     response::Response,
 };
 use tracing::{Instrument, info_span};
 use worker::trace::TraceParent;
+
+use crate::telemetry;
 
 /// By what name clients know a request.
 pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -38,12 +40,16 @@ pub(crate) struct Context {
 
 /// Gives a request its context, its records in the log their span, and its answer the headers that tell.
 pub(crate) async fn identify(mut request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let (method, route) = (request.method().clone(), request.extensions().get::<MatchedPath>().cloned());
     let id = request_id(request.headers());
     let context = Context { trace: trace(request.headers()), timing: Timing::default() };
     request.extensions_mut().insert(context.clone());
     let shown = id.to_str().unwrap_or_default();
     let span = info_span!("request", request_id = shown, trace_id = %context.trace.trace_id());
     let mut response = next.run(request).instrument(span).await;
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    telemetry::answered(&method, route, response.status(), begun.elapsed());
     response.headers_mut().insert(REQUEST_ID.clone(), id);
     if let Some(timing) = context.timing.header() {
         response.headers_mut().insert(SERVER_TIMING.clone(), timing);

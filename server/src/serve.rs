@@ -1,29 +1,26 @@
 //! The accept loop. `axum::serve` installs no timer, and without one hyper waits for headers for ever.
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::Router;
-use hyper::{body::Incoming, server::conn::http1};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use axum::{Router, body::Body};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 use tracing::{debug, info, warn};
 
-use crate::app::App;
+use crate::{
+    app::App,
+    client::{Client, Peer},
+    connections::Connection,
+};
 
 /// How long the headers of a request may take, and how long a connection may be idle between two.
 const HEADERS_WITHIN: Duration = Duration::from_secs(15);
-
-/// Connections that are open at once. Each costs some kilobytes and a file; more wait in the system's queue.
-const MAX_CONNECTIONS: usize = 8192;
 
 /// Bytes that hyper keeps of a connection for headers, and hands on of a body at a time.
 const CONNECTION_BUFFER_BYTES: usize = 64 * 1024;
@@ -41,20 +38,15 @@ const AFTER_ERROR: Duration = Duration::from_millis(100);
 /// that a load balancer can ask whether the server is ready and be told that it is not.
 pub(crate) async fn serve(listener: TcpListener, router: Router, app: Arc<App>) {
     let (connections, closing) = (TaskTracker::new(), CancellationToken::new());
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let finished = finished(&app);
     tokio::pin!(finished);
     loop {
-        let place = tokio::select! {
-            () = &mut finished => break,
-            place = Arc::clone(&places).acquire_owned() => place.expect("the semaphore is never closed"),
-        };
-        let accepted: io::Result<(TcpStream, _)> = tokio::select! {
+        let accepted: io::Result<(TcpStream, SocketAddr)> = tokio::select! {
             () = &mut finished => break,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok((stream, peer)) => (stream, Peer(peer.ip())),
             Err(error) => {
                 warn!(%error, "could not accept a connection");
                 sleep(AFTER_ERROR).await;
@@ -63,11 +55,12 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, app: Arc<App>) 
         };
         // Small answers and frames leave at once.
         let _ = stream.set_nodelay(true);
-        let (router, closing) = (router.clone(), closing.clone());
-        connections.spawn(async move {
-            serve_connection(stream, router, closing).await;
-            drop(place);
-        });
+        tokio::select! {
+            () = &mut finished => break,
+            () = app.connections.room() => {}
+        }
+        let connection = app.connections.enter(Client::at(peer.0));
+        connections.spawn(serve_connection(stream, peer, connection, router.clone(), closing.clone()));
     }
     drop(listener);
     closing.cancel();
@@ -86,18 +79,31 @@ async fn finished(app: &App) {
     }
 }
 
-/// Serves one connection until it ends by itself or, once `closing`, after the request that it is in.
-async fn serve_connection(stream: TcpStream, router: Router, closing: CancellationToken) {
-    let service = router.map_request(|request: hyper::Request<Incoming>| request.map(axum::body::Body::new));
+/// Serves one connection until it ends by itself, or has to make room, or, once `closing`, after the request that it
+/// is in.
+async fn serve_connection(
+    stream: TcpStream,
+    peer: Peer,
+    place: Arc<Connection>,
+    router: Router,
+    closing: CancellationToken,
+) {
+    let service = service_fn(|mut request: hyper::Request<Incoming>| {
+        let busy = place.begin();
+        request.extensions_mut().insert(peer);
+        let answering = router.clone().oneshot(request.map(Body::new));
+        async move { Ok::<_, Infallible>(answering.await?.map(|body| busy.until_the_end_of(body))) }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_WITHIN)
         .max_buf_size(CONNECTION_BUFFER_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = place.must_go() => return,
         () = closing.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await

@@ -61,6 +61,10 @@ pub struct WorkerConfig {
     #[arg(long, hide = true)]
     pub with_parent: bool,
 
+    /// Write figures to standard output: set by a server that starts its own workers and shows their figures
+    #[arg(long, hide = true)]
+    pub tell_parent: bool,
+
     /// What to do instead of working
     #[command(subcommand)]
     pub command: Option<Command>,

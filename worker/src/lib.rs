@@ -30,7 +30,7 @@ pub mod process;
 pub mod shutdown;
 mod size;
 pub mod storage;
-mod telemetry;
+pub mod telemetry;
 #[cfg(test)]
 mod testing;
 mod thumbnail;

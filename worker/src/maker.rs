@@ -17,7 +17,7 @@ use crate::{
     Format, Sizes,
     config::PixelConfig,
     confinement::{Decoder, Ending, Launch, StartError},
-    probe,
+    probe, telemetry,
     thumbnail::Recipe,
 };
 
@@ -92,6 +92,7 @@ impl Maker {
             let (error, is_final) = match timeout_at(deadline, work).await {
                 Err(_late) => {
                     decoder.kill().await;
+                    telemetry::decoder_lost("took-too-long");
                     (ThumbnailError::TookTooLong(self.job_timeout), true)
                 }
                 Ok(Ok(done)) => {
@@ -103,9 +104,13 @@ impl Maker {
                     }
                 }
                 Ok(Err(broken)) => match decoder.ending(self.job_timeout, &broken).await {
-                    Ending::Limit(error @ ThumbnailError::NeedsTooMuchMemory) => (error, !was_used),
-                    Ending::Limit(error) => (error, true),
+                    Ending::Limit(error) => {
+                        telemetry::decoder_lost(error.code());
+                        let is_final = !was_used || error != ThumbnailError::NeedsTooMuchMemory;
+                        (error, is_final)
+                    }
                     Ending::Crash(how) => {
+                        telemetry::decoder_lost("crash");
                         warn!(how, "a confined process crashed");
                         (ThumbnailError::CannotBeDecoded(format!("the decoder crashed: {how}")), false)
                     }

@@ -65,6 +65,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 pub async fn run(config: &WorkerConfig, draining: CancellationToken) -> anyhow::Result<()> {
     if let Some(address) = config.admin_listen {
         telemetry::serve(address)?;
+    } else if config.tell_parent {
+        telemetry::tell_parent()?;
     }
     let storage = Storage::open(&config.storage)?;
     let transport = open_transport(&config.broker, u64::MAX)?;

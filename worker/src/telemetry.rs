@@ -1,10 +1,13 @@
-//! What operators see of a worker: counters and times, at `/metrics` on a listener of its own.
+//! What operators see of a worker: counters and times, at `/metrics` on a listener of its own, or on that of the server
+//! that started it.
+
+mod forward;
 
 use std::{net::SocketAddr, time::Instant};
 
 use anyhow::Context;
 use metrics::{counter, describe_counter, describe_histogram, histogram};
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing::info;
 
 use crate::Upload;
@@ -17,6 +20,8 @@ const JOBS: &str = "up_jobs_total";
 const ACCEPTED_TO_ENDED: &str = "up_accepted_to_ended_seconds";
 /// Connections to the broker that were made, by `connection`: the first one counts too.
 const CONNECTIONS: &str = "up_broker_connections_total";
+/// Confined processes that were killed or crashed, by `reason`: crash, or the last part of the problem's type.
+const DECODERS_LOST: &str = "up_decoders_lost_total";
 
 /// Upper bounds in seconds: an announcement takes about one millisecond, a picture tens to hundreds, a job thirty
 /// seconds at most, and a retried one five minutes and more.
@@ -28,15 +33,46 @@ const BUCKETS: [f64; 15] =
 /// # Errors
 /// When the address cannot be listened on.
 pub(crate) fn serve(address: SocketAddr) -> anyhow::Result<()> {
-    let builder = PrometheusBuilder::new().set_buckets(&BUCKETS).context("the buckets are none")?;
-    let installed = builder.with_http_listener(address).install();
+    let installed = builder()?.with_http_listener(address).install();
     installed.with_context(|| format!("could not listen on {address} for operators"))?;
+    describe();
+    info!("metrics on http://{address}/metrics");
+    Ok(())
+}
+
+/// Begins to count; the handle tells the figures.
+///
+/// # Errors
+/// When the process counts already.
+pub fn record() -> anyhow::Result<PrometheusHandle> {
+    let handle = builder()?.install_recorder().context("could not begin to count")?;
+    describe();
+    Ok(handle)
+}
+
+/// Begins to count for the server that started this worker, and reads standard output.
+///
+/// # Errors
+/// When the process counts already.
+pub(crate) fn tell_parent() -> anyhow::Result<()> {
+    forward::install()
+}
+
+/// Counts what a worker with `--tell-parent` has written: a line of its standard output.
+pub fn count_for(line: &str) {
+    forward::replay(line);
+}
+
+fn builder() -> anyhow::Result<PrometheusBuilder> {
+    PrometheusBuilder::new().set_buckets(&BUCKETS).context("the buckets are none")
+}
+
+fn describe() {
     describe_histogram!(STAGE_SECONDS, "How long a stage of a job took.");
     describe_counter!(JOBS, "What became of deliveries.");
     describe_histogram!(ACCEPTED_TO_ENDED, "From the acceptance of an upload to its end.");
     describe_counter!(CONNECTIONS, "Connections to the broker that were made.");
-    info!("metrics on http://{address}/metrics");
-    Ok(())
+    describe_counter!(DECODERS_LOST, "Confined processes that were killed or crashed.");
 }
 
 /// Times a stage of a job.
@@ -59,6 +95,11 @@ pub(crate) fn ended(upload: &Upload) {
 /// Counts a delivery.
 pub(crate) fn job(outcome: &'static str) {
     counter!(JOBS, "outcome" => outcome).increment(1);
+}
+
+/// Counts a confined process that was killed or crashed.
+pub(crate) fn decoder_lost(reason: &'static str) {
+    counter!(DECODERS_LOST, "reason" => reason).increment(1);
 }
 
 /// Counts a connection to the broker.

@@ -6,6 +6,7 @@ mod broker;
 mod check;
 mod dead;
 mod faults;
+mod hostile;
 mod ledger;
 mod live;
 mod refusals;

@@ -5,14 +5,11 @@ use std::{process::Command, time::Duration};
 use futures::stream;
 use integration_tests::{
     patience::{SOON, eventually},
-    pictures,
+    pictures, raw,
     server::{Server, Start, id, json},
 };
 use reqwest::{Body, Response};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const LIMIT: usize = 100_000;
 
@@ -178,8 +175,8 @@ async fn unknown_uploads_and_odd_ids_are_not_found() {
 #[tokio::test]
 async fn a_client_that_leaves_half_way_leaves_nothing() {
     let server = server();
-    let address = server.url.strip_prefix("http://").unwrap();
-    let mut client = TcpStream::connect(address).await.unwrap();
+    let address = raw::address(&server.url);
+    let mut client = raw::connect(&server.url).await;
     let head = format!("POST /uploads HTTP/1.1\r\nHost: {address}\r\nContent-Length: 90000\r\n\r\n");
     client.write_all(head.as_bytes()).await.unwrap();
     client.write_all(&long_jpeg(50_000)).await.unwrap();
@@ -197,8 +194,8 @@ async fn a_client_that_leaves_half_way_leaves_nothing() {
 #[tokio::test]
 async fn a_body_that_trickles_is_cut_with_408_and_others_are_unharmed() {
     let server = server();
-    let address = server.url.strip_prefix("http://").unwrap();
-    let mut client = TcpStream::connect(address).await.unwrap();
+    let address = raw::address(&server.url);
+    let mut client = raw::connect(&server.url).await;
     let head = format!("POST /uploads HTTP/1.1\r\nHost: {address}\r\nContent-Length: 90000\r\n\r\n");
     client.write_all(head.as_bytes()).await.unwrap();
     let picture = long_jpeg(90_000);

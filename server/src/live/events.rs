@@ -4,18 +4,25 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
-    extract::State,
-    http::header,
+    extract::{Extension, State},
+    http::{HeaderMap, header},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
     },
 };
-use futures::{Stream, stream};
+use futures::stream;
 use worker::Upload;
 
 use super::{hub::Waiter, protocol::ServerMessage};
-use crate::{app::App, problem::Problem, uploads::Id};
+use crate::{
+    admission::Place,
+    app::App,
+    client::{Client, Peer},
+    problem::Problem,
+    telemetry,
+    uploads::Id,
+};
 
 /// How long a client waits before it comes back, should the stream break.
 const RETRY: Duration = Duration::from_millis(1000);
@@ -24,31 +31,51 @@ const RETRY: Duration = Duration::from_millis(1000);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Streams the states of one upload, the present one first.
-pub(crate) async fn events(State(app): State<Arc<App>>, Id(id): Id) -> Result<Response, Problem> {
+pub(crate) async fn events(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    Id(id): Id,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let place = app.watching.take(Client::of(peer, &headers, &app.config.trusted_proxies))?;
     let waiter = app.hub.open();
     waiter.subscribe(id).map_err(|_| Problem::busy())?;
     let upload = app.upload(id).await?.ok_or_else(Problem::unknown_upload)?;
     waiter.tell(&upload);
-    let events = Sse::new(states(app, waiter, upload)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    let events = Sse::new(states(Stream { app, waiter, _place: place }, upload));
+    let events = events.keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     Ok(([(header::CACHE_CONTROL, "no-store")], events).into_response())
 }
 
-fn states(app: Arc<App>, waiter: Waiter, first: Upload) -> impl Stream<Item = Result<Event, Infallible>> {
-    let begin = (app, waiter, Some(first), false);
-    stream::unfold(begin, |(app, waiter, next, ended)| async move {
-        if ended {
-            return None;
+/// What a stream of events holds for as long as it lives.
+struct Stream {
+    app: Arc<App>,
+    waiter: Waiter,
+    _place: Place,
+}
+
+impl Stream {
+    /// The next state; none when the server drains.
+    async fn news(&self) -> Option<Upload> {
+        tokio::select! {
+            () = self.app.draining.cancelled() => None,
+            // One upload is waited for, so there is one piece of news.
+            news = self.waiter.news() => news.into_iter().next().inspect(telemetry::pushed),
         }
+    }
+}
+
+/// The state of an upload and those that follow, to its end.
+fn states(stream: Stream, first: Upload) -> impl futures::Stream<Item = Result<Event, Infallible>> {
+    stream::unfold(Some((stream, Some(first))), |state| async move {
+        let (stream, next) = state?;
         let upload = match next {
             Some(upload) => upload,
-            None => tokio::select! {
-                () = app.draining.cancelled() => return None,
-                // One upload is waited for, so there is one piece of news.
-                news = waiter.news() => news.into_iter().next()?,
-            },
+            None => stream.news().await?,
         };
         let message = ServerMessage::news(&upload);
         let event = Event::default().event(message.kind()).retry(RETRY).data(message.encode());
-        Some((Ok(event), (app, waiter, None, upload.state.is_final())))
+        let goes_on = !upload.state.is_final();
+        Some((Ok(event), goes_on.then_some((stream, None))))
     })
 }

@@ -33,10 +33,26 @@ pub(crate) enum Close {
     Silent = 4008,
     /// What was sent to it was not read.
     Slow = 4013,
+    /// There are as many sockets as there may be, in all or of this client.
+    Crowded = 4029,
     /// What it sent is no message.
     Malformed = 4500,
     /// It does not speak a protocol that is spoken here.
     Protocol = 4506,
+}
+
+impl Close {
+    /// The reason in figures for operators.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Restart => "restart",
+            Self::Silent => "silent",
+            Self::Slow => "slow",
+            Self::Crowded => "crowded",
+            Self::Malformed => "malformed",
+            Self::Protocol => "protocol",
+        }
+    }
 }
 
 /// What the server says.

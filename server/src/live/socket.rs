@@ -4,7 +4,7 @@ use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use axum::{
     extract::{
-        State,
+        Extension, State,
         ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
     },
     http::HeaderMap,
@@ -20,7 +20,12 @@ use super::{
     origin,
     protocol::{self, ClientMessage, Close, ServerMessage},
 };
-use crate::{app::App, problem::Problem};
+use crate::{
+    app::App,
+    client::{Client, Peer},
+    problem::Problem,
+    telemetry,
+};
 
 /// How long a write may take: a client that reads nothing for so long is let go.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
@@ -43,6 +48,7 @@ const RETRY_MS: std::ops::Range<u64> = 200..2000;
 /// Upgrades a request whose origin is allowed.
 pub(crate) async fn live(
     State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Response {
@@ -69,12 +75,19 @@ pub(crate) async fn live(
         // Without an answer to its offer a browser fails before it can read why.
         upgrade.set_selected_protocol(offered);
     }
+    // A browser cannot see why an upgrade is refused; a socket that is closed says so.
+    let place = app.watching.take(Client::of(peer, &headers, &app.config.trusted_proxies));
     upgrade.on_upgrade(move |socket| {
         let tracked = app.in_flight.clone();
         tracked.track_future(async move {
             let mut connection = Connection { waiter: app.hub.open(), socket, app };
-            let close = if spoken { connection.run().await } else { Some(Close::Protocol) };
+            let close = match place {
+                _ if !spoken => Some(Close::Protocol),
+                Ok(_) => connection.run().await,
+                Err(_) => Some(Close::Crowded),
+            };
             if let Some(close) = close {
+                telemetry::socket_closed(close.name());
                 connection.close(close).await;
             }
         })
@@ -114,6 +127,7 @@ impl Connection {
                 news = self.waiter.news() => {
                     for upload in &news {
                         self.send(&ServerMessage::news(upload)).await?;
+                        telemetry::pushed(upload);
                     }
                 }
                 frame = self.socket.recv() => {

@@ -11,7 +11,6 @@ use axum::{
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tokio::sync::OwnedSemaphorePermit;
 use worker::Upload;
 
 use super::{
@@ -23,10 +22,13 @@ use super::{
     parts::Parts,
 };
 use crate::{
+    admission::Place,
     app::App,
+    client::{Client, Peer},
     live::{origin, wait::Wait},
     problem::{Problem, RETRY_SOON},
     request::Context,
+    telemetry,
 };
 
 /// A request with more files than this goes to the bulk lane.
@@ -65,7 +67,7 @@ pub(crate) async fn post(
     Extension(context): Extension<Context>,
     request: Request,
 ) -> Result<Response, Problem> {
-    take(&app, &options, context, request, None).await
+    take(&app, &options, context, request, None).await.inspect_err(count)
 }
 
 /// Takes a raw picture by the name in its path.
@@ -77,7 +79,12 @@ pub(crate) async fn put(
 ) -> Result<Response, Problem> {
     let last = request.uri().path().strip_prefix("/uploads/").unwrap_or_default();
     let name = percent_decode_str(last).decode_utf8_lossy().into_owned();
-    take(&app, &options, context, request, Some(name)).await
+    take(&app, &options, context, request, Some(name)).await.inspect_err(count)
+}
+
+/// Counts a request that was refused whole.
+fn count(problem: &Problem) {
+    telemetry::uploads(problem.kind(), 1);
 }
 
 async fn take(
@@ -89,7 +96,8 @@ async fn take(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let headers = parts.headers;
-    let _place = match admit(app, &headers).await {
+    let peer = parts.extensions.get::<Peer>().copied().ok_or_else(Problem::internal)?;
+    let _place = match admit(app, &headers, peer).await {
         Ok(place) => place,
         Err(problem) => return Ok(refuse_early(problem, &headers, body)),
     };
@@ -125,14 +133,14 @@ async fn take(
 }
 
 /// Whether an upload may come in at all.
-async fn admit(app: &App, headers: &HeaderMap) -> Result<OwnedSemaphorePermit, Problem> {
+async fn admit(app: &App, headers: &HeaderMap, peer: Peer) -> Result<Place, Problem> {
     if !origin::is_allowed(headers, &app.config) {
         return Err(Problem::cross_site());
     }
     if app.draining.is_cancelled() {
         return Err(Problem::draining());
     }
-    let place = Arc::clone(&app.places).try_acquire_owned().map_err(|_| Problem::busy())?;
+    let place = app.uploading.take(Client::of(peer, headers, &app.config.trusted_proxies))?;
     if app.outbox.waiting().await? >= app.config.max_outbox {
         return Err(Problem::busy());
     }
@@ -149,6 +157,7 @@ fn refuse_early(problem: Problem, headers: &HeaderMap, body: Body) -> Response {
 
 /// A refusal in the middle of a body ends the connection: what follows on it is not a request.
 fn closing(problem: Problem) -> Response {
+    count(&problem);
     let mut response = problem.into_response();
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
@@ -240,9 +249,13 @@ pub(super) fn form_problem(error: &multer::Error) -> Problem {
 async fn answer(app: &App, taken: Taken, headers: &HeaderMap) -> Result<Response, Problem> {
     let Taken { mut uploads, rejected } = taken;
     let Some(first) = uploads.first() else {
-        let problem = rejected.into_iter().next().map_or_else(Problem::no_file, |(_, problem)| problem);
+        let mut problems = rejected.into_iter().map(|(_, problem)| problem);
+        let problem = problems.next().unwrap_or_else(Problem::no_file);
+        problems.for_each(|problem| count(&problem));
         return Ok(closing(problem));
     };
+    telemetry::uploads("accepted", uploads.len());
+    rejected.iter().for_each(|(_, problem)| count(problem));
     let location = first.links.this.clone();
     let form = Form::wanted(headers);
     if form == Form::Html {

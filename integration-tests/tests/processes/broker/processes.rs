@@ -3,7 +3,12 @@
 use std::{fs, time::Duration};
 
 use integration_tests::{
-    fleet::Fleet, patience::SOON, pictures, server::id, socket::Socket, worker::reached,
+    fleet::Fleet,
+    patience::{SOON, eventually},
+    pictures,
+    server::{id, json},
+    socket::Socket,
+    worker::reached,
 };
 use rustix::process::{Signal, kill_process};
 use tokio::time::Instant;
@@ -29,6 +34,25 @@ async fn an_upload_at_one_server_is_told_at_another_and_a_killed_server_changes_
     let ready = socket.end_of(&id(&parked), SOON).await;
     other.assert_ready(&ready).await;
     fleet.assert_queue_holds(0).await;
+}
+
+#[tokio::test]
+async fn one_trace_goes_over_the_broker_through_all_processes() {
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let fleet = Fleet::new().await;
+    let (one, other) = (fleet.server().start(), fleet.server().start());
+    let worker = fleet.worker().start();
+    worker.takes_jobs().await;
+    let request = one.client.post(one.at("/uploads")).body(pictures::tiny(1));
+    let request = request.header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"));
+    let upload = json(request.send().await.unwrap()).await["uploads"][0].take();
+    one.end(&id(&upload), SOON).await;
+    let has = |log: &str, event: &str| log.lines().any(|line| line.contains(event) && line.contains(trace));
+    eventually("every process has logged it", SOON, async || {
+        let pushed = [&one, &other].iter().all(|server| has(&server.log(), "told to whoever waits"));
+        (pushed && has(&one.log(), "accepted") && has(&worker.log(), "the upload has ended")).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -118,7 +142,7 @@ async fn a_server_killed_before_the_answer_promised_nothing_and_leaves_no_orphan
         entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
     };
     let swept = async || (ids().len() == stored).then_some(());
-    integration_tests::patience::eventually("the orphan is swept", Duration::from_secs(90), swept).await;
+    eventually("the orphan is swept", Duration::from_secs(90), swept).await;
     for id in ids() {
         other.assert_ready(&other.end(&id, Duration::from_secs(90)).await).await;
     }
@@ -192,7 +216,7 @@ async fn a_bulk_run_delays_nobody_by_more_than_one_job() {
     for number in 0..40 {
         let posted =
             server.client.post(server.at("/uploads?lane=bulk")).body(pictures::jpeg(1200, 900)).send();
-        let upload = integration_tests::server::json(posted.await.unwrap()).await["uploads"][0].take();
+        let upload = json(posted.await.unwrap()).await["uploads"][0].take();
         assert_eq!(upload["state"], "queued", "{number}");
         bulk.push(upload);
     }

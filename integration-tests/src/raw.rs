@@ -1,0 +1,42 @@
+//! Clients that write bytes and not requests.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// Host and port of a server's URL.
+///
+/// # Panics
+/// When it is not one of ours.
+#[must_use]
+pub fn address(server_url: &str) -> &str {
+    server_url.strip_prefix("http://").expect("a server listens on plain HTTP")
+}
+
+/// A connection to a server.
+///
+/// # Panics
+/// When the server accepts none.
+pub async fn connect(server_url: &str) -> TcpStream {
+    TcpStream::connect(address(server_url)).await.expect("the server accepts connections")
+}
+
+/// Writes bytes to a connection of their own and reads until the server closes it, or has said nothing for so long.
+///
+/// # Panics
+/// When the server accepts no connection.
+pub async fn exchange(server_url: &str, bytes: &[u8], silence: Duration) -> String {
+    let mut stream = connect(server_url).await;
+    // What was refused early may be cut while more of it is written.
+    let _ = stream.write_all(bytes).await;
+    let mut answer = Vec::new();
+    let mut buffer = [0; 16 * 1024];
+    while let Ok(Ok(read @ 1..)) = timeout(silence, stream.read(&mut buffer)).await {
+        answer.extend_from_slice(&buffer[..read]);
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}

@@ -1,0 +1,231 @@
+//! Clients that mean no good: they cost themselves something, and nobody else.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use futures::{future::join_all, stream};
+use integration_tests::{
+    patience::{SOON, eventually},
+    pictures, raw,
+    server::{Server, Start, id, json},
+    socket::{self, Came, Socket},
+};
+use reqwest::Body;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+/// How long a connection is listened to that should have been answered.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// What an upload takes while strangers do what they like, on a machine that has other things to do as well.
+const UNDISTURBED: Duration = Duration::from_secs(2);
+
+async fn half_open(server: &Server, count: usize) -> Vec<TcpStream> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        let mut stream = raw::connect(&server.url).await;
+        stream.write_all(b"POST /uploads HTTP/1.1\r\nHost: up\r\nX-Slow: ").await.unwrap();
+        streams.push(stream);
+    }
+    streams
+}
+
+async fn assert_undisturbed(server: &Server) {
+    for seed in 0..10 {
+        let begun = Instant::now();
+        // A connection of its own, as a new client has.
+        let client = reqwest::Client::new();
+        let answer = client.post(server.at("/uploads")).body(pictures::tiny(seed)).send().await.unwrap();
+        let took = begun.elapsed();
+        assert_eq!(answer.status(), 202);
+        assert!(took < UNDISTURBED, "{took:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_with_two_thousand_half_open_connections_does_not_slow_an_upload() {
+    let server = Start::new().start();
+    let strangers = half_open(&server, 2000).await;
+    assert_undisturbed(&server).await;
+    drop(strangers);
+}
+
+#[tokio::test]
+async fn when_there_are_too_many_connections_the_ones_that_say_nothing_make_room() {
+    let server = Start::new().with("--max-connections", "50").start();
+    let mut strangers = Vec::new();
+    for _ in 0..4 {
+        strangers.extend(half_open(&server, 40).await);
+        assert_undisturbed(&server).await;
+    }
+    drop(strangers);
+}
+
+#[tokio::test]
+async fn headers_that_do_not_come_end_the_connection() {
+    let server = Start::new().start();
+    let begun = Instant::now();
+    let answer =
+        raw::exchange(&server.url, b"GET / HTTP/1.1\r\nHost: up\r\nX-Slow: ", Duration::from_secs(60)).await;
+    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[tokio::test]
+async fn framing_that_can_be_read_in_two_ways_gets_one_refusal_or_none_and_never_a_second_answer() {
+    let server = Start::new().start();
+    let smuggled = "GET /limits HTTP/1.1\r\nHost: up\r\n\r\n";
+    let both = format!(
+        "POST /uploads HTTP/1.1\r\nHost: up\r\nContent-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}",
+        5 + smuggled.len()
+    );
+    let with_body =
+        |framing: &str| format!("POST /uploads HTTP/1.1\r\nHost: up\r\n{framing}\r\n\r\n0\r\n\r\n{smuggled}");
+    let attacks = [
+        both,
+        with_body("Content-Length: 5\r\nContent-Length: 0"),
+        with_body("Content-Length: +5"),
+        with_body("Content-Length: -1"),
+        with_body("Content-Length: 99999999999999999999999999"),
+        with_body("Transfer-Encoding: chunked, identity"),
+        with_body("Transfer-Encoding: xchunked"),
+        with_body("Transfer-Encoding : chunked"),
+        format!(
+            "POST /uploads HTTP/1.1\r\nHost: up\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nx\r\n0\r\n\r\n{smuggled}"
+        ),
+        format!(
+            "POST /uploads HTTP/1.1\r\nHost: up\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nx{smuggled}"
+        ),
+        format!("GET / HTTP/1.1\r\nHost: up\r\nX: a\nb\r\n\r\n{smuggled}"),
+        format!("\0\0\0\0\r\n\r\n{smuggled}"),
+        "GET / HTTP/1.1\r\n".to_owned() + &"X: y\r\n".repeat(20_000) + "\r\n",
+        format!("GET /{} HTTP/1.1\r\nHost: up\r\n\r\n", "a".repeat(200_000)),
+    ];
+    let answers =
+        join_all(attacks.iter().map(|attack| raw::exchange(&server.url, attack.as_bytes(), SILENCE)));
+    for (attack, answer) in attacks.iter().zip(answers.await) {
+        let attack: String = attack.chars().take(120).collect();
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{attack:?}: {answer}");
+        assert!(answer.matches("HTTP/1.1").count() <= 1, "{attack:?}: {answer}");
+    }
+    server.accepted("cat.png", pictures::tiny(1)).await;
+}
+
+#[tokio::test]
+async fn fifty_uploads_at_the_limit_leave_the_servers_memory_flat() {
+    const LIMIT: usize = 20 * 1024 * 1024;
+    // Fifty times what is buffered of an upload, and not a twentieth of what comes in.
+    const FLAT_KB: u64 = 60 * 1024;
+    let server = Start::new().with("--workers", "0").with("--max-upload-bytes", &LIMIT.to_string()).start();
+    let peak = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", server.pid().as_raw_nonzero())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    server.accepted("cat.png", pictures::tiny(1)).await;
+    let before = peak();
+    let photo = bytes::Bytes::from(pictures::jpeg(640, 480));
+    let zeros = bytes::Bytes::from(vec![0; 64 * 1024]);
+    let uploads = (0..50).map(|_| {
+        let rest = LIMIT - photo.len();
+        let pieces = std::iter::once(photo.clone())
+            .chain(std::iter::repeat_n(zeros.clone(), rest / zeros.len()))
+            .chain([zeros.slice(..rest % zeros.len())]);
+        let body = Body::wrap_stream(stream::iter(pieces.map(Ok::<_, std::io::Error>)));
+        server.client.put(server.at("/uploads/large.jpg")).body(body).send()
+    });
+    for answer in join_all(uploads).await {
+        assert_eq!(answer.unwrap().status(), 202);
+    }
+    let grown = peak() - before;
+    assert!(grown < FLAT_KB, "{grown} kB more for fifty uploads");
+}
+
+#[tokio::test]
+async fn one_client_cannot_take_all_the_places() {
+    let server = Start::new()
+        .with("--max-uploads-per-client", "2")
+        .with("--max-sockets-per-client", "2")
+        .with("--trusted-proxies", "127.0.0.0/8")
+        .start();
+    let begin = async |client: &str| {
+        let mut stream = raw::connect(&server.url).await;
+        let head = format!(
+            "POST /uploads HTTP/1.1\r\nHost: up\r\nX-Forwarded-For: {client}\r\nContent-Length: 90000\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream
+    };
+    let post = async |client: &str| {
+        let request = server.client.post(server.at("/uploads")).header("x-forwarded-for", client);
+        request.body(pictures::tiny(1)).send().await.unwrap()
+    };
+    let greedy = [begin("203.0.113.1").await, begin("10.9.9.9, 203.0.113.1").await];
+    let refused = eventually("both places are taken", SOON, async || {
+        let answer = post("203.0.113.1").await;
+        (answer.status() == 429).then_some(answer)
+    })
+    .await;
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(json(refused).await["type"], "/problems/too-many-at-once");
+    assert_eq!(post("203.0.113.2").await.status(), 202);
+    drop(greedy);
+    eventually("the places come back", SOON, async || {
+        (post("203.0.113.1").await.status() == 202).then_some(())
+    })
+    .await;
+
+    let live = async |client: &str| {
+        let headers = [("sec-websocket-protocol", "up.v1"), ("x-forwarded-for", client)];
+        Socket { stream: socket::open(&server.url, &headers).await.unwrap() }
+    };
+    let mut sockets = [live("203.0.113.1").await, live("203.0.113.1").await];
+    for socket in &mut sockets {
+        assert_eq!(socket.message(SOON).await["type"], "welcome");
+    }
+    assert!(matches!(live("203.0.113.1").await.next(SOON).await, Came::Closed(Some(4029))));
+    assert_eq!(live("203.0.113.2").await.message(SOON).await["type"], "welcome");
+}
+
+#[tokio::test]
+async fn a_name_with_control_characters_adds_no_line_to_the_log_and_no_field_to_an_answer() {
+    let server = Start::new().start();
+    let name = "cat%0D%0ASet-Cookie:%20x=1%0D%0A%1b[31m%00%E2%80%AE.png";
+    let answer = server.client.put(server.at(&format!("/uploads/{name}"))).body(pictures::tiny(1)).send();
+    let upload = json(answer.await.unwrap()).await["uploads"][0].take();
+    let id = id(&upload);
+    let shown = upload["name"].as_str().unwrap();
+    assert!(!shown.chars().any(char::is_control), "{shown:?}");
+    server.end(&id, SOON).await;
+    let original = server.client.get(server.at(&format!("/uploads/{id}/original"))).send().await.unwrap();
+    assert!(!original.headers().contains_key("set-cookie"));
+    assert!(original.headers()["content-disposition"].to_str().unwrap().starts_with("attachment"));
+    let log = server.log();
+    assert!(log.contains("Set-Cookie"), "the name is in the log");
+    assert!(!log.lines().any(|line| line.starts_with("Set-Cookie")), "{log}");
+    assert!(!log.contains('\u{1b}') && !log.contains('\0'), "{log}");
+}
+
+#[tokio::test]
+async fn storage_that_cannot_be_written_to_is_told_by_readiness_and_recovers_without_a_restart() {
+    let server = Start::new().with("--workers", "0").start();
+    server.accepted("cat.png", pictures::tiny(1)).await;
+    let ready = async || server.client.get(server.at("/readyz")).send().await.unwrap().status();
+    assert_eq!(ready().await, 200);
+    let away = server.data.path().join("away");
+    let storage = server.data.path().join("uploads");
+    // As when a disk is gone, or mounted read-only after an error.
+    fs::rename(&storage, &away).unwrap();
+    fs::write(&storage, "not a directory").unwrap();
+    let refused = server.post("cat.png", pictures::tiny(2)).await;
+    assert!([503, 507].contains(&refused.status().as_u16()), "{}", refused.status());
+    assert_eq!(ready().await, 503);
+    fs::remove_file(&storage).unwrap();
+    fs::rename(&away, &storage).unwrap();
+    assert_eq!(ready().await, 200);
+    server.accepted("cat.png", pictures::tiny(2)).await;
+}

@@ -1,0 +1,63 @@
+//! What operators see of a server: counters and times, beside those of its own workers.
+
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
+use jiff::Timestamp;
+use metrics::{counter, describe_counter, describe_histogram, histogram};
+use worker::Upload;
+
+/// Answers, by `method`, `route` and `status`.
+const REQUESTS: &str = "up_http_requests_total";
+/// From the head of a request to the head of its answer, in seconds, by `route`.
+const REQUEST_SECONDS: &str = "up_http_request_seconds";
+/// What became of pictures that came in, by `outcome`: accepted, or the last part of the problem's type.
+const UPLOADS: &str = "up_uploads_total";
+/// From the end of an upload to the push to one who waits for it, in seconds.
+const PUSH_SECONDS: &str = "up_ended_to_push_seconds";
+/// Sockets that the server closed, by `reason`.
+const SOCKETS_CLOSED: &str = "up_sockets_closed_total";
+/// Connections that made room for others.
+pub(crate) const LET_GO: &str = "up_connections_let_go_total";
+
+/// Methods that have a count of their own: a client may invent others.
+const METHODS: [Method; 5] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::OPTIONS];
+
+/// Says what the figures are.
+pub(crate) fn describe() {
+    describe_counter!(REQUESTS, "Answers.");
+    describe_histogram!(REQUEST_SECONDS, "From the head of a request to the head of its answer.");
+    describe_counter!(UPLOADS, "What became of pictures that came in.");
+    describe_histogram!(PUSH_SECONDS, "From the end of an upload to the push to one who waits for it.");
+    describe_counter!(SOCKETS_CLOSED, "Sockets that the server closed.");
+    describe_counter!(LET_GO, "Connections that made room for others.");
+}
+
+/// Counts an answer.
+pub(crate) fn answered(method: &Method, route: &str, status: StatusCode, took: Duration) {
+    let method = METHODS.iter().find(|known| *known == method).map_or("other", Method::as_str);
+    let route = route.to_owned();
+    let labels =
+        [("method", method.to_owned()), ("route", route.clone()), ("status", status.as_str().to_owned())];
+    counter!(REQUESTS, &labels).increment(1);
+    histogram!(REQUEST_SECONDS, "route" => route).record(took);
+}
+
+/// Counts pictures that came in.
+pub(crate) fn uploads(outcome: &'static str, number: usize) {
+    counter!(UPLOADS, "outcome" => outcome).increment(number as u64);
+}
+
+/// Times the push of an upload, if it has ended.
+pub(crate) fn pushed(upload: &Upload) {
+    let took = upload.ended_at.map(|ended| Timestamp::now().duration_since(ended));
+    // Below zero where clocks differ.
+    if let Some(took) = took {
+        histogram!(PUSH_SECONDS).record(Duration::try_from(took).unwrap_or_default());
+    }
+}
+
+/// Counts a socket that the server closed.
+pub(crate) fn socket_closed(reason: &'static str) {
+    counter!(SOCKETS_CLOSED, "reason" => reason).increment(1);
+}
