@@ -9,7 +9,7 @@ use futures::{future::join_all, stream};
 use integration_tests::{
     patience::{SOON, eventually},
     pictures, raw,
-    server::{Server, Start, id, json},
+    server::{Data, Server, Start, id, json},
     socket::{self, Came, Socket},
 };
 use reqwest::Body;
@@ -212,12 +212,13 @@ async fn a_name_with_control_characters_adds_no_line_to_the_log_and_no_field_to_
 
 #[tokio::test]
 async fn storage_that_cannot_be_written_to_is_told_by_readiness_and_recovers_without_a_restart() {
-    let server = Start::new().with("--workers", "0").start();
+    let data = Data::new();
+    let [storage, away] = ["storage", "away"].map(|name| data.path().join(name));
+    let url = format!("file://{}", storage.display());
+    let server = Start::on(&data).with("--workers", "0").with("--storage", &url).start();
     server.accepted("cat.png", pictures::tiny(1)).await;
     let ready = async || server.client.get(server.at("/readyz")).send().await.unwrap().status();
     assert_eq!(ready().await, 200);
-    let away = server.data.path().join("away");
-    let storage = server.data.path().join("uploads");
     // As when a disk is gone, or mounted read-only after an error.
     fs::rename(&storage, &away).unwrap();
     fs::write(&storage, "not a directory").unwrap();

@@ -13,4 +13,5 @@ mod refusals;
 mod repeats;
 mod settings;
 mod surface;
+mod tour;
 mod way;
