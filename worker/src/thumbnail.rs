@@ -17,6 +17,7 @@ mod pixels;
 #[cfg(test)]
 pub(crate) mod samples;
 mod scale;
+mod transpose;
 mod turn;
 
 use std::io::Cursor;
