@@ -6,6 +6,8 @@
 //!                      (JPEG: at the                             │                 │                 │
 //!                       least scale)                           encode            encode     encode, thumbhash
 //! ```
+//!
+//! An ordinary JPEG goes all the way in the planes that it is stored in; everything else becomes pixels in sRGB.
 
 mod colour;
 mod decode;
@@ -13,17 +15,24 @@ mod encode;
 mod error;
 mod fit;
 mod hash;
+mod picture;
 mod pixels;
+mod planes;
 #[cfg(test)]
 pub(crate) mod samples;
 mod scale;
+mod transpose;
 mod turn;
 
 use std::io::Cursor;
 
 pub use self::error::ThumbnailError;
+use self::{decode::Decoded, picture::Picture};
 pub(crate) use self::{fit::within, scale::Scaler};
-use crate::{Encoding, Format, Size, Sizes, probe};
+use crate::{
+    Encoding, Format, Size, Sizes,
+    probe::{self, Orientation},
+};
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -91,15 +100,12 @@ pub(crate) fn make(
     // The largest is made as stored and then turned, so its sides change places on the way.
     let (width, height) = side(Size::Large);
     let stored = header.orientation.displayed(width, height);
-    let mut decoded = decode::first_frame(original, &header, stored)?;
+    let decoded = decode::first_frame(original, &header, stored)?;
     finished(Stage::Decode);
 
-    decoded.picture.multiply_alpha();
-    let large = scaler.shrink(decoded.picture, decoded.extent, stored)?;
-    let large = colour::to_srgb(large, decoded.profile.as_deref());
-    let large = turn::upright(large, header.orientation).without_idle_alpha();
-    let medium = scaler.shrink_from(&large, side(Size::Medium))?;
-    let small = scaler.shrink_from(&medium, side(Size::Small))?;
+    let large = upright(scaler, decoded, stored, header.orientation)?;
+    let medium = large.shrink_from(scaler, side(Size::Medium))?;
+    let small = medium.shrink_from(scaler, side(Size::Small))?;
     finished(Stage::Scale);
 
     let thumbhash = hash::thumbhash(scaler, &small)?;
@@ -110,6 +116,26 @@ pub(crate) fn make(
     ];
     finished(Stage::Encode);
     Ok(Made { width: header.width, height: header.height, thumbnails, thumbhash })
+}
+
+/// The decoded picture with these sides (as stored), in sRGB, as it is meant to be seen.
+fn upright(
+    scaler: &mut Scaler,
+    decoded: Decoded,
+    stored: (u32, u32),
+    orientation: Orientation,
+) -> Result<Picture, ThumbnailError> {
+    let Decoded { picture, extent, profile } = decoded;
+    match picture {
+        // Only what needs no conversion comes in planes.
+        Picture::Planes(planes) => planes.upright(scaler, extent, stored, orientation).map(Picture::Planes),
+        Picture::Pixels(mut pixels) => {
+            pixels.multiply_alpha();
+            let pixels = scaler.shrink(pixels, extent, stored)?;
+            let pixels = colour::to_srgb(pixels, profile.as_ref());
+            Ok(Picture::Pixels(turn::upright(pixels, orientation).without_idle_alpha()))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -48,6 +48,18 @@ impl Orientation {
         self as u8 >= Orientation::Transposed as u8
     }
 
+    /// Whether the rightmost of the stored columns is displayed first.
+    #[must_use]
+    pub const fn reverses_columns(self) -> bool {
+        matches!(self, Self::Mirrored | Self::UpsideDown | Self::Transversed | Self::Anticlockwise)
+    }
+
+    /// Whether the lowest of the stored rows is displayed first.
+    #[must_use]
+    pub const fn reverses_rows(self) -> bool {
+        matches!(self, Self::UpsideDown | Self::Flipped | Self::Clockwise | Self::Transversed)
+    }
+
     /// Width and height after turning; its own inverse.
     #[must_use]
     pub const fn displayed(self, width: u32, height: u32) -> (u32, u32) {

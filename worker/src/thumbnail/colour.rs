@@ -12,20 +12,31 @@ pub(super) const MAX_PROFILE_BYTES: usize = 4 * 1024 * 1024;
 /// How far, in steps of 255, a profile's colours may lie from sRGB and still count as sRGB: what rounding does.
 const SAME_COLOUR: u8 = 1;
 
-/// The picture in sRGB or plain grey. Its colour is multiplied by alpha, before and after. A profile that is broken
-/// or made for other pixels is ignored.
-pub(super) fn to_srgb(mut picture: Pixels, profile: Option<&[u8]>) -> Pixels {
-    let profile = profile
-        .filter(|profile| profile.len() <= MAX_PROFILE_BYTES)
-        .and_then(|profile| ColorProfile::new_from_slice(profile).ok());
+/// A profile that a file carries; none if it is broken, or says only what everybody assumes.
+pub(super) fn profile(bytes: &[u8]) -> Option<ColorProfile> {
+    let profile = Some(bytes)
+        .filter(|bytes| bytes.len() <= MAX_PROFILE_BYTES)
+        .and_then(|bytes| ColorProfile::new_from_slice(bytes).ok())?;
+    (profile.color_space != DataColorSpace::Rgb || !is_srgb(&profile)).then_some(profile)
+}
+
+/// Whether RGB colours must be converted. A profile made for other pixels is ignored.
+#[cfg_attr(not(feature = "turbojpeg"), expect(dead_code, reason = "`image` decodes to RGB anyway"))]
+pub(super) fn changes_rgb(profile: Option<&ColorProfile>) -> bool {
+    profile.is_some_and(|profile| profile.color_space == DataColorSpace::Rgb)
+}
+
+/// The picture in sRGB or plain grey. Its colour is multiplied by alpha, before and after. A profile made for other
+/// pixels is ignored.
+pub(super) fn to_srgb(mut picture: Pixels, profile: Option<&ColorProfile>) -> Pixels {
     match (picture.layout, profile) {
-        (Layout::Cmyk, profile) => from_cmyk(&picture, profile.as_ref()),
+        (Layout::Cmyk, profile) => from_cmyk(&picture, profile),
         (Layout::Rgb | Layout::Rgba, Some(profile)) if profile.color_space == DataColorSpace::Rgb => {
-            from_rgb(&mut picture, &profile);
+            from_rgb(&mut picture, profile);
             picture
         }
         (Layout::Grey | Layout::GreyAlpha, Some(profile)) if profile.color_space == DataColorSpace::Gray => {
-            from_grey(&mut picture, &profile);
+            from_grey(&mut picture, profile);
             picture
         }
         _ => picture,
@@ -42,9 +53,6 @@ fn to_srgb_transform(
 }
 
 fn from_rgb(picture: &mut Pixels, profile: &ColorProfile) {
-    if is_srgb(profile) {
-        return;
-    }
     let layout = if picture.layout == Layout::Rgba { moxcms::Layout::Rgba } else { moxcms::Layout::Rgb };
     let Some(transform) = to_srgb_transform(profile, layout, layout) else { return };
     picture.divide_alpha();
@@ -55,7 +63,7 @@ fn from_rgb(picture: &mut Pixels, profile: &ColorProfile) {
     picture.multiply_alpha();
 }
 
-/// Whether a profile only says what everybody assumes, as most that cameras and phones write.
+/// Whether a profile of RGB colours means sRGB, as most that cameras and phones write.
 fn is_srgb(profile: &ColorProfile) -> bool {
     const STEPS: [u8; 6] = [0, 20, 64, 128, 200, 255];
     let pairs = STEPS.iter().flat_map(|&red| STEPS.map(|green| (red, green)));

@@ -5,18 +5,20 @@ mod jpeg;
 mod turbo;
 mod whole;
 
-use super::{ThumbnailError, pixels::Pixels};
+use moxcms::ColorProfile;
+
+use super::{ThumbnailError, colour, picture::Picture};
 use crate::{Format, probe::Header};
 
 /// A decoded frame.
 pub(super) struct Decoded {
-    /// The pixels, of the whole picture or of a smaller version of it.
-    pub(super) picture: Pixels,
+    /// The whole picture or a smaller version of it.
+    pub(super) picture: Picture,
     /// How much of `picture` is covered by the stored picture, from the top left, in pixels. A decoder that shrinks
     /// rounds its sides up; taking the rounded sides for whole would stretch the picture by up to a pixel.
     pub(super) extent: (f64, f64),
-    /// The ICC profile that the file carries, unread.
-    pub(super) profile: Option<Vec<u8>>,
+    /// What the file says of its colours, where that matters.
+    pub(super) profile: Option<ColorProfile>,
 }
 
 /// Decodes the first frame of a picture whose header has passed the limits. Where that is cheap the result is
@@ -27,19 +29,30 @@ pub(super) fn first_frame(
     least: (u32, u32),
 ) -> Result<Decoded, ThumbnailError> {
     if header.format == Format::Jpeg {
-        let profile = jpeg::check(original)?;
-        return Ok(Decoded { profile, ..jpeg_picture(original, header, least)? });
+        let profile = jpeg::check(original)?.as_deref().and_then(colour::profile);
+        let decoded = jpeg_picture(original, header, least, profile.as_ref())?;
+        return Ok(Decoded { profile, ..decoded });
     }
     whole::decode(original, header)
 }
 
 #[cfg(feature = "turbojpeg")]
-fn jpeg_picture(original: &[u8], header: &Header, least: (u32, u32)) -> Result<Decoded, ThumbnailError> {
-    turbo::decode(original, header, least)
+fn jpeg_picture(
+    original: &[u8],
+    header: &Header,
+    least: (u32, u32),
+    profile: Option<&ColorProfile>,
+) -> Result<Decoded, ThumbnailError> {
+    turbo::decode(original, header, least, profile)
 }
 
 #[cfg(not(feature = "turbojpeg"))]
-fn jpeg_picture(original: &[u8], header: &Header, _least: (u32, u32)) -> Result<Decoded, ThumbnailError> {
+fn jpeg_picture(
+    original: &[u8],
+    header: &Header,
+    _least: (u32, u32),
+    _profile: Option<&ColorProfile>,
+) -> Result<Decoded, ThumbnailError> {
     whole::decode(original, header)
 }
 

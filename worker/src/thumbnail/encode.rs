@@ -7,7 +7,9 @@ use image::{
 
 use super::{
     Thumbnail, ThumbnailError,
+    picture::Picture,
     pixels::{Layout, Pixels},
+    planes::Planes,
 };
 use crate::{Encoding, Size};
 
@@ -15,30 +17,30 @@ use crate::{Encoding, Size};
 const JPEG_QUALITY: u8 = 80;
 
 /// The file of a picture whose colour is multiplied by alpha.
-pub(super) fn encode(size: Size, mut picture: Pixels) -> Result<Thumbnail, ThumbnailError> {
-    picture.divide_alpha();
-    let (encoding, bytes) = if picture.layout.has_alpha() {
-        (Encoding::Png, png(&picture)?)
-    } else {
-        (Encoding::Jpeg, jpeg(&picture)?)
+pub(super) fn encode(size: Size, picture: Picture) -> Result<Thumbnail, ThumbnailError> {
+    let (width, height) = picture.sides();
+    let (encoding, bytes) = match picture {
+        Picture::Planes(planes) => (Encoding::Jpeg, jpeg_of_planes(planes)?),
+        Picture::Pixels(mut pixels) => {
+            pixels.divide_alpha();
+            if pixels.layout.has_alpha() {
+                (Encoding::Png, png(&pixels)?)
+            } else {
+                (Encoding::Jpeg, jpeg(&pixels)?)
+            }
+        }
     };
-    Ok(Thumbnail { size, width: picture.width, height: picture.height, encoding, bytes })
+    Ok(Thumbnail { size, width, height, encoding, bytes })
 }
 
 #[cfg(feature = "turbojpeg")]
 fn jpeg(picture: &Pixels) -> Result<Vec<u8>, ThumbnailError> {
-    use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
+    use turbojpeg::{Image, PixelFormat, Subsamp};
 
     let (format, subsampling) = match picture.layout {
         Layout::Grey => (PixelFormat::GRAY, Subsamp::Gray),
         _ => (PixelFormat::RGB, Subsamp::Sub2x2),
     };
-    let mut compressor = Compressor::new().map_err(ThumbnailError::damaged)?;
-    compressor
-        .set_quality(JPEG_QUALITY.into())
-        .and_then(|()| compressor.set_subsamp(subsampling))
-        .and_then(|()| compressor.set_optimize(true))
-        .map_err(ThumbnailError::damaged)?;
     let width = picture.width as usize;
     let image = Image {
         pixels: picture.bytes.as_slice(),
@@ -47,7 +49,38 @@ fn jpeg(picture: &Pixels) -> Result<Vec<u8>, ThumbnailError> {
         height: picture.height as usize,
         format,
     };
+    let mut compressor = compressor().map_err(ThumbnailError::damaged)?;
+    compressor.set_subsamp(subsampling).map_err(ThumbnailError::damaged)?;
     compressor.compress_to_vec(image).map_err(ThumbnailError::damaged)
+}
+
+#[cfg(feature = "turbojpeg")]
+fn jpeg_of_planes(planes: Planes) -> Result<Vec<u8>, ThumbnailError> {
+    use turbojpeg::{Subsamp, YuvPlanesImage};
+
+    let (width, height) = planes.sides();
+    let Planes { brightness, colour: [blue, red], .. } = planes.whole();
+    let image = YuvPlanesImage {
+        y_plane: brightness.bytes.as_slice(),
+        u_plane: blue.bytes.as_slice(),
+        v_plane: red.bytes.as_slice(),
+        width: width as usize,
+        height: height as usize,
+        y_stride: brightness.width as usize,
+        u_stride: blue.width as usize,
+        v_stride: red.width as usize,
+        subsamp: Subsamp::Sub2x2,
+    };
+    let mut compressor = compressor().map_err(ThumbnailError::damaged)?;
+    compressor.compress_yuv_planes_to_vec(&image).map_err(ThumbnailError::damaged)
+}
+
+#[cfg(feature = "turbojpeg")]
+fn compressor() -> turbojpeg::Result<turbojpeg::Compressor> {
+    let mut compressor = turbojpeg::Compressor::new()?;
+    compressor.set_quality(JPEG_QUALITY.into())?;
+    compressor.set_optimize(true)?;
+    Ok(compressor)
 }
 
 #[cfg(not(feature = "turbojpeg"))]
@@ -55,6 +88,11 @@ fn jpeg(picture: &Pixels) -> Result<Vec<u8>, ThumbnailError> {
     let mut file = Vec::new();
     write(image::codecs::jpeg::JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY), picture)?;
     Ok(file)
+}
+
+#[cfg(not(feature = "turbojpeg"))]
+fn jpeg_of_planes(planes: Planes) -> Result<Vec<u8>, ThumbnailError> {
+    jpeg(&planes.into_pixels())
 }
 
 /// `Fast` with adaptive filters is `image`'s quick deflate: on thumbnails its files are as small as those of slower

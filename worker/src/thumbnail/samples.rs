@@ -75,6 +75,24 @@ pub(crate) fn oriented(format: Format, picture: &RgbImage, orientation: Orientat
     }
 }
 
+/// A JPEG in a sampling, that lies as the orientation says.
+#[cfg(feature = "turbojpeg")]
+pub(crate) fn sampled(picture: &RgbImage, sampling: turbojpeg::Subsamp, orientation: Orientation) -> Vec<u8> {
+    let image = turbojpeg::Image {
+        pixels: picture.as_raw().as_slice(),
+        width: picture.width() as usize,
+        pitch: picture.width() as usize * 3,
+        height: picture.height() as usize,
+        format: turbojpeg::PixelFormat::RGB,
+    };
+    let file = turbojpeg::compress(image, 95, sampling).unwrap();
+    // Right behind the start of the image; a segment's length counts itself.
+    let mut segment = b"\xFF\xE1\0\x20Exif\0\0".to_vec();
+    segment.extend(exif(orientation));
+    segment[3] = u8::try_from(segment.len() - 2).unwrap();
+    [&file[..2], &segment, &file[2..]].concat()
+}
+
 /// An uncompressed TIFF whose directory lies at its end.
 pub(crate) fn tiff(picture: &RgbImage, orientation: Orientation) -> Vec<u8> {
     let pixels = picture.as_raw();

@@ -26,25 +26,24 @@ fn turned<const CHANNELS: usize>(
 ) -> Vec<u8> {
     let (pixels, _) = picture.bytes.as_chunks::<CHANNELS>();
     let stored_width = picture.width as usize;
-    let right = stored_width - 1;
-    let bottom = picture.height as usize - 1;
-    let mut bytes = Vec::with_capacity(picture.bytes.len());
-    for y in 0..height as usize {
-        for x in 0..width as usize {
-            let (column, row) = match orientation {
-                Orientation::Upright => (x, y),
-                Orientation::Mirrored => (right - x, y),
-                Orientation::UpsideDown => (right - x, bottom - y),
-                Orientation::Flipped => (x, bottom - y),
-                Orientation::Transposed => (y, x),
-                Orientation::Clockwise => (y, bottom - x),
-                Orientation::Transversed => (right - y, bottom - x),
-                Orientation::Anticlockwise => (right - y, x),
-            };
-            bytes.extend_from_slice(&pixels[row * stored_width + column]);
-        }
+    // Where the first pixel is displayed from, and the way from there to the next column and the next row. A way back
+    // is a wrapped number, which leads to the right place once it is added.
+    let (mut first, mut column, mut row) = (0, 1_usize, stored_width);
+    if orientation.reverses_columns() {
+        (first, column) = (first + stored_width - 1, column.wrapping_neg());
     }
-    bytes
+    if orientation.reverses_rows() {
+        (first, row) = (first + stored_width * (picture.height as usize - 1), row.wrapping_neg());
+    }
+    if orientation.swaps_sides() {
+        (column, row) = (row, column);
+    }
+    let mut turned = Vec::with_capacity(pixels.len());
+    for y in 0..height as usize {
+        let start = first.wrapping_add(y.wrapping_mul(row));
+        turned.extend((0..width as usize).map(|x| pixels[start.wrapping_add(x.wrapping_mul(column))]));
+    }
+    turned.into_flattened()
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use crate::{
     Format,
     probe::Header,
     thumbnail::{
-        ThumbnailError,
+        ThumbnailError, colour,
+        picture::Picture,
         pixels::{Layout, Pixels},
     },
 };
@@ -27,13 +28,13 @@ pub(super) fn decode(original: &[u8], header: &Header) -> Result<Decoded, Thumbn
     let (width, height) = decoder.dimensions();
     agree(header, (width, height))?;
     // A profile that cannot be read counts as none.
-    let profile = decoder.icc_profile().ok().flatten();
+    let profile = decoder.icc_profile().ok().flatten().as_deref().and_then(colour::profile);
     let colour = decoder.color_type();
     let mut bytes = zeroed(decoder.total_bytes())?;
     decoder.read_image(&mut bytes)?;
     narrow(&mut bytes, colour);
     Ok(Decoded {
-        picture: Pixels { width, height, layout: layout(colour)?, bytes },
+        picture: Picture::Pixels(Pixels { width, height, layout: layout(colour)?, bytes }),
         extent: (width.into(), height.into()),
         profile,
     })

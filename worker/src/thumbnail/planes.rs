@@ -1,0 +1,148 @@
+//! Brightness and colour in planes of their own, the way JPEG keeps them. A picture that stays so on its way from file
+//! to file is spared two conversions, and its colours are a quarter as many samples as its pixels.
+
+use std::array;
+
+use super::{
+    ThumbnailError,
+    pixels::{Layout, Pixels},
+    scale::{Scaler, Window},
+    turn,
+};
+use crate::probe::Orientation;
+
+/// Pixels that a colour sample of a thumbnail stands for, across and down (4:2:0).
+pub(super) const THUMBNAIL_SAMPLING: (u32, u32) = (2, 2);
+
+/// A picture as JPEG keeps it (JFIF 1.02): full range, and a sample of colour lies in the middle of its pixels.
+#[derive(Debug, Clone)]
+pub(super) struct Planes {
+    /// One sample a pixel (Y).
+    pub(super) brightness: Pixels,
+    /// How blue (Cb) and how red (Cr). Where the sides are no multiple of the sampling, the last samples reach beyond
+    /// the picture.
+    pub(super) colour: [Pixels; 2],
+    /// Pixels that a sample of colour stands for, across and down.
+    pub(super) sampling: (u32, u32),
+}
+
+impl Planes {
+    pub(super) const fn sides(&self) -> (u32, u32) {
+        (self.brightness.width, self.brightness.height)
+    }
+
+    /// A smaller copy, in the sampling of thumbnails.
+    pub(super) fn shrink_from(&self, scaler: &mut Scaler, sides: (u32, u32)) -> Result<Self, ThumbnailError> {
+        let (width, height) = self.sides();
+        self.upright(scaler, (width.into(), height.into()), sides, Orientation::Upright)
+    }
+
+    /// The part of the picture that starts at its top left and is `extent` large, in pixels, at a smaller size (`sides`
+    /// as stored), in the sampling of thumbnails, and turned. Colour samples are laid out for that: they must begin
+    /// where the picture does once it is upright.
+    pub(super) fn upright(
+        &self,
+        scaler: &mut Scaler,
+        extent: (f64, f64),
+        sides: (u32, u32),
+        orientation: Orientation,
+    ) -> Result<Self, ThumbnailError> {
+        let mut made = |plane: &Pixels, window, sides| -> Result<Pixels, ThumbnailError> {
+            Ok(turn::upright(scaler.resize(plane, window, sides)?, orientation))
+        };
+        let brightness = made(&self.brightness, Window::from_corner(extent), sides)?;
+        let (across, down) = THUMBNAIL_SAMPLING;
+        let (left, width) =
+            span(extent.0 / f64::from(self.sampling.0), sides.0, across, orientation.reverses_columns());
+        let (top, height) =
+            span(extent.1 / f64::from(self.sampling.1), sides.1, down, orientation.reverses_rows());
+        let window = Window { left, top, width, height };
+        let samples = (sides.0.div_ceil(across), sides.1.div_ceil(down));
+        let mut sampled = |plane| match beyond(plane, window) {
+            Some((plane, window)) => made(&plane, window, samples),
+            None => made(plane, window, samples),
+        };
+        let [blue, red] = &self.colour;
+        Ok(Self { brightness, colour: [sampled(blue)?, sampled(red)?], sampling: THUMBNAIL_SAMPLING })
+    }
+
+    /// The same with as much brightness as its colour samples reach over: an encoder takes no half samples.
+    #[cfg_attr(not(feature = "turbojpeg"), expect(dead_code, reason = "`image` encodes pixels"))]
+    pub(super) fn whole(mut self) -> Self {
+        let missing = |side: u32, each: u32| side.next_multiple_of(each) - side;
+        let right = missing(self.brightness.width, self.sampling.0);
+        let bottom = missing(self.brightness.height, self.sampling.1);
+        if (right, bottom) != (0, 0) {
+            self.brightness = bordered(&self.brightness, (0, right), (0, bottom));
+        }
+        self
+    }
+
+    /// The picture in RGB, each pixel in the colour of the sample that it lies in. Good enough for small pictures.
+    pub(super) fn into_pixels(self) -> Pixels {
+        let (width, height) = self.sides();
+        let stride = self.colour[0].width as usize;
+        let (across, down) = (self.sampling.0 as usize, self.sampling.1 as usize);
+        let mut bytes = Vec::with_capacity(self.brightness.bytes.len() * 3);
+        for (y, row) in self.brightness.bytes.chunks_exact(width as usize).enumerate() {
+            for (x, brightness) in row.iter().enumerate() {
+                let [blue, red] =
+                    self.colour.each_ref().map(|plane| plane.bytes[y / down * stride + x / across]);
+                bytes.extend(rgb(*brightness, blue, red));
+            }
+        }
+        Pixels { width, height, layout: Layout::Rgb, bytes }
+    }
+}
+
+/// Where the colour samples of `pixels` pixels of a thumbnail lie, `each` pixels a sample, on an axis of a plane on
+/// which the picture is `extent` long: the start and the length of all of them. The last may reach beyond the
+/// picture; on a reversed axis it is the first that is stored.
+fn span(extent: f64, pixels: u32, each: u32, is_reversed: bool) -> (f64, f64) {
+    let length = extent * f64::from(pixels.next_multiple_of(each)) / f64::from(pixels);
+    (if is_reversed { extent - length } else { 0.0 }, length)
+}
+
+/// A plane whose edges go on to where the window reaches beyond them, and the window there.
+fn beyond(plane: &Pixels, window: Window) -> Option<(Pixels, Window)> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a window reaches beyond by no more than the picture is long"
+    )]
+    let whole = |samples: f64| samples.ceil().max(0.0) as u32;
+    let (left, top) = (whole(-window.left), whole(-window.top));
+    let right = whole(window.left + window.width - f64::from(plane.width));
+    let bottom = whole(window.top + window.height - f64::from(plane.height));
+    if [left, top, right, bottom] == [0; 4] {
+        return None;
+    }
+    let window = Window { left: window.left + f64::from(left), top: window.top + f64::from(top), ..window };
+    Some((bordered(plane, (left, right), (top, bottom)), window))
+}
+
+/// A plane with its edges repeated: so many columns before and after, and so many rows.
+fn bordered(plane: &Pixels, columns: (u32, u32), rows: (u32, u32)) -> Pixels {
+    let (width, height) = (plane.width + columns.0 + columns.1, plane.height + rows.0 + rows.1);
+    let mut bytes = Vec::with_capacity(width as usize * height as usize);
+    let stored = plane.width as usize;
+    for y in 0..height {
+        let y = y.saturating_sub(rows.0).min(plane.height - 1) as usize;
+        let row = &plane.bytes[y * stored..][..stored];
+        bytes.extend(std::iter::repeat_n(row[0], columns.0 as usize));
+        bytes.extend_from_slice(row);
+        bytes.extend(std::iter::repeat_n(row[stored - 1], columns.1 as usize));
+    }
+    Pixels { width, height, layout: plane.layout, bytes }
+}
+
+/// A pixel in RGB, by the equations of JFIF 1.02, page 3, in steps of 1/65536.
+fn rgb(brightness: u8, blue: u8, red: u8) -> [u8; 3] {
+    const HALF: i32 = 1 << 15;
+    let (blue, red) = (i32::from(blue) - 128, i32::from(red) - 128);
+    let more = [91_881 * red, -22_554 * blue - 46_802 * red, 116_130 * blue];
+    array::from_fn(|channel| {
+        let value = i32::from(brightness) + ((more[channel] + HALF) >> 16);
+        u8::try_from(value.clamp(0, 255)).expect("clamped to a byte")
+    })
+}
