@@ -61,7 +61,7 @@ pub struct Start {
     data: Data,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
-    file_blocks: Option<u64>,
+    limits: Option<String>,
 }
 
 impl Start {
@@ -75,7 +75,7 @@ impl Start {
     #[must_use]
     pub fn on(data: &Data) -> Self {
         let arguments = vec!["--workers".to_owned(), "2".to_owned()];
-        Self { data: data.clone(), arguments, variables: Vec::new(), file_blocks: None }
+        Self { data: data.clone(), arguments, variables: Vec::new(), limits: None }
     }
 
     /// With a setting; the last of a flag counts.
@@ -102,10 +102,10 @@ impl Start {
         self
     }
 
-    /// With a limit on the size of files, in blocks of 512 bytes, which stands in for a full disk.
+    /// With limits of the system, as options of the shell's `ulimit`.
     #[must_use]
-    pub const fn file_blocks(mut self, blocks: u64) -> Self {
-        self.file_blocks = Some(blocks);
+    pub fn limited(mut self, limits: &str) -> Self {
+        self.limits = Some(limits.to_owned());
         self
     }
 
@@ -117,11 +117,11 @@ impl Start {
     pub fn start(self) -> Server {
         let log = File::options().create(true).append(true).open(self.data.path().join("server.log"));
         let binary = binary("up-server");
-        let mut command = match self.file_blocks {
+        let mut command = match self.limits {
             None => Command::new(binary),
-            Some(blocks) => {
+            Some(limits) => {
                 let mut command = Command::new("sh");
-                command.args(["-c", &format!("ulimit -f {blocks}; exec \"$0\" \"$@\"")]).arg(binary);
+                command.args(["-c", &format!("ulimit {limits}; exec \"$0\" \"$@\"")]).arg(binary);
                 command
             }
         };
@@ -186,6 +186,14 @@ impl Server {
     #[must_use]
     pub fn log(&self) -> String {
         log_of(&self.data)
+    }
+
+    /// The URL of its figures, if it was told to show them.
+    pub async fn admin(&self) -> String {
+        eventually("it says where its figures are", SOON, async || {
+            Some(self.log().split("metrics on ").nth(1)?.lines().next()?.to_owned())
+        })
+        .await
     }
 
     /// Its process id.

@@ -5,6 +5,7 @@ use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::D
 use axum::{Router, body::Body};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
@@ -24,6 +25,9 @@ const HEADERS_WITHIN: Duration = Duration::from_secs(15);
 
 /// Bytes that hyper keeps of a connection for headers, and hands on of a body at a time.
 const CONNECTION_BUFFER_BYTES: usize = 64 * 1024;
+
+/// How long a client may read nothing of an answer that is being sent to it.
+const UNREAD_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long uploads in flight may take to finish once the server drains.
 const FINISH_WITHIN: Duration = Duration::from_secs(30);
@@ -53,8 +57,9 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, app: Arc<App>) 
                 continue;
             }
         };
-        // Small answers and frames leave at once.
+        // Small answers and frames leave at once. What fails here fails for a connection that is gone.
         let _ = stream.set_nodelay(true);
+        let _ = set_tcp_user_timeout(&stream, u32::try_from(UNREAD_WITHIN.as_millis()).unwrap_or(u32::MAX));
         tokio::select! {
             () = &mut finished => break,
             () = app.connections.room() => {}

@@ -3,7 +3,10 @@
 
 mod forward;
 
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use metrics::{counter, describe_counter, describe_histogram, histogram};
@@ -12,7 +15,7 @@ use tracing::info;
 
 use crate::Upload;
 
-/// How long a stage of a job took, in seconds, by `stage`: fetch, make (decode, scale and encode), store, announce.
+/// How long a stage of a job took, in seconds, by `stage`: fetch, make (of which decode, scale, encode), store, announce.
 const STAGE_SECONDS: &str = "up_job_stage_seconds";
 /// What became of deliveries, by `outcome`: ready, failed, retried, dead.
 const JOBS: &str = "up_jobs_total";
@@ -79,15 +82,20 @@ fn describe() {
 pub(crate) async fn timed<T>(stage: &'static str, work: impl Future<Output = T>) -> T {
     let begun = Instant::now();
     let done = work.await;
-    histogram!(STAGE_SECONDS, "stage" => stage).record(begun.elapsed());
+    self::stage(stage, begun.elapsed());
     done
+}
+
+/// Notes how long a stage of a job took.
+pub(crate) fn stage(stage: &'static str, took: Duration) {
+    histogram!(STAGE_SECONDS, "stage" => stage).record(took);
 }
 
 /// Counts an upload that has ended.
 pub(crate) fn ended(upload: &Upload) {
     job(if upload.error.is_some() { "failed" } else { "ready" });
     let took = upload.ended_at.map(|at| at.duration_since(upload.created_at));
-    if let Some(took) = took.and_then(|took| std::time::Duration::try_from(took).ok()) {
+    if let Some(took) = took.and_then(|took| Duration::try_from(took).ok()) {
         histogram!(ACCEPTED_TO_ENDED).record(took);
     }
 }

@@ -239,8 +239,8 @@ async fn a_full_outbox_refuses_with_503_and_keeps_nothing() {
 
 #[tokio::test]
 async fn a_full_disk_refuses_with_507_keeps_nothing_and_recovers() {
-    // No file may grow past 2 MB.
-    let server = Start::new().file_blocks(4000).start();
+    // No file may grow past 2 MB: so many blocks of 512 bytes.
+    let server = Start::new().limited("-f 4000").start();
     let refused = server.post("photo.jpg", long_jpeg(3_000_000)).await;
     assert_eq!(refused.status(), 507);
     eventually("nothing is left", SOON, async || server.data.files().is_empty().then_some(())).await;

@@ -5,7 +5,7 @@ use std::process::Command;
 use integration_tests::{
     patience::{SOON, eventually},
     pictures,
-    server::{Server, Start, id},
+    server::{Start, id},
     socket::Socket,
     worker::StartWorker,
 };
@@ -67,20 +67,11 @@ async fn sizes_are_a_setting() {
     assert_eq!(widths, [10, 20, 30]);
 }
 
-/// Where a server shows its figures.
-async fn admin(server: &Server) -> String {
-    eventually("it says where", SOON, async || {
-        let log = server.log();
-        Some(log.split("metrics on ").nth(1)?.lines().next()?.to_owned())
-    })
-    .await
-}
-
 #[tokio::test]
 async fn operators_see_the_queue_on_a_listener_of_their_own() {
     let server = Start::new().with("--workers", "0").with("--admin-listen", "127.0.0.1:0").start();
     server.accepted("cat.png", pictures::tiny(1)).await;
-    let url = admin(&server).await;
+    let url = server.admin().await;
     let metrics = server.client.get(url).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("\nup_queue_ready 1\n"), "{metrics}");
     assert_eq!(server.client.get(server.at("/metrics")).send().await.unwrap().status(), 404);
@@ -98,7 +89,7 @@ async fn a_server_tells_operators_what_it_and_its_workers_did() {
     socket.end_of(&id(&damaged), SOON).await;
     assert_eq!(server.post("cat.jpg", "no picture").await.status(), 415);
     assert_eq!(server.client.get(server.at("/nowhere/at/all")).send().await.unwrap().status(), 404);
-    let url = admin(&server).await;
+    let url = server.admin().await;
     let expected = [
         "up_http_requests_total{method=\"POST\",route=\"/uploads\",status=\"202\"} 2",
         "up_http_requests_total{method=\"GET\",route=\"none\",status=\"404\"} 1",
@@ -112,6 +103,7 @@ async fn a_server_tells_operators_what_it_and_its_workers_did() {
         "up_jobs_total{outcome=\"ready\"} 1",
         "up_jobs_total{outcome=\"failed\"} 1",
         "up_job_stage_seconds_count{stage=\"fetch\"} 2",
+        "up_job_stage_seconds_count{stage=\"decode\"} 1",
         "up_job_stage_seconds_count{stage=\"announce\"} 2",
         "up_accepted_to_ended_seconds_count 2",
     ];
@@ -140,7 +132,7 @@ async fn a_worker_tells_operators_what_it_did_and_how_long_it_took() {
     let metrics =
         server.client.get(format!("http://{free}/metrics")).send().await.unwrap().text().await.unwrap();
     assert!(metrics.contains("up_jobs_total{outcome=\"ready\"} 1"), "{metrics}");
-    for stage in ["fetch", "make", "store"] {
+    for stage in ["fetch", "make", "decode", "scale", "encode", "store"] {
         assert!(metrics.contains(&format!("up_job_stage_seconds_count{{stage=\"{stage}\"}}")), "{metrics}");
     }
 }

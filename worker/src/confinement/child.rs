@@ -7,6 +7,7 @@ use std::{
     os::fd::AsFd,
     panic::{self, AssertUnwindSafe},
     process::ExitCode,
+    time::{Duration, Instant},
 };
 
 use clap::ValueEnum;
@@ -51,7 +52,7 @@ fn serve(mode: Mode, memory: u64) -> io::Result<()> {
     while let Some(request) = wire::read::<Request>(&mut input)? {
         walls::allow_cpu(request.timeout)?;
         match workshop.work(&mut input, &request)? {
-            Ok(made) => {
+            Ok((made, took)) => {
                 let Made { width, height, thumbhash, thumbnails } = made;
                 let files = thumbnails.each_ref().map(|thumbnail| FileHeader {
                     width: thumbnail.width,
@@ -60,7 +61,7 @@ fn serve(mode: Mode, memory: u64) -> io::Result<()> {
                     bytes: thumbnail.bytes.len() as u64,
                 });
                 let bytes = thumbnails.each_ref().map(|thumbnail| thumbnail.bytes.as_slice());
-                wire::write(&mut output, &Reply::Made { width, height, thumbhash, files }, &bytes)?;
+                wire::write(&mut output, &Reply::Made { width, height, thumbhash, files, took }, &bytes)?;
             }
             Err(error) => wire::write(&mut output, &Reply::Failed(error), &[])?,
         }
@@ -77,8 +78,13 @@ struct Workshop {
 }
 
 impl Workshop {
-    /// Reads an original and makes its thumbnails. `Err` outside is a pipe that broke.
-    fn work(&mut self, input: &mut File, request: &Request) -> io::Result<Result<Made, ThumbnailError>> {
+    /// Reads an original and makes its thumbnails; answers how long decoding, scaling and encoding took, too. `Err`
+    /// outside is a pipe that broke.
+    fn work(
+        &mut self,
+        input: &mut File,
+        request: &Request,
+    ) -> io::Result<Result<(Made, [Duration; 3]), ThumbnailError>> {
         let length = usize::try_from(request.original_bytes).map_err(io::Error::other)?;
         let more = length.saturating_sub(self.original.len());
         if self.original.try_reserve_exact(more).is_err() {
@@ -91,8 +97,14 @@ impl Workshop {
         let sizes = request.sizes.parse().map_err(io::Error::other)?;
         let recipe = Recipe { format: request.format, sizes, max_pixels: request.max_pixels };
         let (scaler, original) = (&mut self.scaler, &self.original[..length]);
-        let made =
-            panic::catch_unwind(AssertUnwindSafe(|| thumbnail::make(scaler, original, &recipe, |_| {})));
+        let made = panic::catch_unwind(AssertUnwindSafe(|| {
+            let (mut took, mut since) = ([Duration::ZERO; 3], Instant::now());
+            let made = thumbnail::make(scaler, original, &recipe, |stage| {
+                took[stage as usize] = since.elapsed();
+                since = Instant::now();
+            })?;
+            Ok((made, took))
+        }));
         if self.original.len() > KEPT_BYTES {
             self.original = Vec::new();
         }

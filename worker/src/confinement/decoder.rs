@@ -19,6 +19,7 @@ use super::{
 use crate::{
     Encoding, Format, Size,
     probe::{self, Orientation},
+    telemetry,
     thumbnail::{Made, Recipe, Thumbnail, ThumbnailError, within},
 };
 
@@ -178,7 +179,7 @@ impl Decoder {
         self.input.write_all(original).await?;
         match self.message().await? {
             Reply::Failed(error) => failed(error).map(Err),
-            Reply::Made { width, height, thumbhash, files } => {
+            Reply::Made { width, height, thumbhash, files, took } => {
                 let sides = (width, height) == displayed;
                 demand(
                     sides && (1..=MAX_THUMBHASH_BYTES).contains(&thumbhash.len()),
@@ -190,6 +191,9 @@ impl Decoder {
                     self.thumbnail(Size::Medium, medium, recipe, displayed).await?,
                     self.thumbnail(Size::Large, large, recipe, displayed).await?,
                 ];
+                for (stage, took) in ["decode", "scale", "encode"].into_iter().zip(took) {
+                    telemetry::stage(stage, took.min(time));
+                }
                 Ok(Ok(Made { width, height, thumbnails, thumbhash }))
             }
         }

@@ -34,8 +34,8 @@ pub(super) struct Request {
 /// What became of a job.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Reply {
-    /// The three files follow, smallest first.
-    Made { width: u32, height: u32, thumbhash: Vec<u8>, files: [FileHeader; 3] },
+    /// The three files follow, smallest first. `took`: decoding, scaling and encoding.
+    Made { width: u32, height: u32, thumbhash: Vec<u8>, files: [FileHeader; 3], took: [Duration; 3] },
     /// Nothing follows.
     Failed(ThumbnailError),
 }
