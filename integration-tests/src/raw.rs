@@ -25,6 +25,24 @@ pub async fn connect(server_url: &str) -> TcpStream {
     TcpStream::connect(address(server_url)).await.expect("the server accepts connections")
 }
 
+/// Begins an upload of so many bytes, with header lines of the caller's choice, and waits until the server asks for
+/// them: it has admitted the request then.
+///
+/// # Panics
+/// When the server answers anything else.
+pub async fn begin_upload(server_url: &str, headers: &str, length: usize) -> TcpStream {
+    let mut stream = connect(server_url).await;
+    let head = format!(
+        "POST /uploads HTTP/1.1\r\nHost: {}\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n{headers}\r\n",
+        address(server_url)
+    );
+    stream.write_all(head.as_bytes()).await.expect("the server reads");
+    let mut answer = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut answer).await.expect("the server answers");
+    assert!(answer.starts_with(b"HTTP/1.1 100 "), "{}", String::from_utf8_lossy(&answer));
+    stream
+}
+
 /// Writes bytes to a connection of their own and reads until the server closes it, or has said nothing for so long.
 ///
 /// # Panics

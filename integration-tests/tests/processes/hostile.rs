@@ -14,10 +14,7 @@ use integration_tests::{
 };
 use reqwest::Body;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 /// How long a connection is listened to that should have been answered.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -189,17 +186,7 @@ async fn one_client_cannot_take_all_the_places() {
         .with("--trusted-proxies", "127.0.0.0/8")
         .start();
     let begin = async |client: &str| {
-        let mut stream = raw::connect(&server.url).await;
-        let head = format!(
-            "POST /uploads HTTP/1.1\r\nHost: up\r\nX-Forwarded-For: {client}\r\nExpect: 100-continue\r\n\
-             Content-Length: 90000\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        // The body is asked for, so there is a place for it.
-        let mut answer = [0; 16];
-        stream.read_exact(&mut answer).await.unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 100 Con");
-        stream
+        raw::begin_upload(&server.url, &format!("X-Forwarded-For: {client}\r\n"), 90_000).await
     };
     let post = async |client: &str| {
         let request = server.client.post(server.at("/uploads")).header("x-forwarded-for", client);

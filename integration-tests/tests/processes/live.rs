@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::{SinkExt, StreamExt};
 use integration_tests::{
     patience::{SOON, eventually},
-    pictures,
+    pictures, raw,
     server::{Start, id},
     socket::{Came, Socket, open},
 };
@@ -13,7 +13,6 @@ use rustix::process::Signal;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     time::Instant,
 };
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -159,15 +158,9 @@ async fn a_drain_says_goodbye_finishes_what_is_coming_in_and_exits_with_zero() {
     let mut server = Start::new().start();
     server.workers_ready(2).await;
     let mut socket = Socket::connect(&server.url).await;
-    let address = server.url.strip_prefix("http://").unwrap().to_owned();
     let picture = pictures::jpeg(640, 480);
-    let mut uploading = TcpStream::connect(&address).await.unwrap();
-    let head =
-        format!("POST /uploads HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n\r\n", picture.len());
-    uploading.write_all(head.as_bytes()).await.unwrap();
+    let mut uploading = raw::begin_upload(&server.url, "", picture.len()).await;
     uploading.write_all(&picture[..1000]).await.unwrap();
-    // The server has begun to read it when it answers something that was asked later.
-    tokio::time::sleep(Duration::from_millis(200)).await;
     server.signal(Signal::TERM);
     let bye = socket.message(SOON).await;
     assert_eq!((&bye["type"], &bye["reason"]), (&"bye".into(), &"restart".into()));
