@@ -4,6 +4,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 
 const ASSETS = new URL("../assets/", import.meta.url);
+const TEMPLATES = new URL("../templates/", import.meta.url);
 /** All of the page, as a browser gets it by either, in bytes: brotli is sent over TLS and to this computer only. */
 const MOST_BYTES = 40_000;
 
@@ -16,7 +17,8 @@ test("all of the page stays under 40 kB as it is sent", (t) => {
 });
 
 test("nothing in it is refused by a strict policy", () => {
-  for (const name of readdirSync(ASSETS).filter((name) => name.endsWith(".html")).map((name) => new URL(name, ASSETS)).concat(new URL("../templates/upload.html", ASSETS))) {
+  const pages = [ASSETS, TEMPLATES].flatMap((folder) => readdirSync(folder).map((name) => new URL(name, folder)));
+  for (const name of pages.filter((page) => page.pathname.endsWith(".html"))) {
     const html = readFileSync(name, "utf8");
     assert.doesNotMatch(html, /\sstyle=|\son\w+=|<style|<script(?![^>]*\ssrc=)/, String(name));
     assert.doesNotMatch(html, /(?:href|src|action)="\//, "every address is relative");

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 use tokio::time::timeout;
 use worker::{Format, Size};
 
@@ -12,9 +13,54 @@ use crate::{app::App, problem::Problem, uploads::status};
 /// How long a check may take before what is checked counts as away.
 const CHECK_WITHIN: Duration = Duration::from_secs(5);
 
+/// That the process is alive.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Health {
+    status: Alive,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Alive {
+    Alive,
+}
+
+/// That uploads can be taken.
+#[derive(Serialize, JsonSchema)]
+#[serde(tag = "status", rename_all = "lowercase")]
+pub(crate) enum Readiness {
+    /// All is well.
+    Ready,
+    /// The broker is away; jobs wait in the outbox.
+    Degraded {
+        /// In words for operators.
+        reasons: Vec<String>,
+    },
+}
+
+/// What a server takes.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Limits {
+    /// The largest file, in bytes.
+    max_upload_bytes: u64,
+    /// The most pixels of a picture, width times height.
+    max_pixels: u64,
+    /// What the bytes may be.
+    formats: [Format; Format::ALL.len()],
+    /// The longest side of each thumbnail, in pixels.
+    sizes: Sides,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Sides {
+    small: u32,
+    medium: u32,
+    large: u32,
+}
+
 /// The process is alive.
 pub(crate) async fn healthz() -> Response {
-    status::json(&json!({ "status": "alive" }))
+    status::json(&Health { status: Alive::Alive })
 }
 
 /// Uploads can be taken: storage is writable, the outbox has room, and the server does not drain.
@@ -37,21 +83,21 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Prob
     if reasons.is_empty() {
         // Uploads go on without the broker, as long as the outbox has room.
         Ok(match app.transport.check().await {
-            Ok(()) => status::json(&json!({ "status": "ready" })),
-            Err(error) => status::json(&json!({ "status": "degraded", "reasons": [error.to_string()] })),
+            Ok(()) => status::json(&Readiness::Ready),
+            Err(error) => status::json(&Readiness::Degraded { reasons: vec![error.to_string()] }),
         })
     } else {
-        Err(Problem::not_ready(&reasons))
+        Err(Problem::not_ready(reasons))
     }
 }
 
 /// What this server takes, so that clients can say no before they send.
 pub(crate) async fn limits(State(app): State<Arc<App>>) -> Response {
-    let sizes = &app.config.pixels.sizes;
-    status::json(&json!({
-        "max_upload_bytes": app.config.max_upload_bytes,
-        "max_pixels": app.config.pixels.max_pixels,
-        "formats": Format::ALL.map(Format::name),
-        "sizes": Size::ALL.into_iter().map(|size| (size.name().to_owned(), sizes.longest_side(size).into())).collect::<serde_json::Map<_, _>>(),
-    }))
+    let side = |size| app.config.pixels.sizes.longest_side(size);
+    status::json(&Limits {
+        max_upload_bytes: app.config.max_upload_bytes,
+        max_pixels: app.config.pixels.max_pixels,
+        formats: Format::ALL,
+        sizes: Sides { small: side(Size::Small), medium: side(Size::Medium), large: side(Size::Large) },
+    })
 }

@@ -14,6 +14,7 @@
 //!   request    ids, traces and times of requests    cors       which pages of other sites may read answers
 //!   client     who a request comes from             admission  how much of everything one client may have
 //!   telemetry  what is counted                      admin      where operators see it
+//!   description  what clients can ask and hear, for machines
 //!   check      whether a server could serve, in words
 //! ```
 
@@ -26,6 +27,7 @@ mod completions;
 pub mod config;
 mod connections;
 mod cors;
+mod description;
 pub mod embedded;
 #[expect(unused_qualifications, reason = "memory-serve generates its list of files so")]
 mod frontend;

@@ -1,16 +1,21 @@
 //! RFC 9457: the one place where an error becomes a status.
 
+mod kind;
+pub(crate) mod page;
+
 use std::borrow::Cow;
 
 use axum::{
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use tracing::{error, warn};
 use worker::{storage::StorageError, transport::TransportError};
 
-use crate::admission::Refused;
+pub(crate) use self::kind::Kind;
+use crate::{admission::Refused, uploads::status::json};
 
 /// Seconds after which a client may look again while something is on its way.
 pub(crate) const RETRY_SOON: u32 = 2;
@@ -18,27 +23,55 @@ pub(crate) const RETRY_SOON: u32 = 2;
 /// Seconds after which a client may try again when the service is full or something behind it is away.
 const RETRY_LATER: u32 = 5;
 
+/// The media type of problems.
+pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
+
 /// An answer that is not what was asked for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct Problem {
-    status: StatusCode,
-    /// The last part of `type`.
-    kind: &'static str,
+    #[serde(rename = "type")]
+    kind: Kind,
+    /// What is wrong, in a sentence for people.
     title: Cow<'static, str>,
+    /// The status of the answer, again.
+    #[schemars(range(min = 400, max = 599))]
+    status: u16,
+    /// More about this very request.
+    #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-    /// Further members, for programs.
-    more: Map<String, Value>,
-    retry_after: Option<u32>,
+    /// The limit that was passed: bytes, pixels or parts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
+    /// What a file seems to be instead of a picture, with its article.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    looks_like: Option<&'static str>,
+    /// How many bytes there are, where a range lies outside of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<u64>,
+    /// Why the server is not ready.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    reasons: Box<[String]>,
+}
+
+impl From<Kind> for Problem {
+    fn from(kind: Kind) -> Self {
+        let about = kind.about();
+        Self {
+            kind,
+            title: about.title.into(),
+            status: about.status.as_u16(),
+            detail: None,
+            limit: None,
+            looks_like: None,
+            total: None,
+            reasons: Box::default(),
+        }
+    }
 }
 
 impl Problem {
-    fn new(status: StatusCode, kind: &'static str, title: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, kind, title: title.into(), detail: None, more: Map::new(), retry_after: None }
-    }
-
-    fn retry_after(mut self, seconds: u32) -> Self {
-        self.retry_after = Some(seconds);
-        self
+    fn titled(kind: Kind, title: impl Into<Cow<'static, str>>) -> Self {
+        Self { title: title.into(), ..kind.into() }
     }
 
     fn detail(mut self, detail: impl Into<String>) -> Self {
@@ -46,168 +79,134 @@ impl Problem {
         self
     }
 
-    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.more.insert(name.to_owned(), value.into());
+    fn limit(mut self, limit: u64) -> Self {
+        self.limit = Some(limit);
         self
     }
 
     pub(crate) fn malformed(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "malformed", "The request could not be understood.").detail(detail)
+        Self::from(Kind::Malformed).detail(detail)
     }
 
     pub(crate) fn empty() -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "empty", "The file is empty.")
+        Kind::Empty.into()
     }
 
     pub(crate) fn no_file() -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "no-file", "The form has no file in it.")
-            .detail("Send at least one part with a file name, for instance with curl -F file=@cat.jpg.")
+        Self::from(Kind::NoFile).detail(Kind::NoFile.about().advice)
     }
 
     pub(crate) fn too_many_parts(limit: usize) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "too-many-parts", "The form has too many parts.")
-            .with("limit", limit)
+        Self::from(Kind::TooManyParts).limit(limit as u64)
     }
 
     pub(crate) fn bad_key(limit: usize) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad-key", "The idempotency key is not one.")
-            .detail("It is one header with visible ASCII characters, such as a UUID.")
-            .with("limit", limit)
+        Self::from(Kind::BadKey).detail(Kind::BadKey.about().advice).limit(limit as u64)
     }
 
     pub(crate) fn key_in_use() -> Self {
-        let title = "A request with this idempotency key is still on its way.";
-        Self::new(StatusCode::CONFLICT, "key-in-use", title).retry_after(RETRY_SOON)
+        Kind::KeyInUse.into()
     }
 
     pub(crate) fn key_reused() -> Self {
-        let title = "This idempotency key was used for another file.";
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", title)
+        Kind::KeyReused.into()
     }
 
     pub(crate) fn cross_site() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "cross-site", "A page of another site may not do this.")
+        Kind::CrossSite.into()
     }
 
     pub(crate) fn unknown_upload() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "unknown-upload", "There is no such upload.")
+        Kind::UnknownUpload.into()
     }
 
     pub(crate) fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here.")
+        Kind::NotFound.into()
     }
 
     pub(crate) fn not_yet() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-yet", "The thumbnail is not there yet.").retry_after(RETRY_SOON)
+        Kind::NotYet.into()
     }
 
     pub(crate) fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "That cannot be done here.")
+        Kind::MethodNotAllowed.into()
+    }
+
+    pub(crate) fn upgrade_required() -> Self {
+        Kind::UpgradeRequired.into()
     }
 
     pub(crate) fn too_slow() -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "The file came too slowly.")
+        Kind::TooSlow.into()
     }
 
     pub(crate) fn not_failed() -> Self {
-        Self::new(StatusCode::CONFLICT, "not-failed", "Only an upload that failed can be retried.")
+        Kind::NotFailed.into()
     }
 
     pub(crate) fn failed(failure: &worker::upload::Failure) -> Self {
-        Self::new(StatusCode::GONE, "failed", "There will be no thumbnail.").detail(failure.title.clone())
+        Self::from(Kind::Failed).detail(failure.title.clone())
     }
 
     pub(crate) fn too_large(limit: u64) -> Self {
         let title = format!("The file is too large. The limit is {limit} bytes.");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", title).with("limit", limit)
+        Self::titled(Kind::TooLarge, title).limit(limit)
     }
 
-    pub(crate) fn unsupported(looks_like: Option<&str>) -> Self {
-        let title = match looks_like {
-            Some(what) => format!("This is {what}, not a picture that we take."),
-            None => "This is not a picture that we take.".to_owned(),
+    pub(crate) fn unsupported(looks_like: Option<&'static str>) -> Self {
+        let problem = match looks_like {
+            Some(what) => {
+                Self::titled(Kind::Unsupported, format!("This is {what}, not a picture that we take."))
+            }
+            None => Kind::Unsupported.into(),
         };
-        let problem = Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported", title)
-            .detail("JPEG, PNG, GIF, WebP, BMP and TIFF are taken.");
-        match looks_like {
-            Some(what) => problem.with("looks_like", what),
-            None => problem,
-        }
+        Self { looks_like, ..problem.detail("JPEG, PNG, GIF, WebP, BMP and TIFF are taken.") }
     }
 
     pub(crate) fn damaged() -> Self {
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "damaged", "The file is damaged.")
+        Self::from(Kind::Damaged)
             .detail("Its header says that it is a picture, and then breaks off or contradicts itself.")
     }
 
     pub(crate) fn too_many_pixels(why: String, limit: u64) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-many-pixels", why).with("limit", limit)
+        Self::titled(Kind::TooManyPixels, why).limit(limit)
     }
 
     pub(crate) fn outside_range(total: u64) -> Self {
-        Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "outside-range", "The file has no such part.")
-            .with("total", total)
+        Self { total: Some(total), ..Kind::OutsideRange.into() }
     }
 
     pub(crate) fn busy() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "The server is full. Try again later.")
-            .retry_after(RETRY_LATER)
+        Kind::Busy.into()
     }
 
     pub(crate) fn too_many_at_once() -> Self {
-        let title = "That is more at once than one client may have. Try again in a moment.";
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-at-once", title).retry_after(RETRY_SOON)
+        Kind::TooManyAtOnce.into()
     }
 
     pub(crate) fn draining() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "draining",
-            "The server is about to stop. Try again in a moment.",
-        )
-        .retry_after(RETRY_SOON)
+        Kind::Draining.into()
     }
 
-    pub(crate) fn not_ready(reasons: &[String]) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "The server cannot take uploads now.")
-            .with("reasons", json!(reasons))
-            .retry_after(RETRY_LATER)
+    pub(crate) fn not_ready(reasons: Vec<String>) -> Self {
+        Self { reasons: reasons.into(), ..Kind::NotReady.into() }
     }
 
     fn unavailable() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "unavailable",
-            "Something behind the server is away. Try again later.",
-        )
-        .retry_after(RETRY_LATER)
+        Kind::Unavailable.into()
     }
 
     fn disk_full() -> Self {
-        Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", "The server has no room left.")
-            .retry_after(RETRY_LATER)
+        Kind::DiskFull.into()
     }
 
     pub(crate) fn internal() -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The server made a mistake.")
+        Kind::Internal.into()
     }
 
     /// The last part of `type`.
     pub(crate) const fn kind(&self) -> &'static str {
-        self.kind
-    }
-
-    /// The members as JSON.
-    pub(crate) fn to_json(&self) -> Map<String, Value> {
-        let mut members = Map::new();
-        members.insert("type".into(), format!("/problems/{}", self.kind).into());
-        members.insert("title".into(), self.title.as_ref().into());
-        members.insert("status".into(), self.status.as_u16().into());
-        if let Some(detail) = &self.detail {
-            members.insert("detail".into(), detail.as_str().into());
-        }
-        members.extend(self.more.clone());
-        members
+        self.kind.about().name
     }
 }
 
@@ -263,20 +262,14 @@ impl From<TransportError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut body = Value::Object(self.to_json()).to_string();
-        body.push('\n');
-        let mut response = (
-            self.status,
-            [
-                (header::CONTENT_TYPE, "application/problem+json"),
-                (header::CACHE_CONTROL, "no-store"),
-                (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            ],
-            body,
-        )
-            .into_response();
-        if let Some(seconds) = self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        let about = self.kind.about();
+        let mut response = json(&self);
+        *response.status_mut() = about.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = about.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -14,9 +14,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     app::App,
-    cors, frontend, health,
+    cors,
+    description::{Described, operations},
+    frontend, health,
     live::{events, socket},
-    problem::Problem,
+    problem::{Problem, page},
     request,
     uploads::{accept, originals, retry, status, thumbnails},
 };
@@ -24,20 +26,22 @@ use crate::{
 /// Everything that clients can ask for.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let cors_origins = app.config.cors_origins.clone();
-    let router = Router::new()
-        .route("/uploads", post(accept::post).put(accept::put))
-        .route("/uploads/", post(accept::post).put(accept::put))
-        .route("/uploads/{id}", get(status::status).put(accept::put))
-        .route("/uploads/{id}/{size}", get(thumbnails::thumbnail))
-        .route("/uploads/{id}/original", get(originals::original))
-        .route("/uploads/{id}/events", get(events::events))
-        .route("/uploads/{id}/retry", post(retry::retry))
-        .route("/limits", get(health::limits))
-        .route("/live", get(socket::live))
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
+    let router = Described::default()
+        .route("/uploads", post(accept::post).put(accept::put), operations::uploads())
+        .route("/uploads/", post(accept::post).put(accept::put), operations::uploads_with_slash())
+        .route("/uploads/{id}", get(status::status).put(accept::put), operations::upload())
+        .route("/uploads/{id}/{size}", get(thumbnails::thumbnail), operations::thumbnail())
+        .route("/uploads/{id}/original", get(originals::original), operations::original())
+        .route("/uploads/{id}/events", get(events::events), operations::events())
+        .route("/uploads/{id}/retry", post(retry::retry), operations::retry())
+        .route("/limits", get(health::limits), operations::limits())
+        .route("/live", get(socket::live), operations::live())
+        .route("/healthz", get(health::healthz), operations::healthz())
+        .route("/readyz", get(health::readyz), operations::readyz())
+        .route("/problems/{kind}", get(page::page), operations::problem())
+        .merge(frontend::router(), "/", operations::home())
+        .described_at("/openapi.json")
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .merge(frontend::router())
         .fallback(async || Problem::not_found())
         // Bodies are counted as they stream, by what is made of them.
         .layer(DefaultBodyLimit::disable())

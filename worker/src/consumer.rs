@@ -282,16 +282,28 @@ fn fact(thumbnail: &Thumbnail) -> ThumbnailFact {
     }
 }
 
+/// The kinds of [`Failure`] that this build writes: the last part of their `type`.
+pub const FAILURE_KINDS: [&str; 8] = [
+    "too-many-pixels",
+    "cannot-be-decoded",
+    "took-too-long",
+    "too-much-memory",
+    "original-gone",
+    "exhausted",
+    "killed-its-workers",
+    "unreadable",
+];
+
 fn failed(record: &UploadRecord, problem: Failure) -> Outcome {
     Outcome { generation: record.generation, ended_at: now(), verdict: Verdict::Failed { problem } }
 }
 
 fn failure(error: &ThumbnailError) -> Failure {
-    Failure { kind: format!("/problems/{}", error.code()), title: error.to_string() }
+    because(error.code(), error.to_string())
 }
 
 fn original_gone() -> Failure {
-    Failure { kind: "/problems/original-gone".into(), title: "The file is no longer there.".into() }
+    because("original-gone", "The file is no longer there.")
 }
 
 fn death(reason: DeathReason) -> Failure {
@@ -300,5 +312,10 @@ fn death(reason: DeathReason) -> Failure {
         DeathReason::KilledItsWorkers => "It crashed our worker every time, so we stopped.",
         DeathReason::Unreadable => "Its job could not be read. Try again.",
     };
-    Failure { kind: format!("/problems/{}", reason.name()), title: title.into() }
+    because(reason.name(), title)
+}
+
+fn because(kind: &str, title: impl Into<String>) -> Failure {
+    debug_assert!(FAILURE_KINDS.contains(&kind), "{kind} is listed");
+    Failure { kind: format!("/problems/{kind}"), title: title.into() }
 }

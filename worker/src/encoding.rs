@@ -1,9 +1,10 @@
 //! What thumbnails are encoded as.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The encoding of a thumbnail, written as its media type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Encoding {
     /// For opaque pictures.
     #[serde(rename = "image/jpeg")]

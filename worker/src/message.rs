@@ -4,6 +4,7 @@
 //! it does not know. `golden/` holds the wire form of every version that may still lie in a queue; it must always
 //! decode.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Format, StorageKey, Upload, UploadId};
@@ -16,9 +17,10 @@ pub const MESSAGE_VERSION: u32 = 1;
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
 /// A request: make the thumbnails of this upload. Travels on the queue `resize`; its message id is the upload id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResizeJob {
-    /// [`MESSAGE_VERSION`].
+    /// The version of the message: the only one that is written and read, 1.
+    #[schemars(extend("const" = MESSAGE_VERSION))]
     pub v: u32,
     /// Which upload. A job has no id of its own: doing it twice does no harm.
     pub id: UploadId,
@@ -56,18 +58,20 @@ impl ResizeJob {
 }
 
 /// A fact: a worker has begun with this upload.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Started {
-    /// [`MESSAGE_VERSION`].
+    /// The version of the message: the only one that is written and read, 1.
+    #[schemars(extend("const" = MESSAGE_VERSION))]
     pub v: u32,
     /// Which upload.
     pub id: UploadId,
 }
 
 /// A fact: this upload has ended. Carries the whole state again.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Completion {
-    /// [`MESSAGE_VERSION`].
+    /// The version of the message: the only one that is written and read, 1.
+    #[schemars(extend("const" = MESSAGE_VERSION))]
     pub v: u32,
     /// Which upload.
     pub id: UploadId,

@@ -1,15 +1,18 @@
 //! What is known of an upload, as everybody sees it: in HTTP answers, on the socket and in completions.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Encoding, Format, LinkBase, Outcome, Size, UploadId, UploadRecord, outcome::Verdict};
+use crate::{
+    Completion, Encoding, Format, LinkBase, Outcome, Size, UploadId, UploadRecord, outcome::Verdict,
+};
 
 /// Where an upload stands. The order is the merge order: a later state never gives way to an earlier one.
 ///
 /// `ready` outranks `failed`: should both be announced for one generation (a job that was buried while a slow
 /// worker still finished it), the pictures are there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Stored and posted; becomes `processing`, `ready` or `failed`.
@@ -31,7 +34,8 @@ impl State {
 }
 
 /// The whole state of one upload. A message carries all of it, so that loss, repetition and reordering are harmless.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(example = example())]
 pub struct Upload {
     /// Its id.
     pub id: UploadId,
@@ -54,9 +58,11 @@ pub struct Upload {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames: Option<u32>,
     /// When it was accepted.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub created_at: Timestamp,
     /// When it became ready or failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub ended_at: Option<Timestamp>,
     /// A blurred impression of the picture, base64; once ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,7 +78,7 @@ pub struct Upload {
 }
 
 /// One thumbnail and where it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ThumbnailLink {
     /// Which of the three.
     pub size: Size,
@@ -89,7 +95,7 @@ pub struct ThumbnailLink {
 }
 
 /// Why an upload failed: the RFC 9457 members that travel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// A path under `/problems/` that names the kind.
     #[serde(rename = "type")]
@@ -99,7 +105,7 @@ pub struct Failure {
 }
 
 /// Where the parts of an upload are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Links {
     /// The upload itself.
     #[serde(rename = "self")]
@@ -108,6 +114,13 @@ pub struct Links {
     pub original: String,
     /// Its messages as server-sent events.
     pub events: String,
+}
+
+/// An upload as the description of the interface shows it: that of a message which must decode for ever.
+fn example() -> Upload {
+    let golden = include_bytes!("../golden/completion-ready.v1.json");
+    let completion: Completion = serde_json::from_slice(golden).expect("golden files decode");
+    completion.upload
 }
 
 impl Upload {

@@ -5,6 +5,7 @@
 mod broker;
 mod check;
 mod dead;
+mod descriptions;
 mod faults;
 mod hostile;
 mod ledger;

@@ -5,9 +5,9 @@ use std::{ops::ControlFlow, sync::Arc, time::Duration};
 use axum::{
     extract::{
         Extension, State,
-        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
+        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
-    http::HeaderMap,
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use futures::{SinkExt, StreamExt, stream};
@@ -50,7 +50,7 @@ pub(crate) async fn live(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     if !origin::is_allowed(&headers, &app.config) {
         return Problem::cross_site().into_response();
@@ -60,7 +60,7 @@ pub(crate) async fn live(
     }
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
-        Err(rejection) => return rejection.into_response(),
+        Err(rejection) => return refusal(&rejection),
     };
     let mut upgrade = upgrade
         .protocols([protocol::NAME])
@@ -92,6 +92,20 @@ pub(crate) async fn live(
             }
         })
     })
+}
+
+/// Why a request is no upgrade that can be made.
+fn refusal(rejection: &WebSocketUpgradeRejection) -> Response {
+    match rejection {
+        WebSocketUpgradeRejection::InvalidWebSocketVersionHeader(_) => {
+            ([(header::SEC_WEBSOCKET_VERSION, "13")], Problem::upgrade_required()).into_response()
+        }
+        WebSocketUpgradeRejection::WebSocketKeyHeaderMissing(_) => {
+            Problem::malformed(rejection.body_text()).into_response()
+        }
+        _ => ([(header::UPGRADE, "websocket"), (header::CONNECTION, "upgrade")], Problem::upgrade_required())
+            .into_response(),
+    }
 }
 
 struct Connection {

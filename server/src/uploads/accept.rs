@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Extension, Query, Request, State},
+    extract::{Extension, Query, Request, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use percent_encoding::percent_decode_str;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use worker::Upload;
 
 use super::{
@@ -53,33 +53,42 @@ struct FormFrom {
     context: Context,
 }
 
-/// What became of the pictures of one request.
-#[derive(Default)]
-struct Taken {
+/// What became of the pictures of one request, in their order.
+#[derive(Default, Serialize, JsonSchema)]
+pub(crate) struct Taken {
     uploads: Vec<Upload>,
-    rejected: Vec<(String, Problem)>,
+    rejected: Vec<Rejected>,
+}
+
+/// A file that was not taken, and why.
+#[derive(Serialize, JsonSchema)]
+struct Rejected {
+    /// Its name.
+    name: String,
+    #[serde(flatten)]
+    problem: Problem,
 }
 
 /// Takes a form, or a raw picture.
 pub(crate) async fn post(
     State(app): State<Arc<App>>,
-    Query(options): Query<Options>,
+    options: Result<Query<Options>, QueryRejection>,
     Extension(context): Extension<Context>,
     request: Request,
 ) -> Result<Response, Problem> {
-    take(&app, &options, context, request, None).await.inspect_err(count)
+    take(&app, options, context, request, None).await.inspect_err(count)
 }
 
 /// Takes a raw picture by the name in its path.
 pub(crate) async fn put(
     State(app): State<Arc<App>>,
-    Query(options): Query<Options>,
+    options: Result<Query<Options>, QueryRejection>,
     Extension(context): Extension<Context>,
     request: Request,
 ) -> Result<Response, Problem> {
     let last = request.uri().path().strip_prefix("/uploads/").unwrap_or_default();
     let name = percent_decode_str(last).decode_utf8_lossy().into_owned();
-    take(&app, &options, context, request, Some(name)).await.inspect_err(count)
+    take(&app, options, context, request, Some(name)).await.inspect_err(count)
 }
 
 /// Counts a request that was refused whole.
@@ -89,13 +98,17 @@ fn count(problem: &Problem) {
 
 async fn take(
     app: &Arc<App>,
-    options: &Options,
+    options: Result<Query<Options>, QueryRejection>,
     context: Context,
     request: Request,
     name: Option<String>,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let headers = parts.headers;
+    let bulk = match options {
+        Ok(Query(options)) => options.lane == Some(LaneOption::Bulk),
+        Err(error) => return Ok(refuse_early(Problem::malformed(error.body_text()), &headers, body)),
+    };
     let peer = parts.extensions.get::<Peer>().copied().ok_or_else(Problem::internal)?;
     let _place = match admit(app, &headers, peer).await {
         Ok(place) => place,
@@ -107,7 +120,6 @@ async fn take(
     };
     let boundary = content_type(&headers).and_then(|content_type| multer::parse_boundary(content_type).ok());
     let is_form = content_type(&headers).is_some_and(|content_type| content_type.starts_with("multipart/"));
-    let bulk = options.lane == Some(LaneOption::Bulk);
     let taken = match boundary {
         Some(boundary) if name.is_none() => {
             let parts = Parts::new(body, boundary, app.config.max_upload_bytes);
@@ -174,7 +186,7 @@ async fn take_raw(app: &Arc<App>, body: Body, declared: Declared) -> Result<Take
         Ok(upload) => Ok(Taken { uploads: vec![upload], rejected: Vec::new() }),
         Err(Refusal::Problem(problem)) => {
             body.drain();
-            Ok(Taken { uploads: Vec::new(), rejected: vec![(name, problem)] })
+            Ok(Taken { uploads: Vec::new(), rejected: vec![Rejected { name, problem }] })
         }
         Err(Refusal::Body(error)) => Err(body_problem(&error)),
         Err(Refusal::Form(error)) => Err(form_problem(&error)),
@@ -217,7 +229,7 @@ async fn take_parts(
         match incoming::take(app, declared, &mut part).await {
             Ok(upload) => taken.uploads.push(upload),
             Err(Refusal::Problem(problem)) => {
-                taken.rejected.push((name, problem));
+                taken.rejected.push(Rejected { name, problem });
                 part.skip().await?;
             }
             Err(Refusal::Body(error)) => return Err(body_problem(&error)),
@@ -247,15 +259,15 @@ pub(super) fn form_problem(error: &multer::Error) -> Problem {
 }
 
 async fn answer(app: &App, taken: Taken, headers: &HeaderMap) -> Result<Response, Problem> {
-    let Taken { mut uploads, rejected } = taken;
-    let Some(first) = uploads.first() else {
-        let mut problems = rejected.into_iter().map(|(_, problem)| problem);
+    let mut taken = taken;
+    let Some(first) = taken.uploads.first() else {
+        let mut problems = taken.rejected.into_iter().map(|rejected| rejected.problem);
         let problem = problems.next().unwrap_or_else(Problem::no_file);
         problems.for_each(|problem| count(&problem));
         return Ok(closing(problem));
     };
-    telemetry::uploads("accepted", uploads.len());
-    rejected.iter().for_each(|(_, problem)| count(problem));
+    telemetry::uploads("accepted", taken.uploads.len());
+    taken.rejected.iter().for_each(|rejected| count(&rejected.problem));
     let location = first.links.this.clone();
     let form = Form::wanted(headers);
     if form == Form::Html {
@@ -264,18 +276,17 @@ async fn answer(app: &App, taken: Taken, headers: &HeaderMap) -> Result<Response
     let mut status = StatusCode::ACCEPTED;
     let wait = Wait::parse(headers);
     if let Some(wait) = wait {
-        uploads = wait.for_end(app, uploads).await;
-        if uploads.iter().all(|upload| upload.state.is_final()) {
+        taken.uploads = wait.for_end(app, taken.uploads).await;
+        if taken.uploads.iter().all(|upload| upload.state.is_final()) {
             status = StatusCode::CREATED;
         }
     }
     let mut response = match form {
         Form::Plain => {
-            let urls =
-                uploads.iter().map(|upload| super::status::absolute(app, headers, &upload.links.this) + "\n");
-            urls.collect::<String>().into_response()
+            let link = |upload: &Upload| super::status::absolute(app, headers, &upload.links.this) + "\n";
+            taken.uploads.iter().map(link).collect::<String>().into_response()
         }
-        Form::Json | Form::Html => json_answer(&uploads, &rejected),
+        Form::Json | Form::Html => super::status::json(&taken),
     };
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -290,16 +301,4 @@ async fn answer(app: &App, taken: Taken, headers: &HeaderMap) -> Result<Response
         headers.insert(name, value);
     }
     Ok(response)
-}
-
-fn json_answer(uploads: &[Upload], rejected: &[(String, Problem)]) -> Response {
-    let rejected: Vec<Value> = rejected
-        .iter()
-        .map(|(name, problem)| {
-            let mut members: Map<String, Value> = Map::from_iter([("name".to_owned(), name.as_str().into())]);
-            members.extend(problem.to_json());
-            members.into()
-        })
-        .collect();
-    super::status::json(&json!({ "uploads": uploads, "rejected": rejected }))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -18,10 +18,11 @@ pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// Answers one thumbnail.
 pub(crate) async fn thumbnail(
     State(app): State<Arc<App>>,
-    Path((_, size)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     Id(id): Id,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let Path((_, size)) = path.map_err(|_| Problem::not_found())?;
     let size: Size = size.parse().map_err(|_| Problem::not_found())?;
     let record = app.storage.record(id).await?.ok_or_else(Problem::unknown_upload)?;
     let outcome = app.storage.outcome(id).await?;

@@ -1,0 +1,4 @@
+//! What the descriptions of the interface say is what a real server does, and the reverse.
+
+mod document;
+mod openapi;

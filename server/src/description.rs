@@ -1,0 +1,40 @@
+//! What clients can ask and hear, described for machines. The descriptions are made from the route table, from the
+//! types that are written and read, and from the list of problems; tests hold them to the answers of a real server.
+
+mod openapi;
+pub(crate) mod operations;
+mod parts;
+mod schemas;
+
+use axum::{
+    http::{HeaderName, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use serde_json::Value;
+
+pub(crate) use self::openapi::Described;
+
+/// How long a description may be kept: it changes with the server's version only.
+const CACHED: &str = "public, max-age=3600";
+
+/// A description as it is sent, written once.
+#[derive(Clone)]
+pub(crate) struct Document(Bytes);
+
+impl Document {
+    fn new(value: &Value) -> Self {
+        Self(format!("{value}\n").into())
+    }
+}
+
+impl IntoResponse for Document {
+    fn into_response(self) -> Response {
+        let headers: [(HeaderName, &str); 3] = [
+            (header::CONTENT_TYPE, "application/json"),
+            (header::CACHE_CONTROL, CACHED),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        ];
+        (headers, self.0).into_response()
+    }
+}

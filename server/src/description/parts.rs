@@ -1,0 +1,157 @@
+//! What descriptions of operations are put together from.
+
+use axum::http::StatusCode;
+use schemars::JsonSchema;
+use utoipa::openapi::{
+    Content, Header, HeaderBuilder, HttpMethod, Object, PathItem, Ref, RefOr, Required, Response,
+    ResponseBuilder, Schema, SchemaFormat, Type,
+    link::{Link, LinkBuilder},
+    path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
+    schema::{KnownFormat, ObjectBuilder},
+};
+
+use super::schemas::of;
+use crate::problem::{CONTENT_TYPE, Kind, Problem};
+
+/// An operation, by a name for programs and in words for people.
+pub(super) fn operation(id: &str, summary: &str, description: &str) -> OperationBuilder {
+    OperationBuilder::new()
+        .operation_id(Some(id))
+        .summary(Some(summary))
+        .description((!description.is_empty()).then_some(description))
+}
+
+/// A path with one method.
+pub(super) fn path(method: HttpMethod, operation: OperationBuilder) -> PathItem {
+    PathItem::new(method, operation)
+}
+
+/// What an operation may answer instead of what was asked for.
+pub(super) trait Refuses {
+    fn refuses(self, kinds: &[Kind]) -> Self;
+}
+
+impl Refuses for OperationBuilder {
+    fn refuses(self, kinds: &[Kind]) -> Self {
+        problems(kinds)
+            .into_iter()
+            .fold(self, |operation, (status, response)| operation.response(status, response))
+    }
+}
+
+/// The answers of these kinds: one a status, with an example of each kind.
+pub(super) fn problems(kinds: &[Kind]) -> Vec<(String, RefOr<Response>)> {
+    let mut statuses: Vec<_> = kinds.iter().map(|kind| kind.about().status).collect();
+    statuses.sort();
+    statuses.dedup();
+    let answer = |status: StatusCode| {
+        let kinds: Vec<_> = kinds.iter().copied().filter(|kind| kind.about().status == status).collect();
+        (status.as_u16().to_string(), problem(&kinds).into())
+    };
+    statuses.into_iter().map(answer).collect()
+}
+
+fn problem(kinds: &[Kind]) -> ResponseBuilder {
+    let titles: Vec<_> = kinds.iter().map(|kind| kind.about().title).collect();
+    let example = |kind: &Kind| {
+        let name = kind.about().name;
+        (name, RefOr::Ref(Ref::new(format!("#/components/examples/{name}"))))
+    };
+    let mut content = Content::new(Some(of::<Problem>()));
+    content.examples.extend(kinds.iter().map(example).map(|(name, example)| (name.to_owned(), example)));
+    let mut response = answer(&titles.join(" ")).content(CONTENT_TYPE, content);
+    let later = kinds.iter().filter(|kind| kind.about().retry_after.is_some()).count();
+    if later > 0 {
+        response = response.header("Retry-After", seconds(later == kinds.len()));
+    }
+    for kind in kinds {
+        response = match kind {
+            Kind::OutsideRange => response.header("Content-Range", always("How many bytes there are.")),
+            Kind::UpgradeRequired => response
+                .header("Upgrade", sometimes("What is spoken here."))
+                .header("Sec-WebSocket-Version", sometimes("The version that is spoken here.")),
+            _ => response,
+        };
+    }
+    response
+}
+
+/// An answer, in words.
+pub(super) fn answer(description: &str) -> ResponseBuilder {
+    ResponseBuilder::new().description(description)
+}
+
+/// An answer with a body of a type.
+pub(super) fn json<T: JsonSchema>(description: &str) -> ResponseBuilder {
+    answer(description).content("application/json", Content::new(Some(of::<T>())))
+}
+
+/// Text of some kind.
+pub(super) fn text() -> Content {
+    Content::new(Some(Object::with_type(Type::String)))
+}
+
+/// Bytes that no schema describes.
+pub(super) fn bytes() -> Content {
+    Content::new(None::<Schema>)
+}
+
+/// Bytes that a client sends.
+pub(super) fn binary() -> Object {
+    let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
+    ObjectBuilder::new().schema_type(Type::String).format(Some(format)).build()
+}
+
+/// A header that such an answer always has.
+pub(super) fn always(description: &str) -> Header {
+    let mut header = sometimes(description);
+    // The library has no field for it.
+    header.extensions = Some([("required", true)].into_iter().collect());
+    header
+}
+
+/// A header that such an answer may have.
+pub(super) fn sometimes(description: &str) -> Header {
+    HeaderBuilder::new().description(Some(description)).build()
+}
+
+/// `Retry-After`.
+pub(super) fn seconds(is_always: bool) -> Header {
+    let description = "Seconds after which another try may go better.";
+    let mut header = if is_always { always(description) } else { sometimes(description) };
+    header.schema = Some(Object::with_type(Type::Integer).into());
+    header
+}
+
+/// A part of the path.
+pub(super) fn in_path(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some(description))
+        .schema(Some(schema))
+        .build()
+}
+
+/// An optional header of a request.
+pub(super) fn request_header(
+    name: &str,
+    description: &str,
+    example: &str,
+    schema: ObjectBuilder,
+) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(schema.schema_type(Type::String)))
+        .example(Some(example.into()))
+        .build()
+}
+
+/// Where to go from an answer, with an upload's id found in it.
+pub(super) fn link(operation: &str, id_at: &str) -> Link {
+    LinkBuilder::new().operation_id(operation).parameter("id", id_at).build()
+}
