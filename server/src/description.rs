@@ -1,6 +1,7 @@
 //! What clients can ask and hear, described for machines. The descriptions are made from the route table, from the
 //! types that are written and read, and from the list of problems; tests hold them to the answers of a real server.
 
+pub(crate) mod asyncapi;
 mod openapi;
 pub(crate) mod operations;
 mod parts;

@@ -15,7 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     app::App,
     cors,
-    description::{Described, operations},
+    description::{Described, asyncapi, operations},
     frontend, health,
     live::{events, socket},
     problem::{Problem, page},
@@ -39,6 +39,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/healthz", get(health::healthz), operations::healthz())
         .route("/readyz", get(health::readyz), operations::readyz())
         .route("/problems/{kind}", get(page::page), operations::problem())
+        .route("/asyncapi.json", get(asyncapi::asyncapi), operations::asyncapi())
         .merge(frontend::router(), "/", operations::home())
         .described_at("/openapi.json")
         .method_not_allowed_fallback(async || Problem::method_not_allowed())

@@ -2,17 +2,17 @@
 
 use utoipa::openapi::{
     Content, HttpMethod, PathItem, Required, ResponseBuilder, Type,
-    path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
+    path::{OperationBuilder, ParameterBuilder, ParameterIn},
     request_body::{RequestBody, RequestBodyBuilder},
     schema::{ArrayBuilder, Object, ObjectBuilder},
 };
-use worker::{Encoding, Format, Size, Upload, UploadId};
+use worker::{Encoding, Format, Size, Upload};
 
 pub(super) use super::parts::problems;
 use super::{
     parts::{
-        Refuses, always, answer, binary, bytes, in_path, json, link, operation, path, request_header,
-        seconds, sometimes, text,
+        Refuses, always, answer, binary, bytes, cached, html, id, if_none_match, in_path, json, link,
+        operation, path, prefer, request_header, seconds, see_other, sometimes, text,
     },
     schemas::of,
 };
@@ -249,6 +249,11 @@ pub(super) fn openapi() -> PathItem {
     description("get_openapi", "OpenAPI 3.1")
 }
 
+/// `/asyncapi.json`
+pub(crate) fn asyncapi() -> PathItem {
+    description("get_asyncapi", "AsyncAPI 3")
+}
+
 fn description(id: &str, format: &str) -> PathItem {
     let document = Content::new(Some(Object::with_type(Type::Object)));
     let get = operation(id, &format!("The interface, described in {format}"), "");
@@ -300,23 +305,6 @@ fn taken(description: &str) -> ResponseBuilder {
         .fold(answer, |answer, operation| answer.link(operation, link(operation, first)))
 }
 
-fn see_other() -> ResponseBuilder {
-    answer("For browsers that sent a form without script: on to the page of the upload.")
-        .header("Location", always("The upload."))
-}
-
-fn html(description: &str) -> ResponseBuilder {
-    answer(description)
-        .content("text/html", text())
-        .header("Cache-Control", always("How long it may be kept."))
-}
-
-fn cached(description: &str) -> ResponseBuilder {
-    answer(description)
-        .header("ETag", always("Strong."))
-        .header("Cache-Control", always("Immutable, for a year."))
-}
-
 /// A picture without a form around it.
 fn picture() -> RequestBodyBuilder {
     RequestBodyBuilder::new()
@@ -332,17 +320,4 @@ fn raw() -> RequestBody {
 fn form() -> Content {
     let files = ArrayBuilder::new().items(binary()).min_items(Some(1)).build();
     Content::new(Some(ObjectBuilder::new().property("file", files).required("file")))
-}
-
-fn id() -> Parameter {
-    in_path("id", "The upload.", of::<UploadId>())
-}
-
-fn prefer() -> Parameter {
-    let description = "`wait` with the seconds (RFC 7240) that the answer may wait for the end, 25 at most.";
-    request_header("Prefer", description, "wait=20", ObjectBuilder::new())
-}
-
-fn if_none_match() -> Parameter {
-    request_header("If-None-Match", "What the client has.", "\"0\"", ObjectBuilder::new())
 }

@@ -10,6 +10,8 @@ use utoipa::openapi::{
     schema::{KnownFormat, ObjectBuilder},
 };
 
+use worker::UploadId;
+
 use super::schemas::of;
 use crate::problem::{CONTENT_TYPE, Kind, Problem};
 
@@ -154,4 +156,40 @@ pub(super) fn request_header(
 /// Where to go from an answer, with an upload's id found in it.
 pub(super) fn link(operation: &str, id_at: &str) -> Link {
     LinkBuilder::new().operation_id(operation).parameter("id", id_at).build()
+}
+
+/// On to a page.
+pub(super) fn see_other() -> ResponseBuilder {
+    answer("For browsers that sent a form without script: on to the page of the upload.")
+        .header("Location", always("The upload."))
+}
+
+/// A page.
+pub(super) fn html(description: &str) -> ResponseBuilder {
+    answer(description)
+        .content("text/html", text())
+        .header("Cache-Control", always("How long it may be kept."))
+}
+
+/// What never changes.
+pub(super) fn cached(description: &str) -> ResponseBuilder {
+    answer(description)
+        .header("ETag", always("Strong."))
+        .header("Cache-Control", always("Immutable, for a year."))
+}
+
+/// The id of an upload, in the path.
+pub(super) fn id() -> Parameter {
+    in_path("id", "The upload.", of::<UploadId>())
+}
+
+/// RFC 7240.
+pub(super) fn prefer() -> Parameter {
+    let description = "`wait` with the seconds (RFC 7240) that the answer may wait for the end, 25 at most.";
+    request_header("Prefer", description, "wait=20", ObjectBuilder::new())
+}
+
+/// Of what may be cached.
+pub(super) fn if_none_match() -> Parameter {
+    request_header("If-None-Match", "What the client has.", "\"0\"", ObjectBuilder::new())
 }

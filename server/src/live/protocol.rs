@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use worker::{State, Upload};
 
@@ -56,43 +57,52 @@ impl Close {
 }
 
 /// What the server says.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(crate) enum ServerMessage<'a> {
+    /// The first message of a socket.
     Welcome {
+        /// How often the server pings. Silence for much longer means that the socket is dead.
         ping_ms: u64,
+        /// Uploads that one socket may wait for.
         max_ids: usize,
+        /// How often a client polls that has no socket.
         poll_ms: u64,
     },
+    /// Answers a subscription: how its uploads stand.
     Snapshot {
+        /// That of the subscription.
         #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
         reference: Option<u64>,
         uploads: &'a [Upload],
+        /// What is no upload here.
         unknown: &'a [String],
     },
-    ThumbnailReady {
-        upload: &'a Upload,
-    },
-    UploadChanged {
-        upload: &'a Upload,
-    },
-    UploadFailed {
-        upload: &'a Upload,
-    },
-    Ping {
-        t: u64,
-    },
-    Pong {
-        t: u64,
-    },
+    /// An upload became `ready`.
+    ThumbnailReady { upload: &'a Upload },
+    /// An upload is `queued` or `processing`.
+    UploadChanged { upload: &'a Upload },
+    /// An upload became `failed`.
+    UploadFailed { upload: &'a Upload },
+    /// Wants a pong with the same `t`.
+    Ping { t: u64 },
+    /// Answers a ping.
+    Pong { t: u64 },
+    /// A subscription was not taken, or not wholly.
     Error {
+        /// That of the subscription.
         #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
         reference: Option<u64>,
+        /// For programs: `too-many-ids` or `unavailable`.
         code: &'static str,
+        /// For people.
         title: &'static str,
     },
+    /// The server closes the socket now.
     Bye {
+        /// Why: `restart`.
         reason: &'static str,
+        /// When to come back.
         retry_ms: u64,
     },
 }
@@ -135,26 +145,28 @@ impl<'a> ServerMessage<'a> {
 }
 
 /// What a client says.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(crate) enum ClientMessage {
+    /// Wants to be told of these uploads, beginning with a snapshot.
     Subscribe {
+        /// Comes back with the answer.
         #[serde(rename = "ref")]
         reference: Option<u64>,
         ids: Vec<String>,
     },
-    Unsubscribe {
-        ids: Vec<String>,
-    },
-    Ping {
-        t: u64,
-    },
+    /// Waits for these no longer.
+    Unsubscribe { ids: Vec<String> },
+    /// Wants a pong with the same `t`.
+    Ping { t: u64 },
+    /// Answers a ping.
     Pong {
         #[serde(default)]
         t: u64,
     },
     /// Of a later protocol: ignored.
     #[serde(other)]
+    #[schemars(skip)]
     Unknown,
 }
 

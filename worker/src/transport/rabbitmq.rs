@@ -6,6 +6,7 @@
 mod announcements;
 mod dead;
 mod deliveries;
+pub mod description;
 mod link;
 mod publisher;
 mod stuck;

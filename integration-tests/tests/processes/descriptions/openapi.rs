@@ -209,6 +209,7 @@ async fn answers_to_who_looks_are_as_described() {
         ("/healthz", "", &[], 200),
         ("/readyz", "", &[], 200),
         ("/openapi.json", "", &[], 200),
+        ("/asyncapi.json", "", &[], 200),
     ] {
         get(template, id, headers, status).await;
     }

@@ -15,28 +15,35 @@ use crate::{
 };
 
 /// How many times a job has failed; ours, since a newer broker ignores an `x-death` that a client sends.
-const ATTEMPT: &str = "x-up-attempt";
+pub(super) const ATTEMPT: &str = "x-up-attempt";
 /// Why a job is dead, where a worker said so.
-const DEATH: &str = "x-up-death";
+pub(super) const DEATH: &str = "x-up-death";
 /// Which generation a job was posted for: a late burial of an older one must not end a newer one.
-const GENERATION: &str = "x-up-gen";
-const TRACEPARENT: &str = "traceparent";
+pub(super) const GENERATION: &str = "x-up-gen";
+pub(super) const TRACEPARENT: &str = "traceparent";
+
+/// What the body of every message is.
+pub(super) const CONTENT_TYPE: &str = "application/json";
+/// The type of a message that is a job.
+pub(super) const JOB: &str = "resize-job";
+/// The type of a message that announces.
+pub(super) const ANNOUNCEMENT: &str = "announcement";
 
 /// Kept by the broker on its disk.
-const PERSISTENT: u8 = 2;
+pub(super) const PERSISTENT: u8 = 2;
 /// Kept in its memory.
 const TRANSIENT: u8 = 1;
 
 /// The properties of a job that is posted for the first time.
 pub(super) fn job_properties(posting: &Posting) -> BasicProperties {
     let properties = described(posting.job.id, posting.traceparent.as_deref());
-    let properties = properties.with_type("resize-job".into());
+    let properties = properties.with_type(JOB.into());
     with_header(&properties, GENERATION, AMQPValue::LongUInt(posting.generation))
 }
 
 /// The properties of an announcement. It need not survive the broker: servers then read storage again.
 pub(super) fn announcement_properties(id: UploadId, traceparent: Option<&str>) -> BasicProperties {
-    described(id, traceparent).with_delivery_mode(TRANSIENT).with_type("announcement".into())
+    described(id, traceparent).with_delivery_mode(TRANSIENT).with_type(ANNOUNCEMENT.into())
 }
 
 fn described(id: UploadId, traceparent: Option<&str>) -> BasicProperties {
@@ -47,7 +54,7 @@ fn described(id: UploadId, traceparent: Option<&str>) -> BasicProperties {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     BasicProperties::default()
         .with_message_id(id.to_string().into())
-        .with_content_type("application/json".into())
+        .with_content_type(CONTENT_TYPE.into())
         .with_timestamp(now.as_secs())
         .with_headers(headers)
 }
