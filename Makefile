@@ -1,5 +1,6 @@
 # run    build in release mode and start on the embedded default
-# test   install what the tests need, and run all of them; test-page only those of the page
+# test   install what the tests need, and run all of them; test-page only those of the page, test-api only
+#        whether answers are as described
 # lint   formatting, clippy, dependencies, the page's types
 # bench  how long a picture takes
 
@@ -10,12 +11,12 @@ TESTED := --workspace --features server/failpoints,worker/failpoints
 # Nothing, or what cargo needs to do without libjpeg-turbo. Asked only by who builds, hence no `:=`.
 PIXELS = $(shell ./integration-tests/fast-pixels)
 
-.PHONY: run test test-page test-rabbitmq lint bench test-tools lint-tools
+.PHONY: run test test-page test-api test-rabbitmq lint bench test-tools lint-tools
 
 run:
 	cargo run --release --locked $(PIXELS)
 
-test: test-page
+test: test-page test-api
 	target/debug/with-rabbitmq cargo nextest run --locked $(TESTED) $(PIXELS)
 
 # Some of the tests that need a broker: make test-rabbitmq FILTER=after_any_faults
@@ -28,6 +29,11 @@ test-page: test-tools
 	cd frontend && npm ci --no-audit --no-fund --loglevel=error && npm run check && npm test
 	cargo build --locked --bins $(TESTED) $(PIXELS)
 	cd frontend && UP_SERVER_BIN="$(CURDIR)/target/debug/up-server" npm run browser
+
+# The interface: requests that fit its description and requests that do not, made up by schemathesis (Python 3).
+test-api: test-tools
+	cargo build --locked --bins $(TESTED) $(PIXELS)
+	./integration-tests/api/run
 
 lint: lint-tools
 	cargo fmt --all --check
