@@ -52,7 +52,7 @@ pub async fn exchange(server_url: &str, bytes: &[u8], silence: Duration) -> Stri
     // What was refused early may be cut while more of it is written.
     let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();
-    let mut buffer = [0; 16 * 1024];
+    let mut buffer = vec![0; 16 * 1024];
     while let Ok(Ok(read @ 1..)) = timeout(silence, stream.read(&mut buffer)).await {
         answer.extend_from_slice(&buffer[..read]);
     }
