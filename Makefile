@@ -3,6 +3,7 @@
 #        whether answers are as described
 # lint   formatting, clippy, dependencies, the page's types
 # bench  how long a picture takes
+# fuzz   strangers' bytes and messages, mutated under a sanitizer, a minute for each target
 
 
 # Failpoints exist only in a build whose command line asks for them.
@@ -11,7 +12,7 @@ TESTED := --workspace --features server/failpoints,worker/failpoints
 # Nothing, or what cargo needs to do without libjpeg-turbo. Asked only by who builds, hence no `:=`.
 PIXELS = $(shell ./integration-tests/fast-pixels)
 
-.PHONY: run test test-page test-api test-rabbitmq lint bench test-tools lint-tools
+.PHONY: run test test-page test-api test-rabbitmq lint bench fuzz test-tools lint-tools
 
 run:
 	cargo run --release --locked $(PIXELS)
@@ -47,6 +48,16 @@ bench: test-tools
 	cargo build --locked --release --bins -p server -p integration-tests $(PIXELS)
 	target/release/bench-pixels $(PICTURES)
 	target/release/bench
+
+# FUZZ_SECONDS=3600 make fuzz takes an hour for each target. What a run learns is kept in worker/fuzz/corpus.
+FUZZ_SECONDS ?= 60
+FUZZ = RUSTC_BOOTSTRAP=1 cargo fuzz run $(1) fuzz/corpus/$(1) $(2) -- -max_total_time=$(FUZZ_SECONDS) -timeout=20
+fuzz:
+	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	cd worker && mkdir -p $(addprefix fuzz/corpus/,probe messages thumbnails)
+	cd worker && $(call FUZZ,probe,fuzz/seeds)
+	cd worker && $(call FUZZ,messages,golden)
+	cd worker && $(call FUZZ,thumbnails,fuzz/seeds)
 
 # Each line: what must be there, and what brings it.
 test-tools:

@@ -325,12 +325,19 @@ fn profiles_are_converted_to_srgb() {
     let half = shown(Format::Png, [250, 60, 10, 128], swapped);
     assert_near(half, [10, 60, 250, 128], "swapped under alpha");
 
-    // What the matrices of the standards give: Display P3 (200, 100, 50) and Adobe RGB (100, 150, 200) in sRGB.
+    // What the matrices of the standards give: Display P3 (200, 100, 50), Adobe RGB (100, 150, 200) and ProPhoto RGB
+    // (130, 100, 90) in sRGB.
     let p3 = moxcms::ColorProfile::new_display_p3().encode().unwrap();
     let adobe = moxcms::ColorProfile::new_adobe_rgb().encode().unwrap();
+    let pro_photo = moxcms::ColorProfile::new_pro_photo_rgb().encode().unwrap();
     for format in [Format::Jpeg, Format::Png] {
         assert_near(shown(format, [200, 100, 50, 255], p3.clone()), [215, 95, 32, 255], "Display P3");
         assert_near(shown(format, [100, 150, 200, 255], adobe.clone()), [65, 151, 202, 255], "Adobe RGB");
+        assert_near(
+            shown(format, [130, 100, 90, 255], pro_photo.clone()),
+            [174, 111, 107, 255],
+            "ProPhoto RGB",
+        );
     }
 }
 

@@ -1,0 +1,17 @@
+//! What lies in a queue may come from anybody who can write there: no bytes may make a reader panic, and what is read
+//! comes out of the wire form as it went in.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use worker::{Announcement, ResizeJob};
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(job) = ResizeJob::decode(bytes) {
+        let again = ResizeJob::decode(&job.encode());
+        assert!(again.is_ok_and(|again| again == job));
+    }
+    if let Ok(announcement) = Announcement::decode(bytes) {
+        let again = Announcement::decode(&announcement.encode());
+        assert!(again.is_ok_and(|again| again == announcement));
+    }
+});
