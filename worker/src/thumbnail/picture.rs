@@ -7,7 +7,6 @@ pub(super) enum Picture {
     /// Of any kind.
     Pixels(Pixels),
     /// An ordinary JPEG, never converted.
-    #[cfg_attr(not(feature = "turbojpeg"), expect(dead_code, reason = "`image` decodes to pixels"))]
     Planes(Planes),
 }
 
