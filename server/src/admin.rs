@@ -10,7 +10,7 @@ use tokio::{
 };
 use worker::transport::Depth;
 
-use crate::{app::App, problem::Problem};
+use crate::app::App;
 
 /// How often what was recorded is put into its buckets, though nobody asks: until then each record is kept.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -38,16 +38,15 @@ async fn upkeep(figures: PrometheusHandle) {
 
 /// What was counted and timed, and the state of outbox and queue and of those who wait, in the text format of
 /// Prometheus.
-async fn metrics(
-    State((app, figures)): State<(Arc<App>, PrometheusHandle)>,
-) -> Result<impl IntoResponse, Problem> {
+async fn metrics(State((app, figures)): State<(Arc<App>, PrometheusHandle)>) -> impl IntoResponse {
     let mut text = figures.render();
-    let outbox = app.outbox.depth().await?;
-    gauge(&mut text, "up_outbox_jobs", "Jobs in this server's outbox.", count(outbox.waiting()));
-    gauge(&mut text, "up_outbox_oldest_seconds", "Age of the oldest job in the outbox.", age(&outbox));
+    // What cannot be told is left out: a zero would be a lie.
+    if let Ok(outbox) = app.outbox.depth().await {
+        gauge(&mut text, "up_outbox_jobs", "Jobs in this server's outbox.", count(outbox.waiting()));
+        gauge(&mut text, "up_outbox_oldest_seconds", "Age of the oldest job in the outbox.", age(&outbox));
+    }
     let queue = app.transport.depth().await;
     gauge(&mut text, "up_broker_up", "Whether the broker answers.", if queue.is_ok() { 1.0 } else { 0.0 });
-    // What a broker does not tell, or while it is away, is left out: a zero would be a lie.
     if let Ok(depth) = queue {
         gauge(&mut text, "up_queue_ready", "Jobs that a worker could have now.", count(depth.ready));
         gauge(&mut text, "up_queue_delayed", "Jobs that wait for their next try.", count(depth.delayed));
@@ -64,7 +63,7 @@ async fn metrics(
     ] {
         gauge(&mut text, name, help, count(number as u64));
     }
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text))
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }
 
 fn age(depth: &Depth) -> f64 {

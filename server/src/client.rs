@@ -35,8 +35,10 @@ impl Client {
     pub(crate) fn of(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
         let is_trusted =
             |address: &IpAddr| trusted.iter().any(|network| network.contains(&address.to_canonical()));
-        let said = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-        let mut said: Vec<&str> = said.flat_map(|value| value.split(',')).collect();
+        // What a client wrote may not even be text, and what a proxy adds stands at the end all the same.
+        let said = headers.get_all(X_FORWARDED_FOR).iter();
+        let mut said: Vec<&[u8]> =
+            said.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).collect();
         let mut address = peer.0;
         while is_trusted(&address) {
             let Some(before) = said.pop().and_then(read) else { break };
@@ -47,13 +49,15 @@ impl Client {
 }
 
 /// An address, which some proxies write with a port.
-fn read(text: &str) -> Option<IpAddr> {
-    let text = text.trim();
+fn read(text: &[u8]) -> Option<IpAddr> {
+    let text = str::from_utf8(text).ok()?.trim();
     text.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -62,7 +66,7 @@ mod tests {
         let client = |peer: &str, forwarded: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in forwarded {
-                headers.append(X_FORWARDED_FOR, value.parse().unwrap());
+                headers.append(X_FORWARDED_FOR, HeaderValue::from_bytes(value.as_bytes()).unwrap());
             }
             Client::of(Peer(peer.parse().unwrap()), &headers, &trusted).0.to_string()
         };
@@ -74,6 +78,7 @@ mod tests {
         assert_eq!(client("10.0.0.1", &["127.0.0.1, 203.0.113.9"]), "203.0.113.9");
         assert_eq!(client("10.0.0.1", &["203.0.113.9", "10.0.0.2"]), "203.0.113.9");
         assert_eq!(client("10.0.0.1", &["nonsense"]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &["é, 203.0.113.9"]), "203.0.113.9");
         assert_eq!(client("2001:db8::1", &["2001:db8:1:2:3::4"]), "2001:db8:1:2::");
     }
 }

@@ -1,6 +1,6 @@
 //! Open connections, and which of them makes room when there are too many.
 //!
-//! A connection either has a request or waits for one. Once there are as many as there may be, the next one costs the
+//! A connection either has a request, until its answer is in the system's hands, or waits for one. Once there are as many as there may be, the next one costs the
 //! client that has most connections waiting its oldest: a stranger with thousands of half-open connections displaces
 //! nobody but itself.
 
@@ -23,26 +23,27 @@ use crate::client::Client;
 /// Files that are not connections: storage, the queue, pipes of workers, and some to spare.
 const OTHER_FILES: u64 = 1024;
 
-/// Lets this process open as many files as it may at all, and answers how many connections fit beside the rest.
-pub(crate) fn that_fit(wanted: usize) -> usize {
+/// Lets this process open as many files as it may at all, and answers how many connections and sockets fit.
+pub(crate) fn that_fit(wanted: usize, sockets: usize) -> (usize, usize) {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         warn!(%error, "could not raise the limit of open files");
     }
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    // An upload has a file beside its connection.
-    let fit = usize::try_from(files.saturating_sub(OTHER_FILES) / 2).unwrap_or(usize::MAX).max(1);
-    if fit < wanted {
-        warn!(files, "so few files may be open that only {fit} connections fit");
+    // A connection, the file of its upload, and a socket.
+    let fit = usize::try_from(files.saturating_sub(OTHER_FILES) / 3).unwrap_or(usize::MAX).max(1);
+    if fit < wanted.max(sockets) {
+        warn!(files, "so few files may be open that only {fit} connections and as many sockets fit");
     }
-    wanted.min(fit)
+    (wanted.min(fit), sockets.min(fit))
 }
 
 /// All of them.
 pub(crate) struct Connections {
     most: usize,
     table: Mutex<Table>,
-    closed: Notify,
+    /// One was closed, or waits for a request now.
+    changed: Notify,
 }
 
 #[derive(Default)]
@@ -81,7 +82,7 @@ impl Table {
 
 impl Connections {
     pub(crate) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, table: Mutex::default(), closed: Notify::new() })
+        Arc::new(Self { most, table: Mutex::default(), changed: Notify::new() })
     }
 
     /// How many there are.
@@ -91,19 +92,22 @@ impl Connections {
 
     /// Waits until there is room for another one; makes room if one can be let go.
     pub(crate) async fn room(&self) {
+        let mut asked = false;
         loop {
-            let closed = self.closed.notified();
+            // Hears of everything that happens from here on.
+            let changed = self.changed.notified();
             {
                 let mut table = self.table();
                 if table.open < self.most {
                     return;
                 }
-                if let Some(client) = table.let_one_go() {
+                if !asked && let Some(client) = table.let_one_go() {
+                    asked = true;
                     debug!(?client, "a connection that waits for a request makes room");
                     metrics::counter!(crate::telemetry::LET_GO).increment(1);
                 }
             }
-            closed.await;
+            changed.await;
         }
     }
 
@@ -160,7 +164,7 @@ impl Drop for Connection {
             table.no_longer_waits(self.client, number);
         }
         drop(table);
-        self.all.closed.notify_one();
+        self.all.changed.notify_waiters();
     }
 }
 
@@ -181,6 +185,7 @@ impl Drop for Busy {
         let connection = &self.connection;
         let number = connection.all.table().wait(connection.client, connection.end.clone());
         *connection.waits() = Some(number);
+        connection.all.changed.notify_waiters();
     }
 }
 
@@ -211,6 +216,8 @@ impl http_body::Body for Answer {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use futures::FutureExt;
 
     use super::*;
@@ -245,10 +252,14 @@ mod tests {
         let all = Connections::new(1);
         let only = all.enter(client(1));
         let busy = only.begin();
-        assert!(all.room().now_or_never().is_none());
+        let mut room = pin!(all.room());
+        assert!(room.as_mut().now_or_never().is_none());
         assert!(!must_go(&only));
+        // Whoever is waiting for room hears that it waits for a request now, and that it is gone.
         drop(busy);
-        assert!(all.room().now_or_never().is_none());
+        assert!(room.as_mut().now_or_never().is_none());
         assert!(must_go(&only));
+        drop(only);
+        room.await;
     }
 }

@@ -75,6 +75,8 @@ pub async fn run(config: Config, listener: TcpListener, draining: CancellationTo
     };
     // Only now: whoever reads this may come at once.
     println!("listening on http://{}", listener.local_addr()?);
+    let (connections, sockets) =
+        connections::that_fit(config.max_connections as usize, config.max_sockets as usize);
     let app = Arc::new(App {
         storage,
         outbox: Outbox::new(relayed.clone().unwrap_or_else(|| Arc::clone(&transport))),
@@ -85,8 +87,8 @@ pub async fn run(config: Config, listener: TcpListener, draining: CancellationTo
             config.max_concurrent_uploads as usize,
             config.max_uploads_per_client as usize,
         ),
-        watching: Places::new(config.max_sockets as usize, config.max_sockets_per_client as usize),
-        connections: Connections::new(connections::that_fit(config.max_connections as usize)),
+        watching: Places::new(sockets, config.max_sockets_per_client as usize),
+        connections: Connections::new(connections),
         keys_in_use: Arc::default(),
         draining: draining.clone(),
         in_flight: TaskTracker::new(),

@@ -110,7 +110,7 @@ async fn take(
         Err(error) => return Ok(refuse_early(Problem::malformed(error.body_text()), &headers, body)),
     };
     let peer = parts.extensions.get::<Peer>().copied().ok_or_else(Problem::internal)?;
-    let _place = match admit(app, &headers, peer).await {
+    let place = match admit(app, &headers, peer).await {
         Ok(place) => place,
         Err(problem) => return Ok(refuse_early(problem, &headers, body)),
     };
@@ -141,6 +141,8 @@ async fn take(
             take_raw(app, body, Declared { name, bulk, key, context }).await?
         }
     };
+    // Waiting for the end takes no place of an upload.
+    drop(place);
     answer(app, taken, &headers).await
 }
 
