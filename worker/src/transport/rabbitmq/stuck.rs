@@ -4,7 +4,9 @@
 //! members (seen with RabbitMQ 3.10): the queue has no leader, gets none by a restart either, takes no message and hands
 //! none out, and whoever asks it for something waits for a minute and loses the connection. It always looks empty. So a
 //! queue that looks empty is asked for a message before a session relies on it, and deleted if it does not answer, to
-//! be declared anew. Nothing is lost for good by that: whatever was accepted is found in storage and posted again.
+//! be declared anew. No upload is lost by that: what was accepted and has not ended is found in storage and posted again.
+//! Dead letters that rested there would be gone from the list of operators; their uploads say `failed` all the same, and
+//! can be retried.
 //!
 //! Of all that meet such a queue one asks again and deletes: who holds the lock, an exclusive queue, which goes with its
 //! connection.
