@@ -92,8 +92,9 @@ impl Maker {
             let (error, is_final) = match timeout_at(deadline, work).await {
                 Err(_late) => {
                     decoder.kill().await;
-                    telemetry::decoder_lost("took-too-long");
-                    (ThumbnailError::TookTooLong(self.job_timeout), true)
+                    let error = ThumbnailError::TookTooLong(self.job_timeout);
+                    telemetry::decoder_lost(error.code());
+                    (error, true)
                 }
                 Ok(Ok(done)) => {
                     self.idle().push(decoder);

@@ -8,6 +8,14 @@ import { scene, until } from "./support/scene.mjs";
 
 const TWENTY = Array.from({ length: 20 }, (_, i) => file(`p${i}.png`, png(1200, 900, i)));
 
+/** A page onto which all twenty were just dropped. */
+async function dropped(open) {
+  const tab = await open();
+  await tab.pill("Live");
+  await tab.choose(...TWENTY);
+  return tab;
+}
+
 async function settled(tab) {
   await tab.until("ready", 20, 90_000);
   assert.equal(await tab.text("#total"), "All 20 ready");
@@ -22,16 +30,12 @@ test("twenty pictures move and end, with the broker alive, killed, and restarted
   const { open } = await scene(t, { options: ["--broker", broker.url, "--workers", "1"] });
 
   await t.test("alive", async (t) => {
-    const tab = await open();
-    await tab.pill("Live");
-    await tab.choose(...TWENTY);
+    const tab = await dropped(open);
     await settled(tab);
   });
 
   await t.test("killed, and back when everything is sent", async (t) => {
-    const tab = await open();
-    await tab.pill("Live");
-    await tab.choose(...TWENTY);
+    const tab = await dropped(open);
     await until(async () => (await tab.tiles("ready")) >= 2, "some are ready");
     await broker.kill();
     // Every one is taken, and the page stays calm and live meanwhile.
@@ -43,9 +47,7 @@ test("twenty pictures move and end, with the broker alive, killed, and restarted
   });
 
   await t.test("restarted under way", async (t) => {
-    const tab = await open();
-    await tab.pill("Live");
-    await tab.choose(...TWENTY);
+    const tab = await dropped(open);
     await until(async () => (await tab.tiles("ready")) >= 2, "some are ready");
     await broker.stop();
     await broker.start();

@@ -1,7 +1,7 @@
 //! Figures of a worker that a server started, on their way to that server: lines of JSON on standard output. They are
 //! lost rather than waited for.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use metrics::{
     Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Label, Metadata, Recorder, SharedString,
@@ -10,9 +10,9 @@ use metrics::{
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Line<'a> {
-    name: Cow<'a, str>,
-    labels: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+struct Line {
+    name: String,
+    labels: Vec<(String, String)>,
     value: Value,
 }
 
@@ -38,9 +38,6 @@ pub(super) fn install() -> anyhow::Result<()> {
 /// Takes in a line that a worker wrote. What is none is ignored.
 pub(super) fn replay(line: &str) {
     let Ok(Line { name, labels, value }) = serde_json::from_str(line) else { return };
-    let name = name.into_owned();
-    let labels: Vec<(String, String)> =
-        labels.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
     match value {
         Value::Added(number) => counter!(name, &labels).increment(number),
         Value::Recorded(number) => histogram!(name, &labels).record(number),
@@ -74,8 +71,9 @@ struct Figure(Key);
 
 impl Figure {
     fn line(&self, value: Value) -> Vec<u8> {
-        let label = |label: &Label| (label.key().to_owned().into(), label.value().to_owned().into());
-        let line = Line { name: self.0.name().into(), labels: self.0.labels().map(label).collect(), value };
+        let label = |label: &Label| (label.key().to_owned(), label.value().to_owned());
+        let labels = self.0.labels().map(label).collect();
+        let line = Line { name: self.0.name().to_owned(), labels, value };
         let mut line = serde_json::to_vec(&line).expect("texts and a number are JSON");
         line.push(b'\n');
         line
@@ -115,6 +113,6 @@ mod tests {
             line,
             "{\"name\":\"up_x\",\"labels\":[[\"stage\",\"make\"]],\"value\":{\"recorded\":0.25}}\n"
         );
-        assert_eq!(serde_json::from_str::<Line<'_>>(&line).unwrap().value, Value::Recorded(0.25));
+        assert_eq!(serde_json::from_str::<Line>(&line).unwrap().value, Value::Recorded(0.25));
     }
 }

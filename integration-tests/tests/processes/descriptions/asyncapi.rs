@@ -61,8 +61,7 @@ async fn what_is_said_on_a_socket_is_as_described() {
     hear(&mut socket).await;
     say(&mut socket, json!({ "type": "ping", "t": 7 })).await;
     assert_eq!(hear(&mut socket).await, "pong");
-    let broken = pictures::tiny(2)[..50].to_vec();
-    for bytes in [pictures::jpeg(1600, 1200), broken] {
+    for bytes in [pictures::jpeg(1600, 1200), pictures::damaged()] {
         let upload = id(&server.accepted("cat", bytes).await);
         say(&mut socket, json!({ "type": "subscribe", "ref": 1, "ids": [upload, "nonsense"] })).await;
         assert_eq!(hear(&mut socket).await, "snapshot");

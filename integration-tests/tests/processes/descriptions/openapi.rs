@@ -80,12 +80,6 @@ fn media_type(answer: &Response) -> String {
     whole.split(';').next().unwrap_or_default().to_owned()
 }
 
-/// A PNG that breaks off: only a decoder finds out.
-fn broken() -> Vec<u8> {
-    let whole = pictures::tiny(1);
-    whole[..whole.len() - 30].to_vec()
-}
-
 #[tokio::test]
 async fn the_methods_that_are_described_are_those_that_are_served() {
     let held = Held::start(Start::new().with("--workers", "0")).await;
@@ -172,7 +166,7 @@ async fn answers_to_who_sends_are_as_described() {
 async fn answers_to_who_looks_are_as_described() {
     let held = Held::start(Start::new()).await;
     let ready = held.ended("cat.jpg", pictures::jpeg(400, 300), "ready").await;
-    let failed = held.ended("cat.png", broken(), "failed").await;
+    let failed = held.ended("cat.png", pictures::damaged(), "failed").await;
     let unknown = "0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10";
     let get = async |template: &str, upload: &str, headers: &[(&'static str, &'static str)], status| {
         let path = template.replace("{id}", upload).replace("{size}", "small");
