@@ -1,11 +1,12 @@
 //! Messages that are lost, doubled, damaged, or poison.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
+use futures::future::join_all;
 use integration_tests::{fleet::Fleet, patience::SOON, pictures, server::id, socket::Socket};
 use worker::{
     Format, ResizeJob, UploadId,
-    transport::{DeathReason, Lane, Posting, Transport},
+    transport::{DeathReason, Delivery, Lane, Posting, Transport},
 };
 
 #[tokio::test]
@@ -84,6 +85,42 @@ async fn a_job_that_is_posted_twice_makes_one_upload() {
     let first = server.assert_ready(&ready).await;
     fleet.assert_queue_holds(0).await;
     assert_eq!(server.assert_ready(&server.upload(&id(&upload)).await).await, first);
+}
+
+#[tokio::test]
+async fn sessions_that_begin_cost_no_job_a_delivery() {
+    let fleet = Fleet::new().await;
+    let queue = fleet.queue();
+    queue.meet().await.unwrap();
+    let beginners = (0..4).map(|_| async {
+        loop {
+            fleet.queue().meet().await.unwrap();
+        }
+    });
+    let jobs = async {
+        let mut deliveries = queue.consume(NonZeroUsize::MIN).await.unwrap();
+        let mut held = None::<Delivery>;
+        for _ in 0..30 {
+            let posting = Posting {
+                job: ResizeJob::new(UploadId::new(), Format::Png),
+                generation: 1,
+                lane: Lane::Interactive,
+                traceparent: None,
+            };
+            // While one is held the next lies in a queue that some session has just seen empty.
+            queue.publish(posting).await.unwrap();
+            if let Some(held) = held.take() {
+                held.ack().await.unwrap();
+            }
+            let delivery = deliveries.next().await.unwrap();
+            assert_eq!(delivery.attempt, 1);
+            held = Some(delivery);
+        }
+    };
+    tokio::select! {
+        () = jobs => {}
+        never = join_all(beginners) => drop::<Vec<()>>(never),
+    }
 }
 
 #[tokio::test]

@@ -7,11 +7,7 @@ use futures::StreamExt;
 use lapin::{
     Channel, Consumer,
     message::Delivery as Message,
-    options::{
-        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
-        BasicRejectOptions,
-    },
-    types::FieldTable,
+    options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -77,9 +73,9 @@ impl Session {
         let slots = u16::try_from(prefetch.get()).unwrap_or(u16::MAX);
         // A slot stays free for the interactive lane, where there are several.
         let bulk_slots = slots.saturating_sub(1).max(1);
-        let burials = consume(&channel, topology::BURIAL_QUEUE, 1).await?;
-        let interactive = consume(&channel, topology::queue(Lane::Interactive), slots).await?;
-        let bulk = consume(&channel, topology::queue(Lane::Bulk), bulk_slots).await?;
+        let burials = consume(&up, &channel, topology::BURIAL_QUEUE, 1).await?;
+        let interactive = consume(&up, &channel, topology::queue(Lane::Interactive), slots).await?;
+        let bulk = consume(&up, &channel, topology::queue(Lane::Bulk), bulk_slots).await?;
         info!(slots, "taking jobs from the broker");
         Ok(Self { up, channel, burials, interactive, bulk })
     }
@@ -117,11 +113,10 @@ impl Session {
     }
 }
 
-async fn consume(channel: &Channel, queue: &str, prefetch: u16) -> lapin::Result<Consumer> {
+async fn consume(up: &Up, channel: &Channel, queue: &str, prefetch: u16) -> lapin::Result<Consumer> {
     // Applies to the consumers that are opened after it.
     channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
-    let options = BasicConsumeOptions::default();
-    channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await
+    stuck::consume(up, channel, queue).await
 }
 
 impl Drop for Taker {

@@ -2,21 +2,27 @@
 //!
 //! A broker that is killed within about a second of a quorum queue's declaration can come back without the queue's
 //! members (seen with RabbitMQ 3.10): the queue has no leader, gets none by a restart either, takes no message and hands
-//! none out, and whoever asks it for something waits for a minute and loses the connection. It always looks empty. So a
-//! queue that looks empty is asked for a message before a session relies on it, and deleted if it does not answer, to
-//! be declared anew. No upload is lost by that: what was accepted and has not ended is found in storage and posted again.
-//! Dead letters that rested there would be gone from the list of operators; their uploads say `failed` all the same, and
-//! can be retried.
+//! none out, and whoever asks it for something waits for a minute and loses the connection. It always looks empty. So
+//! before a session relies on queues they have to answer a question, and what does not answer is deleted, to be declared
+//! anew. No upload is lost by that: what was accepted and has not ended is found in storage and posted again. Dead letters
+//! that rested there would be gone from the list of operators; their uploads say `failed` all the same, and can be
+//! retried.
+//!
+//! The question to a queue that looks empty is to get a message. Should there be one after all, it is given back, and
+//! that counts as a delivery that came to nothing. So the queues of the lanes, which allow few of those, are not asked
+//! but consumed from, which has to begin in time.
 //!
 //! Of all that meet such a queue one asks again and deletes: who holds the lock, an exclusive queue, which goes with its
-//! connection.
+//! connection. It asks the lanes too.
 
 use std::{io, time::Duration};
 
 use futures::{StreamExt, stream};
 use lapin::{
-    Channel, Connection, Result,
-    options::{BasicGetOptions, BasicNackOptions, QueueDeclareOptions, QueueDeleteOptions},
+    Channel, Connection, Consumer, Result,
+    options::{
+        BasicConsumeOptions, BasicGetOptions, BasicNackOptions, QueueDeclareOptions, QueueDeleteOptions,
+    },
     types::FieldTable,
 };
 use tokio::time::timeout;
@@ -36,30 +42,46 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 const LOCK_QUEUE: &str = "up.mending";
 
-/// A channel on which everything that messages travel by is declared, and answers.
+/// A channel on which everything that messages travel by is declared, and answers, the lanes excepted.
 pub(super) async fn channel(up: &Up) -> Result<Channel> {
     let channel = up.connection.create_channel().await?;
     let empty = topology::declare(&channel).await?;
-    for queue in &empty {
+    for queue in empty.iter().filter(|queue| !topology::counts_deliveries(queue)) {
         if !answers(&channel, queue).await? {
-            warn!(queue, "a queue does not answer");
-            let mended = mend(&up.connection, &empty).await;
-            // The broker would end it within a minute, in the middle of something.
-            let _ = timeout(CLOSE_WITHIN, up.connection.close(320, "a queue does not answer".into())).await;
-            mended?;
-            return Err(late(format!("the queue {queue} does not answer")));
+            return Err(mended(&up.connection, queue).await);
         }
     }
     Ok(channel)
 }
 
-/// Deletes those of the queues that do not answer.
-async fn mend(connection: &Connection, queues: &[String]) -> Result<()> {
+/// Begins to consume from a queue on such a channel.
+pub(super) async fn consume(up: &Up, channel: &Channel, queue: &str) -> Result<Consumer> {
+    let options = BasicConsumeOptions::default();
+    let consuming = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
+    match timeout(ANSWER_WITHIN, consuming).await {
+        Ok(consumer) => consumer,
+        Err(_) => Err(mended(&up.connection, queue).await),
+    }
+}
+
+/// Mends, and gives up the connection on which a queue did not answer. Answers what the session ends with.
+async fn mended(connection: &Connection, queue: &str) -> lapin::Error {
+    warn!(queue, "a queue does not answer");
+    let mended = mend(connection).await;
+    // The broker would end it within a minute, in the middle of something.
+    let _ = timeout(CLOSE_WITHIN, connection.close(320, "a queue does not answer".into())).await;
+    mended.err().unwrap_or_else(|| late(format!("the queue {queue} does not answer")))
+}
+
+/// Deletes the queues that look empty and do not answer.
+async fn mend(connection: &Connection) -> Result<()> {
     let channel = connection.create_channel().await?;
     let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
     channel.queue_declare(LOCK_QUEUE.into(), exclusive, FieldTable::default()).await?;
+    // Somebody else may have mended them since.
+    let empty = topology::declare(&channel).await?;
     let delete = async |queue: &String| {
-        // Somebody else may have mended it, so it is asked once more; each on a channel of its own, which may get stuck.
+        // Each is asked on a channel of its own, which may get stuck.
         if answers(&connection.create_channel().await?, queue).await? {
             return Ok(());
         }
@@ -70,7 +92,7 @@ async fn mend(connection: &Connection, queues: &[String]) -> Result<()> {
         deleted.unwrap_or_else(|_| Err(late(format!("the broker does not delete {queue}")))).map(drop)
     };
     let deleted: Vec<Result<()>> =
-        stream::iter(queues).map(delete).buffer_unordered(queues.len()).collect().await;
+        stream::iter(&empty).map(delete).buffer_unordered(empty.len().max(1)).collect().await;
     deleted.into_iter().collect()
 }
 

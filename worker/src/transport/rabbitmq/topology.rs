@@ -76,6 +76,11 @@ pub(super) fn retry_queues() -> impl Iterator<Item = String> {
         .flat_map(|lane| DELAYS.map(|(delay, _)| retry_queue(lane, delay)))
 }
 
+/// Whether a queue lets a message be given back only so often: those of the lanes do.
+pub(super) fn counts_deliveries(name: &str) -> bool {
+    [Lane::Interactive, Lane::Bulk].into_iter().any(|lane| queue(lane) == name)
+}
+
 /// Declares everything but reply queues. Answers the queues that look empty.
 pub(super) async fn declare(channel: &Channel) -> Result<Vec<String>> {
     let mut empty = Vec::new();
