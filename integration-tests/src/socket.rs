@@ -100,8 +100,14 @@ impl Socket {
 
     /// Reads until an upload is told to have ended, by whatever message, and answers it.
     pub async fn end_of(&mut self, id: &str, within: Duration) -> Value {
+        self.ends_of(&[id], within).await.remove(0)
+    }
+
+    /// Reads until every one of some uploads is told to have ended, and answers them in the order of their ids.
+    pub async fn ends_of(&mut self, ids: &[&str], within: Duration) -> Vec<Value> {
+        let mut ends = vec![Value::Null; ids.len()];
         let reading = async {
-            loop {
+            while ends.contains(&Value::Null) {
                 let mut message = self.message(within).await;
                 let told = match message["type"].as_str() {
                     Some("snapshot") => {
@@ -113,14 +119,17 @@ impl Socket {
                     }
                     _ => vec![message["upload"].take()],
                 };
-                let ended = |upload: &&Value| {
-                    upload["id"] == id && matches!(upload["state"].as_str(), Some("ready" | "failed"))
-                };
-                if let Some(upload) = told.iter().find(ended) {
-                    return upload.clone();
+                for upload in told {
+                    let place = ids.iter().position(|id| upload["id"] == *id);
+                    if let Some(place) = place
+                        && matches!(upload["state"].as_str(), Some("ready" | "failed"))
+                    {
+                        ends[place] = upload;
+                    }
                 }
             }
         };
-        timeout(within, reading).await.expect("the end is told in time")
+        timeout(within, reading).await.expect("the end is told in time");
+        ends
     }
 }

@@ -35,6 +35,11 @@ impl Outbox {
         self.queue.depth().await
     }
 
+    /// How many times it was begun anew: jobs that had been posted may be gone.
+    pub(crate) fn times_begun_anew(&self) -> u64 {
+        self.queue.times_begun_anew()
+    }
+
     /// How many jobs wait.
     pub(crate) async fn waiting(&self) -> Result<u64, TransportError> {
         Ok(self.queue.depth().await?.waiting())

@@ -33,15 +33,26 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 pub(crate) async fn run(app: Arc<App>) {
     let mut last_whole = None;
     let mut last_sweep = None;
+    let mut beginnings = app.outbox.times_begun_anew();
     loop {
         let begun = Instant::now();
+        let now_begun = app.outbox.times_begun_anew();
+        if now_begun != beginnings {
+            // Any upload may be lost: as when this server started, all are posted again.
+            (last_whole, last_sweep, beginnings) = (None, None, now_begun);
+        }
         let whole = last_whole.is_none_or(|at: Instant| at.elapsed() >= HOUR);
         match sweep(&app, whole, last_sweep.map(|at: Instant| at.elapsed())).await {
-            Ok(()) if whole => last_whole = Some(begun),
-            Ok(()) => {}
+            Ok(swept) => {
+                if whole {
+                    last_whole = Some(begun);
+                }
+                if swept == Swept::Everything {
+                    last_sweep = Some(begun);
+                }
+            }
             Err(error) => warn!(error = &error as &dyn std::error::Error, "a sweep was broken off"),
         }
-        last_sweep = Some(begun);
         let pause = PAUSE.max(begun.elapsed() * PAUSE_FACTOR);
         tokio::select! {
             () = app.draining.cancelled() => return,
@@ -50,16 +61,29 @@ pub(crate) async fn run(app: Arc<App>) {
     }
 }
 
-/// Looks at every upload, or at those of the last day.
-async fn sweep(app: &App, whole: bool, since_last: Option<Duration>) -> Result<(), StorageError> {
+/// What a sweep came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Swept {
+    Everything,
+    /// Something that was due could not be posted. It is due in the next sweep as well.
+    NotEverything,
+}
+
+/// Looks at every upload, or at those of the last day. `since_last` is how long ago the last sweep was that left nothing.
+async fn sweep(app: &App, whole: bool, since_last: Option<Duration>) -> Result<Swept, StorageError> {
+    let mut swept = Swept::Everything;
     let now = Timestamp::now();
     let from = if whole { UploadId::floor_at(0) } else { UploadId::floor_at(unix_ms(now - DAY)) };
     let mut listings = app.storage.list(from);
     while let Some(listing) = listings.next().await {
         let listing = listing?;
         let age = now.duration_since(listing.newest).try_into().unwrap_or(Duration::ZERO);
-        if age >= OLD_ENOUGH && !listing.surely_ended() {
-            look_after(app, &listing, age, since_last).await;
+        if age < OLD_ENOUGH || listing.surely_ended() {
+            continue;
+        }
+        if let Err(error) = look_after(app, &listing, age, since_last).await {
+            warn!(id = %listing.id, error = &*error, "a lost upload or orphan stays until the next sweep");
+            swept = Swept::NotEverything;
         }
     }
     if whole {
@@ -71,29 +95,28 @@ async fn sweep(app: &App, whole: bool, since_last: Option<Duration>) -> Result<(
     if tidied.is_err() {
         warn!("tidying up broke off");
     }
+    Ok(swept)
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+async fn look_after(
+    app: &App,
+    listing: &Listing,
+    age: Duration,
+    since_last: Option<Duration>,
+) -> Result<(), Failure> {
+    let id = listing.id;
+    if listing.record_at.is_none() {
+        app.storage.remove(id).await?;
+        info!(%id, "removed an original that no upload claims");
+    } else if is_due(age, since_last) {
+        post_again(app, id).await?;
+    }
     Ok(())
 }
 
-async fn look_after(app: &App, listing: &Listing, age: Duration, since_last: Option<Duration>) {
-    let id = listing.id;
-    if listing.record_at.is_none() {
-        match app.storage.remove(id).await {
-            Ok(()) => info!(%id, "removed an original that no upload claims"),
-            Err(error) => {
-                warn!(%id, error = &error as &dyn std::error::Error, "an orphan stays until the next sweep")
-            }
-        }
-        return;
-    }
-    if !is_due(age, since_last) {
-        return;
-    }
-    if let Err(error) = post_again(app, id).await {
-        warn!(%id, error = &*error, "a lost upload stays until the next sweep");
-    }
-}
-
-async fn post_again(app: &App, id: UploadId) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn post_again(app: &App, id: UploadId) -> Result<(), Failure> {
     let Some(record) = app.storage.record(id).await? else {
         return Ok(());
     };

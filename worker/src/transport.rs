@@ -94,6 +94,12 @@ pub trait Transport: Send + Sync + 'static {
     /// Whether jobs can be posted, as far as can be told without posting one.
     async fn check(&self) -> Result<(), TransportError>;
 
+    /// How many times since it was opened the queue was begun anew, as far as is known: jobs that had been posted may be
+    /// gone.
+    fn times_begun_anew(&self) -> u64 {
+        0
+    }
+
     /// Ends deliveries and announcements. Unsettled deliveries can still be settled until the transport is dropped.
     async fn close(&self);
 }

@@ -4,6 +4,7 @@
 
 mod broker;
 mod check;
+mod damage;
 mod dead;
 mod descriptions;
 mod faults;

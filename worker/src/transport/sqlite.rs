@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! queue.sqlite              jobs and announcements (WAL)
+//! queue.sqlite.damaged      what was found damaged and set aside, if anything was
 //! queue.sqlite-processes/   <instance>.lock            who is alive
 //!                           <instance>-<n>.jobs        whom to wake when a job is due
 //!                           <instance>-<n>.announcements
@@ -15,6 +16,7 @@ mod announcements;
 mod connection;
 mod dead;
 mod deliveries;
+mod file;
 mod presence;
 mod queue;
 mod schema;
@@ -87,7 +89,7 @@ pub enum OpenQueueError {
         source: io::Error,
     },
     /// The file is no queue, or of a newer version, or cannot be opened.
-    #[error("could not open the queue {}", path.display())]
+    #[error("could not open the queue {} (moved away, it is begun anew from storage)", path.display())]
     File {
         /// Which.
         path: PathBuf,
@@ -125,11 +127,8 @@ impl SqliteTransport {
         fs::create_dir_all(&directory).map_err(unusable)?;
         let instance = Uuid::now_v7().simple().to_string();
         let presence = Presence::new(&directory, &instance).map_err(unusable)?;
-        let opening = fs::File::create(directory.join(OPENING)).map_err(unusable)?;
-        opening.lock().map_err(unusable)?;
-        let connection = Connection::open(path, Waker::new(&directory))
+        let connection = Connection::open(path, directory.join(OPENING), Waker::new(&directory))
             .map_err(|source| OpenQueueError::File { path: path.to_owned(), source: source.into() })?;
-        drop(opening);
         let shared = Arc::new(Shared {
             connection,
             presence,
@@ -264,6 +263,10 @@ impl Transport for SqliteTransport {
     async fn check(&self) -> Result<(), TransportError> {
         // Takes the write lock and writes nothing.
         self.shared.connection.call("begin to write", Durability::Process, None, |_| Ok(())).await
+    }
+
+    fn times_begun_anew(&self) -> u64 {
+        self.shared.connection.times_begun_anew()
     }
 
     async fn close(&self) {

@@ -96,9 +96,9 @@ impl Listener {
                 return false;
             }
         };
-        // Numbers have no holes, so one that is missing was pruned before it was read.
+        // Numbers have no holes, so one that is missing was pruned before it was read, or the queue was begun anew.
         let first = rows.first().map_or(newest + 1, |row| row.0);
-        if first > self.cursor + 1 {
+        if first != self.cursor + 1 {
             self.heard.push_back(Heard::Interrupted);
         }
         self.cursor = rows.last().map_or(newest, |row| row.0);

@@ -4,16 +4,23 @@
 //! share a few syncs of the disk instead of waiting for a hundred.
 
 use std::{
-    path::Path,
-    sync::{Arc, mpsc},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection as Sqlite, DropBehavior, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use super::wake::{Topic, Waker};
+use super::{
+    file::{Identity, OpenQueue, QueueError, QueueFile},
+    wake::{Topic, Waker},
+};
 use crate::transport::TransportError;
 
 /// Calls that one transaction takes in at most, so that nobody waits long for a commit.
@@ -25,6 +32,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one wait for another process's transaction lasts. SQLite's own handler sleeps up to 100 ms, which is more
 /// than a whole picture takes.
 const BUSY_STEP: Duration = Duration::from_micros(300);
+
+/// How often it is looked for damage that this process would not meet. A look takes a fraction of a millisecond.
+const LOOK_FOR_DAMAGE: Duration = Duration::from_secs(3);
 
 /// How sure a call wants to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,9 +48,16 @@ pub(super) enum Durability {
 }
 
 /// Why a transaction did not begin, or was not committed: one reason for all who were in it.
-type Shared = Arc<rusqlite::Error>;
+type Shared = Arc<QueueError>;
 type Answer = Box<dyn FnOnce(Result<(), Shared>)>;
-type Work = Box<dyn FnOnce(Result<&mut Transaction<'_>, Shared>) -> Answer + Send>;
+type Work = Box<dyn FnOnce(Result<&mut Transaction<'_>, Shared>) -> Done + Send>;
+
+/// A call that waits for its transaction to be committed.
+struct Done {
+    /// It found that the file is damaged.
+    damage: Option<Shared>,
+    answer: Answer,
+}
 
 struct Call {
     durability: Durability,
@@ -52,18 +69,27 @@ struct Call {
 #[derive(Clone)]
 pub(super) struct Connection {
     calls: mpsc::Sender<Call>,
+    begun_anew: Arc<AtomicU64>,
 }
 
 impl Connection {
-    /// Opens the file, brings its schema up to date and starts the thread.
-    pub(super) fn open(path: &Path, waker: Waker) -> Result<Self, rusqlite_migration::Error> {
-        let sqlite = super::schema::open(path, wait_briefly)?;
+    /// Opens the file, brings its schema up to date and starts the thread. `opening` is the file to lock meanwhile.
+    pub(super) fn open(path: &Path, opening: PathBuf, waker: Waker) -> Result<Self, QueueError> {
+        let file = QueueFile::new(path, opening, wait_briefly);
+        let queue = file.open()?;
         let (calls, waiting) = mpsc::channel();
+        let begun_anew = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&begun_anew);
         thread::Builder::new()
             .name("queue".into())
-            .spawn(move || serve(sqlite, &waiting, &waker))
+            .spawn(move || serve(&file, queue, &waiting, &waker, &counter))
             .expect("a process that starts can start a thread");
-        Ok(Self { calls })
+        Ok(Self { calls, begun_anew })
+    }
+
+    /// How many times another file was opened since, because the one before was damaged, replaced or removed.
+    pub(super) fn times_begun_anew(&self) -> u64 {
+        self.begun_anew.load(Ordering::Relaxed)
     }
 
     /// Runs `work` in a transaction and answers once that is committed; then whoever waits on `wakes` is woken.
@@ -78,11 +104,14 @@ impl Connection {
     ) -> Result<T, TransportError> {
         let (answer, answered) = oneshot::channel();
         let work: Work = Box::new(move |begun| {
-            let done = begun.and_then(|tx| in_savepoint(tx, work).map_err(Arc::new));
-            Box::new(move |committed: Result<(), Shared>| {
-                // The caller may have gone; what it asked for is done all the same.
-                let _ = answer.send(done.and_then(|done| committed.map(|()| done)));
-            })
+            let done = begun.and_then(|tx| in_savepoint(tx, work).map_err(|error| Arc::new(error.into())));
+            Done {
+                damage: done.as_ref().err().filter(|error| error.is_damage()).cloned(),
+                answer: Box::new(move |committed: Result<(), Shared>| {
+                    // The caller may have gone; what it asked for is done all the same.
+                    let _ = answer.send(done.and_then(|done| committed.map(|()| done)));
+                }),
+            }
         });
         self.calls.send(Call { durability, wakes, work }).map_err(|_| TransportError::Closed)?;
         match answered.await {
@@ -106,7 +135,7 @@ fn in_savepoint<T>(
 
 /// Sorts an error by what the caller can do about it.
 fn sort(attempted: &'static str, error: Shared) -> TransportError {
-    match error.sqlite_error_code() {
+    match error.code() {
         Some(rusqlite::ErrorCode::DiskFull) => TransportError::DiskFull,
         _ => TransportError::Unavailable { attempted, source: Box::new(error) },
     }
@@ -117,46 +146,92 @@ fn wait_briefly(tries: i32) -> bool {
     BUSY_STEP * tries.unsigned_abs() < BUSY_TIMEOUT
 }
 
-fn serve(mut sqlite: Sqlite, waiting: &mpsc::Receiver<Call>, waker: &Waker) {
+fn serve(
+    file: &QueueFile,
+    queue: OpenQueue,
+    waiting: &mpsc::Receiver<Call>,
+    waker: &Waker,
+    begun_anew: &AtomicU64,
+) {
+    let (mut open, mut before) = (Some(queue), Identity::default());
     let mut durability = Durability::Disk;
+    let mut looked = Instant::now();
     while let Ok(first) = waiting.recv() {
         let mut batch = vec![first];
         batch.extend(waiting.try_iter().take(MAX_BATCH - 1));
+        let look = looked.elapsed() >= LOOK_FOR_DAMAGE;
+        if look {
+            looked = Instant::now();
+        }
+        let is_lost =
+            |queue: &mut OpenQueue| file.was_replaced(queue) || look && file.is_damaged_for_others();
+        if let Some(lost) = open.take_if(is_lost) {
+            before = lost.abandon();
+        }
+        let queue = match &mut open {
+            Some(queue) => queue,
+            none => match file.open_again(&before) {
+                Ok(queue) => {
+                    begun_anew.fetch_add(1, Ordering::Relaxed);
+                    durability = Durability::Disk;
+                    none.insert(queue)
+                }
+                Err(error) => {
+                    refuse(batch, &Arc::new(error));
+                    continue;
+                }
+            },
+        };
         let needed = batch.iter().map(|call| call.durability).max().unwrap_or(Durability::Disk);
         if needed != Durability::Read && needed != durability {
             // A commit that syncs also syncs every earlier one of the log, whoever made it.
             let level = if needed == Durability::Disk { "FULL" } else { "NORMAL" };
-            if sqlite.pragma_update(None, "synchronous", level).is_ok() {
+            if queue.sqlite.pragma_update(None, "synchronous", level).is_ok() {
                 durability = needed;
             }
         }
         let wakes: Vec<Topic> = batch.iter().filter_map(|call| call.wakes).collect();
-        if run(&mut sqlite, needed, batch) {
-            waker.wake(&wakes);
+        match run(&mut queue.sqlite, needed, batch) {
+            Ok(()) => waker.wake(&wakes),
+            Err(error) if error.is_damage() => {
+                // The next batch opens it again.
+                if let Some(damaged) = open.take() {
+                    before = damaged.abandon();
+                }
+            }
+            Err(_) => {}
         }
     }
 }
 
-/// Runs a batch and answers its callers; tells whether it was committed.
-fn run(sqlite: &mut Sqlite, needed: Durability, batch: Vec<Call>) -> bool {
+/// Runs a batch and answers its callers, once it is committed or is not.
+fn run(sqlite: &mut Sqlite, needed: Durability, batch: Vec<Call>) -> Result<(), Shared> {
     let behavior = match needed {
         Durability::Read => TransactionBehavior::Deferred,
         Durability::Process | Durability::Disk => TransactionBehavior::Immediate,
     };
-    let (answers, ended): (Vec<Answer>, Result<(), Shared>) = match sqlite.transaction_with_behavior(behavior)
-    {
-        Ok(mut tx) => {
-            let answers = batch.into_iter().map(|call| (call.work)(Ok(&mut tx))).collect();
-            (answers, tx.commit().map_err(Arc::new))
-        }
+    let mut tx = match sqlite.transaction_with_behavior(behavior) {
+        Ok(tx) => tx,
         Err(error) => {
-            let error = Arc::new(error);
-            let answers = batch.into_iter().map(|call| (call.work)(Err(Arc::clone(&error)))).collect();
-            (answers, Err(error))
+            let error = Arc::new(error.into());
+            refuse(batch, &error);
+            return Err(error);
         }
     };
-    for answer in answers {
-        answer(ended.clone());
+    let done: Vec<Done> = batch.into_iter().map(|call| (call.work)(Ok(&mut tx))).collect();
+    let ended = match done.iter().find_map(|done| done.damage.clone()) {
+        // What the others wrote would be gone with the file; dropping the transaction undoes it.
+        Some(damage) => Err(damage),
+        None => tx.commit().map_err(|error| Arc::new(error.into())),
+    };
+    for done in done {
+        (done.answer)(ended.clone());
     }
-    ended.is_ok()
+    ended
+}
+
+fn refuse(batch: Vec<Call>, error: &Shared) {
+    for call in batch {
+        ((call.work)(Err(Arc::clone(error))).answer)(Err(Arc::clone(error)));
+    }
 }

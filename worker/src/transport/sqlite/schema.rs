@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use rusqlite_migration::{M, Migrations};
 
 /// Each entry brings a file from one version to the next. What was released is never changed, only added to.
-const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("schema.sql"))];
+const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("schema.sql")), M::up(include_str!("numbers.sql"))];
 
 /// Opens a connection; by one process at a time, since migrating and switching to the log want the file for
 /// themselves. `busy` is asked, with the number of tries so far, whether to wait on for other processes.

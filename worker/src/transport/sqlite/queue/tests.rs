@@ -18,7 +18,7 @@ fn posted(tx: &Connection, lane: Lane) -> UploadId {
 }
 
 fn claimed(tx: &Connection, owner: &str) -> Claim {
-    match claim(tx, owner, true, NOW).unwrap() {
+    match claim(tx, owner, true, NOW + 1).unwrap() {
         Claimed::One(claim) => *claim,
         other @ Claimed::NothingUntil(_) => panic!("{other:?}"),
     }
@@ -41,6 +41,21 @@ fn a_claim_that_was_taken_back_settles_nothing() {
     }
     assert!(ack(&tx, fresh).unwrap());
     assert_eq!(claim(&tx, "other", true, NOW).unwrap(), Claimed::NothingUntil(None));
+}
+
+#[test]
+fn a_claim_that_was_taken_back_settles_nothing_of_a_queue_that_was_empty_meanwhile() {
+    let tx = queue();
+    posted(&tx, Lane::Interactive);
+    let stale = claimed(&tx, "stalled").fence;
+    take_back(&tx, "stalled", MAX_CRASHES).unwrap();
+    assert!(ack(&tx, claimed(&tx, "other").fence).unwrap());
+    let job = ResizeJob::new(UploadId::new(), Format::Jpeg);
+    let posting = Posting { job, generation: 1, lane: Lane::Interactive, traceparent: None };
+    post(&tx, &posting, u64::MAX, NOW + 1).unwrap();
+    let fresh = claimed(&tx, "third").fence;
+    assert!(!ack(&tx, stale).unwrap());
+    assert!(ack(&tx, fresh).unwrap());
 }
 
 #[test]
