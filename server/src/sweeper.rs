@@ -3,7 +3,7 @@
 //! A stored upload without an outcome is posted again; an original that no upload claims, because its server died or
 //! refused it, is removed.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -33,6 +33,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 pub(crate) async fn run(app: Arc<App>) {
     let mut last_whole = None;
     let mut last_sweep = None;
+    let mut overdue = HashSet::new();
     let mut beginnings = app.outbox.times_begun_anew();
     loop {
         let begun = Instant::now();
@@ -42,13 +43,11 @@ pub(crate) async fn run(app: Arc<App>) {
             (last_whole, last_sweep, beginnings) = (None, None, now_begun);
         }
         let whole = last_whole.is_none_or(|at: Instant| at.elapsed() >= HOUR);
-        match sweep(&app, whole, last_sweep.map(|at: Instant| at.elapsed())).await {
-            Ok(swept) => {
+        match sweep(&app, whole, last_sweep.map(|at: Instant| at.elapsed()), &mut overdue).await {
+            Ok(()) => {
+                last_sweep = Some(begun);
                 if whole {
-                    last_whole = Some(begun);
-                }
-                if swept == Swept::Everything {
-                    last_sweep = Some(begun);
+                    last_whole = last_sweep;
                 }
             }
             Err(error) => warn!(error = &error as &dyn std::error::Error, "a sweep was broken off"),
@@ -61,17 +60,14 @@ pub(crate) async fn run(app: Arc<App>) {
     }
 }
 
-/// What a sweep came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Swept {
-    Everything,
-    /// Something that was due could not be posted. It is due in the next sweep as well.
-    NotEverything,
-}
-
-/// Looks at every upload, or at those of the last day. `since_last` is how long ago the last sweep was that left nothing.
-async fn sweep(app: &App, whole: bool, since_last: Option<Duration>) -> Result<Swept, StorageError> {
-    let mut swept = Swept::Everything;
+/// Looks at every upload, or at those of the last day. What could not be posted is `overdue`: due in the next sweep
+/// whatever its age, and nothing else with it.
+async fn sweep(
+    app: &App,
+    whole: bool,
+    since_last: Option<Duration>,
+    overdue: &mut HashSet<UploadId>,
+) -> Result<(), StorageError> {
     let now = Timestamp::now();
     let from = if whole { UploadId::floor_at(0) } else { UploadId::floor_at(unix_ms(now - DAY)) };
     let mut listings = app.storage.list(from);
@@ -81,9 +77,10 @@ async fn sweep(app: &App, whole: bool, since_last: Option<Duration>) -> Result<S
         if age < OLD_ENOUGH || listing.surely_ended() {
             continue;
         }
-        if let Err(error) = look_after(app, &listing, age, since_last).await {
+        let is_due = overdue.remove(&listing.id) || is_due(age, since_last);
+        if let Err(error) = look_after(app, &listing, is_due).await {
             warn!(id = %listing.id, error = &*error, "a lost upload or orphan stays until the next sweep");
-            swept = Swept::NotEverything;
+            overdue.insert(listing.id);
         }
     }
     if whole {
@@ -95,22 +92,17 @@ async fn sweep(app: &App, whole: bool, since_last: Option<Duration>) -> Result<S
     if tidied.is_err() {
         warn!("tidying up broke off");
     }
-    Ok(swept)
+    Ok(())
 }
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-async fn look_after(
-    app: &App,
-    listing: &Listing,
-    age: Duration,
-    since_last: Option<Duration>,
-) -> Result<(), Failure> {
+async fn look_after(app: &App, listing: &Listing, is_due: bool) -> Result<(), Failure> {
     let id = listing.id;
     if listing.record_at.is_none() {
         app.storage.remove(id).await?;
         info!(%id, "removed an original that no upload claims");
-    } else if is_due(age, since_last) {
+    } else if is_due {
         post_again(app, id).await?;
     }
     Ok(())
