@@ -10,10 +10,14 @@ fn queue() -> Connection {
 }
 
 fn posted(tx: &Connection, lane: Lane) -> UploadId {
+    posted_at(tx, lane, NOW)
+}
+
+fn posted_at(tx: &Connection, lane: Lane, now_ms: i64) -> UploadId {
     let job = ResizeJob::new(UploadId::new(), Format::Jpeg);
     let id = job.id;
     let posting = Posting { job, generation: 1, lane, traceparent: None };
-    assert_eq!(post(tx, &posting, u64::MAX, NOW).unwrap(), Posted::Done);
+    assert_eq!(post(tx, &posting, u64::MAX, now_ms).unwrap(), Posted::Done);
     id
 }
 
@@ -50,9 +54,7 @@ fn a_claim_that_was_taken_back_settles_nothing_of_a_queue_that_was_empty_meanwhi
     let stale = claimed(&tx, "stalled").fence;
     take_back(&tx, "stalled", MAX_CRASHES).unwrap();
     assert!(ack(&tx, claimed(&tx, "other").fence).unwrap());
-    let job = ResizeJob::new(UploadId::new(), Format::Jpeg);
-    let posting = Posting { job, generation: 1, lane: Lane::Interactive, traceparent: None };
-    post(&tx, &posting, u64::MAX, NOW + 1).unwrap();
+    posted_at(&tx, Lane::Interactive, NOW + 1);
     let fresh = claimed(&tx, "third").fence;
     assert!(!ack(&tx, stale).unwrap());
     assert!(ack(&tx, fresh).unwrap());
