@@ -1,10 +1,10 @@
 //! Clients that write bytes and not requests.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 
@@ -23,6 +23,18 @@ pub fn address(server_url: &str) -> &str {
 /// When the server accepts none.
 pub async fn connect(server_url: &str) -> TcpStream {
     TcpStream::connect(address(server_url)).await.expect("the server accepts connections")
+}
+
+/// A connection to a server by another of this machine's own addresses: another client, as the server sees it.
+///
+/// # Panics
+/// When the server accepts none.
+pub async fn connect_from(own: &str, server_url: &str) -> TcpStream {
+    let own = own.parse().expect("an address is one");
+    let socket = TcpSocket::new_v4().expect("there is a free socket");
+    socket.bind(SocketAddr::new(own, 0)).expect("all of 127.0.0.0/8 is this machine's");
+    let server = address(server_url).parse().expect("a server listens on an address");
+    socket.connect(server).await.expect("the server accepts connections")
 }
 
 /// Begins an upload of so many bytes, with header lines of the caller's choice, and waits until the server asks for

@@ -15,6 +15,13 @@ const IPV6_CLIENT_BITS: u32 = 64;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
+impl Peer {
+    /// Whether what it says of others is believed.
+    pub(crate) fn is_trusted(self, trusted: &[IpNet]) -> bool {
+        trusted.iter().any(|network| network.contains(&self.0.to_canonical()))
+    }
+}
+
 /// An IPv4 address, or the network that one client has of IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Client(IpAddr);
@@ -33,18 +40,16 @@ impl Client {
 
     /// Whoever made a request: read from the end of what proxies say, for as long as those who say it are trusted.
     pub(crate) fn of(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
-        let is_trusted =
-            |address: &IpAddr| trusted.iter().any(|network| network.contains(&address.to_canonical()));
         // What a client wrote may not even be text, and what a proxy adds stands at the end all the same.
         let said = headers.get_all(X_FORWARDED_FOR).iter();
         let mut said: Vec<&[u8]> =
             said.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).collect();
-        let mut address = peer.0;
-        while is_trusted(&address) {
+        let mut last = peer;
+        while last.is_trusted(trusted) {
             let Some(before) = said.pop().and_then(read) else { break };
-            address = before;
+            last = Peer(before);
         }
-        Self::at(address)
+        Self::at(last.0)
     }
 }
 

@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 use crate::{
     app::App,
     client::{Client, Peer},
-    connections::Connection,
+    connections::{Connection, Opener},
 };
 
 /// How long the headers of a request may take, and how long a connection may be idle between two.
@@ -57,14 +57,16 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, app: Arc<App>) 
                 continue;
             }
         };
+        let from =
+            Opener { client: Client::at(peer.0), is_proxy: peer.is_trusted(&app.config.trusted_proxies) };
         // Small answers and frames leave at once. What fails here fails for a connection that is gone.
         let _ = stream.set_nodelay(true);
         let _ = set_tcp_user_timeout(&stream, u32::try_from(UNREAD_WITHIN.as_millis()).unwrap_or(u32::MAX));
         tokio::select! {
             () = &mut finished => break,
-            () = app.connections.room() => {}
+            () = app.connections.room(from.client) => {}
         }
-        let connection = app.connections.enter(Client::at(peer.0));
+        let connection = app.connections.enter(from);
         connections.spawn(serve_connection(stream, peer, connection, router.clone(), closing.clone()));
     }
     drop(listener);

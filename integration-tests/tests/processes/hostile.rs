@@ -14,7 +14,11 @@ use integration_tests::{
 };
 use reqwest::Body;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 
 /// How long a connection is listened to that should have been answered.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -62,6 +66,26 @@ async fn when_there_are_too_many_connections_the_ones_that_say_nothing_make_room
         strangers.extend(half_open(&server, 40).await);
         assert_undisturbed(&server).await;
     }
+    drop(strangers);
+}
+
+#[tokio::test]
+async fn when_there_are_too_many_connections_a_client_that_has_most_of_them_makes_room() {
+    let server = Start::new().with("--workers", "0").with("--max-connections", "50").start();
+    // More than the system buffers for a connection.
+    let mut picture = pictures::jpeg(640, 480);
+    picture.resize(20_000_000, 0);
+    let upload = id(&server.accepted("large.jpg", picture).await);
+    let request = format!("GET /uploads/{upload}/original HTTP/1.1\r\nHost: up\r\n\r\n");
+    let mut strangers = Vec::new();
+    for _ in 0..60 {
+        let mut stream = raw::connect_from("127.0.0.2", &server.url).await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        // It is being answered, and reads no more of that.
+        timeout(SOON, stream.read_u8()).await.expect("a stranger is in nobody's way").unwrap();
+        strangers.push(stream);
+    }
+    assert_undisturbed(&server).await;
     drop(strangers);
 }
 
