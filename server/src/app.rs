@@ -2,11 +2,18 @@
 
 use std::sync::Arc;
 
+use axum::{extract::FromRequestParts, http::request::Parts};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use worker::{LinkBase, Storage, Upload, UploadId, storage::StorageError, transport::Transport};
 
 use crate::{
-    admission::Places, config::Config, connections::Connections, live::hub::Hub, outbox::Outbox,
+    admission::Places,
+    client::{Client, Peer},
+    config::Config,
+    connections::Connections,
+    live::hub::Hub,
+    outbox::Outbox,
+    problem::Problem,
     uploads::idempotency::KeysInUse,
 };
 
@@ -36,5 +43,15 @@ impl App {
     pub(crate) async fn upload(&self, id: UploadId) -> Result<Option<Upload>, StorageError> {
         let upload = self.storage.upload(id, &self.links).await?;
         Ok(upload.map(|upload| if self.hub.has_started(id) { upload.processing() } else { upload }))
+    }
+}
+
+/// Who made a request, as far as proxies are trusted.
+impl FromRequestParts<Arc<App>> for Client {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let peer = parts.extensions.get::<Peer>().copied().ok_or_else(Problem::internal)?;
+        Ok(Self::of(peer, &parts.headers, &app.config.trusted_proxies))
     }
 }

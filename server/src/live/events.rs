@@ -4,8 +4,8 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{Extension, State},
-    http::{HeaderMap, header},
+    extract::State,
+    http::header,
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -15,14 +15,7 @@ use futures::stream;
 use worker::Upload;
 
 use super::{hub::Waiter, protocol::ServerMessage};
-use crate::{
-    admission::Place,
-    app::App,
-    client::{Client, Peer},
-    problem::Problem,
-    telemetry,
-    uploads::Id,
-};
+use crate::{admission::Place, app::App, client::Client, problem::Problem, telemetry, uploads::Id};
 
 /// How long a client waits before it comes back, should the stream break.
 const RETRY: Duration = Duration::from_millis(1000);
@@ -33,11 +26,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Streams the states of one upload, the present one first.
 pub(crate) async fn events(
     State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
+    client: Client,
     Id(id): Id,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let place = app.watching.take(Client::of(peer, &headers, &app.config.trusted_proxies))?;
+    let place = app.watching.take(client)?;
     let waiter = app.hub.open();
     waiter.subscribe(id).map_err(|_| Problem::busy())?;
     let upload = app.upload(id).await?.ok_or_else(Problem::unknown_upload)?;

@@ -4,7 +4,7 @@ use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use axum::{
     extract::{
-        Extension, State,
+        State,
         ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
     http::{HeaderMap, header},
@@ -20,12 +20,7 @@ use super::{
     origin,
     protocol::{self, ClientMessage, Close, ServerMessage},
 };
-use crate::{
-    app::App,
-    client::{Client, Peer},
-    problem::Problem,
-    telemetry,
-};
+use crate::{app::App, client::Client, problem::Problem, telemetry};
 
 /// How long a write may take: a client that reads nothing for so long is let go.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
@@ -48,7 +43,7 @@ const RETRY_MS: std::ops::Range<u64> = 200..2000;
 /// Upgrades a request whose origin is allowed.
 pub(crate) async fn live(
     State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
+    client: Client,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -76,7 +71,7 @@ pub(crate) async fn live(
         upgrade.set_selected_protocol(offered);
     }
     // A browser cannot see why an upgrade is refused; a socket that is closed says so.
-    let place = app.watching.take(Client::of(peer, &headers, &app.config.trusted_proxies));
+    let place = app.watching.take(client);
     upgrade.on_upgrade(move |socket| {
         let tracked = app.in_flight.clone();
         tracked.track_future(async move {

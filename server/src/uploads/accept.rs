@@ -24,7 +24,7 @@ use super::{
 use crate::{
     admission::Place,
     app::App,
-    client::{Client, Peer},
+    client::Client,
     live::{origin, wait::Wait},
     problem::{Problem, RETRY_SOON},
     request::Context,
@@ -74,9 +74,10 @@ pub(crate) async fn post(
     State(app): State<Arc<App>>,
     options: Result<Query<Options>, QueryRejection>,
     Extension(context): Extension<Context>,
+    client: Client,
     request: Request,
 ) -> Result<Response, Problem> {
-    take(&app, options, context, request, None).await.inspect_err(count)
+    take(&app, options, context, client, request, None).await.inspect_err(count)
 }
 
 /// Takes a raw picture by the name in its path.
@@ -84,11 +85,12 @@ pub(crate) async fn put(
     State(app): State<Arc<App>>,
     options: Result<Query<Options>, QueryRejection>,
     Extension(context): Extension<Context>,
+    client: Client,
     request: Request,
 ) -> Result<Response, Problem> {
     let last = request.uri().path().strip_prefix("/uploads/").unwrap_or_default();
     let name = percent_decode_str(last).decode_utf8_lossy().into_owned();
-    take(&app, options, context, request, Some(name)).await.inspect_err(count)
+    take(&app, options, context, client, request, Some(name)).await.inspect_err(count)
 }
 
 /// Counts a request that was refused whole.
@@ -100,6 +102,7 @@ async fn take(
     app: &Arc<App>,
     options: Result<Query<Options>, QueryRejection>,
     context: Context,
+    client: Client,
     request: Request,
     name: Option<String>,
 ) -> Result<Response, Problem> {
@@ -109,8 +112,7 @@ async fn take(
         Ok(Query(options)) => options.lane == Some(LaneOption::Bulk),
         Err(error) => return Ok(refuse_early(Problem::malformed(error.body_text()), &headers, body)),
     };
-    let peer = parts.extensions.get::<Peer>().copied().ok_or_else(Problem::internal)?;
-    let place = match admit(app, &headers, peer).await {
+    let place = match admit(app, &headers, client).await {
         Ok(place) => place,
         Err(problem) => return Ok(refuse_early(problem, &headers, body)),
     };
@@ -147,14 +149,14 @@ async fn take(
 }
 
 /// Whether an upload may come in at all.
-async fn admit(app: &App, headers: &HeaderMap, peer: Peer) -> Result<Place, Problem> {
+async fn admit(app: &App, headers: &HeaderMap, client: Client) -> Result<Place, Problem> {
     if !origin::is_allowed(headers, &app.config) {
         return Err(Problem::cross_site());
     }
     if app.draining.is_cancelled() {
         return Err(Problem::draining());
     }
-    let place = app.uploading.take(Client::of(peer, headers, &app.config.trusted_proxies))?;
+    let place = app.uploading.take(client)?;
     if app.outbox.waiting().await? >= app.config.max_outbox {
         return Err(Problem::busy());
     }
@@ -215,14 +217,9 @@ async fn take_parts(
     taken: &mut Taken,
 ) -> Result<(), Problem> {
     while let Some(mut part) = parts.next().await? {
-        let name = match (part.file_name(), part.name()) {
-            (Some(name), _) if !name.is_empty() => name::clean_of_form(name),
-            (None, Some("file")) => name::clean(""),
-            // No file; or what a browser sends for a file input without a file.
-            _ => {
-                part.skip().await?;
-                continue;
-            }
+        let Some(name) = part.file() else {
+            part.skip().await?;
+            continue;
         };
         let bulk = from.bulk || taken.uploads.len() >= INTERACTIVE_FILES;
         let place = taken.uploads.len() + taken.rejected.len();

@@ -1,10 +1,27 @@
 //! The name that a client gives a file. Data only: it decides nothing, and is never a path.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 /// The longest name that is kept, in bytes: what file systems allow.
 const MAX_NAME_BYTES: usize = 255;
 
 /// The name of a file that was sent without one.
 const UNNAMED: &str = "untitled";
+
+/// What RFC 8187 lets stand in an extended value.
+const ATTRIBUTE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'!')
+    .remove(b'#')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'^')
+    .remove(b'_')
+    .remove(b'`')
+    .remove(b'|')
+    .remove(b'~');
 
 /// Makes a name fit to be stored, logged and shown: its last path component, without control characters or
 /// characters that turn the direction of text, and not longer than [`MAX_NAME_BYTES`].
@@ -24,6 +41,14 @@ pub(crate) fn clean(name: &str) -> String {
 /// would keep; a name that had `%22` in it before cannot be told from that.
 pub(crate) fn clean_of_form(name: &str) -> String {
     clean(&name.replace("%22", "\""))
+}
+
+/// The `Content-Disposition` of a download (RFC 6266): a plain name for old clients, and the real one.
+pub(crate) fn as_attachment(name: &str) -> String {
+    let harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ' ');
+    let plain: String = name.chars().map(|c| if harmless(c) { c } else { '_' }).collect();
+    let real = utf8_percent_encode(name, ATTRIBUTE);
+    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{real}")
 }
 
 /// Bidirectional controls: with them `gpj.exe` reads `exe.jpg`.

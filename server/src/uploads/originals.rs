@@ -8,11 +8,9 @@ use axum::{
     http::{HeaderMap, HeaderName, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use worker::UploadRecord;
 
 use super::{
-    Id,
+    Id, name,
     ranges::Wanted,
     thumbnails::{IMMUTABLE, matches},
 };
@@ -24,21 +22,6 @@ pub(crate) const SAFE_HEADERS: [(HeaderName, &str); 3] = [
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
-
-/// What RFC 8187 lets stand in an extended value.
-const ATTRIBUTE: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'!')
-    .remove(b'#')
-    .remove(b'$')
-    .remove(b'&')
-    .remove(b'+')
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'^')
-    .remove(b'_')
-    .remove(b'`')
-    .remove(b'|')
-    .remove(b'~');
 
 /// Streams an original, or a part of it.
 pub(crate) async fn original(
@@ -70,7 +53,7 @@ pub(crate) async fn original(
     let facts = [
         (header::CONTENT_TYPE, record.format.content_type().to_owned()),
         (header::CONTENT_LENGTH, length.to_string()),
-        (header::CONTENT_DISPOSITION, disposition(&record)),
+        (header::CONTENT_DISPOSITION, name::as_attachment(&record.name)),
         (header::ACCEPT_RANGES, "bytes".to_owned()),
     ];
     let mut response = (status, head, SAFE_HEADERS, facts, Body::from_stream(stored.bytes)).into_response();
@@ -82,12 +65,4 @@ pub(crate) async fn original(
         );
     }
     Ok(response)
-}
-
-/// RFC 6266: a plain name for old clients, and the real one.
-fn disposition(record: &UploadRecord) -> String {
-    let harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ' ');
-    let plain: String = record.name.chars().map(|c| if harmless(c) { c } else { '_' }).collect();
-    let real = utf8_percent_encode(&record.name, ATTRIBUTE);
-    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{real}")
 }

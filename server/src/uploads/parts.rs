@@ -19,6 +19,7 @@ use multer::{Constraints, Field, Multipart, SizeLimit};
 use super::{
     accept::form_problem,
     body::{BodyError, PacedBody},
+    name,
 };
 use crate::problem::Problem;
 
@@ -86,14 +87,14 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// What the form calls it.
-    pub(super) fn name(&self) -> Option<&str> {
-        self.field.name()
-    }
-
-    /// What its file is called, if it is one.
-    pub(super) fn file_name(&self) -> Option<&str> {
-        self.field.file_name()
+    /// What its file is called, if it is one: a part by the name of `file` is one without a file's name. What a browser
+    /// sends for a file input without a file has an empty one, and is none.
+    pub(super) fn file(&self) -> Option<String> {
+        match (self.field.file_name(), self.field.name()) {
+            (Some(name), _) if !name.is_empty() => Some(name::clean_of_form(name)),
+            (None, Some("file")) => Some(name::clean("")),
+            _ => None,
+        }
     }
 
     /// Reads what is left of it, and forgets it.
