@@ -168,6 +168,8 @@ async fn a_drain_says_goodbye_finishes_what_is_coming_in_and_exits_with_zero() {
     assert!(matches!(socket.next(SOON).await, Came::Closed(Some(1012))));
     assert_eq!(server.client.get(server.at("/readyz")).send().await.unwrap().status(), 503);
     assert_eq!(server.post("late.png", pictures::tiny(1)).await.status(), 503);
+    // Longer than connections have that only need to be closed.
+    tokio::time::sleep(Duration::from_secs(7)).await;
     uploading.write_all(&picture[1000..]).await.unwrap();
     let mut answer = String::new();
     uploading.read_to_string(&mut answer).await.unwrap();

@@ -116,6 +116,8 @@ async fn take(
         Ok(place) => place,
         Err(problem) => return Ok(refuse_early(problem, &headers, body)),
     };
+    // A drain waits for its end.
+    let _in_flight = app.in_flight.token();
     let key = match Key::of(&headers, app).await {
         Ok(key) => key,
         Err(problem) => return Ok(refuse_early(problem, &headers, body)),

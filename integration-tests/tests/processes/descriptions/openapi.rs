@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use integration_tests::{
-    patience::SOON,
-    pictures,
+    patience::{SOON, eventually},
+    pictures, raw,
     server::{Server, Start, id},
 };
 use reqwest::{Method, RequestBuilder, Response, multipart::Form, multipart::Part, redirect::Policy};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::document::Document;
@@ -243,4 +244,37 @@ async fn what_is_not_there_yet_and_what_is_upgraded_is_as_described() {
         held.check("get", "/live", request, status).await;
     }
     held.check("head", "/live", held.ask("head", "/live"), 426).await;
+}
+
+#[tokio::test]
+async fn answers_of_a_server_that_stops_are_as_described() {
+    let held = Held::start(Start::new()).await;
+    let failed = held.ended("cat.png", pictures::damaged(), "failed").await;
+    // For as long as this is coming in it answers.
+    let coming = raw::begin_upload(&held.server.url, "", 100_000).await;
+    held.server.signal(Signal::TERM);
+    eventually("it says that it stops", SOON, async || {
+        let answer = held.ask("get", "/readyz").send().await.unwrap();
+        (answer.status() == 503).then_some(())
+    })
+    .await;
+    let tiny = || pictures::tiny(1);
+    let upload = format!("/uploads/{failed}");
+    let live = held.ask("get", "/live").header("connection", "upgrade").header("upgrade", "websocket");
+    let live =
+        live.header("sec-websocket-version", "13").header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    for (method, template, request, status) in [
+        ("get", "/readyz", held.ask("get", "/readyz"), 503),
+        ("head", "/readyz", held.ask("head", "/readyz"), 503),
+        ("post", "/uploads", held.ask("post", "/uploads").body(tiny()), 503),
+        ("put", "/uploads/{id}", held.ask("put", "/uploads/cat.png").body(tiny()), 503),
+        ("post", "/uploads/{id}/retry", held.ask("post", &format!("{upload}/retry")), 503),
+        ("get", "/live", live, 503),
+        ("get", "/healthz", held.ask("get", "/healthz"), 200),
+        ("get", "/uploads/{id}", held.ask("get", &upload).header("prefer", "wait=5"), 200),
+        ("get", "/uploads/{id}/events", held.ask("get", &format!("{upload}/events")), 200),
+    ] {
+        held.check(method, template, request, status).await;
+    }
+    drop(coming);
 }
