@@ -141,6 +141,13 @@ impl Node {
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// What the broker has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let files = fs::read_dir(self.path().join("log")).into_iter().flatten().flatten();
+        files.filter_map(|file| fs::read_to_string(file.path()).ok()).collect()
+    }
+
     /// The process id of the broker itself.
     ///
     /// # Panics
@@ -315,6 +322,24 @@ impl Vhost {
         let queue = format!("queues/{}/{queue}", self.name);
         let body = json!({ "durable": true, "arguments": arguments });
         self.management.call(Method::PUT, &queue, Some(body)).await;
+    }
+
+    /// Lets a queue hear an exchange.
+    pub async fn bind(&self, exchange: &str, queue: &str) {
+        let path = format!("bindings/{}/e/{exchange}/q/{queue}", self.name);
+        self.management.call(Method::POST, &path, Some(json!({ "routing_key": "" }))).await;
+    }
+
+    /// The messages at the head of a queue, which stay there, as the broker tells of them: with `exchange`,
+    /// `routing_key`, `properties` and `payload`.
+    ///
+    /// # Panics
+    /// When there is no such queue.
+    pub async fn messages(&self, queue: &str) -> Vec<Value> {
+        let path = format!("queues/{}/{queue}/get", self.name);
+        let wanted = json!({ "count": 100, "ackmode": "ack_requeue_true", "encoding": "auto" });
+        let got = self.management.call(Method::POST, &path, Some(wanted)).await;
+        got.as_array().expect("a queue has a list of messages").clone()
     }
 
     /// Publishes raw bytes to the default exchange.

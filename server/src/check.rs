@@ -129,7 +129,7 @@ async fn writable(queue: &dyn Transport) -> anyhow::Result<u64> {
 async fn broker(url: &str, shown: &BrokerUrl) -> anyhow::Result<String> {
     let rabbit = RabbitTransport::open(url)?;
     let met = within(BROKER_WITHIN, "the broker", async { Ok(rabbit.meet().await?) }).await;
-    rabbit.close().await;
+    rabbit.leave().await;
     met.with_context(|| shown.to_string())?;
     Ok(format!("{shown} takes jobs"))
 }

@@ -127,6 +127,7 @@ pub async fn run(config: Config, listener: TcpListener, draining: CancellationTo
         outbox.close().await;
     }
     completions.await.context("listening for completions broke off")?;
+    transport.leave().await;
     info!("finished");
     Ok(())
 }

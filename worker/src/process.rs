@@ -36,7 +36,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 let storage = Storage::open(&config.storage)?;
                 let transport = open_transport(&config.broker, u64::MAX)?;
                 let done = dead::run(dead, &storage, &transport).await;
-                transport.close().await;
+                transport.leave().await;
                 return done;
             }
             let draining = shutdown::on_signal();
@@ -77,7 +77,7 @@ pub async fn run(config: &WorkerConfig, draining: CancellationToken) -> anyhow::
     info!(storage = %config.storage, broker = %config.broker, slots, "the worker is ready");
     let consumer = Arc::new(Consumer { storage, transport: Arc::clone(&transport), maker });
     consumer.run(slots, draining).await?;
-    transport.close().await;
+    transport.leave().await;
     Ok(())
 }
 

@@ -100,8 +100,13 @@ pub trait Transport: Send + Sync + 'static {
         0
     }
 
-    /// Ends deliveries and announcements. Unsettled deliveries can still be settled until the transport is dropped.
+    /// Ends deliveries and announcements. Unsettled deliveries can still be settled, until [`leave`](Self::leave).
     async fn close(&self);
+
+    /// The last that a process does: takes leave of a broker, which else would take its end for a fault.
+    async fn leave(&self) {
+        self.close().await;
+    }
 }
 
 /// A stream of jobs.

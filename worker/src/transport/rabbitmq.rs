@@ -191,4 +191,9 @@ impl Transport for RabbitTransport {
         self.shared.ending.close();
         let _ = timeout(CLOSE_WITHIN, self.shared.ending.wait()).await;
     }
+
+    async fn leave(&self) {
+        self.close().await;
+        tokio::join!(self.shared.giving.close(), self.shared.taking.close());
+    }
 }

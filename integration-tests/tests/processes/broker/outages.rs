@@ -84,6 +84,27 @@ async fn a_broker_that_is_restarted_or_started_last_delays_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn processes_that_end_take_leave_of_the_broker() {
+    let node = Node::start().await;
+    let fleet = Fleet::on(node.vhost().await);
+    let mut server = fleet.server().start();
+    let mut worker = fleet.worker().start();
+    let upload = server.accepted("cat.png", pictures::tiny(1)).await;
+    fleet.assert_all_ready(&server, &[upload], SOON).await;
+    let closed = |log: &str| log.matches("closing AMQP connection").count();
+    let before = closed(&node.log());
+    server.signal(Signal::TERM);
+    worker.signal(Signal::TERM);
+    assert!(server.ended(SOON).await.success());
+    assert!(worker.ended(SOON).await.success());
+    let log = eventually("the broker has seen them go", SOON, async || {
+        Some(node.log()).filter(|log| closed(log) >= before + 4)
+    })
+    .await;
+    assert!(!log.contains("client unexpectedly closed"), "{log}");
+}
+
+#[tokio::test]
 async fn whatever_the_network_does_heals_by_itself() {
     let fleet = Fleet::new().await;
     let (to_server, to_worker) = (Proxy::to(fleet.vhost.port()).await, Proxy::to(fleet.vhost.port()).await);

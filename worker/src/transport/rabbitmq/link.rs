@@ -23,6 +23,7 @@ use tokio::{
     sync::watch,
     time::{Instant, interval, sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::telemetry;
@@ -42,6 +43,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A connection that lived so long was a good one: the pauses begin anew.
 const STEADY: Duration = Duration::from_secs(10);
 
+/// How long taking leave may take: a broker that is short of memory does not read it.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
+/// "Nothing is wrong" (AMQP 0-9-1, reply codes).
+const REPLY_SUCCESS: u16 = 200;
+
 /// How often a connection is looked at, should an event of its end have been missed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -52,6 +59,7 @@ pub(super) const AFTER_ERROR: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub(super) struct Link {
     state: watch::Receiver<State>,
+    closing: CancellationToken,
 }
 
 #[derive(Clone, Default)]
@@ -70,11 +78,27 @@ pub(super) struct Up {
 }
 
 impl Link {
-    /// Begins to connect, and goes on until the last clone is dropped.
+    /// Begins to connect, and goes on until it is closed or the last clone is dropped.
     pub(super) fn new(uri: AMQPUri, name: &'static str) -> Self {
         let (sender, state) = watch::channel(State::default());
-        tokio::spawn(keep(uri, name, sender));
-        Self { state }
+        let closing = CancellationToken::new();
+        let closed = closing.clone();
+        tokio::spawn(async move {
+            closed.run_until_cancelled(keep(uri, name, &sender)).await;
+            let last = sender.send_replace(State::default()).up;
+            if let Some(up) = last {
+                let closing = up.connection.close(REPLY_SUCCESS, "finished".into());
+                let _ = timeout(CLOSE_WITHIN, closing).await;
+            }
+        });
+        Self { state, closing }
+    }
+
+    /// Takes leave of the broker, which else would take the end of this process for a fault.
+    pub(super) async fn close(&self) {
+        self.closing.cancel();
+        let mut state = self.state.clone();
+        while state.changed().await.is_ok() {}
     }
 
     /// The connection; waits until there is one.
@@ -147,7 +171,8 @@ impl Link {
     }
 }
 
-async fn keep(uri: AMQPUri, name: &'static str, sender: watch::Sender<State>) {
+/// Connects again and again until nobody is left to see it.
+async fn keep(uri: AMQPUri, name: &'static str, sender: &watch::Sender<State>) {
     let policy = ExponentialBuilder::default()
         .with_min_delay(FIRST_PAUSE)
         .with_max_delay(LONGEST_PAUSE)
@@ -165,7 +190,7 @@ async fn keep(uri: AMQPUri, name: &'static str, sender: watch::Sender<State>) {
                 info!(connection = name, "connected to the broker");
                 let since = Instant::now();
                 let up = Up { connection: Arc::new(connection), number };
-                if hold(up, &sender).await.is_break() {
+                if hold(up, sender).await.is_break() {
                     return;
                 }
                 warn!(connection = name, "lost the connection to the broker");
@@ -191,9 +216,9 @@ async fn hold(up: Up, sender: &watch::Sender<State>) -> std::ops::ControlFlow<()
     let mut events = std::pin::pin!(connection.events_listener());
     sender.send_replace(State { up: Some(up), ..State::default() });
     let mut look = interval(LOOK_EVERY);
-    let ended = loop {
+    loop {
         tokio::select! {
-            () = sender.closed() => break std::ops::ControlFlow::Break(()),
+            () = sender.closed() => return std::ops::ControlFlow::Break(()),
             event = events.next() => match event {
                 Some(Event::ConnectionBlocked(reason)) => {
                     warn!(reason, "the broker takes no messages for now");
@@ -205,18 +230,18 @@ async fn hold(up: Up, sender: &watch::Sender<State>) -> std::ops::ControlFlow<()
                 }
                 Some(Event::Error(error)) if !connection.status().connected() => {
                     warn!(%error, "the connection to the broker broke");
-                    break std::ops::ControlFlow::Continue(());
+                    break;
                 }
                 Some(_) => {}
-                None => break std::ops::ControlFlow::Continue(()),
+                None => break,
             },
             _ = look.tick() => if !connection.status().connected() {
-                break std::ops::ControlFlow::Continue(());
+                break;
             },
         }
-    };
+    }
     sender.send_replace(State::default());
-    ended
+    std::ops::ControlFlow::Continue(())
 }
 
 async fn connect(uri: &AMQPUri, name: &'static str) -> Result<Connection, Box<dyn Error + Send + Sync>> {
