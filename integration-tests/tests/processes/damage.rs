@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io::Write,
     path::PathBuf,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use integration_tests::{
@@ -144,4 +144,52 @@ async fn a_queue_that_cannot_be_begun_anew_is_told_by_readiness_and_recovers_wit
         .await;
     let upload = server.accepted("cat.png", pictures::tiny(3)).await;
     server.assert_ready(&server.end(&id(&upload), SOON).await).await;
+}
+
+#[tokio::test]
+async fn a_queue_that_is_put_back_as_it_was_before_loses_nothing_that_was_accepted_since() {
+    let data = Data::new();
+    let server = Start::on(&data).with("--workers", "0").start();
+    let mut accepted = vec![server.accepted("before.png", pictures::tiny(0)).await];
+    let copies = parts(&data).map(|part| {
+        let copy = PathBuf::from(format!("{}.copy", part.display()));
+        fs::copy(&part, &copy).unwrap();
+        (copy, part)
+    });
+    for seed in 1..4 {
+        accepted.push(server.accepted("since.png", pictures::tiny(seed)).await);
+    }
+    for (copy, part) in &copies {
+        fs::rename(copy, part).unwrap();
+    }
+    let _worker = worker(&data);
+    for upload in &accepted {
+        server.assert_ready(&server.end(&id(upload), POSTED_AGAIN).await).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_sweep_cannot_post_is_posted_once_there_is_room() {
+    let data = Data::new();
+    let server = Start::on(&data).with("--workers", "0").start();
+    let mut accepted = Vec::new();
+    for seed in 0..3 {
+        accepted.push(server.accepted("lost.png", pictures::tiny(seed)).await);
+    }
+    drop(server);
+    fs::remove_file(data.path().join("queue.sqlite")).unwrap();
+    // So old that a sweep would not have them due again within the hour.
+    let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    for file in data.files() {
+        File::open(data.path().join("uploads").join(file)).unwrap().set_modified(hour_ago).unwrap();
+    }
+    let server = Start::on(&data).with("--workers", "0").with("--max-outbox", "1").start();
+    eventually("a sweep finds no room", SOON, async || {
+        server.log().contains("stays until the next sweep").then_some(())
+    })
+    .await;
+    let _worker = worker(&data);
+    for upload in &accepted {
+        server.assert_ready(&server.end(&id(upload), POSTED_AGAIN).await).await;
+    }
 }

@@ -3,12 +3,15 @@
 use std::{fs, path::Path, time::Duration};
 
 use integration_tests::{
-    patience::SOON,
+    fleet::Fleet,
+    patience::{SOON, eventually},
     pictures,
-    server::{Start, id},
+    server::{Start, id, json as body},
     socket::{self, Came, Socket},
 };
 use serde_json::{Value, json};
+use tokio::time::timeout;
+use worker::transport::{DeathReason, Lane, Settled, Transport};
 
 use super::document::Document;
 
@@ -18,6 +21,30 @@ impl Document {
         let payload = &self.0["components"]["messages"][name]["payload"];
         assert!(payload.is_object(), "{name} is not described: {message}");
         self.assert_valid(payload, message);
+    }
+
+    /// Asserts that a message of a broker is what is described by this name, body and properties.
+    fn assert_travels(&self, name: &str, message: &Value) {
+        let payload = serde_json::from_str(message["payload"].as_str().unwrap()).unwrap();
+        self.assert_message(name, &payload);
+        let described = &self.0["components"]["messages"][name];
+        let properties = &message["properties"];
+        assert_eq!(properties["type"], described["name"]);
+        assert_eq!(properties["type"], described["bindings"]["amqp"]["messageType"]);
+        assert_eq!(properties["content_type"], described["contentType"]);
+        self.assert_valid(&described["headers"], &properties["headers"]);
+        // A broker adds headers of its own; ours all begin so.
+        for header in
+            properties["headers"].as_object().unwrap().keys().filter(|name| name.starts_with("x-up-"))
+        {
+            assert!(described["headers"]["properties"][header].is_object(), "{header} is not described");
+        }
+    }
+
+    /// Asserts that a message has come by the exchange of a channel.
+    fn assert_came_by(&self, channel: &str, message: &Value) {
+        let bound = &self.0["channels"][channel]["bindings"]["amqp"]["exchange"]["name"];
+        assert_eq!(&message["exchange"], bound);
     }
 }
 
@@ -77,4 +104,86 @@ async fn what_is_said_on_a_socket_is_as_described() {
     server.signal(rustix::process::Signal::TERM);
     assert_eq!(hear(&mut socket).await, "bye");
     assert!(matches!(socket.next(Duration::from_secs(5)).await, Came::Closed(Some(1012))));
+}
+
+#[tokio::test]
+async fn events_of_a_stream_are_what_a_socket_says() {
+    let server = Start::new().start();
+    let document = Document::of(&server, "/asyncapi.json").await;
+    for (bytes, end) in
+        [(pictures::jpeg(1600, 1200), "thumbnail-ready"), (pictures::damaged(), "upload-failed")]
+    {
+        let upload = id(&server.accepted("cat", bytes).await);
+        let answer = server.client.get(server.at(&format!("/uploads/{upload}/events"))).send().await.unwrap();
+        let stream = timeout(SOON, answer.text()).await.expect("a stream ends with its upload").unwrap();
+        let mut last = None;
+        for event in stream.split_terminator("\n\n").filter(|event| !event.starts_with(':')) {
+            let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
+            let message: Value = serde_json::from_str(field("data:")).unwrap();
+            assert_eq!(message["type"], field("event:"));
+            document.assert_message(&format!("server-{}", field("event:")), &message);
+            last = Some(field("event:"));
+        }
+        assert_eq!(last, Some(end));
+    }
+}
+
+#[tokio::test]
+async fn what_travels_by_a_broker_is_as_described() {
+    let fleet = Fleet::new().await;
+    let server = fleet.server().start();
+    let document = Document::of(&server, "/asyncapi.json").await;
+    fleet.queue().meet().await.unwrap();
+    fleet.vhost.declare("heard", json!({})).await;
+    fleet.vhost.bind(document.0["channels"]["up.done"]["address"].as_str().unwrap(), "heard").await;
+    let messages = async |queue: &str, count| {
+        let all = async || Some(fleet.vhost.messages(queue).await).filter(|messages| messages.len() == count);
+        eventually(&format!("{queue} holds {count}"), SOON, all).await
+    };
+
+    let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let mut accepted = Vec::new();
+    for path in ["/uploads", "/uploads?lane=bulk"] {
+        let request = server.client.post(server.at(path)).header("traceparent", traceparent);
+        let answer = body(request.body(pictures::tiny(1)).send().await.unwrap()).await;
+        accepted.push(answer["uploads"][0].clone());
+    }
+    for queue in ["resize", "resize.bulk"] {
+        let job = messages(queue, 1).await.remove(0);
+        document.assert_travels("ResizeJob", &job);
+        document.assert_came_by(queue, &job);
+        assert_eq!(job["routing_key"], document.0["channels"][queue]["address"]);
+        let posted = &document.0["operations"][format!("post-{queue}")]["bindings"]["amqp"];
+        assert_eq!(job["properties"]["delivery_mode"], posted["deliveryMode"]);
+        assert_eq!(job["properties"]["timestamp"].is_u64(), posted["timestamp"] == true);
+    }
+
+    let queue = fleet.queue();
+    let mut deliveries = queue.consume(2.try_into().unwrap()).await.unwrap();
+    for delivery in [deliveries.next().await.unwrap(), deliveries.next().await.unwrap()] {
+        let settled = match delivery.lane {
+            Lane::Interactive => delivery.dead_letter(DeathReason::Exhausted).await,
+            Lane::Bulk => delivery.release().await,
+        };
+        assert_eq!(settled.unwrap(), Settled::Done);
+    }
+    drop(deliveries);
+    let dead = messages("resize.dead", 1).await.remove(0);
+    document.assert_travels("ResizeJob", &dead);
+    assert_eq!(dead["properties"]["headers"]["x-up-death"], "exhausted");
+
+    let _worker = fleet.worker().start();
+    for upload in &accepted {
+        server.end(&id(upload), SOON).await;
+    }
+    let mut ends = Vec::new();
+    for message in messages("heard", 3).await {
+        let payload: Value = serde_json::from_str(message["payload"].as_str().unwrap()).unwrap();
+        let state = payload["upload"]["state"].as_str();
+        document.assert_travels(if state.is_some() { "Completion" } else { "Started" }, &message);
+        document.assert_came_by("up.done", &message);
+        ends.extend(state.map(str::to_owned));
+    }
+    ends.sort();
+    assert_eq!(ends, ["failed", "ready"]);
 }
