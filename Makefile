@@ -49,15 +49,19 @@ bench: test-tools
 	target/release/bench-pixels $(PICTURES)
 	target/release/bench
 
-# FUZZ_SECONDS=3600 make fuzz takes an hour for each target. What a run learns is kept in worker/fuzz/corpus.
+# FUZZ_SECONDS=3600 make fuzz takes an hour for each target. What a run learns is kept beside it, in fuzz/corpus.
 FUZZ_SECONDS ?= 60
-FUZZ = RUSTC_BOOTSTRAP=1 cargo fuzz run $(1) fuzz/corpus/$(1) $(2) -- -max_total_time=$(FUZZ_SECONDS) -timeout=20
+define FUZZ
+	cd $(1) && mkdir -p fuzz/corpus/$(2) && \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run $(2) fuzz/corpus/$(2) $(3) -- -max_total_time=$(FUZZ_SECONDS) -timeout=20
+endef
 fuzz:
 	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
-	cd worker && mkdir -p $(addprefix fuzz/corpus/,probe messages thumbnails)
-	cd worker && $(call FUZZ,probe,fuzz/seeds)
-	cd worker && $(call FUZZ,messages,golden)
-	cd worker && $(call FUZZ,thumbnails,fuzz/seeds)
+	$(call FUZZ,worker,probe,fuzz/seeds)
+	$(call FUZZ,worker,messages,golden)
+	$(call FUZZ,worker,thumbnails,fuzz/seeds)
+	$(call FUZZ,server,socket,fuzz/seeds/socket)
+	$(call FUZZ,server,forms,fuzz/seeds/forms)
 
 # Each line: what must be there, and what brings it.
 test-tools:

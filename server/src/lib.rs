@@ -31,6 +31,8 @@ mod description;
 pub mod embedded;
 #[expect(unused_qualifications, reason = "memory-serve generates its list of files so")]
 mod frontend;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod health;
 mod live;
 mod outbox;

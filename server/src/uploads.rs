@@ -8,7 +8,7 @@ pub(crate) mod name;
 pub(crate) mod negotiate;
 pub(crate) mod originals;
 pub(crate) mod page;
-mod parts;
+pub(crate) mod parts;
 pub(crate) mod ranges;
 pub(crate) mod retry;
 pub(crate) mod status;

@@ -39,7 +39,7 @@ const MAX_HEADER_BYTES: usize = 8 * 1024;
 const MAX_SEARCH_BYTES: u64 = 256 * 1024;
 
 /// A form as it comes in.
-pub(super) struct Parts {
+pub(crate) struct Parts {
     multipart: Multipart<'static>,
     body: Shared,
     begun: usize,
@@ -47,7 +47,7 @@ pub(super) struct Parts {
 
 impl Parts {
     /// Of a body, with files up to this limit in bytes.
-    pub(super) fn new(body: Body, boundary: String, max_file_bytes: u64) -> Self {
+    pub(crate) fn new(body: Body, boundary: String, max_file_bytes: u64) -> Self {
         let limit = max_file_bytes.saturating_mul(MAX_PARTS as u64).saturating_add(FORM_OVERHEAD_BYTES);
         let constraints = Constraints::new().size_limit(SizeLimit::new().whole_stream(limit));
         let body = Shared::new(PacedBody::new(body));
@@ -56,7 +56,7 @@ impl Parts {
     }
 
     /// The next part. The one before must have been read to its end, or [skipped](Part::skip).
-    pub(super) async fn next(&mut self) -> Result<Option<Part>, Problem> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Part>, Problem> {
         self.body.allow(MAX_SEARCH_BYTES);
         let (body, multipart) = (&self.body, &mut self.multipart);
         let next = poll_fn(|context| body.when_needed(|| multipart.poll_next_field(context))).await;
@@ -73,7 +73,7 @@ impl Parts {
     }
 
     /// Reads on in the background, within bounds, so that the client sees the answer and not a reset connection.
-    pub(super) fn drain(self) {
+    pub(crate) fn drain(self) {
         if let Some(body) = self.body.take_back() {
             body.drain();
         }
@@ -81,7 +81,7 @@ impl Parts {
 }
 
 /// A part, and its data as it comes in.
-pub(super) struct Part {
+pub(crate) struct Part {
     field: Field<'static>,
     body: Shared,
 }
@@ -89,7 +89,7 @@ pub(super) struct Part {
 impl Part {
     /// What its file is called, if it is one: a part by the name of `file` is one without a file's name. What a browser
     /// sends for a file input without a file has an empty one, and is none.
-    pub(super) fn file(&self) -> Option<String> {
+    pub(crate) fn file(&self) -> Option<String> {
         match (self.field.file_name(), self.field.name()) {
             (Some(name), _) if !name.is_empty() => Some(name::clean_of_form(name)),
             (None, Some("file")) => Some(name::clean("")),
@@ -98,7 +98,7 @@ impl Part {
     }
 
     /// Reads what is left of it, and forgets it.
-    pub(super) async fn skip(mut self) -> Result<(), Problem> {
+    pub(crate) async fn skip(mut self) -> Result<(), Problem> {
         while let Some(piece) = self.next().await {
             piece.map_err(|error| form_problem(&error))?;
         }

@@ -1,0 +1,6 @@
+//! What comes over a socket: no text may make the server panic, and an id is an id in one spelling only.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| server::fuzzing::socket(text));

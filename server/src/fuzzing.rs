@@ -1,0 +1,93 @@
+//! What strangers write that is read here before anything is known of them, for the targets in `server/fuzz`.
+//! Compiled by `cargo fuzz` only.
+
+use std::{convert::Infallible, sync::LazyLock};
+
+use axum::{body::Body, http::HeaderValue};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::runtime::{Builder, Runtime};
+use worker::UploadId;
+
+use crate::{
+    live::protocol::{ClientMessage, ServerMessage},
+    uploads::{name, parts::Parts},
+};
+
+/// Larger than any form that is tried.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Made once: making it takes longer than reading a form.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    Builder::new_current_thread().enable_time().build().expect("a runtime without I/O needs nothing")
+});
+
+/// Reads what came over a socket, and writes what a snapshot would say of its ids.
+///
+/// # Panics
+/// When an id is read that is not written in the same way, or an answer is no JSON.
+pub fn socket(text: &str) {
+    let Ok(message) = serde_json::from_str(text) else { return };
+    if let ClientMessage::Subscribe { reference, ids } = message {
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            ids.into_iter().partition(|id| id.parse::<UploadId>().is_ok());
+        for id in known {
+            assert_eq!(id.parse::<UploadId>().expect("parsed before").to_string(), id);
+        }
+        let answer = ServerMessage::Snapshot { reference, uploads: &[], unknown: &unknown }.encode();
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("an answer is JSON");
+        let told = answer["unknown"].as_array().expect("a snapshot has what is unknown");
+        assert!(told.iter().eq(&unknown));
+    }
+}
+
+/// A form as far as it could be read.
+#[derive(Debug, PartialEq, Eq)]
+struct Form {
+    /// Whole parts: the name that a file is kept by, if it is one, and the bytes.
+    read: Vec<(Option<String>, Vec<u8>)>,
+    is_whole: bool,
+}
+
+/// Reads a form that comes in pieces of so many bytes, and the same form in one piece; and takes it for a name.
+///
+/// # Panics
+/// When a name is not fit to be kept or sent, or when what is read depends on the pieces.
+pub fn form(boundary: &str, body: &[u8], piece: usize) {
+    let (whole, in_pieces) = RUNTIME.block_on(async {
+        (read(boundary, body, usize::MAX).await, read(boundary, body, piece.max(1)).await)
+    });
+    assert_eq!(whole, in_pieces, "what a form says depends on its pieces");
+    whole.read.iter().filter_map(|(name, _)| name.as_ref()).for_each(|name| fits(name));
+    // Names come from paths as well, with anything in them.
+    let text = String::from_utf8_lossy(body);
+    fits(&name::clean(&text));
+    fits(&name::clean_of_form(&text));
+}
+
+/// Asserts that a name can be kept and sent.
+fn fits(name: &str) {
+    assert!(!name.is_empty() && name.len() <= 255 && !name.contains(['/', '\\']));
+    assert!(!name.chars().any(char::is_control));
+    assert_eq!(name::clean(name), name);
+    let header = HeaderValue::from_str(&name::as_attachment(name)).expect("a header takes every name");
+    assert_eq!(header.to_str().expect("it is ASCII").matches('"').count(), 2);
+}
+
+async fn read(boundary: &str, body: &[u8], piece: usize) -> Form {
+    let pieces: Vec<_> = body.chunks(piece).map(Bytes::copy_from_slice).map(Ok::<_, Infallible>).collect();
+    let body = Body::from_stream(stream::iter(pieces));
+    let mut parts = Parts::new(body, boundary.to_owned(), MAX_FILE_BYTES);
+    let mut read = Vec::new();
+    loop {
+        let mut part = match parts.next().await {
+            Ok(Some(part)) => part,
+            ended => return Form { read, is_whole: ended.is_ok() },
+        };
+        let name = part.file();
+        let Ok(pieces) = part.by_ref().try_collect::<Vec<_>>().await else {
+            return Form { read, is_whole: false };
+        };
+        read.push((name, pieces.concat()));
+    }
+}
