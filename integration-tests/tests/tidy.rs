@@ -123,3 +123,21 @@ fn no_test_is_ignored_and_no_lint_is_allowed_silently() {
         }
     }
 }
+
+#[test]
+fn units_let_decoders_be_confined() {
+    for path in ["server/deploy/up-server.service", "worker/deploy/up-worker.service"] {
+        let unit = fs::read_to_string(root().join(path)).unwrap();
+        let allowed: Vec<_> = unit
+            .lines()
+            .filter_map(|line| line.strip_prefix("SystemCallFilter="))
+            .flat_map(str::split_whitespace)
+            .collect();
+        // `@system-service` holds none of these; see `systemd-analyze syscall-filter`.
+        for call in ["landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "seccomp"] {
+            assert!(allowed.contains(&call), "{path} lacks {call}");
+        }
+        // A call that is missing all the same is refused, and logged as what cannot be confined.
+        assert!(unit.contains("SystemCallErrorNumber=EPERM"), "{path}");
+    }
+}
