@@ -29,6 +29,10 @@ const PAUSE_FACTOR: u32 = 20;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
+/// Uploads that are remembered because they could not be posted, 16 bytes each: ten times what an outbox holds. Of more
+/// than that none is remembered, and the next sweep posts whatever it finds, as the first does.
+const MAX_OVERDUE: usize = 100_000;
+
 /// Sweeps until the server drains.
 pub(crate) async fn run(app: Arc<App>) {
     let mut last_whole = None;
@@ -42,7 +46,9 @@ pub(crate) async fn run(app: Arc<App>) {
             // Any upload may be lost: as when this server started, all are posted again.
             (last_whole, last_sweep, beginnings) = (None, None, now_begun);
         }
-        let whole = last_whole.is_none_or(|at: Instant| at.elapsed() >= HOUR);
+        let day_ago = unix_ms(Timestamp::now() - DAY);
+        let whole = last_whole.is_none_or(|at: Instant| at.elapsed() >= HOUR)
+            || overdue.iter().any(|id: &UploadId| id.unix_ms() < day_ago);
         match sweep(&app, whole, last_sweep.map(|at: Instant| at.elapsed()), &mut overdue).await {
             Ok(()) => {
                 last_sweep = Some(begun);
@@ -51,6 +57,10 @@ pub(crate) async fn run(app: Arc<App>) {
                 }
             }
             Err(error) => warn!(error = &error as &dyn std::error::Error, "a sweep was broken off"),
+        }
+        if overdue.len() >= MAX_OVERDUE {
+            (last_whole, last_sweep) = (None, None);
+            overdue.clear();
         }
         let pause = PAUSE.max(begun.elapsed() * PAUSE_FACTOR);
         tokio::select! {
@@ -80,7 +90,9 @@ async fn sweep(
         let is_due = overdue.remove(&listing.id) || is_due(age, since_last);
         if let Err(error) = look_after(app, &listing, is_due).await {
             warn!(id = %listing.id, error = &*error, "a lost upload or orphan stays until the next sweep");
-            overdue.insert(listing.id);
+            if overdue.len() < MAX_OVERDUE {
+                overdue.insert(listing.id);
+            }
         }
     }
     if whole {

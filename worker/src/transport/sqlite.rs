@@ -124,10 +124,12 @@ impl SqliteTransport {
         directory.push("-processes");
         let directory = PathBuf::from(directory);
         let unusable = |source| OpenQueueError::Directory { path: directory.clone(), source };
+        // Only who uses a file as a queue makes this beside it; any other file is not ours to put aside.
+        let was_used = directory.is_dir();
         fs::create_dir_all(&directory).map_err(unusable)?;
         let instance = Uuid::now_v7().simple().to_string();
         let presence = Presence::new(&directory, &instance).map_err(unusable)?;
-        let connection = Connection::open(path, directory.join(OPENING), Waker::new(&directory))
+        let connection = Connection::open(path, directory.join(OPENING), Waker::new(&directory), was_used)
             .map_err(|source| OpenQueueError::File { path: path.to_owned(), source: source.into() })?;
         let shared = Arc::new(Shared {
             connection,

@@ -73,10 +73,16 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Opens the file, brings its schema up to date and starts the thread. `opening` is the file to lock meanwhile.
-    pub(super) fn open(path: &Path, opening: PathBuf, waker: Waker) -> Result<Self, QueueError> {
+    /// Opens the file, brings its schema up to date and starts the thread. `opening` is the file to lock meanwhile. A
+    /// file that is no sound queue is refused, unless it was one before: then a new one is begun.
+    pub(super) fn open(
+        path: &Path,
+        opening: PathBuf,
+        waker: Waker,
+        was_used: bool,
+    ) -> Result<Self, QueueError> {
         let file = QueueFile::new(path, opening, wait_briefly);
-        let queue = file.open()?;
+        let queue = if was_used { file.open_used()? } else { file.open()? };
         let (calls, waiting) = mpsc::channel();
         let begun_anew = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&begun_anew);

@@ -18,7 +18,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 use tracing::{error, warn};
 
-use super::schema;
+use super::{queue, schema};
 
 /// What SQLite keeps beside a file, by the ends of the names; the file itself first.
 const PARTS: [&str; 3] = ["", "-wal", "-shm"];
@@ -77,8 +77,12 @@ impl QueueFile {
         self.open_locked()
     }
 
-    /// Opens the queue once more, after what was open, and is closed, was damaged or replaced. What is damaged is set
-    /// aside, and a new one begun.
+    /// Opens a queue that was used before. What is damaged is set aside, and a new one begun.
+    pub(super) fn open_used(&self) -> Result<OpenQueue, QueueError> {
+        self.open_again(&self.identity())
+    }
+
+    /// The same after what was open, and is closed, was damaged or replaced.
     pub(super) fn open_again(&self, before: &Identity) -> Result<OpenQueue, QueueError> {
         let _opening = self.lock()?;
         let now = self.identity();
@@ -176,12 +180,9 @@ impl OpenQueue {
 
     /// Reads everything once: damage may lie where opening does not look.
     fn sound(&self) -> Result<(), QueueError> {
-        let found: String = self.sqlite.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if found == "ok" {
-            return Ok(());
-        }
-        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-        Err(rusqlite::Error::SqliteFailure(code, Some(found)).into())
+        // Not the quick one, which does not look whether indices and tables say the same.
+        let found: String = self.sqlite.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        if found == "ok" { Ok(()) } else { Err(queue::corrupt(found).into()) }
     }
 }
 
@@ -205,4 +206,31 @@ fn with_end(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(end);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        queue::tests::{dangle, posted},
+        *,
+    };
+    use crate::transport::Lane;
+
+    #[test]
+    fn a_used_file_whose_index_has_lost_a_job_is_set_aside() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("queue.sqlite");
+        let file = QueueFile::new(&path, directory.path().join("opening"), |_| true);
+        let queue = file.open().unwrap();
+        posted(&queue.sqlite, Lane::Interactive);
+        posted(&queue.sqlite, Lane::Interactive);
+        drop(queue);
+        assert!(file.open_used().unwrap().sound().is_ok());
+        assert!(!file.aside("").exists());
+        dangle(&file.open().unwrap().sqlite);
+        let anew = file.open_used().unwrap();
+        assert!(file.aside("").exists());
+        let jobs: u64 = anew.sqlite.query_row("SELECT count(*) FROM jobs", [], |row| row.get(0)).unwrap();
+        assert_eq!(jobs, 0);
+    }
 }

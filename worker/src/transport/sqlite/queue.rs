@@ -108,7 +108,13 @@ pub(super) fn claim(tx: &Connection, owner: &str, with_bulk: bool, now_ms: i64) 
             })
             .optional()?;
         match found {
-            None => return next_due(tx, with_bulk).map(Claimed::NothingUntil),
+            None => {
+                return match next_due(tx, with_bulk)? {
+                    // An index and its table contradict each other, and would for ever.
+                    Some(due_ms) if due_ms <= now_ms => Err(corrupt("a job is due and cannot be claimed")),
+                    due => Ok(Claimed::NothingUntil(due)),
+                };
+            }
             Some((fence, Ok(task), (lane, generation), failures, traceparent)) => {
                 return Ok(Claimed::One(Box::new(Claim {
                     fence,
@@ -136,6 +142,12 @@ fn read_job(id: &str, body: &[u8]) -> Result<Task, Unreadable> {
     } else {
         Err("the message id is another".into())
     }
+}
+
+/// What SQLite says where it finds this by itself.
+pub(super) fn corrupt(found: impl Into<String>) -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    rusqlite::Error::SqliteFailure(code, Some(found.into()))
 }
 
 fn next_due(tx: &Connection, with_bulk: bool) -> Result<Option<i64>> {
@@ -226,4 +238,4 @@ pub(super) fn depth(tx: &Connection, now_ms: i64) -> Result<Depth> {
 const _: () = assert!(CLAIMED == READY + 1 && BURYING == DEAD + 1 && BURIED == BURYING + 1);
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

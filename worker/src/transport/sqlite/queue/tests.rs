@@ -9,7 +9,7 @@ fn queue() -> Connection {
     connection
 }
 
-fn posted(tx: &Connection, lane: Lane) -> UploadId {
+pub(in crate::transport::sqlite) fn posted(tx: &Connection, lane: Lane) -> UploadId {
     posted_at(tx, lane, NOW)
 }
 
@@ -26,6 +26,31 @@ fn claimed(tx: &Connection, owner: &str) -> Claim {
         Claimed::One(claim) => *claim,
         other @ Claimed::NothingUntil(_) => panic!("{other:?}"),
     }
+}
+
+/// Takes the oldest job away and leaves it in the index, as a write that was half lost does.
+pub(in crate::transport::sqlite) fn dangle(sqlite: &Connection) {
+    let definition = "SELECT rootpage, sql FROM sqlite_master WHERE name = 'jobs_next'";
+    let (root, sql): (u32, String) =
+        sqlite.query_row(definition, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let as_if = |change: &str| {
+        let change = format!("PRAGMA writable_schema = ON; {change}; PRAGMA writable_schema = RESET;");
+        sqlite.execute_batch(&change).unwrap();
+        sqlite.flush_prepared_statement_cache();
+    };
+    as_if("DELETE FROM sqlite_master WHERE name = 'jobs_next'");
+    sqlite.execute("DELETE FROM jobs WHERE seq = (SELECT min(seq) FROM jobs)", []).unwrap();
+    as_if(&format!("INSERT INTO sqlite_master VALUES ('index', 'jobs_next', 'jobs', {root}, '{sql}')"));
+}
+
+#[test]
+fn a_job_that_an_index_has_lost_is_damage_and_not_an_empty_queue() {
+    let tx = queue();
+    posted(&tx, Lane::Interactive);
+    posted(&tx, Lane::Interactive);
+    dangle(&tx);
+    let error = claim(&tx, "worker", true, NOW).unwrap_err();
+    assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt));
 }
 
 #[test]
