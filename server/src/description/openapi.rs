@@ -106,8 +106,16 @@ fn completed(mut item: PathItem) -> PathItem {
 
 fn head(mut get: Operation) -> Operation {
     get.operation_id = None;
-    // Only a GET can be an upgrade.
-    get.responses.responses.remove("101");
+    // Only a GET can be an upgrade, or be for a part.
+    for status in ["101", "206", "416"] {
+        get.responses.responses.remove(status);
+    }
+    if let Some(parameters) = &mut get.parameters {
+        parameters.retain(|parameter| match parameter {
+            RefOr::T(parameter) => !["Range", "If-Range"].contains(&&*parameter.name),
+            RefOr::Ref(_) => true,
+        });
+    }
     for response in answers(&mut get.responses) {
         response.content.clear();
         response.links.clear();

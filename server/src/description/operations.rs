@@ -130,9 +130,11 @@ pub(crate) fn original() -> PathItem {
         Format::ALL.into_iter().fold(answer, |answer, format| answer.content(format.content_type(), bytes()))
     };
     let range = "One range of bytes; what is not understood is ignored.";
+    let if_range = "The ETag of what the client has a part of: of anything else it is answered the whole.";
     let get = operation("get_original", "The bytes as received", "")
         .parameter(id())
         .parameter(request_header("Range", range, "bytes=0-99", ObjectBuilder::new()))
+        .parameter(request_header("If-Range", if_range, "\"0199f3c2\"", ObjectBuilder::new()))
         .parameter(if_none_match())
         .response("200", file("All of it."))
         .response("206", file("A part of it.").header("Content-Range", always("Which bytes, of how many.")))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, HeaderName, StatusCode, header},
+    http::{HeaderMap, HeaderName, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
@@ -27,6 +27,7 @@ pub(crate) const SAFE_HEADERS: [(HeaderName, &str); 3] = [
 pub(crate) async fn original(
     State(app): State<Arc<App>>,
     Id(id): Id,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let record = app.storage.record(id).await?.ok_or_else(Problem::unknown_upload)?;
@@ -36,7 +37,7 @@ pub(crate) async fn original(
     if matches(&headers, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, head).into_response());
     }
-    let (status, range) = match Wanted::parse(&headers, record.bytes) {
+    let (status, range) = match Wanted::parse(&method, &headers, &etag, record.bytes) {
         Wanted::Whole => (StatusCode::OK, None),
         Wanted::Part(range) => (StatusCode::PARTIAL_CONTENT, Some(range)),
         Wanted::Outside => {

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Method, header};
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// Everything: no range, or one that is not understood, which the RFC wants ignored.
+    /// Everything: no range, one that is not understood, or one of another file or of another method than GET, all of
+    /// which the RFC wants ignored.
     Whole,
     /// These bytes; never empty.
     Part(Range<u64>),
@@ -16,8 +17,11 @@ pub(crate) enum Wanted {
 }
 
 impl Wanted {
-    /// Reads the header for a file of `total` bytes. Several ranges at once are answered with the whole.
-    pub(crate) fn parse(headers: &HeaderMap, total: u64) -> Self {
+    /// Reads the headers for a file of `total` bytes. Several ranges at once are answered with the whole.
+    pub(crate) fn parse(method: &Method, headers: &HeaderMap, etag: &str, total: u64) -> Self {
+        if method != Method::GET || headers.get(header::IF_RANGE).is_some_and(|known| known != etag) {
+            return Self::Whole;
+        }
         let Some(range) = headers.get(header::RANGE).and_then(|value| value.to_str().ok()) else {
             return Self::Whole;
         };
@@ -25,19 +29,26 @@ impl Wanted {
             return Self::Whole;
         };
         let (first, last) = (first.trim(), last.trim());
-        let part = match (first.parse::<u64>(), last.parse::<u64>()) {
-            (Ok(first), Ok(last)) if first <= last => first..total.min(last.saturating_add(1)),
-            (Ok(first), Err(_)) if last.is_empty() => first..total,
-            (Err(_), Ok(suffix)) if first.is_empty() => total.saturating_sub(suffix)..total,
+        let part = match (number(first), number(last)) {
+            (Some(first), Some(last)) if first <= last => first..total.min(last.saturating_add(1)),
+            (Some(first), None) if last.is_empty() => first..total,
+            (None, Some(suffix)) if first.is_empty() => total.saturating_sub(suffix)..total,
             _ => return Self::Whole,
         };
         if part.is_empty() { Self::Outside } else { Self::Part(part) }
     }
 }
 
+/// Digits only: a sign would be read as well.
+fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ETAG: &str = "\"this\"";
 
     #[test]
     fn ranges_are_read_as_the_rfc_says() {
@@ -53,10 +64,28 @@ mod tests {
             ("bytes=0-1,3-4", Wanted::Whole),
             ("lines=1-2", Wanted::Whole),
             ("bytes=x-y", Wanted::Whole),
+            ("bytes=+0-9", Wanted::Whole),
         ] {
             let headers = HeaderMap::from_iter([(header::RANGE, range.parse().unwrap())]);
-            assert_eq!(Wanted::parse(&headers, 100), wanted, "{range}");
+            assert_eq!(Wanted::parse(&Method::GET, &headers, ETAG, 100), wanted, "{range}");
+            assert_eq!(Wanted::parse(&Method::HEAD, &headers, ETAG, 100), Wanted::Whole, "{range}");
         }
-        assert_eq!(Wanted::parse(&HeaderMap::new(), 100), Wanted::Whole);
+        assert_eq!(Wanted::parse(&Method::GET, &HeaderMap::new(), ETAG, 100), Wanted::Whole);
+    }
+
+    #[test]
+    fn a_part_is_one_of_the_file_that_the_client_has() {
+        for (known, wanted) in [
+            (ETAG, Wanted::Part(0..10)),
+            ("\"another\"", Wanted::Whole),
+            ("W/\"this\"", Wanted::Whole),
+            ("Fri, 27 Nov 2026 12:00:00 GMT", Wanted::Whole),
+        ] {
+            let headers = HeaderMap::from_iter([
+                (header::RANGE, "bytes=0-9".parse().unwrap()),
+                (header::IF_RANGE, known.parse().unwrap()),
+            ]);
+            assert_eq!(Wanted::parse(&Method::GET, &headers, ETAG, 100), wanted, "{known}");
+        }
     }
 }

@@ -175,6 +175,8 @@ async fn answers_to_who_looks_are_as_described() {
             headers.iter().fold(request, |it: RequestBuilder, (name, value)| it.header(*name, *value))
         };
         held.check("get", template, with(held.ask("get", &path)), status).await;
+        // A part of headers alone is asked for by nobody.
+        let status = if [206, 416].contains(&status) { 200 } else { status };
         held.check("head", template, with(held.ask("head", &path)), status).await;
     };
     let (upload, size) = ("/uploads/{id}", "/uploads/{id}/{size}");
