@@ -239,6 +239,12 @@ async fn a_part_of_an_original_can_be_asked_for() {
     assert_eq!(part.status(), 206);
     assert_eq!(part.headers()["content-range"], format!("bytes 10-19/{}", bytes.len()).as_str());
     assert_eq!(part.bytes().await.unwrap(), bytes[10..20]);
+    let of =
+        |etag: &'static str| server.client.get(&url).header("range", "bytes=10-19").header("if-range", etag);
+    assert_eq!(of("\"another\"").send().await.unwrap().status(), 200);
+    let head = server.client.head(&url).header("range", "bytes=10-19").send().await.unwrap();
+    assert_eq!(head.status(), 200);
+    assert_eq!(head.headers()["content-length"], bytes.len().to_string().as_str());
     let outside = server.client.get(&url).header("range", "bytes=99999999-").send().await.unwrap();
     assert_eq!(outside.status(), 416);
 }
@@ -271,6 +277,25 @@ async fn a_failed_upload_goes_round_once_more_and_a_ready_one_does_not() {
     assert_eq!(ready["gen"], 2);
     server.assert_ready(&ready).await;
     assert_eq!(server.client.post(&retry).send().await.unwrap().status(), 409);
+}
+
+#[tokio::test]
+async fn a_retry_that_finds_no_room_changes_nothing() {
+    let data = integration_tests::server::Data::new();
+    let busy = Start::on(&data).start();
+    let failed = id(&busy.accepted("cat.png", pictures::damaged()).await);
+    assert_eq!(busy.end(&failed, SOON).await["state"], "failed");
+    drop(busy);
+    let server = Start::on(&data).with("--workers", "0").with("--max-outbox", "1").start();
+    server.accepted("other.png", pictures::tiny(1)).await;
+    for _ in 0..2 {
+        let retry = server.at(&format!("/uploads/{failed}/retry"));
+        let refused = server.client.post(&retry).send().await.unwrap();
+        assert_eq!(refused.status(), 503);
+        assert!(refused.headers().contains_key("retry-after"));
+        let upload = server.upload(&failed).await;
+        assert_eq!((&upload["state"], &upload["gen"]), (&"failed".into(), &1.into()));
+    }
 }
 
 #[tokio::test]

@@ -162,6 +162,7 @@ pub(super) fn link(operation: &str, id_at: &str) -> Link {
 pub(super) fn see_other() -> ResponseBuilder {
     answer("For browsers that sent a form without script: on to the page of the upload.")
         .header("Location", always("The upload."))
+        .header("Cache-Control", always("`no-store`"))
 }
 
 /// A page.

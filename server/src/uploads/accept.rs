@@ -18,7 +18,7 @@ use super::{
     idempotency::Key,
     incoming::{self, Declared, Refusal},
     name,
-    negotiate::Form,
+    negotiate::{Form, see_other},
     parts::Parts,
 };
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
     client::Client,
     live::{origin, wait::Wait},
     problem::{Problem, RETRY_SOON},
-    request::Context,
+    request::{Context, Timing},
     telemetry,
 };
 
@@ -107,6 +107,7 @@ async fn take(
     name: Option<String>,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
+    let timing = context.timing.clone();
     let headers = parts.headers;
     let bulk = match options {
         Ok(Query(options)) => options.lane == Some(LaneOption::Bulk),
@@ -147,7 +148,7 @@ async fn take(
     };
     // Waiting for the end takes no place of an upload.
     drop(place);
-    answer(app, taken, &headers).await
+    answer(app, taken, &headers, &timing).await
 }
 
 /// Whether an upload may come in at all.
@@ -259,7 +260,7 @@ pub(super) fn form_problem(error: &multer::Error) -> Problem {
     }
 }
 
-async fn answer(app: &App, taken: Taken, headers: &HeaderMap) -> Result<Response, Problem> {
+async fn answer(app: &App, taken: Taken, headers: &HeaderMap, timing: &Timing) -> Result<Response, Problem> {
     let mut taken = taken;
     let Some(first) = taken.uploads.first() else {
         let mut problems = taken.rejected.into_iter().map(|rejected| rejected.problem);
@@ -272,12 +273,12 @@ async fn answer(app: &App, taken: Taken, headers: &HeaderMap) -> Result<Response
     let location = first.links.this.clone();
     let form = Form::wanted(headers);
     if form == Form::Html {
-        return Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response());
+        return Ok(see_other(location));
     }
     let mut status = StatusCode::ACCEPTED;
     let wait = Wait::parse(headers);
     if let Some(wait) = wait {
-        taken.uploads = wait.for_end(app, taken.uploads).await;
+        taken.uploads = timing.of("wait", wait.for_end(app, taken.uploads)).await;
         if taken.uploads.iter().all(|upload| upload.state.is_final()) {
             status = StatusCode::CREATED;
         }

@@ -23,11 +23,12 @@ const ATTRIBUTE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'|')
     .remove(b'~');
 
-/// Makes a name fit to be stored, logged and shown: its last path component, without control characters or
-/// characters that turn the direction of text, and not longer than [`MAX_NAME_BYTES`].
+/// Makes a name fit to be stored, logged and shown: its last path component, without control characters, ends of lines
+/// or characters that turn the direction of text, and not longer than [`MAX_NAME_BYTES`].
 pub(crate) fn clean(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let mut clean: String = last.chars().filter(|c| !c.is_control() && !turns_direction(*c)).collect();
+    let mut clean: String =
+        last.chars().filter(|c| !c.is_control() && !ends_line(*c) && !turns_direction(*c)).collect();
     clean.truncate(clean.floor_char_boundary(MAX_NAME_BYTES));
     let trimmed = clean.trim();
     if trimmed.is_empty() || trimmed.chars().all(|c| c == '.') {
@@ -51,9 +52,14 @@ pub(crate) fn as_attachment(name: &str) -> String {
     format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{real}")
 }
 
+/// The two that are no control characters.
+const fn ends_line(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}')
+}
+
 /// Bidirectional controls: with them `gpj.exe` reads `exe.jpg`.
 const fn turns_direction(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -70,6 +76,7 @@ mod tests {
             ("C:\\pictures\\cat.jpg", "cat.jpg"),
             ("a\r\nSet-Cookie: b.jpg", "aSet-Cookie: b.jpg"),
             ("\u{202e}gpj.exe", "gpj.exe"),
+            ("a\u{61c}b\u{2028}c.png", "abc.png"),
             ("  ", "untitled"),
             ("..", "untitled"),
             ("猫.jpg", "猫.jpg"),

@@ -1,6 +1,9 @@
 //! What form an answer has: JSON unless a client asks for something else by name.
 
-use axum::http::{HeaderMap, header};
+use axum::{
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
 
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,16 @@ impl Form {
         }
         best.0
     }
+}
+
+/// Leads a browser on.
+pub(crate) fn see_other(location: String) -> Response {
+    let headers = [
+        (header::LOCATION, location),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+        (header::VARY, "accept".to_owned()),
+    ];
+    (StatusCode::SEE_OTHER, headers).into_response()
 }
 
 #[cfg(test)]

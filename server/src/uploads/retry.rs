@@ -5,12 +5,16 @@ use std::sync::Arc;
 use axum::{
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
-use tracing::info;
+use tracing::{info, warn};
 use worker::{State as UploadState, Upload};
 
-use super::{Id, negotiate::Form, status};
+use super::{
+    Id,
+    negotiate::{Form, see_other},
+    status,
+};
 use crate::{
     app::App,
     live::origin,
@@ -35,18 +39,25 @@ pub(crate) async fn retry(
     if Upload::assemble(&record, outcome.as_ref(), &app.links).state != UploadState::Failed {
         return Err(Problem::not_failed());
     }
+    if app.outbox.waiting().await? >= app.config.max_outbox {
+        return Err(Problem::busy());
+    }
     record.generation += 1;
     app.storage.put_record(&record).await?;
-    app.outbox.post(&record).await?;
+    // From here on it goes round.
+    if let Err(error) = app.outbox.post(&record).await {
+        warn!(%id, error = &error as &dyn std::error::Error, "a retry is posted with the next sweep");
+    }
     info!(%id, generation = record.generation, "a failed upload goes round again");
     let upload = Upload::assemble(&record, None, &app.links);
     app.hub.deliver(&upload);
     if Form::wanted(&headers) == Form::Html {
-        return Ok((StatusCode::SEE_OTHER, [(header::LOCATION, upload.links.this)]).into_response());
+        return Ok(see_other(upload.links.this));
     }
     let mut response = status::json(&upload);
     *response.status_mut() = StatusCode::ACCEPTED;
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_SOON));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     Ok(response)
 }
