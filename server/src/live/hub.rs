@@ -174,6 +174,11 @@ impl Waiter {
         }
     }
 
+    /// Whether it is waited for.
+    pub(crate) fn waits_for(&self, id: UploadId) -> bool {
+        self.mailbox.slots().contains_key(&id)
+    }
+
     /// How many uploads are waited for.
     pub(crate) fn len(&self) -> usize {
         self.mailbox.slots().len()

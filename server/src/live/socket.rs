@@ -1,6 +1,6 @@
 //! `GET /live`: one socket per page for all its uploads.
 
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::{collections::HashSet, ops::ControlFlow, sync::Arc, time::Duration};
 
 use axum::{
     extract::{
@@ -196,9 +196,12 @@ impl Connection {
                 Err(_) => unknown.push(text.clone()),
             }
         }
-        let crowded = ids.len() + self.waiter.len() > protocol::MAX_IDS
-            || ids.iter().any(|id| self.waiter.subscribe(*id).is_err());
-        if crowded || texts.len() > protocol::MAX_IDS {
+        let new: HashSet<_> = ids.iter().copied().filter(|id| !self.waiter.waits_for(*id)).collect();
+        let fits = texts.len().max(new.len() + self.waiter.len()) <= protocol::MAX_IDS;
+        // Those that are waited for already are taken last: they find their room, and lose no news to a refusal.
+        let mut all = new.iter().chain(&ids);
+        if !fits || all.any(|id| self.waiter.subscribe(*id).is_err()) {
+            new.iter().for_each(|id| self.waiter.unsubscribe(*id));
             let title = "This socket waits for as many uploads as it may.";
             return self.send(&ServerMessage::Error { reference, code: "too-many-ids", title }).await;
         }
