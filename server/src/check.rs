@@ -2,12 +2,14 @@
 //!
 //! It makes what a server would make (directories, the queue's file, the broker's queues) and leaves that behind.
 
-use std::{env, fmt::Display, net::SocketAddr, time::Duration};
+use std::{env, fmt::Display, net::SocketAddr, num::NonZeroUsize, time::Duration};
 
 use anyhow::{Context, anyhow};
 use tokio::{net::TcpListener, time::timeout};
 use worker::{
     Storage,
+    confinement::Launch,
+    maker::Maker,
     process::{open_outbox, open_transport},
     storage::StorageUrl,
     transport::{Transport, broker_url::BrokerUrl, rabbitmq::RabbitTransport},
@@ -37,6 +39,7 @@ pub async fn run(config: &Config) -> bool {
     if let BrokerUrl::Amqp(url) = config.broker_url() {
         all_is_well &= report("broker", &broker(&url, &config.broker_url()).await);
     }
+    all_is_well &= report("pixels", &pixels(config).await);
     all_is_well
 }
 
@@ -132,6 +135,17 @@ async fn broker(url: &str, shown: &BrokerUrl) -> anyhow::Result<String> {
     rabbit.leave().await;
     met.with_context(|| shown.to_string())?;
     Ok(format!("{shown} takes jobs"))
+}
+
+/// Proves that pictures can be made here, where they are.
+async fn pixels(config: &Config) -> anyhow::Result<String> {
+    if config.worker_processes() == 0 {
+        return Ok("not made here: an up-worker must run somewhere".to_owned());
+    }
+    let mode = config.pixels.confinement;
+    let maker = Maker::new(&config.pixels, Launch::own(mode, config.pixels.job_memory_bytes));
+    maker.warm(NonZeroUsize::MIN).await?;
+    Ok(format!("they are made in a process that is confined ({})", mode.name()))
 }
 
 async fn within<T>(

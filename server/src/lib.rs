@@ -75,6 +75,13 @@ pub async fn run(config: Config, listener: TcpListener, draining: CancellationTo
         BrokerUrl::Sqlite(_) => None,
         BrokerUrl::Amqp(_) => Some(open_outbox(&config.outbox_path(), config.max_outbox)?),
     };
+    let for_operators = match config.admin_listen {
+        None => None,
+        Some(address) => {
+            let listening = TcpListener::bind(address).await;
+            Some(listening.with_context(|| format!("could not listen on {address} for operators"))?)
+        }
+    };
     // Only now: whoever reads this may come at once.
     println!("listening on http://{}", listener.local_addr()?);
     let (connections, sockets) =
@@ -96,9 +103,7 @@ pub async fn run(config: Config, listener: TcpListener, draining: CancellationTo
         in_flight: TaskTracker::new(),
         config,
     });
-    if let Some(address) = app.config.admin_listen {
-        let listening = TcpListener::bind(address).await;
-        let listener = listening.with_context(|| format!("could not listen on {address} for operators"))?;
+    if let Some(listener) = for_operators {
         let figures = worker::telemetry::record()?;
         telemetry::describe();
         info!("metrics on http://{}/metrics", listener.local_addr()?);

@@ -62,10 +62,10 @@ fn a_check_of_sound_settings_says_so_line_by_line_and_leaves_no_object() {
     let data = Data::new();
     let checked = run(&mut command(&data, &[]));
     assert_eq!(checked.code, Some(0), "{}", checked.said);
-    for thing in ["settings", "listen", "data", "storage", "outbox"] {
+    for thing in ["settings", "listen", "data", "storage", "outbox", "pixels"] {
         assert!(checked.line(thing).contains(": ok, "), "{}", checked.said);
     }
-    assert_eq!(checked.said.lines().count(), 5, "{}", checked.said);
+    assert_eq!(checked.said.lines().count(), 6, "{}", checked.said);
     assert!(data.files().is_empty());
 }
 
@@ -172,4 +172,25 @@ async fn a_check_explains_a_broker_that_lets_nobody_in_and_prints_no_password() 
     check(&["--broker", &refused]).assert_blames("broker", &["ACCESS_REFUSED"]);
     let elsewhere = format!("{}-elsewhere", vhost.url());
     check(&["--broker", &elsewhere]).assert_blames("broker", &["-elsewhere"]);
+}
+
+#[test]
+fn a_check_tells_whether_decoders_are_confined_as_they_have_to_be() {
+    for (confinement, is_well) in [("best-effort", true), ("require", false)] {
+        let data = Data::new();
+        let mut command = Command::new(binary("without-landlock"));
+        command.arg(binary("up-server")).args(["--data", data.path().to_str().unwrap()]);
+        let checked = run(command.args(["--listen", "127.0.0.1:0", "--confinement", confinement, "check"]));
+        if is_well {
+            assert_eq!(checked.code, Some(0), "{}", checked.said);
+        } else {
+            checked.assert_blames("pixels", &["confinement does not hold", "landlock"]);
+        }
+    }
+}
+
+#[test]
+fn a_check_tells_who_has_to_make_the_thumbnails() {
+    let checked = check(&["--workers", "0"]);
+    assert!(checked.line("pixels").contains("up-worker"), "{}", checked.said);
 }
