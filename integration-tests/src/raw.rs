@@ -43,10 +43,16 @@ pub async fn connect_from(own: &str, server_url: &str) -> TcpStream {
 /// # Panics
 /// When the server answers anything else.
 pub async fn begin_upload(server_url: &str, headers: &str, length: usize) -> TcpStream {
-    let mut stream = connect(server_url).await;
+    begin_upload_on(connect(server_url).await, headers, length).await
+}
+
+/// The same on a connection.
+///
+/// # Panics
+/// When the server answers anything else.
+pub async fn begin_upload_on(mut stream: TcpStream, headers: &str, length: usize) -> TcpStream {
     let head = format!(
-        "POST /uploads HTTP/1.1\r\nHost: {}\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n{headers}\r\n",
-        address(server_url)
+        "POST /uploads HTTP/1.1\r\nHost: up\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n{headers}\r\n"
     );
     stream.write_all(head.as_bytes()).await.expect("the server reads");
     let mut answer = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];

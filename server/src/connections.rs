@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::client::Client;
+use crate::client::{Client, MODEST};
 
 /// Files that are not connections: storage, the queue, pipes of workers, and some to spare.
 const OTHER_FILES: u64 = 1024;
@@ -46,10 +46,6 @@ pub(crate) struct Connections {
     /// One was closed, or waits for a request now.
     changed: Notify,
 }
-
-/// Connections of a client that may all have a request without being in the way: more than any browser opens, or a
-/// script that is written with others in mind.
-const GREEDY: usize = 16;
 
 #[derive(Default)]
 struct Table {
@@ -130,7 +126,7 @@ impl Table {
         // other in turn.
         let is_greedy = |client: Client, own: &Own| {
             let is_in_the_way = client == newcomer || own.len() > of_newcomer + 1;
-            !own.is_proxy && own.len() > GREEDY && is_in_the_way
+            !own.is_proxy && own.len() > MODEST && is_in_the_way
         };
         let greedy = self.by_client.iter().filter(|(client, own)| is_greedy(**client, own));
         let greedy = most(greedy.map(|(client, own)| (own.len(), *client)));
@@ -355,27 +351,27 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_whose_requests_fill_the_house_makes_room_with_the_oldest_of_them() {
-        let all = Connections::new(GREEDY + 2);
+        let all = Connections::new(MODEST + 2);
         // It has said nothing yet, and is not the one in the way.
         let guest = enter(&all, modest_client());
-        let greedy: Vec<_> = (0..=GREEDY).map(|_| enter(&all, greedy_client())).collect();
+        let greedy: Vec<_> = (0..=MODEST).map(|_| enter(&all, greedy_client())).collect();
         assert_eq!(gone(&all, &greedy, client(3)), [0]);
         assert!(!must_go(&guest));
     }
 
     #[tokio::test]
     async fn greedy_clients_take_from_themselves_and_not_from_each_other() {
-        let all = Connections::new(2 * (GREEDY + 1));
+        let all = Connections::new(2 * (MODEST + 1));
         let both: Vec<_> =
-            (0..=GREEDY).flat_map(|_| [enter(&all, greedy_client()), enter(&all, client(3))]).collect();
+            (0..=MODEST).flat_map(|_| [enter(&all, greedy_client()), enter(&all, client(3))]).collect();
         assert_eq!(gone(&all, &both, client(3)), [1]);
     }
 
     #[tokio::test]
     async fn requests_that_a_proxy_brings_are_not_held_against_it() {
-        let all = Connections::new(GREEDY + 1);
+        let all = Connections::new(MODEST + 1);
         let proxy = Opener { client: greedy_client(), is_proxy: true };
-        let brought: Vec<_> = (0..=GREEDY).map(|_| all.enter(proxy)).collect();
+        let brought: Vec<_> = (0..=MODEST).map(|_| all.enter(proxy)).collect();
         assert!(gone(&all, &brought, modest_client()).is_empty());
     }
 }

@@ -90,6 +90,33 @@ async fn when_there_are_too_many_connections_a_client_that_has_most_of_them_make
 }
 
 #[tokio::test]
+async fn clients_that_hold_every_place_with_uploads_that_never_end_give_one_to_who_has_none() {
+    let server =
+        Start::new().with("--max-concurrent-uploads", "40").with("--max-uploads-per-client", "20").start();
+    let mut strangers = Vec::new();
+    for own in ["127.0.0.2", "127.0.0.3"] {
+        for _ in 0..20 {
+            let stream = raw::connect_from(own, &server.url).await;
+            strangers.push(raw::begin_upload_on(stream, "", 50_000_000).await);
+        }
+    }
+    assert_undisturbed(&server).await;
+    // The oldest of one of them is told so, and is let go.
+    let (some, others) = strangers.split_at_mut(20);
+    let mut refusals = [String::new(), String::new()];
+    let [one, other] = &mut refusals;
+    let told = async {
+        tokio::select! {
+            told = some[0].read_to_string(one) => told,
+            told = others[0].read_to_string(other) => told,
+        }
+    };
+    timeout(SOON, told).await.unwrap().unwrap();
+    let refusal = refusals.concat();
+    assert!(refusal.starts_with("HTTP/1.1 503") && refusal.contains("retry-after"), "{refusal}");
+}
+
+#[tokio::test]
 async fn where_few_files_may_be_open_fewer_connections_are_and_uploads_go_on() {
     let server = Start::new().limited("-n 1224").start();
     let strangers = half_open(&server, 1500).await;

@@ -118,37 +118,64 @@ async fn take(
         Err(problem) => return Ok(refuse_early(problem, &headers, body)),
     };
     // A drain waits for its end.
-    let _in_flight = app.in_flight.token();
-    let key = match Key::of(&headers, app).await {
-        Ok(key) => key,
-        Err(problem) => return Ok(refuse_early(problem, &headers, body)),
-    };
-    let boundary = content_type(&headers).and_then(|content_type| multer::parse_boundary(content_type).ok());
-    let is_form = content_type(&headers).is_some_and(|content_type| content_type.starts_with("multipart/"));
-    let taken = match boundary {
-        Some(boundary) if name.is_none() => {
-            let parts = Parts::new(body, boundary, app.config.max_upload_bytes);
-            match take_form(app, parts, FormFrom { bulk, key, context }).await {
-                Ok(taken) => taken,
-                Err(problem) => return Ok(closing(problem)),
-            }
-        }
-        None if name.is_none() && is_form => {
-            return Ok(refuse_early(Problem::malformed("The form names no boundary."), &headers, body));
-        }
-        _ => {
-            let limit = app.config.max_upload_bytes;
-            if declared_length(&headers).is_some_and(|length| length > limit) {
-                return Ok(refuse_early(Problem::too_large(limit), &headers, body));
-            }
-            let name = name::clean(name.as_deref().unwrap_or_default());
-            let key = key.as_ref().map(|key| key.of_file(0));
-            take_raw(app, body, Declared { name, bulk, key, context }).await?
-        }
+    let in_flight = app.in_flight.token();
+    let coming = Coming { headers: &headers, body, name, bulk, context };
+    let came = tokio::select! {
+        biased;
+        came = coming.take_in(app) => came?,
+        () = place.must_go() => Err(closing(Problem::busy())),
     };
     // Waiting for the end takes no place of an upload.
     drop(place);
-    answer(app, taken, &headers, &timing).await
+    let answer = match came {
+        Ok(taken) => answer(app, taken, &headers, &timing).await,
+        Err(refusal) => Ok(refusal),
+    };
+    drop(in_flight);
+    answer
+}
+
+/// An upload that is let in.
+struct Coming<'request> {
+    headers: &'request HeaderMap,
+    body: Body,
+    /// That of its path, if it is a raw picture.
+    name: Option<String>,
+    bulk: bool,
+    context: Context,
+}
+
+impl Coming<'_> {
+    /// Takes in what is sent, or answers what is not taken.
+    async fn take_in(self, app: &Arc<App>) -> Result<Result<Taken, Response>, Problem> {
+        let Self { headers, body, name, bulk, context } = self;
+        let key = match Key::of(headers, app).await {
+            Ok(key) => key,
+            Err(problem) => return Ok(Err(refuse_early(problem, headers, body))),
+        };
+        let boundary =
+            content_type(headers).and_then(|content_type| multer::parse_boundary(content_type).ok());
+        let is_form =
+            content_type(headers).is_some_and(|content_type| content_type.starts_with("multipart/"));
+        match boundary {
+            Some(boundary) if name.is_none() => {
+                let parts = Parts::new(body, boundary, app.config.max_upload_bytes);
+                Ok(take_form(app, parts, FormFrom { bulk, key, context }).await.map_err(closing))
+            }
+            None if name.is_none() && is_form => {
+                Ok(Err(refuse_early(Problem::malformed("The form names no boundary."), headers, body)))
+            }
+            _ => {
+                let limit = app.config.max_upload_bytes;
+                if declared_length(headers).is_some_and(|length| length > limit) {
+                    return Ok(Err(refuse_early(Problem::too_large(limit), headers, body)));
+                }
+                let name = name::clean(name.as_deref().unwrap_or_default());
+                let key = key.as_ref().map(|key| key.of_file(0));
+                take_raw(app, body, Declared { name, bulk, key, context }).await.map(Ok)
+            }
+        }
+    }
 }
 
 /// Whether an upload may come in at all.
@@ -159,7 +186,7 @@ async fn admit(app: &App, headers: &HeaderMap, client: Client) -> Result<Place, 
     if app.draining.is_cancelled() {
         return Err(Problem::draining());
     }
-    let place = app.uploading.take(client)?;
+    let place = app.uploading.take_or_make(client)?;
     if app.outbox.waiting().await? >= app.config.max_outbox {
         return Err(Problem::busy());
     }
