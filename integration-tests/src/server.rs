@@ -196,6 +196,17 @@ impl Server {
         .await
     }
 
+    /// One of its figures, by name and labels; none before there is something to tell.
+    ///
+    /// # Panics
+    /// When it does not show them.
+    pub async fn figure(&self, name: &str) -> Option<f64> {
+        let shown = self.client.get(self.admin().await).send().await.expect("a server shows its figures");
+        let shown = shown.text().await.expect("figures are text");
+        let line = shown.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        Some(line.parse().expect("a figure is a number"))
+    }
+
     /// Its process id.
     ///
     /// # Panics

@@ -60,12 +60,13 @@ async fn a_stranger_with_two_thousand_half_open_connections_does_not_slow_an_upl
 
 #[tokio::test]
 async fn when_there_are_too_many_connections_the_ones_that_say_nothing_make_room() {
-    let server = Start::new().with("--max-connections", "50").start();
+    let server = Start::new().with("--max-connections", "50").with("--admin-listen", "127.0.0.1:0").start();
     let mut strangers = Vec::new();
     for _ in 0..4 {
         strangers.extend(half_open(&server, 40).await);
         assert_undisturbed(&server).await;
     }
+    assert!(server.figure("up_connections_let_go_total").await >= Some(110.0));
     drop(strangers);
 }
 
@@ -265,6 +266,34 @@ async fn one_client_cannot_take_all_the_places() {
     }
     assert!(matches!(live("203.0.113.1").await.next(SOON).await, Came::Closed(Some(4029))));
     assert_eq!(live("203.0.113.2").await.message(SOON).await["type"], "welcome");
+}
+
+#[tokio::test]
+async fn what_a_client_says_of_itself_gives_it_no_more_places() {
+    let server = Start::new().with("--max-uploads-per-client", "2").start();
+    let begin = async |said: &str| {
+        raw::begin_upload(&server.url, &format!("X-Forwarded-For: {said}\r\n"), 90_000).await
+    };
+    let _greedy = [begin("203.0.113.1").await, begin("203.0.113.2").await];
+    let third = server.client.post(server.at("/uploads")).header("x-forwarded-for", "203.0.113.3");
+    assert_eq!(third.body(pictures::tiny(1)).send().await.unwrap().status(), 429);
+}
+
+#[tokio::test]
+async fn when_all_places_are_taken_by_modest_clients_the_next_is_told_to_come_back() {
+    let server = Start::new().with("--max-concurrent-uploads", "2").with("--max-sockets", "2").start();
+    let _uploading =
+        [raw::begin_upload(&server.url, "", 90_000).await, raw::begin_upload(&server.url, "", 90_000).await];
+    let refused = server.post("cat.png", pictures::tiny(1)).await;
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+    let _sockets = [Socket::connect(&server.url).await, Socket::connect(&server.url).await];
+    let mut third =
+        Socket { stream: socket::open(&server.url, &[("sec-websocket-protocol", "up.v1")]).await.unwrap() };
+    assert!(matches!(third.next(SOON).await, Came::Closed(Some(4029))));
+    let unknown = worker::UploadId::new();
+    let events = server.client.get(server.at(&format!("/uploads/{unknown}/events"))).send().await.unwrap();
+    assert_eq!(events.status(), 503);
 }
 
 #[tokio::test]

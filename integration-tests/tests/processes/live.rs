@@ -125,7 +125,7 @@ async fn a_socket_that_answers_no_ping_is_closed_with_4008() {
 
 #[tokio::test]
 async fn a_socket_that_reads_nothing_is_let_go_and_delays_nobody() {
-    let server = Start::new().with("--workers", "0").start();
+    let server = Start::new().with("--workers", "0").with("--admin-listen", "127.0.0.1:0").start();
     let mut ids = Vec::new();
     for seed in 0..50 {
         ids.push(id(&server.accepted("cat.png", pictures::tiny(seed)).await));
@@ -154,6 +154,7 @@ async fn a_socket_that_reads_nothing_is_let_go_and_delays_nobody() {
     };
     let (flooded, ()) = tokio::join!(tokio::time::timeout(Duration::from_secs(60), flood), neighbour);
     assert!(flooded.is_ok(), "the slow one is not let go");
+    assert_eq!(server.figure("up_sockets_closed_total{reason=\"slow\"}").await, Some(1.0));
     assert!(begun.elapsed() > Duration::from_secs(5), "it was given its time");
 }
 

@@ -11,6 +11,7 @@ mod faults;
 mod hostile;
 mod ledger;
 mod live;
+mod operators;
 mod refusals;
 mod repeats;
 mod settings;

@@ -165,3 +165,28 @@ async fn a_form_of_files_and_fields_in_any_order_is_taken_whole() {
     let lengths = [&answer["uploads"], &answer["rejected"]].map(|list| list.as_array().unwrap().len());
     assert_eq!(lengths, [8, 8], "{answer}");
 }
+
+#[tokio::test]
+async fn bytes_of_strangers_are_served_so_that_nothing_in_them_runs() {
+    let server = Start::new().start();
+    let upload = id(&server.accepted("evil.html", pictures::jpeg(300, 200)).await);
+    server.end(&upload, SOON).await;
+    let original = format!("/uploads/{upload}/original");
+    let get = |path: &str| server.client.get(server.at(path));
+    for (answer, status) in [
+        (get(&original), 200),
+        (get(&original).header("range", "bytes=0-9"), 206),
+        (server.client.head(server.at(&original)), 200),
+        (get(&format!("/uploads/{upload}/small")), 200),
+    ] {
+        let answer = answer.send().await.unwrap();
+        assert_eq!(answer.status(), status);
+        let header = |name: &str| answer.headers()[name].to_str().unwrap();
+        assert_eq!(header("x-content-type-options"), "nosniff");
+        assert_eq!(header("content-security-policy"), "default-src 'none'; sandbox");
+        assert_eq!(header("cross-origin-resource-policy"), "same-origin");
+        assert!(header("content-type").starts_with("image/"));
+    }
+    let answer = get(&original).send().await.unwrap();
+    assert!(answer.headers()["content-disposition"].to_str().unwrap().starts_with("attachment;"));
+}
