@@ -188,6 +188,19 @@ async fn a_drain_says_goodbye_finishes_what_is_coming_in_and_exits_with_zero() {
 }
 
 #[tokio::test]
+async fn a_stream_of_events_ends_when_the_server_stops() {
+    let mut server = Start::new().with("--workers", "0").start();
+    let upload = id(&server.accepted("cat.png", pictures::tiny(1)).await);
+    let events = server.client.get(server.at(&format!("/uploads/{upload}/events"))).send().await.unwrap();
+    assert_eq!(events.status(), 200);
+    server.signal(Signal::TERM);
+    let stream = tokio::time::timeout(SOON, events.text()).await.expect("the stream ends").unwrap();
+    assert_eq!(stream.matches("event:").count(), 1, "{stream}");
+    assert!(stream.contains("retry:"), "a browser comes back: {stream}");
+    assert_eq!(server.ended(SOON).await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn a_second_signal_leaves_at_once() {
     let mut server = Start::new().failing("job-started=park").start();
     server.accepted("cat.png", pictures::tiny(1)).await;

@@ -275,3 +275,40 @@ impl Transport for SqliteTransport {
         self.shared.closing.cancel();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Format, ResizeJob, UploadId, transport::Lane};
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_as_such_and_what_was_promised_is_there_once_it_has_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let transport = SqliteTransport::open(&directory.path().join("queue.sqlite"), u64::MAX).unwrap();
+        let allow = async |pages: u32| {
+            let allow = move |tx: &rusqlite::Connection| tx.pragma_update(None, "max_page_count", pages);
+            transport
+                .shared
+                .connection
+                .call("bound the file", Durability::Process, None, allow)
+                .await
+                .unwrap();
+        };
+        let post = || {
+            let job = ResizeJob::new(UploadId::new(), Format::Png);
+            transport.publish(Posting { job, generation: 1, lane: Lane::Interactive, traceparent: None })
+        };
+        allow(20).await;
+        let mut posted = 0;
+        let refused = loop {
+            match post().await {
+                Ok(()) => posted += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(posted > 0 && matches!(refused, TransportError::DiskFull), "{refused}");
+        allow(u32::MAX).await;
+        post().await.unwrap();
+        assert_eq!(transport.depth().await.unwrap().ready, posted + 1);
+    }
+}

@@ -44,7 +44,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const STEADY: Duration = Duration::from_secs(10);
 
 /// How long taking leave may take: a broker that is short of memory does not read it.
-const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether the broker has answered, since no event tells.
+const LOOK_WHETHER_CLOSED: Duration = Duration::from_millis(5);
 
 /// "Nothing is wrong" (AMQP 0-9-1, reply codes).
 const REPLY_SUCCESS: u16 = 200;
@@ -85,11 +88,12 @@ impl Link {
         let closed = closing.clone();
         tokio::spawn(async move {
             closed.run_until_cancelled(keep(uri, name, &sender)).await;
-            let last = sender.send_replace(State::default()).up;
+            // Who sees that it is gone lets go of channels, which must not be closed on a connection that is closing.
+            let last = sender.borrow().up.clone();
             if let Some(up) = last {
-                let closing = up.connection.close(REPLY_SUCCESS, "finished".into());
-                let _ = timeout(CLOSE_WITHIN, closing).await;
+                let _ = timeout(CLOSE_WITHIN, take_leave(&up.connection)).await;
             }
+            sender.send_replace(State::default());
         });
         Self { state, closing }
     }
@@ -169,6 +173,16 @@ impl Link {
             }
         }
     }
+}
+
+/// Closes a connection and waits for the broker's answer. lapin waits only until the request is sent; a socket that is
+/// closed before the answer is a fault to the broker.
+async fn take_leave(connection: &Connection) -> lapin::Result<()> {
+    connection.close(REPLY_SUCCESS, "finished".into()).await?;
+    while !(connection.status().closed() || connection.status().errored()) {
+        sleep(LOOK_WHETHER_CLOSED).await;
+    }
+    Ok(())
 }
 
 /// Connects again and again until nobody is left to see it.

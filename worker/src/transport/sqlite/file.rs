@@ -61,7 +61,7 @@ pub(super) enum QueueError {
         source: io::Error,
     },
     #[error(transparent)]
-    Schema(#[from] rusqlite_migration::Error),
+    Schema(rusqlite_migration::Error),
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
 }
@@ -186,6 +186,16 @@ impl OpenQueue {
     }
 }
 
+/// What SQLite says is told as it says it: around it, a migration's own error would say it once more.
+impl From<rusqlite_migration::Error> for QueueError {
+    fn from(error: rusqlite_migration::Error) -> Self {
+        match error {
+            rusqlite_migration::Error::RusqliteError { err, .. } => Self::Sqlite(err),
+            other => Self::Schema(other),
+        }
+    }
+}
+
 impl QueueError {
     /// Whether it says that a file is no sound database.
     pub(super) fn is_damage(&self) -> bool {
@@ -196,7 +206,6 @@ impl QueueError {
     pub(super) fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Sqlite(error) => error.sqlite_error_code(),
-            Self::Schema(rusqlite_migration::Error::RusqliteError { err, .. }) => err.sqlite_error_code(),
             Self::Schema(_) | Self::Lock { .. } | Self::SetAside { .. } => None,
         }
     }
