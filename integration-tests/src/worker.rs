@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::{
     patience::{SOON, eventually},
-    server::binary,
+    server::{Data, binary},
 };
 
 /// How to start a worker.
@@ -27,6 +27,13 @@ impl StartWorker {
     pub fn on(broker: &str, storage: &str) -> Self {
         let arguments = ["--broker", broker, "--storage", storage, "--concurrency", "2"];
         Self { arguments: arguments.map(str::to_owned).into(), variables: Vec::new() }
+    }
+
+    /// On the embedded queue and the storage of a server's data.
+    #[must_use]
+    pub fn beside(data: &Data) -> Self {
+        let path = data.path().display();
+        Self::on(&format!("sqlite://{path}/queue.sqlite"), &format!("file://{path}"))
     }
 
     /// With so many slots.

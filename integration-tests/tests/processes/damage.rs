@@ -12,7 +12,7 @@ use integration_tests::{
     pictures,
     server::{Data, Server, Start, id, json},
     socket::Socket,
-    worker::{StartWorker, Worker},
+    worker::StartWorker,
 };
 use serde_json::Value;
 use worker::{Format, Storage, UploadId, UploadRecord};
@@ -32,11 +32,6 @@ fn overwrite(data: &Data) {
         let noise: Vec<u8> = (0..length).map(|at| u8::try_from(at * 31 % 251).unwrap()).collect();
         File::options().write(true).open(&part).unwrap().write_all(&noise).unwrap();
     }
-}
-
-fn worker(data: &Data) -> Worker {
-    let path = data.path().display();
-    StartWorker::on(&format!("sqlite://{path}/queue.sqlite"), &format!("file://{path}")).start()
 }
 
 async fn readiness(server: &Server) -> u16 {
@@ -71,7 +66,7 @@ async fn a_queue_that_is_overwritten_is_set_aside_and_every_accepted_upload_ends
     }
     let aside = data.path().join("queue.sqlite.damaged");
     eventually("the damaged file is set aside", SOON, async || aside.exists().then_some(())).await;
-    let _worker = worker(&data);
+    let _worker = StartWorker::beside(&data).start();
     for upload in &accepted {
         server.assert_ready(&server.end(&id(upload), POSTED_AGAIN).await).await;
     }
@@ -84,7 +79,7 @@ async fn a_queue_that_is_overwritten_is_set_aside_and_every_accepted_upload_ends
 async fn a_queue_that_is_damaged_under_jobs_at_work_is_begun_anew_by_everybody_at_once() {
     let data = Data::new();
     let server = Start::on(&data).start();
-    let worker = worker(&data);
+    let worker = StartWorker::beside(&data).start();
     server.workers_ready(2).await;
     worker.takes_jobs().await;
     let mut socket = Socket::connect(&server.url).await;
@@ -108,7 +103,7 @@ async fn a_queue_that_is_damaged_under_jobs_at_work_is_begun_anew_by_everybody_a
 async fn a_queue_that_is_removed_is_begun_anew_and_no_listener_misses_the_next_completion() {
     let data = Data::new();
     let server = Start::on(&data).with("--workers", "0").start();
-    let worker = worker(&data);
+    let worker = StartWorker::beside(&data).start();
     worker.takes_jobs().await;
     let mut socket = Socket::connect(&server.url).await;
     for seed in 0..5 {
@@ -163,7 +158,7 @@ async fn a_queue_that_is_put_back_as_it_was_before_loses_nothing_that_was_accept
     for (copy, part) in &copies {
         fs::rename(copy, part).unwrap();
     }
-    let _worker = worker(&data);
+    let _worker = StartWorker::beside(&data).start();
     for upload in &accepted {
         server.assert_ready(&server.end(&id(upload), POSTED_AGAIN).await).await;
     }
@@ -231,7 +226,7 @@ async fn what_a_sweep_cannot_post_is_posted_once_there_is_room() {
         server.log().contains("stays until the next sweep").then_some(())
     })
     .await;
-    let _worker = worker(&data);
+    let _worker = StartWorker::beside(&data).start();
     for upload in &old {
         assert_eq!(server.end(&upload.to_string(), POSTED_AGAIN).await["state"], "ready");
     }

@@ -133,19 +133,14 @@ async fn a_client_that_reads_nothing_of_its_answer_is_let_go() {
     let mut picture = pictures::jpeg(640, 480);
     picture.resize(40_000_000, 0);
     let upload = server.accepted("large.jpg", picture).await;
-    let metrics = server.admin().await;
-    let open = async |count: u32| {
-        let text = reqwest::get(&metrics).await.unwrap().text().await.unwrap();
-        let open = text.lines().find_map(|line| line.strip_prefix("up_connections ")).unwrap();
-        (open.parse::<u32>().unwrap() == count).then_some(())
-    };
-    eventually("the upload's own connection is closed", SOON, async || open(0).await).await;
+    let open = async |count: f64| (server.figure("up_connections").await == Some(count)).then_some(());
+    eventually("the upload's own connection is closed", SOON, async || open(0.0).await).await;
     let mut stream = raw::connect(&server.url).await;
     let request = format!("GET /uploads/{}/original HTTP/1.1\r\nHost: up\r\n\r\n", id(&upload));
     stream.write_all(request.as_bytes()).await.unwrap();
-    eventually("it is connected", SOON, async || open(1).await).await;
+    eventually("it is connected", SOON, async || open(1.0).await).await;
     let begun = Instant::now();
-    eventually("it is let go", Duration::from_secs(90), async || open(0).await).await;
+    eventually("it is let go", Duration::from_secs(90), async || open(0.0).await).await;
     println!("let go after {:?}", begun.elapsed());
     drop(stream);
 }

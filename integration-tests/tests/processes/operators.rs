@@ -74,8 +74,8 @@ async fn a_server_tells_operators_what_it_and_its_workers_did() {
         if !missing.is_empty() {
             println!("not yet: {missing:?}");
         }
-        let pushed = metrics.lines().find_map(|line| line.strip_prefix("up_ended_to_push_seconds_count "));
-        (missing.is_empty() && pushed?.parse::<u32>().unwrap() >= 1).then_some(())
+        let pushed = server.figure("up_ended_to_push_seconds_count").await;
+        (missing.is_empty() && pushed >= Some(1.0)).then_some(())
     })
     .await;
 }
@@ -84,10 +84,8 @@ async fn a_server_tells_operators_what_it_and_its_workers_did() {
 async fn a_worker_tells_operators_what_it_did_and_how_long_it_took() {
     let server = Start::new().with("--workers", "0").start();
     let upload = server.accepted("cat.png", pictures::tiny(1)).await;
-    let path = server.data.path().display();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let start = StartWorker::on(&format!("sqlite://{path}/queue.sqlite"), &format!("file://{path}"));
-    let _worker = start.variable("UP_ADMIN_LISTEN", &free).start();
+    let _worker = StartWorker::beside(&server.data).variable("UP_ADMIN_LISTEN", &free).start();
     server.end(upload["id"].as_str().unwrap(), SOON).await;
     let metrics =
         server.client.get(format!("http://{free}/metrics")).send().await.unwrap().text().await.unwrap();
@@ -157,9 +155,7 @@ async fn figures_tell_of_jobs_at_work_and_of_decoders_that_were_killed() {
 #[tokio::test]
 async fn logs_are_lines_of_json_whatever_a_client_writes() {
     let server = Start::new().with("--workers", "0").with("--log-format", "json").start();
-    let path = server.data.path().display();
-    let start = StartWorker::on(&format!("sqlite://{path}/queue.sqlite"), &format!("file://{path}"));
-    let worker = start.variable("UP_LOG_FORMAT", "json").start();
+    let worker = StartWorker::beside(&server.data).variable("UP_LOG_FORMAT", "json").start();
     let name = "%22%7D%0A%7B%22level%22%3A%22ERROR%22%7D%1b%5B31m%5C.png";
     let put = server
         .client

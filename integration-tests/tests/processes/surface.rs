@@ -47,8 +47,7 @@ async fn an_answer_tells_where_the_time_went() {
 async fn one_trace_goes_from_the_request_through_the_worker_to_the_push() {
     let trace = "0af7651916cd43dd8448eb211c80319c";
     let server = Start::new().with("--workers", "0").start();
-    let path = server.data.path().display();
-    let worker = StartWorker::on(&format!("sqlite://{path}/queue.sqlite"), &format!("file://{path}")).start();
+    let worker = StartWorker::beside(&server.data).start();
     let request = server
         .client
         .post(server.at("/uploads"))
