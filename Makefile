@@ -71,6 +71,7 @@ test-tools:
 	@./integration-tests/need chromium chromium
 	@./integration-tests/need /usr/sbin/nginx nginx-light
 	@./integration-tests/need openssl openssl
+	@./integration-tests/need faketime faketime
 	@./integration-tests/need /usr/share/backgrounds/Fossa_by_Jasper_Roks.jpg lomiri-wallpapers-20.04
 	@command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
 

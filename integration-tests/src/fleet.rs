@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use worker::transport::{Depth, Transport, rabbitmq::RabbitTransport};
+use worker::transport::{Depth, JobQueue, rabbitmq::RabbitTransport};
 
 use crate::{
     patience::{SOON, eventually},

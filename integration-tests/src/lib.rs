@@ -6,6 +6,8 @@
 //! tests/tidy.rs        what a compiler cannot see about the source
 //! ```
 
+pub mod clock;
+pub mod descendants;
 pub mod fleet;
 pub mod patience;
 pub mod pictures;

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::patience::eventually;
+use crate::patience::{SOON, eventually};
 
 /// Where Debian puts what the wrappers in `/usr/sbin` start, which want users of their own.
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
@@ -353,20 +353,53 @@ impl Vhost {
         assert_eq!(routed["routed"], true, "{queue} takes the message");
     }
 
-    /// Deletes every queue whose name begins so.
+    /// The names of the queues that begin so.
     ///
     /// # Panics
-    /// When the broker does not list its queues.
-    pub async fn delete_queues(&self, prefix: &str) -> usize {
+    /// When the broker does not answer.
+    pub async fn queues(&self, prefix: &str) -> Vec<String> {
         let queues = self.management.call(Method::GET, &format!("queues/{}", self.name), None).await;
         let names =
             queues.as_array().expect("queues are a list").iter().filter_map(|queue| queue["name"].as_str());
-        let mut deleted = 0;
-        for name in names.filter(|name| name.starts_with(prefix)) {
+        names.filter(|name| name.starts_with(prefix)).map(str::to_owned).collect()
+    }
+
+    /// Deletes the queues whose names begin so; answers how many there were.
+    ///
+    /// # Panics
+    /// When the broker does not answer.
+    pub async fn delete_queues(&self, prefix: &str) -> usize {
+        let queues = self.queues(prefix).await;
+        for name in &queues {
             self.management.call(Method::DELETE, &format!("queues/{}/{name}", self.name), None).await;
-            deleted += 1;
         }
-        deleted
+        queues.len()
+    }
+
+    /// How many methods of each kind the broker has counted so far.
+    ///
+    /// # Panics
+    /// When the broker does not answer.
+    pub async fn statistics<const N: usize>(&self, names: [&str; N]) -> Vec<u64> {
+        let vhost = self.management.call(Method::GET, &format!("vhosts/{}", self.name), None).await;
+        names.map(|name| vhost["message_stats"][name].as_u64().unwrap_or(0)).into()
+    }
+
+    /// Closes every connection, as an operator does; waits until the broker lists one.
+    ///
+    /// # Panics
+    /// When there is none, or the broker does not answer.
+    pub async fn close_connections(&self) {
+        let listed = async || {
+            let path = format!("vhosts/{}/connections", self.name);
+            let connections = self.management.call(Method::GET, &path, None).await;
+            let names = connections.as_array()?.iter().filter_map(|one| one["name"].as_str());
+            Some(names.map(str::to_owned).collect::<Vec<_>>()).filter(|names| !names.is_empty())
+        };
+        for name in eventually("the broker lists connections", SOON, listed).await {
+            let path = format!("connections/{}", name.replace(' ', "%20").replace('>', "%3E"));
+            self.management.call(Method::DELETE, &path, None).await;
+        }
     }
 
     /// Takes away every message of a queue.

@@ -39,7 +39,7 @@ impl Data {
         self.0.path()
     }
 
-    /// Every file under `uploads/`, relative to it.
+    /// Every file of every upload, relative to its shard.
     #[must_use]
     pub fn files(&self) -> BTreeSet<String> {
         fn walk(directory: &Path, root: &Path, found: &mut BTreeSet<String>) {
@@ -50,10 +50,59 @@ impl Data {
                 walk(&path, root, found);
             }
         }
-        let (mut found, root) = (BTreeSet::new(), self.path().join("uploads"));
-        walk(&root, &root, &mut found);
+        let mut found = BTreeSet::new();
+        for shard in fs::read_dir(self.path().join("uploads")).into_iter().flatten().flatten() {
+            walk(&shard.path(), &shard.path(), &mut found);
+        }
         found
     }
+
+    /// The directory of an upload.
+    #[must_use]
+    pub fn upload(&self, id: &str) -> PathBuf {
+        upload_in(self.path(), id)
+    }
+
+    /// The ids of all uploads that are stored, whole or not.
+    #[must_use]
+    pub fn uploads(&self) -> Vec<String> {
+        uploads_in(self.path())
+    }
+
+    /// The names of the entries of the pending index.
+    #[must_use]
+    pub fn pending(&self) -> BTreeSet<String> {
+        let entries = fs::read_dir(self.path().join("pending")).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+}
+
+/// The ids of all uploads in a storage directory, whole or not.
+#[must_use]
+pub fn uploads_in(storage: &Path) -> Vec<String> {
+    let shards = fs::read_dir(storage.join("uploads")).into_iter().flatten().flatten();
+    let uploads = shards.flat_map(|shard| fs::read_dir(shard.path()).into_iter().flatten().flatten());
+    uploads.map(|upload| upload.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// The directory of an upload in a storage directory.
+#[must_use]
+pub fn upload_in(storage: &Path, id: &str) -> PathBuf {
+    storage.join("uploads").join(&id[..6]).join(id)
+}
+
+/// The thumbnails of a directory of an upload that has one making, smallest first.
+///
+/// # Panics
+/// When they are not there.
+#[must_use]
+pub fn thumbnails_in(upload: &Path) -> [Vec<u8>; 3] {
+    let is_making = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    let making = fs::read_dir(upload).expect("it is stored").flatten().find(is_making).expect("it was made");
+    ["small", "medium", "large"].map(|size| {
+        let named = |encoding| fs::read(making.path().join(format!("{size}.{encoding}")));
+        named("jpg").or_else(|_| named("png")).expect("the thumbnail is stored")
+    })
 }
 
 /// How to start a server.

@@ -59,7 +59,10 @@ fn only_its_adapter_names_lapin() {
 
 #[test]
 fn only_storage_names_object_store() {
-    assert_named_only_by("object_store::", &["worker/src/storage"]);
+    assert_named_only_by(
+        "object_store::",
+        &["worker/src/storage", "worker/src/contract/key.rs", "worker/src/testing/stores.rs"],
+    );
 }
 
 #[test]
@@ -71,8 +74,8 @@ fn only_the_pixel_code_names_a_codec() {
 
 #[test]
 fn one_place_builds_storage_keys() {
-    for part in ["\"upload.json\"", "\"outcome.json\""] {
-        assert_named_only_by(part, &["worker/src/storage/"]);
+    for part in ["\"result.json\"", "\"failure.\"", "\"pending\""] {
+        assert_named_only_by(part, &["worker/src/contract/key.rs", "server/src/audit/tests.rs"]);
     }
 }
 
@@ -137,6 +140,8 @@ fn units_let_decoders_be_confined() {
         for call in ["landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "seccomp"] {
             assert!(allowed.contains(&call), "{path} lacks {call}");
         }
+        // Decoders must not be asked to end before the worker that uses them.
+        assert!(unit.contains("KillMode=mixed"), "{path}");
         // A call that is missing all the same is refused, and logged as what cannot be confined.
         assert!(unit.contains("SystemCallErrorNumber=EPERM"), "{path}");
     }

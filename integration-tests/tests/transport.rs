@@ -11,10 +11,10 @@ use integration_tests::{
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
 use worker::{
-    Announcement, Format, ResizeJob, UploadId,
+    Changed, JobName, Lane, State, Upload, UploadId, UploadRecord, testing,
     transport::{
-        DeathReason, Deliveries, Delivery, Depth, Heard, Lane, Posting, Settled, Task, Transport,
-        TransportError, rabbitmq::RabbitTransport, sqlite::SqliteTransport,
+        DeathReason, Deliveries, Delivery, Depth, Heard, LookUp, Posting, Settled, Task, Transport,
+        TransportError, Tries, rabbitmq::RabbitTransport, sqlite::SqliteTransport,
     },
 };
 
@@ -33,12 +33,16 @@ const EMPTY: Depth = Depth { ready: 0, delayed: 0, unacked: Some(0), dead: 0, ol
 const QUIET: Duration = Duration::from_millis(300);
 
 fn posting(id: UploadId) -> Posting {
-    Posting {
-        job: ResizeJob::new(id, Format::Jpeg),
-        generation: 1,
-        lane: Lane::Interactive,
-        traceparent: None,
-    }
+    Posting::of_client(testing::record_of(id))
+}
+
+fn bulk(id: UploadId) -> Posting {
+    Posting::of_client(UploadRecord { bulk: true, ..testing::record_of(id) })
+}
+
+fn changed(id: UploadId) -> Changed {
+    let upload = Upload { id, ..testing::upload() };
+    Changed::new(upload, Lane::Interactive)
 }
 
 fn slots(count: usize) -> NonZeroUsize {
@@ -74,16 +78,14 @@ async fn assert_depth(transport: &Arc<dyn Transport>, expected: Depth) {
 async fn a_job_is_delivered_once_and_is_gone_when_acknowledged<R: Rig>() {
     let rig = R::new().await;
     let (server, worker) = (rig.open().await, rig.open().await);
-    let posted = Posting { traceparent: Some("00-trace".into()), ..posting(UploadId::new()) };
+    let record = testing::record_of(UploadId::new());
+    let posted = Posting::of_client(UploadRecord { traceparent: Some("00-trace".into()), ..record });
     server.publish(posted.clone()).await.unwrap();
     let mut deliveries = worker.consume(slots(2)).await.unwrap();
     let delivery = next(&mut deliveries).await;
     assert_eq!(delivery.task, Task::Resize(posted.job));
-    assert_eq!((delivery.lane, delivery.generation), (Lane::Interactive, Some(1)));
-    assert_eq!(
-        (delivery.attempt, delivery.failures, delivery.traceparent.as_deref()),
-        (1, 0, Some("00-trace"))
-    );
+    assert_eq!(delivery.tries, Tries { deliveries: 1, failures: 0 });
+    assert_eq!(delivery.traceparent.as_deref(), Some("00-trace"));
     assert_quiet(&mut deliveries).await;
     assert_depth(&server, Depth { unacked: Some(1), ..EMPTY }).await;
     assert_eq!(delivery.ack().await.unwrap(), Settled::Done);
@@ -114,7 +116,24 @@ async fn a_retry_comes_after_its_delay_and_counts<R: Rig>() {
     assert_depth(&transport, Depth { delayed: 1, ..EMPTY }).await;
     let again = next(&mut deliveries).await;
     assert!(failed.elapsed() >= delay, "{:?}", failed.elapsed());
-    assert_eq!((again.attempt, again.failures), (2, 1));
+    assert_eq!(again.tries, Tries { deliveries: 2, failures: 1 });
+}
+
+async fn a_postponed_job_comes_after_its_delay_and_nothing_is_counted<R: Rig>() {
+    let rig = R::new().await;
+    let transport = rig.open().await;
+    transport.publish(posting(UploadId::new())).await.unwrap();
+    let mut deliveries = transport.consume(slots(1)).await.unwrap();
+    let begun = Instant::now();
+    let delay = Duration::from_millis(700);
+    for _ in 0..2 {
+        next(&mut deliveries).await.postpone(delay).await.unwrap();
+    }
+    let again = next(&mut deliveries).await;
+    assert!(begun.elapsed() >= 2 * delay, "{:?}", begun.elapsed());
+    assert_eq!(again.tries.failures, 0);
+    assert_eq!(again.ack().await.unwrap(), Settled::Done);
+    assert_depth(&transport, EMPTY).await;
 }
 
 async fn a_released_job_is_somebody_elses_at_once_and_nothing_is_counted<R: Rig>() {
@@ -127,7 +146,7 @@ async fn a_released_job_is_somebody_elses_at_once_and_nothing_is_counted<R: Rig>
     delivery.release().await.unwrap();
     drop(deliveries);
     let again = next(&mut others).await;
-    assert_eq!(again.failures, 0);
+    assert_eq!(again.tries.failures, 0);
     assert_eq!(again.ack().await.unwrap(), Settled::Done);
 }
 
@@ -158,7 +177,7 @@ async fn dead_letters_can_be_listed_and_forgotten_one_by_one<R: Rig>() {
     let mut deliveries = transport.consume(slots(1)).await.unwrap();
     let ids = [UploadId::new(), UploadId::new()];
     for id in ids {
-        transport.publish(Posting { lane: Lane::Bulk, ..posting(id) }).await.unwrap();
+        transport.publish(bulk(id)).await.unwrap();
         next(&mut deliveries).await.retry(Duration::ZERO).await.unwrap();
         next(&mut deliveries).await.dead_letter(DeathReason::Exhausted).await.unwrap();
         next(&mut deliveries).await.ack().await.unwrap();
@@ -168,7 +187,7 @@ async fn dead_letters_can_be_listed_and_forgotten_one_by_one<R: Rig>() {
         assert_eq!(dead.iter().map(|dead| dead.id).collect::<Vec<_>>(), ids.map(Some));
         assert_eq!(dead[0].key, ids[0].to_string());
         assert_eq!((dead[0].reason, dead[0].failures, dead[0].lane), (DeathReason::Exhausted, 1, Lane::Bulk));
-        assert_eq!(dead[0].body, posting(ids[0]).job.encode());
+        assert_eq!(dead[0].body, bulk(ids[0]).job.encode());
     }
     let dead = operator.dead_letters().await.unwrap();
     assert_eq!(operator.forget_dead(&dead[0]).await.unwrap(), 1);
@@ -184,7 +203,7 @@ async fn a_delivery_that_is_dropped_comes_again_and_counts<R: Rig>() {
     let mut deliveries = transport.consume(slots(1)).await.unwrap();
     drop(next(&mut deliveries).await);
     let again = next(&mut deliveries).await;
-    assert_eq!((again.attempt, again.failures), (2, 1));
+    assert_eq!(again.tries, Tries { deliveries: 2, failures: 1 });
 }
 
 async fn waiting_for_a_job_can_be_broken_off_without_losing_it<R: Rig>() {
@@ -201,7 +220,7 @@ async fn waiting_for_a_job_can_be_broken_off_without_losing_it<R: Rig>() {
                 Err(_) => patience *= 2,
             }
         };
-        assert_eq!(delivery.attempt, 1, "it was delivered to nobody before");
+        assert_eq!(delivery.tries.deliveries, 1, "it was delivered to nobody before");
         delivery.ack().await.unwrap();
     }
     assert_depth(&transport, EMPTY).await;
@@ -211,7 +230,7 @@ async fn an_interactive_job_is_not_behind_a_bulk_run<R: Rig>() {
     let rig = R::new().await;
     let transport = rig.open().await;
     for _ in 0..10 {
-        transport.publish(Posting { lane: Lane::Bulk, ..posting(UploadId::new()) }).await.unwrap();
+        transport.publish(bulk(UploadId::new())).await.unwrap();
     }
     let mut deliveries = transport.consume(slots(1)).await.unwrap();
     let bulk = next(&mut deliveries).await;
@@ -240,17 +259,64 @@ async fn what_is_announced_reaches_every_listener_that_listens<R: Rig>() {
     let rig = R::new().await;
     let (one, other, worker) = (rig.open().await, rig.open().await, rig.open().await);
     let early = UploadId::new();
-    worker.announce(&Announcement::started(early), None).await.unwrap();
+    worker.announce(&changed(early), None).await.unwrap();
     let (mut first, mut second) = (one.listen().await.unwrap(), other.listen().await.unwrap());
     for number in 0..300 {
         let id = UploadId::new();
         let trace = format!("trace-{number}");
-        worker.announce(&Announcement::started(id), Some(&trace)).await.unwrap();
+        worker.announce(&changed(id), Some(&trace)).await.unwrap();
         for listener in [&mut first, &mut second] {
             let heard = timeout(SOON, listener.next()).await.expect("it is heard").unwrap();
-            assert_eq!(heard, Heard::Announcement(Announcement::started(id), Some(trace.clone())));
+            assert_eq!(heard, Heard::Changed(Box::new(changed(id)), Some(trace.clone())));
         }
     }
+}
+
+async fn a_job_is_announced_when_it_is_handed_out_and_when_it_is_finished<R: Rig>() {
+    let rig = R::new().await;
+    let (server, worker) = (rig.open().await, rig.open().await);
+    let mut listener = server.listen().await.unwrap();
+    let mut heard = async || match timeout(SOON, listener.next()).await.expect("it is announced").unwrap() {
+        Heard::Changed(changed, trace) => (*changed, trace),
+        Heard::Interrupted => panic!("nothing was interrupted"),
+    };
+    let record =
+        UploadRecord { traceparent: Some("trace".into()), bulk: true, ..testing::record_of(UploadId::new()) };
+    let id = record.id;
+    server.publish(Posting::of_client(record)).await.unwrap();
+    let mut deliveries = worker.consume(slots(1)).await.unwrap();
+    let delivery = next(&mut deliveries).await;
+    let (begun, trace) = heard().await;
+    assert_eq!((begun.upload.id, begun.upload.state, begun.lane()), (id, State::Processing, Lane::Bulk));
+    assert_eq!(trace.as_deref(), Some("trace"));
+    let ready = Changed::new(Upload { id, ..testing::ready_upload() }, Lane::Bulk);
+    assert_eq!(delivery.finish(ready.clone()).await.unwrap(), Settled::Done);
+    assert_eq!(heard().await, (ready, Some("trace".into())));
+    assert_depth(&server, EMPTY).await;
+}
+
+async fn a_queue_tells_which_jobs_it_lacks_or_how_many_wait<R: Rig>() {
+    let rig = R::new().await;
+    let transport = rig.open().await;
+    let (held, lost) = (posting(UploadId::new()), posting(UploadId::new()));
+    transport.publish(held.clone()).await.unwrap();
+    let asked = [held.job.name(), lost.job.name(), JobName { generation: 2, ..held.job.name() }];
+    eventually("the queue has the job", SOON, async || {
+        match transport.look_up(Lane::Interactive, &asked).await.unwrap() {
+            LookUp::Missing(missing) => (missing == asked[1..]).then_some(()),
+            LookUp::Waiting(jobs) => (jobs == 1).then_some(()),
+        }
+    })
+    .await;
+    let mut deliveries = transport.consume(slots(1)).await.unwrap();
+    next(&mut deliveries).await.ack().await.unwrap();
+    eventually("the queue has it no longer", SOON, async || {
+        match transport.look_up(Lane::Interactive, &asked).await.unwrap() {
+            LookUp::Missing(missing) => (missing == asked).then_some(()),
+            LookUp::Waiting(jobs) => (jobs == 0).then_some(()),
+        }
+    })
+    .await;
 }
 
 async fn closing_ends_deliveries_and_announcements_and_settles_what_is_out<R: Rig>() {
@@ -310,7 +376,7 @@ async fn a_full_queue_takes_no_more_and_forgets_nothing<R: Rig>() {
         // A broker may take a few more before it notices.
         assert!(taken < 2 * CAPACITY, "the queue is never full");
     };
-    assert!(matches!(refused, TransportError::Full), "{refused}");
+    assert!(matches!(refused, TransportError::Full | TransportError::Nacked), "{refused}");
     assert!(taken >= CAPACITY, "{taken}");
     assert_depth(&transport, Depth { ready: taken, ..EMPTY }).await;
     transport.check().await.unwrap();
@@ -323,6 +389,7 @@ macro_rules! conform {
             a_job_is_delivered_once_and_is_gone_when_acknowledged,
             no_more_than_the_prefetch_is_unsettled,
             a_retry_comes_after_its_delay_and_counts,
+            a_postponed_job_comes_after_its_delay_and_nothing_is_counted,
             a_released_job_is_somebody_elses_at_once_and_nothing_is_counted,
             a_dead_letter_is_delivered_for_burial_and_rests_afterwards,
             dead_letters_can_be_listed_and_forgotten_one_by_one,
@@ -331,6 +398,8 @@ macro_rules! conform {
             an_interactive_job_is_not_behind_a_bulk_run,
             jobs_of_a_lane_come_in_their_order,
             what_is_announced_reaches_every_listener_that_listens,
+            a_job_is_announced_when_it_is_handed_out_and_when_it_is_finished,
+            a_queue_tells_which_jobs_it_lacks_or_how_many_wait,
             closing_ends_deliveries_and_announcements_and_settles_what_is_out,
             a_published_job_outlives_everybody,
             a_job_reaches_an_idle_worker_without_waiting_for_a_poll,

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use worker::{LinkBase, Storage, Upload, UploadId, storage::StorageError, transport::Transport};
+use worker::{
+    LinkBase, Storage, Upload, UploadFailure, UploadId, UploadRecord, UploadResult, UploadStatus,
+    storage::StorageError, transport::Transport,
+};
 
 use crate::{
     admission::Places,
@@ -14,6 +17,8 @@ use crate::{
     live::hub::Hub,
     outbox::Outbox,
     problem::Problem,
+    results::Results,
+    sweeper::Sightings,
     uploads::idempotency::KeysInUse,
 };
 
@@ -21,9 +26,11 @@ use crate::{
 pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) storage: Storage,
+    pub(crate) results: Results,
     pub(crate) outbox: Outbox,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) sightings: Sightings,
     pub(crate) links: LinkBase,
     /// Places for requests with uploads that are on their way in.
     pub(crate) uploading: Arc<Places>,
@@ -38,11 +45,61 @@ pub(crate) struct App {
     pub(crate) in_flight: TaskTracker,
 }
 
+/// The state of an upload, with a remembered result if there is one.
+pub(crate) enum Found {
+    Ready(Arc<UploadResult>),
+    Pending(UploadRecord),
+    Failed(UploadFailure),
+    Gone,
+    Unknown,
+}
+
 impl App {
-    /// An upload as it stands now: as storage knows it, and whether a worker has it.
+    /// The state of an upload. Costs no read of storage while its result is remembered.
+    pub(crate) async fn find(&self, id: UploadId) -> Result<Found, StorageError> {
+        if let Some(result) = self.results.get(id) {
+            return Ok(Found::Ready(result));
+        }
+        Ok(match self.storage.status(id).await? {
+            UploadStatus::Ready(result) => Found::Ready(self.results.remember(result)),
+            UploadStatus::Pending(record) => Found::Pending(record),
+            UploadStatus::Failed(failure) => Found::Failed(failure),
+            UploadStatus::Gone => Found::Gone,
+            UploadStatus::Unknown => Found::Unknown,
+        })
+    }
+
+    /// An upload as clients see it; `None` if it is unknown or gone.
     pub(crate) async fn upload(&self, id: UploadId) -> Result<Option<Upload>, StorageError> {
-        let upload = self.storage.upload(id, &self.links).await?;
-        Ok(upload.map(|upload| if self.hub.has_started(id) { upload.processing() } else { upload }))
+        Ok(self.shown(&self.find(id).await?))
+    }
+
+    /// An upload as clients see it, or the problem that they see instead.
+    pub(crate) async fn upload_or_problem(&self, id: UploadId) -> Result<Upload, Problem> {
+        let found = self.find(id).await?;
+        self.shown(&found).ok_or_else(|| found.problem())
+    }
+
+    fn shown(&self, found: &Found) -> Option<Upload> {
+        match found {
+            Found::Ready(result) => Some(Upload::ready(result, &self.links)),
+            Found::Failed(failure) => Some(Upload::failed(failure, &self.links)),
+            Found::Pending(record) => {
+                let upload = Upload::queued(record, &self.links);
+                Some(if self.hub.has_started(record.id) { upload.processing() } else { upload })
+            }
+            Found::Gone | Found::Unknown => None,
+        }
+    }
+}
+
+impl Found {
+    /// The answer to a request for an upload that is not there.
+    pub(crate) fn problem(&self) -> Problem {
+        match self {
+            Self::Gone => Problem::gone(),
+            Self::Ready(_) | Self::Pending(_) | Self::Failed(_) | Self::Unknown => Problem::unknown_upload(),
+        }
     }
 }
 
@@ -53,5 +110,30 @@ impl FromRequestParts<Arc<App>> for Client {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let peer = parts.extensions.get::<Peer>().copied().ok_or_else(Problem::internal)?;
         Ok(Self::of(peer, &parts.headers, &app.config.trusted_proxies))
+    }
+}
+
+#[cfg(test)]
+impl App {
+    /// A server without listeners, on this storage and this queue.
+    pub(crate) fn of_test(storage: Storage, transport: Arc<dyn Transport>) -> Arc<Self> {
+        use clap::Parser;
+        let config = Config::parse_from(["up-server"]);
+        Arc::new(Self {
+            storage,
+            results: Results::default(),
+            outbox: Outbox::new(Arc::clone(&transport)),
+            transport,
+            hub: Arc::default(),
+            sightings: Sightings::default(),
+            links: config.link_base(),
+            uploading: Places::new(8, 8),
+            watching: Places::new(8, 8),
+            connections: Connections::new(8),
+            keys_in_use: Arc::default(),
+            draining: CancellationToken::new(),
+            in_flight: TaskTracker::new(),
+            config,
+        })
     }
 }

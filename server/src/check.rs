@@ -121,7 +121,7 @@ async fn outbox(config: &Config) -> anyhow::Result<String> {
 async fn writable(queue: &dyn Transport) -> anyhow::Result<u64> {
     let jobs = within(OUTBOX_WITHIN, "the queue's file", async {
         queue.check().await?;
-        Ok(queue.depth().await?.waiting())
+        Ok(queue.room_taken().await?)
     });
     let jobs = jobs.await;
     queue.close().await;
@@ -131,8 +131,8 @@ async fn writable(queue: &dyn Transport) -> anyhow::Result<u64> {
 /// `shown` is the URL without its credentials.
 async fn broker(url: &str, shown: &BrokerUrl) -> anyhow::Result<String> {
     let rabbit = RabbitTransport::open(url)?;
-    let met = within(BROKER_WITHIN, "the broker", async { Ok(rabbit.meet().await?) }).await;
-    rabbit.leave().await;
+    let met = within(BROKER_WITHIN, "the broker", async { Ok(rabbit.connect().await?) }).await;
+    rabbit.disconnect().await;
     met.with_context(|| shown.to_string())?;
     Ok(format!("{shown} takes jobs"))
 }

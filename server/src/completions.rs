@@ -1,19 +1,23 @@
-//! From the reply exchange to the hub, and the re-checks that make a lost reply cost seconds.
+//! From the reply exchange to the hub. What is announced is pushed without a read of storage; lost announcements are
+//! replaced by reads on a task of their own, beside and never before what is pushed.
 
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, MissedTickBehavior, interval_at, sleep},
+};
 use tracing::{Instrument, debug, info, info_span, warn};
 use worker::{
-    Announcement, UploadId,
+    Changed, UploadId,
     trace::TraceParent,
     transport::{Announcements, Heard},
 };
 
 use crate::app::App;
 
-/// How often every upload that is waited for is read again, though nothing was announced.
+/// How often every subscribed upload is read again, although nothing was announced.
 const RECHECK: Duration = Duration::from_secs(15);
 
 /// Uploads that are read at a time for a re-check.
@@ -22,28 +26,25 @@ const READS_AT_ONCE: usize = 16;
 /// How long to wait before listening is tried again.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 
-/// Listens until the server drains.
+/// Listens until the transport closes.
 pub(crate) async fn run(app: Arc<App>) {
-    let mut recheck = interval(RECHECK);
-    recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let interrupted = Arc::new(Notify::new());
+    let rechecking = tokio::spawn(recheck(Arc::clone(&app), Arc::clone(&interrupted)));
     let mut listener = listen(&app).await;
-    loop {
-        tokio::select! {
-            heard = listener.next() => match heard {
-                Some(Heard::Announcement(announcement, trace)) => {
-                    let trace_id = TraceParent::trace_id_of(trace.as_deref()).map(tracing::field::display);
-                    let span = info_span!("push", id = %announcement.id(), trace_id);
-                    hear(&app, announcement).instrument(span).await;
-                }
-                Some(Heard::Interrupted) => {
-                    info!("completions may have been missed: reading again what is waited for");
-                    read_again(&app, app.hub.unended()).await;
-                }
-                None => return,
-            },
-            _ = recheck.tick() => read_again(&app, app.hub.unended()).await,
+    while let Some(heard) = listener.next().await {
+        match heard {
+            Heard::Changed(changed, trace) => {
+                let trace_id = TraceParent::trace_id_of(trace.as_deref()).map(tracing::field::display);
+                let span = info_span!("push", id = %changed.upload.id, trace_id);
+                on_changed(&app, *changed).instrument(span).await;
+            }
+            Heard::Interrupted => {
+                info!("announcements may have been missed: reading subscribed uploads again");
+                interrupted.notify_one();
+            }
         }
     }
+    rechecking.abort();
 }
 
 async fn listen(app: &App) -> Box<dyn Announcements> {
@@ -51,31 +52,44 @@ async fn listen(app: &App) -> Box<dyn Announcements> {
         match app.transport.listen().await {
             Ok(listener) => return listener,
             Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "could not listen for completions");
+                warn!(error = &error as &dyn std::error::Error, "could not listen for announcements");
                 sleep(AFTER_ERROR).await;
             }
         }
     }
 }
 
-async fn hear(app: &App, announcement: Announcement) {
+async fn on_changed(app: &App, changed: Changed) {
     if worker::failpoint::hit("hear", "").await == worker::failpoint::Hit::Drop {
         return;
     }
-    debug!("a worker's news is told to whoever waits");
-    if let Some(id) = app.hub.hear(announcement, &app.links) {
-        read_again(app, vec![id]).await;
+    debug!(state = ?changed.upload.state, "an upload changed");
+    app.sightings.on_changed(&changed, Instant::now());
+    app.results.on_changed(&changed.upload);
+    app.hub.on_changed(&changed.upload.relink(&app.links));
+}
+
+/// Reads every subscribed upload that has not ended: slowly, and at once after an interruption.
+async fn recheck(app: Arc<App>, interrupted: Arc<Notify>) {
+    let mut ticks = interval_at(Instant::now() + RECHECK, RECHECK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = interrupted.notified() => {}
+        }
+        read_again(&app, app.hub.unended()).await;
     }
 }
 
-/// Reads uploads and tells whoever waits for them.
+/// Reads uploads and delivers them to their subscribers.
 async fn read_again(app: &App, ids: Vec<UploadId>) {
     stream::iter(ids)
         .for_each_concurrent(READS_AT_ONCE, async |id| match app.upload(id).await {
             Ok(Some(upload)) => app.hub.deliver(&upload),
             Ok(None) => {}
             Err(error) => {
-                debug!(%id, error = &error as &dyn std::error::Error, "could not read an upload again")
+                debug!(%id, error = &error as &dyn std::error::Error, "could not read an upload again");
             }
         })
         .await;

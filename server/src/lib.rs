@@ -9,7 +9,8 @@
 //!   status, thumbnails, originals, retry
 //!
 //!   relay      outbox → broker, where the broker is elsewhere
-//!   sweeper    posts again what got lost          embedded   keeps worker processes running
+//!   sweeper    posts lost jobs again              embedded   keeps worker processes running
+//!   audit      removes what killed processes left   results    the results that were read last
 //!   problem    where an error becomes a status    serve      the accept loop, and draining
 //!   request    ids, traces and times of requests    cors       which pages of other sites may read answers
 //!   client     who a request comes from             admission  how much of everything one client may have
@@ -21,6 +22,7 @@
 mod admin;
 mod admission;
 mod app;
+mod audit;
 pub mod check;
 mod client;
 mod completions;
@@ -39,6 +41,7 @@ mod outbox;
 mod problem;
 mod relay;
 mod request;
+mod results;
 mod routes;
 mod serve;
 mod sweeper;
@@ -59,6 +62,7 @@ use worker::{
 
 use crate::{
     admission::Places, app::App, config::Config, connections::Connections, live::hub::Hub, outbox::Outbox,
+    results::Results, sweeper::Sightings,
 };
 
 /// Opens everything, prints where it listens, and serves until `draining`, then finishes what is in flight.
@@ -88,6 +92,8 @@ pub async fn run(config: Config, listener: TcpListener, draining: CancellationTo
         connections::that_fit(config.max_connections as usize, config.max_sockets as usize);
     let app = Arc::new(App {
         storage,
+        results: Results::default(),
+        sightings: Sightings::default(),
         outbox: Outbox::new(relayed.clone().unwrap_or_else(|| Arc::clone(&transport))),
         transport: Arc::clone(&transport),
         hub: Arc::new(Hub::default()),
@@ -110,7 +116,8 @@ pub async fn run(config: Config, listener: TcpListener, draining: CancellationTo
         tokio::spawn(admin::serve(listener, Arc::clone(&app), figures));
     }
     let completions = tokio::spawn(completions::run(Arc::clone(&app)));
-    let sweeper = tokio::spawn(sweeper::run(Arc::clone(&app)));
+    let sweeper = tokio::spawn(sweeper::run(Arc::clone(&app), relayed.is_some()));
+    let audit = tokio::spawn(audit::run(app.storage.clone(), draining.clone()));
     // Workers and relay end after the last upload that could be waited for.
     let served = CancellationToken::new();
     let relay = relayed
@@ -129,12 +136,13 @@ pub async fn run(config: Config, listener: TcpListener, draining: CancellationTo
     served.cancel();
     workers.await.context("the supervisor of the workers broke off")?;
     sweeper.await.context("the sweeper broke off")?;
+    audit.await.context("the audit broke off")?;
     transport.close().await;
     if let Some(outbox) = relayed {
         outbox.close().await;
     }
     completions.await.context("listening for completions broke off")?;
-    transport.leave().await;
+    transport.disconnect().await;
     info!("finished");
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! The outbox: a job is on this server's own disk before its upload is answered with 202.
 //!
-//! It is a queue of the `sqlite` transport. With the embedded default the workers drain it themselves.
+//! It is a queue of the `sqlite` transport. With the embedded default the workers drain it themselves; with a broker
+//! the relay does.
 
 use std::sync::Arc;
 
 use worker::{
-    ResizeJob, UploadRecord,
-    transport::{Depth, Lane, Posting, Transport, TransportError},
+    UploadRecord,
+    transport::{Depth, JobQueue, Posting, Transport, TransportError},
 };
 
 /// Where jobs are posted.
@@ -19,35 +20,29 @@ impl Outbox {
         Self { queue }
     }
 
-    /// Commits the job of a stored upload. Once this answers `Ok`, the upload will end.
+    /// Posts the job of an upload whose pending entry is stored. Once this answers `Ok`, the upload will end.
     pub(crate) async fn post(&self, record: &UploadRecord) -> Result<(), TransportError> {
-        let posting = Posting {
-            job: ResizeJob::new(record.id, record.format),
-            generation: record.generation,
-            lane: if record.bulk { Lane::Bulk } else { Lane::Interactive },
-            traceparent: record.traceparent.clone(),
-        };
-        self.queue.publish(posting).await
+        self.queue.publish(Posting::of_client(record.clone())).await
     }
 
-    /// How much lies in it.
+    /// The queue itself.
+    pub(crate) fn queue(&self) -> &dyn JobQueue {
+        &*self.queue
+    }
+
+    /// How many jobs are in which state.
     pub(crate) async fn depth(&self) -> Result<Depth, TransportError> {
         self.queue.depth().await
     }
 
-    /// How many times it was begun anew: jobs that had been posted may be gone.
-    pub(crate) fn times_begun_anew(&self) -> u64 {
-        self.queue.times_begun_anew()
+    /// Jobs that take room. Costs the same however many there are.
+    pub(crate) async fn room_taken(&self) -> Result<u64, TransportError> {
+        self.queue.room_taken().await
     }
 
-    /// How many jobs wait.
-    pub(crate) async fn waiting(&self) -> Result<u64, TransportError> {
-        Ok(self.queue.depth().await?.waiting())
-    }
-
-    /// Proves that it can be written to; answers how many jobs wait.
+    /// Proves that it can be written to; answers how many jobs take room.
     pub(crate) async fn check(&self) -> Result<u64, TransportError> {
         self.queue.check().await?;
-        self.waiting().await
+        self.room_taken().await
     }
 }

@@ -12,7 +12,7 @@ use axum::{
 use schemars::JsonSchema;
 use serde::Serialize;
 use tracing::{error, warn};
-use worker::{storage::StorageError, transport::TransportError};
+use worker::{Upload, storage::StorageError, transport::TransportError};
 
 pub(crate) use self::kind::Kind;
 use crate::{admission::Refused, uploads::status::json};
@@ -51,6 +51,9 @@ pub(crate) struct Problem {
     /// Why the server is not ready.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     reasons: Box<[String]>,
+    /// The files of a form that were accepted before it broke off.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    uploads: Box<[Upload]>,
 }
 
 impl From<Kind> for Problem {
@@ -65,6 +68,7 @@ impl From<Kind> for Problem {
             looks_like: None,
             total: None,
             reasons: Box::default(),
+            uploads: Box::default(),
         }
     }
 }
@@ -82,6 +86,11 @@ impl Problem {
     fn limit(mut self, limit: u64) -> Self {
         self.limit = Some(limit);
         self
+    }
+
+    /// Names the files that were accepted all the same.
+    pub(crate) fn with_uploads(self, uploads: Vec<Upload>) -> Self {
+        Self { uploads: uploads.into(), ..self }
     }
 
     pub(crate) fn malformed(detail: impl Into<String>) -> Self {
@@ -120,6 +129,10 @@ impl Problem {
         Kind::UnknownUpload.into()
     }
 
+    pub(crate) fn gone() -> Self {
+        Kind::Gone.into()
+    }
+
     pub(crate) fn not_found() -> Self {
         Kind::NotFound.into()
     }
@@ -144,7 +157,7 @@ impl Problem {
         Kind::NotFailed.into()
     }
 
-    pub(crate) fn failed(failure: &worker::upload::Failure) -> Self {
+    pub(crate) fn failed(failure: &worker::Failure) -> Self {
         Self::from(Kind::Failed).detail(failure.title.clone())
     }
 
@@ -192,7 +205,7 @@ impl Problem {
         Self { reasons: reasons.into(), ..Kind::NotReady.into() }
     }
 
-    fn unavailable() -> Self {
+    pub(crate) fn unavailable() -> Self {
         Kind::Unavailable.into()
     }
 
@@ -231,12 +244,8 @@ impl From<StorageError> for Problem {
                 warn!(%error, "storage lacks what it should have");
                 Self::internal()
             }
-            StorageError::Damaged(..) => {
-                error!(error = &error as &dyn std::error::Error, "storage is damaged");
-                Self::internal()
-            }
             StorageError::Unavailable { .. } => {
-                error!(error = &error as &dyn std::error::Error, "storage is away");
+                error!(error = &error as &dyn std::error::Error, "storage does not answer");
                 Self::unavailable()
             }
         }
@@ -252,7 +261,7 @@ impl From<TransportError> for Problem {
                 Self::disk_full()
             }
             TransportError::Closed => Self::draining(),
-            TransportError::Unavailable { .. } | TransportError::Blocked => {
+            TransportError::Unavailable { .. } | TransportError::Blocked | TransportError::Nacked => {
                 error!(error = &error as &dyn std::error::Error, "the outbox is away");
                 Self::unavailable()
             }

@@ -5,14 +5,14 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
-use worker::transport::{self, Delivery, Posting, Task, Transport, TransportError};
+use worker::transport::{self, Delivery, Posting, Room, Task, Transport, TransportError};
 
 use crate::outbox::Outbox;
 
 /// Jobs that are on their way to the broker at once: enough for thousands a second, few enough to keep the order.
 const WINDOW: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
 
-/// How long a job rests that the broker did not take.
+/// The delay of a job that the broker did not take.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// How long a server that drains goes on emptying its outbox. What stays is relayed by its next start, or swept up by
@@ -49,12 +49,7 @@ async fn relay(broker: Arc<dyn Transport>, delivery: Delivery, stopped: Cancella
         }
     };
     let id = job.id;
-    let posting = Posting {
-        job,
-        generation: delivery.generation.unwrap_or(1),
-        lane: delivery.lane,
-        traceparent: delivery.traceparent.clone(),
-    };
+    let posting = Posting { job, room: Room::Counted };
     let settled = loop {
         let published = tokio::select! {
             published = broker.publish(posting.clone()) => published,
@@ -84,11 +79,11 @@ fn pause(error: &TransportError) -> Duration {
 /// Waits until the outbox is empty, as long as there is a broker to take what is in it.
 pub(crate) async fn flush(outbox: &Outbox, broker: &dyn Transport) {
     let emptied = timeout(FLUSH_WITHIN, async {
-        while broker.check().await.is_ok() && !matches!(outbox.waiting().await, Ok(0)) {
+        while broker.check().await.is_ok() && !matches!(outbox.room_taken().await, Ok(0)) {
             sleep(LOOK_EVERY).await;
         }
     });
-    if emptied.await.is_err() || !matches!(outbox.waiting().await, Ok(0)) {
+    if emptied.await.is_err() || !matches!(outbox.room_taken().await, Ok(0)) {
         info!("some jobs stay in the outbox until the next start");
     }
 }

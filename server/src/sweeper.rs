@@ -1,159 +1,222 @@
-//! The sweeper: whatever the outbox or a queue lost, storage still has.
+//! The sweeper: a pending upload whose job was lost is posted again.
 //!
-//! A stored upload without an outcome is posted again; an original that no upload claims, because its server died or
-//! refused it, is removed.
+//! It lists the pending index and nothing else, so its cost follows what is unfinished. A pending upload is judged by two
+//! sightings on this process's monotonic clock, never by a timestamp:
+//!
+//! | the queue | the job is lost when |
+//! | --- | --- |
+//! | can be searched (SQLite) | the queue does not hold it |
+//! | can only be counted (RabbitMQ) | its lane was empty at two sweeps, or a worker took an upload of the lane that was accepted clearly later |
+//!
+//! With a broker elsewhere, a job that this server's outbox holds is not lost. Lost jobs go straight to the broker; in
+//! the embedded queue they take no room. So clients keep theirs.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+mod sightings;
 
-use futures::StreamExt;
-use jiff::Timestamp;
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 use worker::{
-    State, UploadId,
-    storage::{Listing, StorageError},
+    JobName, Lane, Storage, UploadId,
+    storage::StorageError,
+    transport::{JobQueue, LookUp, Posting, TransportError},
 };
 
-use crate::{app::App, uploads::idempotency::KEY_COUNTS_FOR};
+pub(crate) use self::sightings::Sightings;
+use self::sightings::{LaneState, SETTLED};
+use crate::app::App;
 
-/// How old an upload must be before it is thought lost. Longer than a body may pause, so that an original on its way
-/// in is never taken for an orphan.
-const OLD_ENOUGH: Duration = Duration::from_secs(30);
-
-/// The pause between two sweeps, and how many times as long as a sweep it is at least: sweeping a large store takes
-/// a twentieth of the time at most.
-const PAUSE: Duration = Duration::from_secs(10);
+/// The pause between two sweeps, and how many times as long as a sweep it is at least: sweeping a large index takes a
+/// twentieth of the time at most.
+const PAUSE: Duration = SETTLED;
 const PAUSE_FACTOR: u32 = 20;
 
-/// Uploads that are older are looked at once an hour only: lost uploads are found within their first day.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
+/// Lost jobs that are posted at a time.
+const POSTS_AT_ONCE: usize = 16;
 
-/// Uploads that are remembered because they could not be posted, 16 bytes each: ten times what an outbox holds. Of more
-/// than that none is remembered, and the next sweep posts whatever it finds, as the first does.
-const MAX_OVERDUE: usize = 100_000;
-
-/// Sweeps until the server drains.
-pub(crate) async fn run(app: Arc<App>) {
-    let mut last_whole = None;
-    let mut last_sweep = None;
-    let mut overdue = HashSet::new();
-    let mut beginnings = app.outbox.times_begun_anew();
-    loop {
-        let begun = Instant::now();
-        let now_begun = app.outbox.times_begun_anew();
-        if now_begun != beginnings {
-            // Any upload may be lost: as when this server started, all are posted again.
-            (last_whole, last_sweep, beginnings) = (None, None, now_begun);
+/// Sweeps until the server drains; a sweep that is under way ends at once. `relayed` tells whether the outbox is another
+/// queue than the one that workers consume.
+pub(crate) async fn run(app: Arc<App>, relayed: bool) {
+    let draining = app.draining.clone();
+    let sweeping = async {
+        loop {
+            let begun = Instant::now();
+            let sweeper = Sweeper {
+                storage: &app.storage,
+                outbox: relayed.then(|| app.outbox.queue()),
+                queue: &*app.transport,
+                sightings: &app.sightings,
+                is_at_work: &|id| app.hub.has_started(id),
+                job_timeout: app.config.pixels.job_timeout,
+            };
+            match sweeper.sweep(begun).await {
+                Ok(Swept { pending, posted, cleared }) => {
+                    debug!(pending, posted, cleared, "swept the pending uploads");
+                }
+                Err(error) => warn!(error = &error as &dyn std::error::Error, "could not finish a sweep"),
+            }
+            sleep(PAUSE.max(begun.elapsed() * PAUSE_FACTOR)).await;
         }
-        let day_ago = unix_ms(Timestamp::now() - DAY);
-        let whole = last_whole.is_none_or(|at: Instant| at.elapsed() >= HOUR)
-            || overdue.iter().any(|id: &UploadId| id.unix_ms() < day_ago);
-        match sweep(&app, whole, last_sweep.map(|at: Instant| at.elapsed()), &mut overdue).await {
-            Ok(()) => {
-                last_sweep = Some(begun);
-                if whole {
-                    last_whole = last_sweep;
+    };
+    draining.run_until_cancelled(sweeping).await;
+}
+
+/// What a sweep needs. Borrowed, so that tests put it together from what they have.
+pub(crate) struct Sweeper<'server> {
+    pub(crate) storage: &'server Storage,
+    /// This server's outbox, where it is not the queue itself.
+    pub(crate) outbox: Option<&'server dyn JobQueue>,
+    pub(crate) queue: &'server dyn JobQueue,
+    pub(crate) sightings: &'server Sightings,
+    /// Whether a worker was heard to begin with an upload.
+    pub(crate) is_at_work: &'server (dyn Fn(UploadId) -> bool + Sync),
+    pub(crate) job_timeout: Duration,
+}
+
+/// The numbers of a sweep.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Swept {
+    /// Entries of the index.
+    pub(crate) pending: usize,
+    /// Lost jobs that were posted.
+    pub(crate) posted: usize,
+    /// Entries of uploads that have ended, which were removed.
+    pub(crate) cleared: usize,
+}
+
+/// Why a sweep ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SweepError {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}
+
+impl Sweeper<'_> {
+    /// Looks at every pending upload once.
+    pub(crate) async fn sweep(&self, now: Instant) -> Result<Swept, SweepError> {
+        let mut swept = Swept::default();
+        let round = self.sightings.begin(now);
+        let mut entries = self.storage.list_pending();
+        while let Some(job) = entries.try_next().await? {
+            swept.pending += 1;
+            self.sightings.see(job, (self.is_at_work)(job.id), now);
+        }
+        self.sightings.end(round);
+        let suspects = self.held_by_nobody(self.sightings.suspects(now)).await?;
+        let suspects = match self.missing(suspects, now).await {
+            Ok(suspects) => suspects,
+            Err(error) => {
+                // A broker that is away has lost nothing that could be told now.
+                debug!(error = &error as &dyn std::error::Error, "the queue cannot be asked for lost jobs");
+                return Ok(swept);
+            }
+        };
+        let mut recovered = stream::iter(suspects)
+            .map(async |(job, proof)| (job, self.recover(job, proof, now).await))
+            .buffer_unordered(POSTS_AT_ONCE);
+        while let Some((job, recovered)) = recovered.next().await {
+            match recovered {
+                Ok(Recovered::Posted) => swept.posted += 1,
+                Ok(Recovered::Cleared) => swept.cleared += 1,
+                Ok(Recovered::Waits) => {}
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    warn!(id = %job.id, error, "a lost job stays until the next sweep");
                 }
             }
-            Err(error) => warn!(error = &error as &dyn std::error::Error, "a sweep was broken off"),
         }
-        if overdue.len() >= MAX_OVERDUE {
-            (last_whole, last_sweep) = (None, None);
-            overdue.clear();
-        }
-        let pause = PAUSE.max(begun.elapsed() * PAUSE_FACTOR);
-        tokio::select! {
-            () = app.draining.cancelled() => return,
-            () = sleep(pause) => {}
+        Ok(swept)
+    }
+
+    /// Leaves out jobs that this server's outbox still holds.
+    async fn held_by_nobody(&self, suspects: Vec<JobName>) -> Result<Vec<JobName>, SweepError> {
+        match self.outbox {
+            Some(outbox) if !suspects.is_empty() => match outbox.look_up(Lane::Interactive, &suspects).await?
+            {
+                LookUp::Missing(missing) => Ok(missing),
+                LookUp::Waiting(_) => Ok(suspects),
+            },
+            _ => Ok(suspects),
         }
     }
-}
 
-/// Looks at every upload, or at those of the last day. What could not be posted is `overdue`: due in the next sweep
-/// whatever its age, and nothing else with it.
-async fn sweep(
-    app: &App,
-    whole: bool,
-    since_last: Option<Duration>,
-    overdue: &mut HashSet<UploadId>,
-) -> Result<(), StorageError> {
-    let now = Timestamp::now();
-    let from = if whole { UploadId::floor_at(0) } else { UploadId::floor_at(unix_ms(now - DAY)) };
-    let mut listings = app.storage.list(from);
-    while let Some(listing) = listings.next().await {
-        let listing = listing?;
-        let age = now.duration_since(listing.newest).try_into().unwrap_or(Duration::ZERO);
-        if age < OLD_ENOUGH || listing.surely_ended() {
-            continue;
+    /// The jobs that the queue may have lost, and whether that is certain or hangs on their lane.
+    async fn missing(
+        &self,
+        suspects: Vec<JobName>,
+        now: Instant,
+    ) -> Result<Vec<(JobName, Proof)>, TransportError> {
+        let mut states = [LaneState::Waits; Lane::ALL.len()];
+        for lane in Lane::ALL {
+            match self.queue.look_up(lane, &suspects).await? {
+                LookUp::Missing(missing) => {
+                    return Ok(missing.into_iter().map(|job| (job, Proof::Searched)).collect());
+                }
+                LookUp::Waiting(jobs) => states[lane as usize] = self.sightings.on_lane(lane, jobs, now),
+            }
         }
-        let is_due = overdue.remove(&listing.id) || is_due(age, since_last);
-        if let Err(error) = look_after(app, &listing, is_due).await {
-            warn!(id = %listing.id, error = &*error, "a lost upload or orphan stays until the next sweep");
-            if overdue.len() < MAX_OVERDUE {
-                overdue.insert(listing.id);
+        let proof = Proof::Counted(states);
+        // Its lane is in its record, which is read only for jobs that one of the lanes may have lost.
+        let may_be_lost = |job: &JobName| Lane::ALL.iter().any(|lane| self.is_lost(*job, *lane, proof, now));
+        Ok(suspects.into_iter().filter(may_be_lost).map(|job| (job, proof)).collect())
+    }
+
+    fn is_lost(&self, job: JobName, lane: Lane, proof: Proof, now: Instant) -> bool {
+        match proof {
+            Proof::Searched => true,
+            Proof::Counted(states) => {
+                self.sightings.is_lost(job, lane, states[lane as usize], self.job_timeout, now)
             }
         }
     }
-    if whole {
-        let removed = app.storage.remove_old_claims(KEY_COUNTS_FOR).await?;
-        debug!(removed, "removed claims of idempotency keys that count no longer");
+
+    /// Posts a lost job, or removes the entry of an upload that has ended.
+    async fn recover(&self, job: JobName, proof: Proof, now: Instant) -> Result<Recovered, SweepError> {
+        let known_lane = self.sightings.lane(job);
+        if known_lane.is_some_and(|lane| !self.is_lost(job, lane, proof, now)) {
+            return Ok(Recovered::Waits);
+        }
+        if self.storage.end_of(job).await?.is_some() || self.storage.is_gone(job.id).await? {
+            self.storage.remove_pending(job).await?;
+            info!(id = %job.id, "removed the pending entry of an upload that has ended");
+            return Ok(Recovered::Cleared);
+        }
+        let Some(record) = self.storage.pending(job).await? else {
+            if !self.storage.has_original(job.id).await? {
+                self.storage.remove_pending(job).await?;
+                warn!(id = %job.id, "removed a pending entry that cannot be read and has no original");
+            }
+            return Ok(Recovered::Cleared);
+        };
+        self.sightings.set_lane(job, record.lane());
+        if !self.is_lost(job, record.lane(), proof, now) {
+            return Ok(Recovered::Waits);
+        }
+        info!(id = %job.id, generation = job.generation, "the job of a pending upload was lost and is posted again");
+        self.queue.publish(Posting::of_sweeper(record)).await?;
+        self.sightings.on_posted(job, now);
+        Ok(Recovered::Posted)
     }
-    let storage = app.storage.clone();
-    let tidied = tokio::task::spawn_blocking(move || storage.remove_abandoned(OLD_ENOUGH)).await;
-    if tidied.is_err() {
-        warn!("tidying up broke off");
-    }
-    Ok(())
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-async fn look_after(app: &App, listing: &Listing, is_due: bool) -> Result<(), Failure> {
-    let id = listing.id;
-    if listing.record_at.is_none() {
-        app.storage.remove(id).await?;
-        info!(%id, "removed an original that no upload claims");
-    } else if is_due {
-        post_again(app, id).await?;
-    }
-    Ok(())
+/// How it is known that a job may be lost.
+#[derive(Debug, Clone, Copy)]
+enum Proof {
+    /// The queue was searched.
+    Searched,
+    /// The lanes were counted.
+    Counted([LaneState; Lane::ALL.len()]),
 }
 
-async fn post_again(app: &App, id: UploadId) -> Result<(), Failure> {
-    let Some(record) = app.storage.record(id).await? else {
-        return Ok(());
-    };
-    let outcome = app.storage.outcome(id).await?;
-    let upload = worker::Upload::assemble(&record, outcome.as_ref(), &app.links);
-    if upload.state == State::Queued {
-        app.outbox.post(&record).await?;
-    }
-    Ok(())
-}
-
-/// Whether an upload of this age is to be posted now: at once when it is first seen to be old, and then whenever its
-/// age has doubled. In a long queue that is seldom, and a queue that still has the job does not take it twice.
-fn is_due(age: Duration, since_last: Option<Duration>) -> bool {
-    let doublings = |age: Duration| (age.as_secs() / OLD_ENOUGH.as_secs()).checked_ilog2();
-    let before = since_last.and_then(|since| age.checked_sub(since)).and_then(doublings);
-    since_last.is_none() || doublings(age) > before
-}
-
-fn unix_ms(at: Timestamp) -> u64 {
-    u64::try_from(at.as_millisecond()).unwrap_or(0)
+enum Recovered {
+    Posted,
+    Cleared,
+    Waits,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lost_upload_is_posted_at_once_and_then_whenever_its_age_has_doubled() {
-        let secs = Duration::from_secs;
-        let posted: Vec<u64> =
-            (30..500).step_by(10).filter(|age| is_due(secs(*age), Some(secs(10)))).collect();
-        assert_eq!(posted, [30, 60, 120, 240, 480]);
-        assert!(is_due(secs(7777), None), "a server that has just started posts whatever it finds");
-    }
-}
+mod tests;

@@ -1,52 +1,93 @@
-//! What a worker does with a delivery: make, store, write the outcome, announce, and acknowledge last.
+//! What a worker does with a delivery: make, store the thumbnails, store the end, announce and acknowledge, and remove
+//! the pending entry last.
 //!
 //! Every step can be the last before the process dies, and every step may find that it was done before:
 //!
-//! | died after | what the next delivery finds | what it does |
+//! | died after | the next delivery finds | and does |
 //! | --- | --- | --- |
-//! | receiving | no outcome | everything |
-//! | storing thumbnails | no outcome | everything, writing the same bytes |
-//! | writing the outcome | the outcome | announces, acknowledges |
-//! | announcing | the outcome | announces again, which does no harm, and acknowledges |
+//! | receiving | nothing | everything |
+//! | storing thumbnails | the files of an unfinished making | everything, under a token of its own, and removes the other making |
+//! | storing the result | the result | announces, acknowledges, removes the pending entry |
+//! | storing the failure | the failure of its generation | removes the pending entry, announces, acknowledges |
+//! | acknowledging | is not delivered again | the sweeper removes the pending entry |
+//!
+//! A first delivery reads the original and nothing else: the record is in the job. A redelivery, or a job of a later
+//! generation, looks first whether the upload has ended.
+//!
+//! The pending entry of a *failed* generation is removed before the announcement: a client that hears of the failure may
+//! retry at once. Storage and start errors are never the fault of a job: it is postponed, and the worker takes no further
+//! job until storage answers and decoders start.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+mod failures;
+mod retries;
+mod running;
+
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
+use futures::future::join_all;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
+pub use self::{failures::FAILURE_KINDS, retries::RETRY_DELAYS};
+use self::{
+    failures::{because, death, failure},
+    retries::{retry_delay, spent},
+};
 use crate::{
-    Announcement, LinkBase, Outcome, ResizeJob, Storage, Upload, UploadId, UploadRecord,
+    clock,
     confinement::StartError,
+    contract::{
+        failure::{Failure, UploadFailure},
+        format::Format,
+        link::LinkBase,
+        message::{Changed, ResizeJob},
+        record::{JobName, UploadRecord},
+        result::{Making, UploadResult},
+        upload::Upload,
+    },
     failpoint,
-    maker::{MakeError, Maker},
-    outcome::{ThumbnailFact, Verdict, now},
-    storage::StorageError,
+    maker::{Make, MakeError},
+    probe,
+    storage::{Settled as Ended, Storage, StorageError},
     telemetry::{self, timed},
-    thumbnail::{Made, Thumbnail, ThumbnailError},
+    thumbnail::{Made, Thumbnail},
     trace::TraceParent,
-    transport::{self, DeadLetter, DeathReason, Delivery, Settled, Task, Transport, TransportError},
-    upload::Failure,
+    transport::{DeadLetter, DeathReason, Delivery, Posting, Settled, Task, Transport, TransportError},
 };
 
-/// How long a job rests after its first, second and third failure. After one more it is dead: what has not passed in
-/// five minutes wants an operator.
-pub const RETRY_DELAYS: [Duration; 3] =
-    [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(300)];
-
-/// Bytes of the digest that becomes an ETag: enough that no two thumbnails share one.
-const ETAG_BYTES: usize = 16;
+/// The delay of a job that could not be tried because storage or decoders are away.
+const OUTAGE_DELAY: Duration = Duration::from_secs(5);
 
 /// Works on deliveries.
 pub struct Consumer {
-    /// Where originals come from and thumbnails go.
-    pub storage: Storage,
-    /// Where deliveries come from and announcements go.
-    pub transport: Arc<dyn Transport>,
-    /// Who makes thumbnails.
-    pub(crate) maker: Maker,
+    storage: Storage,
+    transport: Arc<dyn Transport>,
+    maker: Box<dyn Make>,
+    /// Cancelled when the worker drains.
+    draining: CancellationToken,
+    /// Whether storage or decoders are away.
+    outage: watch::Sender<bool>,
+}
+
+/// The end of a delivery's work.
+struct Done {
+    job: Option<JobName>,
+    /// The file name, for failpoints.
+    name: String,
+    /// What is to be announced; nothing of an upload that is gone.
+    changed: Option<Changed>,
+    /// The making that won, where others may lie beside it.
+    leftovers: Option<Option<Making>>,
+}
+
+impl Done {
+    /// There is nothing left to do for this job.
+    fn nothing(job: Option<JobName>) -> Self {
+        Self { job, name: String::new(), changed: None, leftovers: None }
+    }
 }
 
 /// A failure that may pass; the job is tried again.
@@ -56,266 +97,298 @@ enum Passing {
     Storage(#[from] StorageError),
     #[error(transparent)]
     Start(#[from] StartError),
-    #[error(transparent)]
-    Transport(#[from] TransportError),
+    /// The decoder was killed from outside.
+    #[error("{0}")]
+    Machine(String),
+    #[error("could not post an expired job again")]
+    Queue(#[from] TransportError),
+}
+
+impl From<MakeError> for Passing {
+    fn from(error: MakeError) -> Self {
+        match error {
+            MakeError::Start(error) => Self::Start(error),
+            MakeError::Machine(how) => Self::Machine(how),
+            MakeError::Picture(error) => Self::Machine(error.to_string()),
+        }
+    }
 }
 
 impl Consumer {
-    /// Works on up to `slots` deliveries at a time until `draining`, then finishes those that it has.
-    ///
-    /// # Errors
-    /// When the transport gives no deliveries at all.
-    pub async fn run(
-        self: Arc<Self>,
-        slots: NonZeroUsize,
+    pub(crate) fn new(
+        storage: Storage,
+        transport: Arc<dyn Transport>,
+        maker: Box<dyn Make>,
         draining: CancellationToken,
-    ) -> Result<(), TransportError> {
-        let deliveries = self.transport.consume(slots).await?;
-        transport::work(deliveries, &draining, |delivery| {
-            let consumer = Arc::clone(&self);
-            async move { consumer.step(delivery).await }
-        })
-        .await;
-        Ok(())
+    ) -> Self {
+        Self { storage, transport, maker, draining, outage: watch::Sender::new(false) }
     }
 
     /// Works on one delivery and settles it.
     pub async fn step(&self, delivery: Delivery) {
-        let (id, attempt) = match &delivery.task {
-            Task::Resize(job) => (Some(job.id), delivery.attempt),
-            Task::Bury(letter) => (letter.id, delivery.attempt),
-        };
+        let (id, attempt) = (delivery.task.id(), delivery.tries.deliveries);
         let trace_id = TraceParent::trace_id_of(delivery.traceparent.as_deref()).map(tracing::field::display);
         let span = info_span!("job", id = id.map(tracing::field::display), attempt, trace_id);
-        let settled = self.settle(delivery).instrument(span).await;
-        match settled {
+        match self.settle(delivery).instrument(span).await {
             Ok(Settled::Done) => {}
             Ok(Settled::Stale) => {
-                warn!(id = id.map(tracing::field::display), "somebody else has the job by now")
+                warn!(id = id.map(tracing::field::display), "the job was given to another worker meanwhile");
             }
             Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "a job was not settled and will come again");
+                warn!(
+                    id = id.map(tracing::field::display),
+                    error = &error as &dyn std::error::Error,
+                    "could not settle a job; it is delivered again"
+                );
             }
         }
     }
 
     async fn settle(&self, delivery: Delivery) -> Result<Settled, TransportError> {
-        if matches!(delivery.task, Task::Resize(_)) && spent(delivery.failures) {
+        let worked = match &delivery.task {
+            Task::Resize(_) if spent(delivery.tries.failures) => {
+                return delivery.dead_letter(DeathReason::Exhausted).await;
+            }
+            Task::Resize(job) => self.resize(job, delivery.tries.deliveries).await,
+            Task::Bury(letter) => self.bury(letter).await,
+        };
+        match worked {
+            Ok(done) => self.finish(delivery, done).await,
+            Err(error) => self.give_back(delivery, error).await,
+        }
+    }
+
+    /// Announces, acknowledges and clears up.
+    async fn finish(&self, delivery: Delivery, done: Done) -> Result<Settled, TransportError> {
+        failpoint::hit("before-ack", &done.name).await;
+        let dropped = failpoint::hit("announce", &done.name).await == failpoint::Hit::Drop;
+        let settled = match done.changed {
+            Some(changed) if !dropped => {
+                telemetry::ended(&changed.upload);
+                timed("announce", delivery.finish(changed)).await
+            }
+            _ => delivery.ack().await,
+        };
+        failpoint::hit("after-ack", &done.name).await;
+        if let Some(job) = done.job
+            && settled.is_ok()
+        {
+            let cleared = async {
+                self.storage.remove_pending(job).await?;
+                match done.leftovers {
+                    Some(winner) => self.storage.remove_other_makings(job.id, winner).await,
+                    None => Ok(()),
+                }
+            };
+            if let Err(error) = cleared.await {
+                let error = &error as &dyn std::error::Error;
+                warn!(error, "could not remove the pending entry of an upload that ended; the sweeper does");
+            }
+        }
+        settled
+    }
+
+    /// Settles a delivery whose work failed in a way that may pass.
+    async fn give_back(&self, delivery: Delivery, error: Passing) -> Result<Settled, TransportError> {
+        let is_resize = matches!(delivery.task, Task::Resize(_));
+        if matches!(error, Passing::Machine(_)) && self.draining.is_cancelled() {
+            info!(
+                error = &error as &dyn std::error::Error,
+                "the job is released: this worker is asked to end"
+            );
+            return delivery.release().await;
+        }
+        if self.is_outage(&error).await {
+            telemetry::job("postponed");
+            if !self.outage.send_replace(true) {
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    "storage or decoders are away: this worker takes no jobs until they are back"
+                );
+            }
+            return delivery.postpone(OUTAGE_DELAY).await;
+        }
+        if is_resize && spent(delivery.tries.failures + 1) {
+            error!(error = &error as &dyn std::error::Error, "a job failed for the last time");
+            telemetry::job("dead");
             return delivery.dead_letter(DeathReason::Exhausted).await;
         }
-        let traceparent = delivery.traceparent.clone();
-        let done = match &delivery.task {
-            Task::Resize(job) => self.resize(job, delivery.attempt, traceparent.as_deref()).await,
-            Task::Bury(letter) => self.bury(letter, delivery.generation, traceparent.as_deref()).await,
-        };
-        match (done, &delivery.task) {
-            (Ok(()), _) => {
-                failpoint::hit("before-ack", "").await;
-                delivery.ack().await
-            }
-            (Err(error), Task::Resize(_)) if spent(delivery.failures + 1) => {
-                error!(error = &error as &dyn std::error::Error, "a job failed for the last time");
-                telemetry::job("dead");
-                delivery.dead_letter(DeathReason::Exhausted).await
-            }
-            (Err(error), _) => {
-                let after = retry_delay(delivery.failures);
-                telemetry::job("retried");
-                warn!(
-                    error = &error as &dyn std::error::Error,
-                    ?after,
-                    "a job failed and will be tried again"
-                );
-                delivery.retry(after).await
-            }
+        let after = retry_delay(delivery.tries.failures);
+        telemetry::job("retried");
+        warn!(error = &error as &dyn std::error::Error, ?after, "a job failed and is tried again");
+        delivery.retry(after).await
+    }
+
+    /// Whether an error says something of storage or decoders as a whole, and nothing of the job: they fail with anything
+    /// else, too.
+    async fn is_outage(&self, error: &Passing) -> bool {
+        match error {
+            Passing::Storage(StorageError::Full(_)) => true,
+            Passing::Storage(_) => self.storage.check().await.is_err(),
+            Passing::Start(_) => true,
+            Passing::Machine(_) | Passing::Queue(_) => false,
         }
     }
 
-    /// Makes and announces the thumbnails of one upload.
-    async fn resize(&self, job: &ResizeJob, attempt: u32, trace: Option<&str>) -> Result<(), Passing> {
-        let Some(record) = self.storage.record(job.id).await? else {
-            warn!("the upload is gone, and so is its job");
-            return Ok(());
-        };
-        if let Some(outcome) = self.outcome_of(&record).await? {
-            return self.announce(&record, &outcome, trace).await;
+    /// Makes the thumbnails of one upload.
+    async fn resize(&self, job: &ResizeJob, deliveries: u32) -> Result<Done, Passing> {
+        let (record, repeated) = (&job.record, deliveries > 1 || job.generation > 1);
+        if repeated && let Some(ended) = self.storage.end_of(job.name()).await? {
+            return self.ended(job.name(), ended, true).await;
         }
-        self.announce_started(job.id, trace).await;
         failpoint::hit("job-started", &record.name).await;
-        let outcome = match timed("fetch", self.storage.original(job.id)).await {
-            Ok(original) => self.make(&record, job, original).await?,
-            Err(StorageError::NotFound(key)) => {
-                error!(%key, "the original is gone");
-                failed(&record, original_gone())
-            }
+        let original = match timed("fetch", self.storage.original(job.id)).await {
+            Ok(original) => original,
+            Err(StorageError::NotFound(key)) => return self.original_gone(record, &key, repeated).await,
             Err(error) => return Err(error.into()),
         };
-        failpoint::hit("before-outcome", &record.name).await;
-        timed("store", self.storage.put_outcome(job.id, &outcome)).await?;
-        if attempt > 1 {
-            self.storage.remove_staged_thumbnails(job.id);
-        }
-        failpoint::hit("after-outcome", &record.name).await;
-        self.announce(&record, &outcome, trace).await
-    }
-
-    /// Makes and stores the thumbnails; a picture that is at fault is an outcome too.
-    async fn make(
-        &self,
-        record: &UploadRecord,
-        job: &ResizeJob,
-        original: Bytes,
-    ) -> Result<Outcome, Passing> {
-        match timed("make", self.maker.make(original, job.format)).await {
-            Ok(made) => {
-                if (made.width, made.height) != (record.width, record.height) {
-                    warn!(
-                        width = made.width,
-                        height = made.height,
-                        "the picture is not as large as its record says"
-                    );
-                }
-                Ok(self.store(record, made).await?)
-            }
-            Err(MakeError::Start(error)) => Err(error.into()),
+        match timed("make", self.make(record, original)).await {
+            Ok(made) => self.store(record, made, repeated).await,
             Err(MakeError::Picture(error)) => {
                 info!(reason = error.code(), detail = error.detail(), %error, "the picture is at fault");
-                Ok(failed(record, failure(&error)))
+                self.fail(record, failure(&error), repeated).await
             }
+            Err(error) => Err(error.into()),
         }
     }
 
-    async fn store(&self, record: &UploadRecord, made: Made) -> Result<Outcome, StorageError> {
+    async fn make(&self, record: &UploadRecord, original: Bytes) -> Result<Made, MakeError> {
+        let format = match record.format {
+            // Accepted by a newer build. The bytes tell more than its name does.
+            Format::Unknown => match probe::sniff(&original) {
+                probe::Sniff::Format(format) => format,
+                _ => {
+                    return Err(MakeError::Machine(
+                        "this build does not know the format of the upload".into(),
+                    ));
+                }
+            },
+            format => format,
+        };
+        let made = self.maker.make(original, format).await?;
+        if (made.width, made.height) != (record.width, record.height) {
+            let (width, height) = (made.width, made.height);
+            warn!(width, height, "the sides of the picture differ from those in its record");
+        }
+        Ok(made)
+    }
+
+    /// Stores the thumbnails, and then the result.
+    async fn store(&self, record: &UploadRecord, made: Made, repeated: bool) -> Result<Done, Passing> {
+        let making = Making::new(rand::random());
         let put = made.thumbnails.into_iter().map(async |thumbnail: Thumbnail| {
-            let fact = fact(&thumbnail);
-            self.storage.put_thumbnail(record.id, thumbnail.size, thumbnail.bytes.into()).await?;
+            let fact = thumbnail.fact();
+            self.storage.put_thumbnail(record.id, making, &fact, thumbnail.bytes.into()).await?;
             Ok::<_, StorageError>(fact)
         });
-        let thumbnails = timed("store", futures::future::try_join_all(put)).await?;
-        let thumbhash = BASE64_STANDARD.encode(made.thumbhash);
-        let verdict = Verdict::Ready { thumbnails, thumbhash };
-        Ok(Outcome { generation: record.generation, ended_at: now(), verdict })
+        // Each is waited for: a put that goes on would leave a file behind a making that was removed.
+        let stored = timed("store", join_all(put)).await;
+        let result = match stored.into_iter().collect::<Result<Vec<_>, _>>() {
+            Ok(thumbnails) => {
+                failpoint::hit("before-outcome", &record.name).await;
+                let result = UploadResult {
+                    record: record.clone(),
+                    making,
+                    ended_at: clock::now(),
+                    thumbnails,
+                    thumbhash: BASE64_STANDARD.encode(made.thumbhash),
+                };
+                timed("store", self.storage.store_result(&result)).await
+            }
+            Err(error) => Err(error),
+        };
+        let winner = match result {
+            Ok(winner) => winner,
+            Err(error) => {
+                // Nothing names these thumbnails, unless the result was stored and only the answer was lost.
+                if !matches!(self.storage.result(record.id).await, Ok(Some(result)) if result.making == making)
+                {
+                    let _ = self.storage.remove_making(record.id, making).await;
+                }
+                return Err(error.into());
+            }
+        };
+        failpoint::hit("after-outcome", &record.name).await;
+        if winner.making != making {
+            info!("another worker was faster; its thumbnails count");
+            self.storage.remove_making(record.id, making).await?;
+        }
+        if self.storage.is_gone(record.id).await? {
+            self.storage.remove_everything(record.id).await?;
+            return Ok(Done::nothing(Some(record.job())));
+        }
+        self.ended(record.job(), Ended::Ready(winner), repeated).await
     }
 
-    /// Writes down that a dead job's upload failed, unless it ended otherwise, or goes round once more by now.
-    async fn bury(
-        &self,
-        letter: &DeadLetter,
-        generation: Option<u32>,
-        trace: Option<&str>,
-    ) -> Result<(), Passing> {
+    /// Stores that a generation failed, unless the upload is ready.
+    async fn fail(&self, record: &UploadRecord, problem: Failure, repeated: bool) -> Result<Done, Passing> {
+        let failure = UploadFailure { record: record.clone(), ended_at: clock::now(), problem };
+        failpoint::hit("before-outcome", &record.name).await;
+        let ended = timed("store", self.storage.store_failure(&failure)).await?;
+        failpoint::hit("after-outcome", &record.name).await;
+        self.ended(record.job(), ended, repeated).await
+    }
+
+    async fn original_gone(&self, record: &UploadRecord, key: &str, repeated: bool) -> Result<Done, Passing> {
+        if self.storage.is_gone(record.id).await? {
+            info!("the upload was deleted, and so is its job");
+            return Ok(Done::nothing(Some(record.job())));
+        }
+        error!(key, "the original is not in storage");
+        self.fail(record, because("original-gone", "The file is no longer there."), repeated).await
+    }
+
+    /// What is left to do once the end is stored.
+    async fn ended(&self, job: JobName, ended: Ended, repeated: bool) -> Result<Done, Passing> {
+        let (upload, lane, winner) = match ended {
+            Ended::Ready(result) => {
+                let result = self.storage.raise_result(result, job.generation).await?;
+                let upload = Upload::ready(&result, &LinkBase::default());
+                (upload, result.record.lane(), Some(result.making))
+            }
+            Ended::Failed(failure) => {
+                // Before it is announced: a client that hears of the failure may retry at once.
+                self.storage.remove_pending(job).await?;
+                (Upload::failed(&failure, &LinkBase::default()), failure.record.lane(), None)
+            }
+        };
+        info!(state = ?upload.state, generation = upload.generation, "the upload has ended");
+        Ok(Done {
+            job: Some(job),
+            name: upload.name.clone(),
+            changed: Some(Changed::new(upload, lane)),
+            leftovers: repeated.then_some(winner),
+        })
+    }
+
+    /// Stores that a dead job's upload failed, unless its generation ended otherwise. A job that expired in its lane is
+    /// posted again instead: nobody has tried it.
+    async fn bury(&self, letter: &DeadLetter) -> Result<Done, Passing> {
+        let Some(id) = letter.id else {
+            error!(reason = letter.reason.name(), "a dead message names no upload");
+            return Ok(Done::nothing(None));
+        };
+        let job = JobName { id, generation: letter.generation.unwrap_or(1) };
+        if let Some(ended) = self.storage.end_of(job).await? {
+            return self.ended(job, ended, true).await;
+        }
+        let record = match &letter.job {
+            Some(job) => Some(job.record.clone()),
+            None => self.storage.pending(job).await?,
+        };
+        let Some(record) = record else {
+            warn!(reason = letter.reason.name(), "a dead job belongs to no upload");
+            return Ok(Done::nothing(None));
+        };
+        if letter.reason == DeathReason::Expired {
+            warn!("a job expired in its queue by a policy of the broker and is posted again");
+            self.transport.publish(Posting::of_sweeper(record)).await?;
+            return Ok(Done::nothing(None));
+        }
         error!(reason = letter.reason.name(), "a job is dead");
-        let Some(id) = letter.id else { return Ok(()) };
-        let Some(record) = self.storage.record(id).await? else {
-            return Ok(());
-        };
-        if generation.is_some_and(|generation| generation < record.generation) {
-            return Ok(());
-        }
-        let outcome = match self.outcome_of(&record).await? {
-            Some(outcome) => outcome,
-            None => {
-                let outcome = failed(&record, death(letter.reason));
-                self.storage.put_outcome(id, &outcome).await?;
-                outcome
-            }
-        };
-        self.storage.remove_staged_thumbnails(id);
-        self.announce(&record, &outcome, trace).await
-    }
-
-    async fn outcome_of(&self, record: &UploadRecord) -> Result<Option<Outcome>, StorageError> {
-        let outcome = self.storage.outcome(record.id).await?;
-        Ok(outcome.filter(|outcome| outcome.generation == record.generation))
-    }
-
-    /// Best effort: a `Started` that is lost costs a word on a page.
-    async fn announce_started(&self, id: UploadId, trace: Option<&str>) {
-        if let Err(error) = self.transport.announce(&Announcement::started(id), trace).await {
-            warn!(error = &error as &dyn std::error::Error, "could not announce that a job has begun");
-        }
-    }
-
-    async fn announce(
-        &self,
-        record: &UploadRecord,
-        outcome: &Outcome,
-        trace: Option<&str>,
-    ) -> Result<(), Passing> {
-        let upload = Upload::assemble(record, Some(outcome), &LinkBase::default());
-        info!(state = ?upload.state, "the upload has ended");
-        if failpoint::hit("announce", &record.name).await == failpoint::Hit::Drop {
-            return Ok(());
-        }
-        telemetry::ended(&upload);
-        match timed("announce", self.transport.announce(&Announcement::completion(upload), trace)).await {
-            // Storage has the outcome, and servers read again what is waited for: no reason to hold up other jobs.
-            Err(error @ TransportError::Blocked) => {
-                warn!(%error, "the end of an upload is not announced");
-                Ok(())
-            }
-            announced => Ok(announced?),
-        }
+        self.fail(&record, death(letter.reason), true).await
     }
 }
 
-/// Whether a job has failed as often as it may.
-const fn spent(failures: u32) -> bool {
-    failures as usize > RETRY_DELAYS.len()
-}
-
-/// How long a delivery rests that failed after so many earlier failures.
-fn retry_delay(failures: u32) -> Duration {
-    let last = RETRY_DELAYS.len() - 1;
-    RETRY_DELAYS[usize::try_from(failures).unwrap_or(last).min(last)]
-}
-
-fn fact(thumbnail: &Thumbnail) -> ThumbnailFact {
-    let digest = Sha256::digest(&thumbnail.bytes);
-    ThumbnailFact {
-        size: thumbnail.size,
-        width: thumbnail.width,
-        height: thumbnail.height,
-        content_type: thumbnail.encoding,
-        bytes: thumbnail.bytes.len() as u64,
-        etag: digest[..ETAG_BYTES].iter().map(|byte| format!("{byte:02x}")).collect(),
-    }
-}
-
-/// The kinds of [`Failure`] that this build writes: the last part of their `type`.
-pub const FAILURE_KINDS: [&str; 8] = [
-    "too-many-pixels",
-    "cannot-be-decoded",
-    "took-too-long",
-    "too-much-memory",
-    "original-gone",
-    "exhausted",
-    "killed-its-workers",
-    "unreadable",
-];
-
-fn failed(record: &UploadRecord, problem: Failure) -> Outcome {
-    Outcome { generation: record.generation, ended_at: now(), verdict: Verdict::Failed { problem } }
-}
-
-fn failure(error: &ThumbnailError) -> Failure {
-    because(error.code(), error.to_string())
-}
-
-fn original_gone() -> Failure {
-    because("original-gone", "The file is no longer there.")
-}
-
-fn death(reason: DeathReason) -> Failure {
-    let title = match reason {
-        DeathReason::Exhausted => "It failed again and again, so we stopped. Try again later.",
-        DeathReason::KilledItsWorkers => "It crashed our worker every time, so we stopped.",
-        DeathReason::Unreadable => "Its job could not be read. Try again.",
-    };
-    because(reason.name(), title)
-}
-
-fn because(kind: &str, title: impl Into<String>) -> Failure {
-    debug_assert!(FAILURE_KINDS.contains(&kind), "{kind} is listed");
-    Failure { kind: format!("/problems/{kind}"), title: title.into() }
-}
+#[cfg(test)]
+mod tests;

@@ -5,13 +5,15 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::{
-    Announcement, LinkBase, ResizeJob, State, Storage, Upload, UploadRecord,
-    transport::{Lane, Posting, Transport, dead::DeadJob},
+    contract::{link::LinkBase, upload::Upload},
+    requeue::{RequeueError, requeue},
+    storage::{Storage, UploadStatus},
+    transport::{Transport, dead::DeadJob},
 };
 
 /// What to do with dead letters.
@@ -34,7 +36,7 @@ enum Action {
         /// As `list` names it
         id: String,
     },
-    /// Send failed uploads round once more
+    /// Requeue failed uploads
     #[command(arg_required_else_help = true)]
     Replay {
         /// As `list` names it
@@ -91,11 +93,16 @@ fn find<'letters>(letters: &'letters [DeadJob], key: &str) -> anyhow::Result<&'l
     })
 }
 
-async fn record_of(letter: &DeadJob, storage: &Storage) -> anyhow::Result<Option<UploadRecord>> {
-    match letter.id {
-        Some(id) => storage.record(id).await.context("could not read the upload"),
-        None => Ok(None),
-    }
+/// The upload of a dead letter, where storage knows it.
+async fn upload_of(letter: &DeadJob, storage: &Storage) -> anyhow::Result<Option<Upload>> {
+    let Some(id) = letter.id else { return Ok(None) };
+    let links = LinkBase::default();
+    Ok(match storage.status(id).await.context("could not read the upload")? {
+        UploadStatus::Ready(result) => Some(Upload::ready(&result, &links)),
+        UploadStatus::Pending(record) => Some(Upload::queued(&record, &links)),
+        UploadStatus::Failed(failure) => Some(Upload::failed(&failure, &links)),
+        UploadStatus::Gone | UploadStatus::Unknown => None,
+    })
 }
 
 async fn list(letters: &[DeadJob], as_json: bool, storage: &Storage) -> anyhow::Result<()> {
@@ -109,10 +116,10 @@ async fn list(letters: &[DeadJob], as_json: bool, storage: &Storage) -> anyhow::
     let mut lines =
         vec![format!("{:<36}  {:<18}  {:>8}  {:<20}  NAME", "ID", "REASON", "FAILURES", "POSTED")];
     for letter in letters {
-        // A stranger chose the name: never print it as it is.
-        let name = record_of(letter, storage)
+        // A client chose the name: never print it unescaped.
+        let name = upload_of(letter, storage)
             .await?
-            .map_or_else(|| "-".to_owned(), |record| format!("{:?}", record.name));
+            .map_or_else(|| "-".to_owned(), |upload| format!("{:?}", upload.name));
         let (key, reason, failures) = (&letter.key, letter.reason.name(), letter.failures);
         lines.push(format!("{key:<36}  {reason:<18}  {failures:>8}  {:<20}  {name}", posted(letter)));
     }
@@ -120,12 +127,7 @@ async fn list(letters: &[DeadJob], as_json: bool, storage: &Storage) -> anyhow::
 }
 
 async fn show(letter: &DeadJob, as_json: bool, storage: &Storage) -> anyhow::Result<()> {
-    let record = record_of(letter, storage).await?;
-    let outcome = match letter.id {
-        Some(id) if record.is_some() => storage.outcome(id).await.context("could not read how it ended")?,
-        _ => None,
-    };
-    let upload = record.map(|record| Upload::assemble(&record, outcome.as_ref(), &LinkBase::default()));
+    let upload = upload_of(letter, storage).await?;
     let mut facts = facts(letter);
     facts["message"] = String::from_utf8_lossy(&letter.body).into();
     facts["upload"] = serde_json::to_value(&upload).context("could not write the upload as JSON")?;
@@ -144,15 +146,14 @@ async fn show(letter: &DeadJob, as_json: bool, storage: &Storage) -> anyhow::Res
         letter.key,
         letter.reason.name(),
         letter.failures,
-        lane(letter.lane),
+        letter.lane.name(),
         posted(letter),
         String::from_utf8_lossy(&letter.body),
     );
     say(false, &Value::Null, &text)
 }
 
-/// Raises the generation, so that the old failure counts no more, and posts the job again. Should this process die in
-/// between, a sweeper finds an upload without an outcome.
+/// Requeues the upload of a dead letter, and deletes the dead letter.
 async fn replay(
     letter: &DeadJob,
     as_json: bool,
@@ -160,36 +161,23 @@ async fn replay(
     transport: &dyn Transport,
 ) -> anyhow::Result<()> {
     let key = &letter.key;
-    let Some(mut record) = record_of(letter, storage).await? else {
-        bail!("{key} cannot be replayed: storage knows no such upload; drop it");
-    };
-    let outcome = storage.outcome(record.id).await.context("could not read how it ended")?;
-    match Upload::assemble(&record, outcome.as_ref(), &LinkBase::default()).state {
-        State::Failed => {}
-        State::Ready => bail!("{key} need not be replayed: its upload is ready; drop it"),
-        State::Queued | State::Processing => {
-            bail!("{key} goes round already; once it has ended, drop it or replay it")
+    let unknown = || anyhow!("{key} cannot be replayed: storage knows no such upload; drop it");
+    let id = letter.id.ok_or_else(unknown)?;
+    let upload = match requeue(storage, transport, transport, id).await {
+        Ok(upload) => upload,
+        Err(RequeueError::Unknown) => return Err(unknown()),
+        Err(RequeueError::Gone) => bail!("{key} cannot be replayed: its upload was deleted; drop it"),
+        Err(RequeueError::Ready) => bail!("{key} need not be replayed: its upload is ready; drop it"),
+        Err(RequeueError::Queued) => {
+            bail!("{key} is queued already; once it has ended, drop it or replay it")
         }
-    }
-    record.generation += 1;
-    storage.put_record(&record).await.context("could not write the upload")?;
-    let posting = Posting {
-        job: ResizeJob::new(record.id, record.format),
-        generation: record.generation,
-        lane: letter.lane,
-        traceparent: record.traceparent.clone(),
+        Err(error) => return Err(error).with_context(|| format!("could not replay {key}")),
     };
-    transport.publish(posting).await.context("could not post the job")?;
-    // Those who wait for it see it go round again; should this be lost, they see the end of it.
-    let queued = Upload::assemble(&record, None, &LinkBase::default());
-    if let Err(error) = transport.announce(&Announcement::completion(queued), None).await {
-        complain(&format!("{key} goes round again, and nobody was told: {error}"));
-    }
     transport.forget_dead(letter).await.context("the job is posted, and its dead letter is still there")?;
     say(
         as_json,
-        &json!({ "replayed": key, "gen": record.generation }),
-        &format!("replayed {key}, now gen {}", record.generation),
+        &json!({ "replayed": key, "gen": upload.generation }),
+        &format!("replayed {key}, now gen {}", upload.generation),
     )
 }
 
@@ -198,16 +186,9 @@ fn facts(letter: &DeadJob) -> Value {
         "id": letter.key,
         "reason": letter.reason.name(),
         "failures": letter.failures,
-        "lane": lane(letter.lane),
+        "lane": letter.lane.name(),
         "posted_at": letter.posted_at.map(|at| at.to_string()),
     })
-}
-
-const fn lane(lane: Lane) -> &'static str {
-    match lane {
-        Lane::Interactive => "interactive",
-        Lane::Bulk => "bulk",
-    }
 }
 
 fn posted(letter: &DeadJob) -> String {

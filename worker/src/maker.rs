@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 pub use crate::thumbnail::{Made, Thumbnail, ThumbnailError};
@@ -21,8 +22,12 @@ use crate::{
     thumbnail::Recipe,
 };
 
-/// Processes that one picture may cost.
+/// Processes that one picture may cost. Each attempt has its own deadline.
 const ATTEMPTS: u32 = 2;
+
+/// How often the time of a job is counted on. A process that is stopped, or a machine that sleeps, does not count on: that
+/// time says nothing of the picture.
+const TICK: Duration = Duration::from_millis(250);
 
 /// Makes thumbnails of strangers' bytes, in confined processes.
 pub struct Maker {
@@ -34,15 +39,56 @@ pub struct Maker {
     idle: Mutex<Vec<Decoder>>,
 }
 
+/// Waits for work, at most for so long as this process is awake.
+async fn awake_for<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    let mut left = limit;
+    while !left.is_zero() {
+        let tick = TICK.min(left);
+        tokio::select! {
+            biased;
+            done = &mut work => return Some(done),
+            () = sleep(tick) => left -= tick,
+        }
+    }
+    None
+}
+
+/// Makes thumbnails; the seam at which tests put something quicker.
+#[async_trait]
+pub(crate) trait Make: Send + Sync {
+    /// Makes the three thumbnails.
+    async fn make(&self, original: Bytes, format: Format) -> Result<Made, MakeError>;
+
+    /// Whether thumbnails can be made here now.
+    async fn check(&self) -> Result<(), StartError>;
+}
+
+#[async_trait]
+impl Make for Maker {
+    async fn make(&self, original: Bytes, format: Format) -> Result<Made, MakeError> {
+        Maker::make(self, original, format).await
+    }
+
+    async fn check(&self) -> Result<(), StartError> {
+        let Some(decoder) = self.warm_decoder() else { return self.warm(NonZeroUsize::MIN).await };
+        self.idle().push(decoder);
+        Ok(())
+    }
+}
+
 /// Why there are no thumbnails.
 #[derive(Debug, thiserror::Error)]
 pub enum MakeError {
     /// The picture is at fault; trying again would not help.
     #[error(transparent)]
     Picture(#[from] ThumbnailError),
-    /// This machine is at fault; it may pass.
+    /// No process can be had; it may pass.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// This machine is at fault: the process was killed from outside. It may pass.
+    #[error("{0}")]
+    Machine(String),
 }
 
 impl Maker {
@@ -78,8 +124,7 @@ impl Maker {
         header.check(self.max_pixels).map_err(ThumbnailError::from)?;
         let displayed = (header.width, header.height);
         let recipe = Recipe { format, sizes: self.sizes, max_pixels: self.max_pixels };
-        let deadline = Instant::now() + self.job_timeout;
-        let mut reason = None;
+        let mut reason: Option<MakeError> = None;
         for _ in 0..ATTEMPTS {
             // After a failure a new process, which holds nothing of other jobs.
             let warm = if reason.is_none() { self.warm_decoder() } else { None };
@@ -89,41 +134,47 @@ impl Maker {
             };
             let was_used = decoder.is_used();
             let work = decoder.work(&original, &recipe, displayed, self.job_timeout);
-            let (error, is_final) = match timeout_at(deadline, work).await {
-                Err(_late) => {
+            let (error, is_final) = match awake_for(self.job_timeout, work).await {
+                None => {
                     decoder.kill().await;
                     let error = ThumbnailError::TookTooLong(self.job_timeout);
                     telemetry::decoder_lost(error.code());
-                    (error, true)
+                    (error.into(), true)
                 }
-                Ok(Ok(done)) => {
+                Some(Ok(done)) => {
                     self.idle().push(decoder);
                     match done {
                         Ok(made) => return Ok(made),
-                        Err(error @ ThumbnailError::NeedsTooMuchMemory) => (error, !was_used),
-                        Err(error) => (error, true),
+                        Err(error @ ThumbnailError::NeedsTooMuchMemory) => (error.into(), !was_used),
+                        Err(error) => (error.into(), true),
                     }
                 }
-                Ok(Err(broken)) => match decoder.ending(self.job_timeout, &broken).await {
+                Some(Err(broken)) => match decoder.ending(self.job_timeout, &broken).await {
                     Ending::Limit(error) => {
                         telemetry::decoder_lost(error.code());
                         let is_final = !was_used || error != ThumbnailError::NeedsTooMuchMemory;
-                        (error, is_final)
+                        (error.into(), is_final)
+                    }
+                    Ending::Killed(how) => {
+                        telemetry::decoder_lost("killed");
+                        warn!(how, "a decoder was killed from outside");
+                        (MakeError::Machine(format!("the decoder was killed from outside: {how}")), false)
                     }
                     Ending::Crash(how) => {
                         telemetry::decoder_lost("crash");
                         warn!(how, "a confined process crashed");
-                        (ThumbnailError::CannotBeDecoded(format!("the decoder crashed: {how}")), false)
+                        let error = ThumbnailError::CannotBeDecoded(format!("the decoder crashed: {how}"));
+                        (error.into(), false)
                     }
                 },
             };
             if is_final {
-                return Err(error.into());
+                return Err(error);
             }
-            info!(%error, "once more, in a new process");
+            info!(%error, "another try, in a new process");
             reason = Some(error);
         }
-        Err(reason.expect("there is at least one attempt, and each leaves a reason").into())
+        Err(reason.expect("there is at least one attempt, and each leaves a reason"))
     }
 
     /// A process that has been waiting, if there is one alive.

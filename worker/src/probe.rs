@@ -120,6 +120,7 @@ pub fn probe<R: Read + Seek>(reader: R, format: Format) -> Result<Header, ProbeE
         Format::Gif => simple::gif(&mut source),
         Format::Bmp => simple::bmp(&mut source),
         Format::Tiff => exif::tiff(&mut source),
+        Format::Unknown => Err(ProbeError::Damaged("its format is not known")),
     }?;
     if found.width == 0 || found.height == 0 {
         return Err(ProbeError::Damaged("a side has no pixels"));

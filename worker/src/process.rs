@@ -36,7 +36,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 let storage = Storage::open(&config.storage)?;
                 let transport = open_transport(&config.broker, u64::MAX)?;
                 let done = dead::run(dead, &storage, &transport).await;
-                transport.leave().await;
+                transport.disconnect().await;
                 return done;
             }
             let draining = shutdown::on_signal();
@@ -75,9 +75,9 @@ pub async fn run(config: &WorkerConfig, draining: CancellationToken) -> anyhow::
         Maker::new(&config.pixels, Launch::own(config.pixels.confinement, config.pixels.job_memory_bytes));
     maker.warm(slots).await?;
     info!(storage = %config.storage, broker = %config.broker, slots, "the worker is ready");
-    let consumer = Arc::new(Consumer { storage, transport: Arc::clone(&transport), maker });
-    consumer.run(slots, draining).await?;
-    transport.leave().await;
+    let consumer = Consumer::new(storage, Arc::clone(&transport), Box::new(maker), draining);
+    Arc::new(consumer).run(slots).await;
+    transport.disconnect().await;
     Ok(())
 }
 

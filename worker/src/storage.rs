@@ -1,52 +1,63 @@
-//! Storage is the truth: everything that is known of an upload lies under its id.
+//! Storage is the truth: everything that is known of an upload lies in it, as facts that are written once.
 //!
 //! ```text
-//! uploads/<id>/original        the bytes as received
-//! uploads/<id>/upload.json     written before the job is posted
-//! uploads/<id>/small|medium|large
-//! uploads/<id>/outcome.json    written last
-//! claims/<digest>.json         which upload an idempotency key made, for a day
+//!  writer    an original, piece by piece          facts     pending entries, results, failures; the state of an upload
+//!  claim     idempotency keys                     rebuild   a record from the original, where the stored one is damaged
+//!  audit     shards, orphans, leftovers           local     what only a directory has
+//!  json      the stored form, read tolerantly     url       the setting
 //! ```
 //!
-//! Every write is whole or absent. Locally a write is also on the disk (file and directory) before it returns.
+//! The keys are in [`crate::contract::key`]. Every write is whole or absent. Locally a write is also on the disk (file
+//! and directory) before it returns.
 
+mod audit;
 mod claim;
-mod key;
-mod listing;
+mod facts;
+mod json;
 mod local;
+mod rebuild;
 mod url;
 mod writer;
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    fmt,
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use object_store::{
-    GetOptions, GetRange, ObjectStore, ObjectStoreExt, RetryConfig, aws::AmazonS3Builder,
-    local::LocalFileSystem, prefix::PrefixStore,
+    Attribute, Attributes, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+    RetryConfig, aws::AmazonS3Builder, local::LocalFileSystem, path::Path, prefix::PrefixStore,
 };
-use serde::{Serialize, de::DeserializeOwned};
 
 use self::local::LocalRoot;
 pub use self::{
-    claim::{Claim, FileDigest, Fingerprint},
-    key::StorageKey,
-    listing::Listing,
+    audit::ShardListing,
+    claim::Claim,
+    facts::{Settled, UploadStatus},
     url::{BadStorageUrl, StorageUrl},
     writer::OriginalWriter,
 };
-use crate::{LinkBase, Outcome, Size, Upload, UploadId, UploadRecord};
+use crate::contract::{id::UploadId, key::StorageKey, result::Making, result::ThumbnailFact};
 
 /// Parts that an original is written in, in bytes. S3 takes none below 5 MiB but the last; on a disk smaller ones
 /// keep the memory of many uploads at once low.
 const S3_PART_BYTES: usize = 5 * 1024 * 1024;
 const LOCAL_PART_BYTES: usize = 1024 * 1024;
 
-/// A JSON object of storage is at most this long, in bytes; ours stay below a tenth of it.
-const MAX_JSON_BYTES: u64 = 256 * 1024;
-
-/// How long an impatient storage asks S3 for.
+/// How long S3 is asked for by a storage that must answer soon.
 const IMPATIENT_WITHIN: Duration = Duration::from_secs(5);
+
+/// Unreadable objects that are remembered because they were logged, about 100 bytes each. Past it, objects are logged
+/// again.
+const MAX_LOGGED: usize = 1000;
+
+/// The media type of stored JSON.
+const JSON_TYPE: &str = "application/json";
 
 /// Where the uploads are. Cheap to clone.
 #[derive(Clone)]
@@ -55,6 +66,8 @@ pub struct Storage {
     /// The same directory as the file system knows it, where storage is local: for what `object_store` hides.
     local: Option<LocalRoot>,
     part_bytes: usize,
+    /// Unreadable objects that were logged.
+    logged: Arc<Mutex<HashSet<StorageKey>>>,
 }
 
 /// Why storage did not do what was asked of it.
@@ -62,21 +75,18 @@ pub struct Storage {
 pub enum StorageError {
     /// There is no such object. Nothing to retry.
     #[error("{0} is not in storage")]
-    NotFound(StorageKey),
-    /// No room: disk, quota or file size. May pass when room is made.
-    #[error("no room in storage for {0}")]
-    Full(StorageKey),
-    /// An object that is there is not what it should be.
-    #[error("{0} in storage is damaged")]
-    Damaged(StorageKey, #[source] serde_json::Error),
+    NotFound(String),
+    /// No room: disk, quota or file size. Passes when somebody makes room.
+    #[error("storage has no room for {0}")]
+    Full(String),
     /// Anything else, worth another try.
-    #[error("could not {attempted} {key} in storage")]
+    #[error("could not {attempted} {object} in storage")]
     Unavailable {
         /// The verb.
         attempted: &'static str,
-        /// On what.
-        key: StorageKey,
-        /// Why.
+        /// The key or prefix.
+        object: String,
+        /// The cause.
         #[source]
         source: object_store::Error,
     },
@@ -84,40 +94,29 @@ pub enum StorageError {
 
 impl StorageError {
     /// Sorts an error of the store by what the caller can do about it.
-    fn sort(attempted: &'static str, key: &StorageKey, source: object_store::Error) -> Self {
+    fn sort(attempted: &'static str, object: impl fmt::Display, source: object_store::Error) -> Self {
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let object = object.to_string();
         if matches!(source, object_store::Error::NotFound { .. }) {
-            Self::NotFound(key.clone())
-        } else if is_full(&source) {
-            Self::Full(key.clone())
+            Self::NotFound(object)
+        } else if has_kind(&source, &[FileTooLarge, QuotaExceeded, StorageFull]) {
+            Self::Full(object)
         } else {
-            Self::Unavailable { attempted, key: key.clone(), source }
+            Self::Unavailable { attempted, object, source }
         }
     }
 }
 
-/// Whether somewhere down the chain an I/O error says that there is no room.
-fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
-    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(io) = error.downcast_ref::<std::io::Error>()
-            && matches!(io.kind(), FileTooLarge | QuotaExceeded | StorageFull)
-        {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+/// Whether an I/O error of one of these kinds is somewhere down the chain.
+fn has_kind(error: &(dyn std::error::Error + 'static), kinds: &[std::io::ErrorKind]) -> bool {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.filter_map(|error| error.downcast_ref::<std::io::Error>()).any(|io| kinds.contains(&io.kind()))
 }
 
 /// A stored object on its way out.
 pub struct Stored {
     /// The bytes in pieces.
     pub bytes: BoxStream<'static, object_store::Result<Bytes>>,
-    /// How long the whole object is.
-    pub total: u64,
-    /// Which part of it this is.
-    pub range: Range<u64>,
 }
 
 impl Storage {
@@ -129,7 +128,7 @@ impl Storage {
         Self::open_retrying(url, RetryConfig::default())
     }
 
-    /// Opens storage to learn what is wrong with it: what fails is not tried again, but told at once.
+    /// Opens storage to learn what is wrong with it: a failed request is not retried.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -148,7 +147,7 @@ impl Storage {
                 let store = LocalFileSystem::new_with_prefix(root.path())
                     .map_err(OpenStorageError::Store)?
                     .with_fsync(true);
-                Ok(Self { store: Arc::new(store), local: Some(root), part_bytes: LOCAL_PART_BYTES })
+                Ok(Self { local: Some(root), part_bytes: LOCAL_PART_BYTES, ..Self::over(Arc::new(store)) })
             }
             StorageUrl::S3 { bucket, prefix } => {
                 let store = AmazonS3Builder::from_env()
@@ -156,14 +155,18 @@ impl Storage {
                     .with_retry(retry)
                     .build()
                     .map_err(OpenStorageError::Store)?;
-                let store: Arc<dyn ObjectStore> = if prefix.is_empty() {
+                Ok(Self::over(if prefix.is_empty() {
                     Arc::new(store)
                 } else {
                     Arc::new(PrefixStore::new(store, prefix.as_str()))
-                };
-                Ok(Self { store, local: None, part_bytes: S3_PART_BYTES })
+                }))
             }
         }
+    }
+
+    /// Storage over any object store.
+    pub fn over(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store, local: None, part_bytes: S3_PART_BYTES, logged: Arc::default() }
     }
 
     /// Begins to write an original. Dropping the writer leaves nothing behind.
@@ -180,7 +183,15 @@ impl Storage {
         self.read(&StorageKey::original(id)).await
     }
 
-    /// Reads a part of an original; the part may be cut short by its end.
+    /// Whether an original is there.
+    ///
+    /// # Errors
+    /// As [`StorageError`] says, `NotFound` excepted.
+    pub async fn has_original(&self, id: UploadId) -> Result<bool, StorageError> {
+        self.exists(&StorageKey::original(id)).await
+    }
+
+    /// Reads a part of an original; its end may cut the part short.
     ///
     /// # Errors
     /// As [`StorageError`] says.
@@ -203,96 +214,59 @@ impl Storage {
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
         let found = self.store.get_opts(key.path(), options).await;
         let found = found.map_err(|source| StorageError::sort("read", &key, source))?;
-        Ok(Stored { total: found.meta.size, range: found.range.clone(), bytes: found.into_stream() })
+        Ok(Stored { bytes: found.into_stream() })
     }
 
-    /// Reads a thumbnail whole. Only what an outcome speaks of is known to be there.
+    /// Reads a thumbnail whole.
     ///
     /// # Errors
     /// As [`StorageError`] says.
-    pub async fn thumbnail(&self, id: UploadId, size: Size) -> Result<Bytes, StorageError> {
-        self.read(&StorageKey::thumbnail(id, size)).await
+    pub async fn thumbnail(
+        &self,
+        id: UploadId,
+        making: Making,
+        fact: &ThumbnailFact,
+    ) -> Result<Bytes, StorageError> {
+        self.read(&StorageKey::of_fact(id, making, fact)).await
     }
 
-    /// Stores a thumbnail.
+    /// Stores a thumbnail under its making, with its media type where the store keeps one.
     ///
     /// # Errors
     /// As [`StorageError`] says.
-    pub async fn put_thumbnail(&self, id: UploadId, size: Size, bytes: Bytes) -> Result<(), StorageError> {
-        self.put(&StorageKey::thumbnail(id, size), bytes).await
+    pub async fn put_thumbnail(
+        &self,
+        id: UploadId,
+        making: Making,
+        fact: &ThumbnailFact,
+        bytes: Bytes,
+    ) -> Result<(), StorageError> {
+        let key = StorageKey::of_fact(id, making, fact);
+        self.put(&key, bytes, fact.content_type.content_type(), PutMode::Overwrite).await.map(drop)
     }
 
-    /// What the server knew when it accepted the upload; `None` if it never did.
+    /// Removes an original that was not accepted, and everything that lies beside it.
     ///
     /// # Errors
     /// As [`StorageError`] says, `NotFound` excepted.
-    pub async fn record(&self, id: UploadId) -> Result<Option<UploadRecord>, StorageError> {
-        self.read_json(&StorageKey::record(id)).await
-    }
-
-    /// Stores what the server knows of an upload.
-    ///
-    /// # Errors
-    /// As [`StorageError`] says.
-    pub async fn put_record(&self, record: &UploadRecord) -> Result<(), StorageError> {
-        self.put_json(&StorageKey::record(record.id), record).await
-    }
-
-    /// How the upload ended last; it may speak of an older generation.
-    ///
-    /// # Errors
-    /// As [`StorageError`] says, `NotFound` excepted.
-    pub async fn outcome(&self, id: UploadId) -> Result<Option<Outcome>, StorageError> {
-        self.read_json(&StorageKey::outcome(id)).await
-    }
-
-    /// Stores how a generation ended. Everything that the outcome speaks of must be stored before.
-    ///
-    /// # Errors
-    /// As [`StorageError`] says.
-    pub async fn put_outcome(&self, id: UploadId, outcome: &Outcome) -> Result<(), StorageError> {
-        self.put_json(&StorageKey::outcome(id), outcome).await
-    }
-
-    /// Everything that is known of an upload; `None` if it is unknown.
-    ///
-    /// # Errors
-    /// As [`StorageError`] says, `NotFound` excepted.
-    pub async fn upload(&self, id: UploadId, base: &LinkBase) -> Result<Option<Upload>, StorageError> {
-        let Some(record) = self.record(id).await? else {
-            return Ok(None);
-        };
-        let outcome = self.outcome(id).await?;
-        Ok(Some(Upload::assemble(&record, outcome.as_ref(), base)))
-    }
-
-    /// Removes everything of an upload, the record first, so that a half-removed upload is no upload.
-    ///
-    /// # Errors
-    /// As [`StorageError`] says, `NotFound` excepted.
-    pub async fn remove(&self, id: UploadId) -> Result<(), StorageError> {
-        for key in StorageKey::all(id) {
-            match self.store.delete(key.path()).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(source) => return Err(StorageError::sort("delete", &key, source)),
-            }
-        }
+    pub async fn remove_original(&self, id: UploadId) -> Result<(), StorageError> {
+        self.delete(&StorageKey::original(id)).await?;
         if let Some(local) = &self.local {
-            local.remove_directory(id);
+            local.remove_upload(id);
         }
         Ok(())
     }
 
-    /// Proves that storage takes, returns and forgets an object.
+    /// Proves that storage takes, returns and deletes an object.
     ///
     /// # Errors
     /// As [`StorageError`] says.
     pub async fn check(&self) -> Result<(), StorageError> {
         let key = StorageKey::probe(UploadId::new());
-        self.put(&key, Bytes::from_static(b"up!")).await?;
+        self.put(&key, Bytes::from_static(b"up!"), JSON_TYPE, PutMode::Overwrite).await?;
         self.read(&key).await?;
-        let gone = self.store.delete(key.path()).await;
-        gone.map_err(|source| StorageError::sort("delete", &key, source))
+        let deleted = self.store.delete(key.path()).await;
+        deleted.map_err(|source| StorageError::sort("delete", &key, source))
     }
 
     async fn read(&self, key: &StorageKey) -> Result<Bytes, StorageError> {
@@ -300,43 +274,96 @@ impl Storage {
         self.store.get(key.path()).await.map_err(sort)?.bytes().await.map_err(sort)
     }
 
-    async fn put(&self, key: &StorageKey, bytes: Bytes) -> Result<(), StorageError> {
-        let put = self.store.put(key.path(), bytes.into()).await;
-        put.map(drop).map_err(|source| StorageError::sort("write", key, source))
+    async fn exists(&self, key: &StorageKey) -> Result<bool, StorageError> {
+        match self.store.head(key.path()).await.map_err(|source| StorageError::sort("look for", key, source))
+        {
+            Ok(_) => Ok(true),
+            Err(StorageError::NotFound(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
-    async fn read_json<T: DeserializeOwned>(&self, key: &StorageKey) -> Result<Option<T>, StorageError> {
-        let found = self.store.get_range(key.path(), 0..MAX_JSON_BYTES).await;
-        let bytes = match found.map_err(|source| StorageError::sort("read", key, source)) {
-            Ok(bytes) => bytes,
-            Err(StorageError::NotFound(_)) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let parsed = serde_json::from_slice(&bytes);
-        parsed.map(Some).map_err(|source| StorageError::Damaged(key.clone(), source))
+    /// Creates an object. Of all that create it at once, on whatever machine, one does. Answers whether this call did;
+    /// after a lost reply the answer can be `false` although it was this call, so look at what is there.
+    async fn create(&self, key: &StorageKey, bytes: Bytes) -> Result<bool, StorageError> {
+        match self.put(key, bytes.clone(), JSON_TYPE, PutMode::Create).await? {
+            Put::Done => Ok(true),
+            Put::Exists => Ok(false),
+            // Without conditional create, of two that create at the same moment the later one stays.
+            Put::NotImplemented if self.exists(key).await? => Ok(false),
+            Put::NotImplemented => self.put(key, bytes, JSON_TYPE, PutMode::Overwrite).await.map(|_| true),
+        }
     }
 
-    async fn put_json<T: Serialize>(&self, key: &StorageKey, value: &T) -> Result<(), StorageError> {
-        self.put(key, Self::to_json(value)).await
+    /// Puts an object in the place of one that cannot be read, even if that is a directory.
+    async fn replace(&self, key: &StorageKey, bytes: Bytes) -> Result<(), StorageError> {
+        if let Some(local) = &self.local {
+            local.remove_if_directory(key.path());
+        }
+        self.put(key, bytes, JSON_TYPE, PutMode::Overwrite).await.map(drop)
     }
 
-    fn to_json<T: Serialize>(value: &T) -> Bytes {
-        let mut bytes =
-            serde_json::to_vec(value).expect("what is stored has only string keys and finite numbers");
-        bytes.push(b'\n');
-        bytes.into()
+    async fn put(
+        &self,
+        key: &StorageKey,
+        bytes: Bytes,
+        content_type: &'static str,
+        mode: PutMode,
+    ) -> Result<Put, StorageError> {
+        let mut options = PutOptions { mode, ..PutOptions::default() };
+        if self.local.is_none() {
+            // A directory keeps no attributes; the extension tells the type.
+            options.attributes = Attributes::from_iter([(Attribute::ContentType, content_type)]);
+        }
+        match self.store.put_opts(key.path(), bytes.into(), options).await {
+            Ok(_) => Ok(Put::Done),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(Put::Exists),
+            Err(object_store::Error::NotImplemented { .. }) => Ok(Put::NotImplemented),
+            Err(source) => Err(StorageError::sort("write", key, source)),
+        }
     }
+
+    async fn delete(&self, key: &StorageKey) -> Result<(), StorageError> {
+        self.delete_path(key.path()).await
+    }
+
+    async fn delete_path(&self, path: &Path) -> Result<(), StorageError> {
+        let deleted = self.store.delete(path).await;
+        match deleted.map_err(|source| StorageError::sort("delete", path, source)) {
+            Ok(()) | Err(StorageError::NotFound(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Logs an unreadable object, the first time that this process meets it.
+    fn log_unreadable(&self, key: &StorageKey, reason: &dyn fmt::Display) {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.len() >= MAX_LOGGED {
+            logged.clear();
+        }
+        if logged.insert(key.clone()) {
+            tracing::warn!(%key, %reason, "an object in storage cannot be read and counts as absent");
+        }
+    }
+}
+
+/// What became of a put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Put {
+    Done,
+    Exists,
+    NotImplemented,
 }
 
 /// Why storage could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenStorageError {
-    /// The local directory is not there and cannot be made, or is no directory.
+    /// The local directory is not there and cannot be made, or is not a directory.
     #[error("could not use {} for storage", path.display())]
     Directory {
-        /// Which.
+        /// The directory.
         path: std::path::PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },

@@ -1,18 +1,41 @@
-//! One upload for the tests of this crate: the one that the golden files speak of.
+//! For tests of this workspace: the upload that the golden files speak of, stores that count or stop, a transport in
+//! memory, and a maker that takes no time.
 
+mod maker;
+mod script;
+mod stores;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+pub use self::{
+    maker::Instantly,
+    script::{Fuse, Script},
+    stores::{InMemory, Log, Logged, ObjectStore, ObjectStoreExt, StorePath},
+};
 use crate::{
-    Encoding, Format, LinkBase, Outcome, Size, Upload, UploadId, UploadRecord,
-    outcome::{ThumbnailFact, Verdict},
-    upload::Failure,
+    Encoding, Failure, Format, LinkBase, Making, Size, Storage, ThumbnailFact, Upload, UploadFailure,
+    UploadId, UploadRecord, UploadResult, consumer::Consumer,
 };
 
-pub(crate) fn id() -> UploadId {
-    "0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10".parse().unwrap()
+/// The id of the golden files.
+#[must_use]
+pub fn id() -> UploadId {
+    "0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10".parse().expect("it is an id")
 }
 
-pub(crate) fn record() -> UploadRecord {
+/// The record of the golden files.
+#[must_use]
+pub fn record() -> UploadRecord {
+    record_of(id())
+}
+
+/// The same record for another upload.
+#[must_use]
+pub fn record_of(id: UploadId) -> UploadRecord {
     UploadRecord {
-        id: id(),
+        id,
         generation: 1,
         name: "cat.jpg".into(),
         bytes: 2_417_733,
@@ -20,7 +43,7 @@ pub(crate) fn record() -> UploadRecord {
         width: 4032,
         height: 3024,
         frames: None,
-        created_at: "2026-11-24T06:00:00Z".parse().unwrap(),
+        created_at: "2026-11-24T06:00:00Z".parse().expect("it is a time"),
         traceparent: None,
         bulk: false,
     }
@@ -30,33 +53,76 @@ fn fact(size: Size, width: u32, height: u32, bytes: u64) -> ThumbnailFact {
     ThumbnailFact { size, width, height, content_type: Encoding::Jpeg, bytes, etag: format!("etag-{size}") }
 }
 
-pub(crate) fn ready_outcome() -> Outcome {
-    let thumbnails = vec![
-        fact(Size::Small, 160, 120, 5120),
-        fact(Size::Medium, 480, 360, 31_000),
-        fact(Size::Large, 1024, 768, 118_000),
-    ];
-    Outcome {
-        generation: 1,
-        ended_at: "2026-11-24T06:00:00.9Z".parse().unwrap(),
-        verdict: Verdict::Ready { thumbnails, thumbhash: "1QcSHQRnh493V4dIh4eXh1h4kJUI".into() },
+/// The result of the golden files.
+#[must_use]
+pub fn result() -> UploadResult {
+    result_of(record())
+}
+
+/// The same result for another record.
+#[must_use]
+pub fn result_of(record: UploadRecord) -> UploadResult {
+    UploadResult {
+        record,
+        making: Making::new(0x5eed),
+        ended_at: "2026-11-24T06:00:00.9Z".parse().expect("it is a time"),
+        thumbnails: vec![
+            fact(Size::Small, 160, 120, 5120),
+            fact(Size::Medium, 480, 360, 31_000),
+            fact(Size::Large, 1024, 768, 118_000),
+        ],
+        thumbhash: "1QcSHQRnh493V4dIh4eXh1h4kJUI".into(),
     }
 }
 
-pub(crate) fn failed_outcome() -> Outcome {
+/// The failure of the golden files.
+#[must_use]
+pub fn failure() -> UploadFailure {
+    failure_of(record())
+}
+
+/// The same failure for another record.
+#[must_use]
+pub fn failure_of(record: UploadRecord) -> UploadFailure {
     let problem =
         Failure { kind: "/problems/cannot-be-decoded".into(), title: "The file is damaged.".into() };
-    Outcome { verdict: Verdict::Failed { problem }, ..ready_outcome() }
+    UploadFailure { record, ended_at: "2026-11-24T06:00:00.9Z".parse().expect("it is a time"), problem }
 }
 
-pub(crate) fn upload() -> Upload {
-    Upload::assemble(&record(), None, &LinkBase::default())
+/// The queued upload of the golden files.
+#[must_use]
+pub fn upload() -> Upload {
+    Upload::queued(&record(), &LinkBase::default())
 }
 
-pub(crate) fn ready_upload() -> Upload {
-    Upload::assemble(&record(), Some(&ready_outcome()), &LinkBase::default())
+/// The ready upload of the golden files.
+#[must_use]
+pub fn ready_upload() -> Upload {
+    Upload::ready(&result(), &LinkBase::default())
 }
 
-pub(crate) fn failed_upload() -> Upload {
-    Upload::assemble(&record(), Some(&failed_outcome()), &LinkBase::default())
+/// The failed upload of the golden files.
+#[must_use]
+pub fn failed_upload() -> Upload {
+    Upload::failed(&failure(), &LinkBase::default())
+}
+
+/// A worker that makes thumbnails at once.
+#[must_use]
+pub fn worker(storage: &Storage, transport: &Script, maker: Instantly) -> Consumer {
+    Consumer::new(storage.clone(), Arc::new(transport.clone()), Box::new(maker), CancellationToken::new())
+}
+
+/// Stores an original of an upload.
+pub async fn store_original(storage: &Storage, id: UploadId, bytes: &'static [u8]) {
+    let mut writer = storage.write_original(id);
+    writer.write(bytes.into()).await.expect("the store takes it");
+    writer.finish().await.expect("the store takes it");
+}
+
+/// Works on everything that a transport has, delays included, until nothing is left.
+pub async fn work_off(worker: &Consumer, transport: &Script) {
+    while let Some(delivery) = transport.deliver() {
+        worker.step(delivery).await;
+    }
 }

@@ -26,11 +26,13 @@ mod turn;
 
 use std::io::Cursor;
 
+use sha2::{Digest, Sha256};
+
 pub use self::error::ThumbnailError;
 use self::{decode::Decoded, picture::Picture};
 pub(crate) use self::{fit::within, scale::Scaler};
 use crate::{
-    Encoding, Format, Size, Sizes,
+    Encoding, Format, Size, Sizes, ThumbnailFact,
     probe::{self, Orientation},
 };
 
@@ -71,6 +73,24 @@ pub struct Thumbnail {
     pub encoding: Encoding,
     /// The file.
     pub bytes: Vec<u8>,
+}
+
+/// Bytes of the digest that becomes an ETag: enough that no two thumbnails share one.
+const ETAG_BYTES: usize = 16;
+
+impl Thumbnail {
+    /// Its facts, as a result stores them.
+    pub(crate) fn fact(&self) -> ThumbnailFact {
+        let digest = Sha256::digest(&self.bytes);
+        ThumbnailFact {
+            size: self.size,
+            width: self.width,
+            height: self.height,
+            content_type: self.encoding,
+            bytes: self.bytes.len() as u64,
+            etag: digest[..ETAG_BYTES].iter().map(|byte| format!("{byte:02x}")).collect(),
+        }
+    }
 }
 
 /// What [`make`] does one after the other.

@@ -1,32 +1,38 @@
-//! The transport port: how jobs reach workers, and how their completions come back.
+//! The transport port: how jobs reach workers, and how news of them comes back.
 //!
 //! ```text
-//!             publish                       next                    ack
-//!  server ───────────────► jobs of a lane ────────► worker ──────────────────► gone
-//!    ▲                          ▲                    │ │ retry(after)
+//!             publish                       next                   finish
+//!  server ───────────────► jobs of a lane ────────► worker ──────────────────► done
+//!    ▲                          ▲                    │ │ retry(after), postpone(after)
 //!    │                          ├────────────────────┼─┘ release
 //!    │                          │ burial             │ dead_letter(reason), or its process died too often
 //!    │                          └──── dead letters ◄─┘
-//!    └───────────────────── announcements ◄── announce
+//!    └───────────────────── announcements ◄── `processing` when a job is handed out, the end with finish
 //! ```
 //!
-//! What every adapter guarantees, and the conformance suite in `integration-tests` holds it to:
+//! The port is split by role: [`JobQueue`], [`Announcer`], [`DeadLetters`]. *Burying* is beanstalkd's term for taking
+//! a job out of circulation: here a worker also stores that its upload failed.
 //!
-//! 1. **Published is safe.** When [`publish`](Transport::publish) answers `Ok`, the job survives the death of any
+//! What every adapter guarantees, and the conformance suite in `integration-tests` checks:
+//!
+//! 1. **Published is safe.** When [`publish`](JobQueue::publish) answers `Ok`, the job survives the death of any
 //!    process and of the broker. When it answers an error, or its future is dropped, the job may or may not be there.
 //! 2. **At least once.** A job is delivered until one delivery of it is settled. A delivery whose process dies is
 //!    delivered again, on an embedded transport within two seconds.
-//! 3. **Settling is fenced.** A delivery that has meanwhile been given to somebody else settles nothing and says
+//! 3. **Settling is fenced.** A delivery that has meanwhile been given to another worker settles nothing and answers
 //!    [`Settled::Stale`].
-//! 4. **Dead letters are attended.** A job that was dead-lettered, for whatever reason, is delivered once more, as a
-//!    [`Task::Bury`], so that somebody can write down that it failed. Acknowledged, it stays among the dead letters.
-//! 5. **Announcements reach every listener** that listened when they were made, or the listener is told
-//!    [`Heard::Interrupted`] and asks storage instead.
-//! 6. **Adapters heal themselves.** [`Deliveries::next`] and [`Announcements::next`] outlive every outage; only
+//! 4. **Dead letters are buried.** A dead-lettered job is delivered once more, as a [`Task::Bury`], so that a worker can
+//!    store that its upload failed. Acknowledged, it stays among the dead letters.
+//! 5. **Announcements are best effort.** They reach every listener that listened when they were made, or the listener
+//!    receives [`Heard::Interrupted`] and reads storage instead. No job fails because of one.
+//! 6. **A job that is handed out is announced as `processing`**, without a wait and without a read of storage.
+//! 7. **Adapters reconnect by themselves.** [`Deliveries::next`] and [`Announcements::next`] outlive every outage; only
 //!    [`Transport::close`] ends them.
+//! 8. **No clock of the wall decides when a job may be claimed.** A step of it delays nothing.
 
 pub mod broker_url;
 pub mod dead;
+mod delivery;
 pub mod rabbitmq;
 pub mod sqlite;
 
@@ -37,76 +43,108 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::dead::DeadJob;
-use crate::{Announcement, ResizeJob, UploadId};
+pub use self::delivery::{DeadLetter, DeathReason, Delivery, Receipt, Settled, Task, Tries};
+use crate::contract::{
+    message::{Changed, ResizeJob},
+    record::{JobName, Lane, UploadRecord},
+};
 
-/// Which queue a job waits in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum Lane {
-    /// Somebody waits for it.
-    #[default]
-    Interactive,
-    /// Part of a large run; never delays an interactive job by more than the one that is being worked on.
-    Bulk,
-}
-
-/// A job on its way into a queue.
+/// A job on its way into a queue. A transport that can tell drops a second posting of a generation while the first is
+/// not settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Posting {
     /// The message.
     pub job: ResizeJob,
-    /// The generation that the job is for. A transport that can tell drops a second posting of the same generation
-    /// while the first is not settled.
-    pub generation: u32,
-    /// The queue.
-    pub lane: Lane,
-    /// W3C trace context, carried in the headers.
-    pub traceparent: Option<String>,
+    /// Whether the posting takes room.
+    pub room: Room,
 }
 
-/// The port. Adapters are named by technology and live in `transport/`.
+/// Whether a posting counts towards the capacity of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// A client's upload: refused when the queue is full.
+    Counted,
+    /// A lost job that is posted again: never refused for want of room, and never takes a client's.
+    Uncounted,
+}
+
+impl Posting {
+    /// The posting of an upload that a client sent or retried.
+    #[must_use]
+    pub const fn of_client(record: UploadRecord) -> Self {
+        Self { job: ResizeJob::new(record), room: Room::Counted }
+    }
+
+    /// The posting of a lost job.
+    #[must_use]
+    pub const fn of_sweeper(record: UploadRecord) -> Self {
+        Self { job: ResizeJob::new(record), room: Room::Uncounted }
+    }
+}
+
+/// Takes jobs and hands them out.
 #[async_trait]
-pub trait Transport: Send + Sync + 'static {
+pub trait JobQueue: Send + Sync + 'static {
     /// Posts a job; see guarantee 1. The caller retries.
     async fn publish(&self, posting: Posting) -> Result<(), TransportError>;
 
     /// Begins to take deliveries, at most `prefetch` unsettled at a time.
     async fn consume(&self, prefetch: NonZeroUsize) -> Result<Box<dyn Deliveries>, TransportError>;
 
-    /// Tells every listener. The caller retries.
-    async fn announce(
-        &self,
-        announcement: &Announcement,
-        traceparent: Option<&str>,
-    ) -> Result<(), TransportError>;
-
-    /// Begins to listen: what is announced from now on is heard.
-    async fn listen(&self) -> Result<Box<dyn Announcements>, TransportError>;
-
-    /// How much lies where, now.
+    /// How many jobs are in which state.
     async fn depth(&self) -> Result<Depth, TransportError>;
 
-    /// The dead letters that rest, oldest first, at most [`dead::MAX_LISTED`].
+    /// Jobs that have not ended and take room. Costs the same however many there are.
+    async fn room_taken(&self) -> Result<u64, TransportError>;
+
+    /// Which of these jobs of a lane the queue does not hold, as far as the transport can tell.
+    async fn look_up(&self, lane: Lane, jobs: &[JobName]) -> Result<LookUp, TransportError>;
+
+    /// Whether jobs can be posted, as far as can be told without posting one.
+    async fn check(&self) -> Result<(), TransportError>;
+}
+
+/// Tells every server what changed.
+#[async_trait]
+pub trait Announcer: Send + Sync + 'static {
+    /// Announces a change to every listener, at best effort. The caller logs an error and goes on.
+    async fn announce(&self, changed: &Changed, traceparent: Option<&str>) -> Result<(), TransportError>;
+
+    /// Begins to listen: what is announced from now on is received.
+    async fn listen(&self) -> Result<Box<dyn Announcements>, TransportError>;
+}
+
+/// Jobs that are not tried again until an operator says so.
+#[async_trait]
+pub trait DeadLetters: Send + Sync + 'static {
+    /// The dead letters, oldest first, at most [`dead::MAX_LISTED`].
     async fn dead_letters(&self) -> Result<Vec<DeadJob>, TransportError>;
 
     /// Removes every message of a dead letter; answers how many there were.
     async fn forget_dead(&self, dead: &DeadJob) -> Result<usize, TransportError>;
+}
 
-    /// Whether jobs can be posted, as far as can be told without posting one.
-    async fn check(&self) -> Result<(), TransportError>;
-
-    /// How many times since it was opened the queue was begun anew, as far as is known: jobs that had been posted may be
-    /// gone.
-    fn times_begun_anew(&self) -> u64 {
-        0
-    }
-
-    /// Ends deliveries and announcements. Unsettled deliveries can still be settled, until [`leave`](Self::leave).
+/// The whole port. Adapters are named by technology and live in `transport/`.
+#[async_trait]
+pub trait Transport: JobQueue + Announcer + DeadLetters {
+    /// Ends deliveries and announcements. Unsettled deliveries can still be settled, until
+    /// [`disconnect`](Self::disconnect).
     async fn close(&self);
 
-    /// The last that a process does: takes leave of a broker, which else would take its end for a fault.
-    async fn leave(&self) {
+    /// Closes the broker connection cleanly, as the last thing that a process does; otherwise the broker logs an
+    /// abnormal disconnect.
+    async fn disconnect(&self) {
         self.close().await;
     }
+}
+
+/// The answer of [`JobQueue::look_up`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LookUp {
+    /// The queue was searched for each job: these are not in it.
+    Missing(Vec<JobName>),
+    /// The queue cannot be searched. So many jobs of the lane wait or are delayed; deliveries at work are not counted.
+    Waiting(u64),
 }
 
 /// A stream of jobs.
@@ -117,7 +155,7 @@ pub trait Deliveries: Send {
     async fn next(&mut self) -> Option<Delivery>;
 }
 
-/// Works on every delivery, each on a task of its own, until `stopped`, and then finishes what was begun.
+/// Works on every delivery, each on a task of its own, until `stopped`, and then finishes those in work.
 pub async fn work<F: Future<Output = ()> + Send + 'static>(
     mut deliveries: Box<dyn Deliveries>,
     stopped: &CancellationToken,
@@ -134,166 +172,28 @@ pub async fn work<F: Future<Output = ()> + Send + 'static>(
         let Some(delivery) = delivery else { break };
         jobs.spawn(step(delivery));
     }
-    // Before the jobs are waited for: somebody else may have what was not handed out.
+    // Before the jobs are waited for: another process may have what was not handed out.
     drop(deliveries);
     jobs.join_all().await;
 }
 
-/// A stream of what is announced.
+/// A stream of announcements.
 #[async_trait]
 pub trait Announcements: Send {
     /// The next announcement. `None` after [`Transport::close`]. Dropping the future loses none.
     async fn next(&mut self) -> Option<Heard>;
 }
 
-/// What a listener hears.
+/// What a listener receives.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Heard {
     /// An announcement, and the trace that it belongs to.
-    Announcement(Announcement, Option<String>),
+    Changed(Box<Changed>, Option<String>),
     /// Some may have been missed.
     Interrupted,
 }
 
-/// One job, once delivered. Dropped unsettled (a panic does that), it counts as failed and comes again.
-pub struct Delivery {
-    /// What is to be done.
-    pub task: Task,
-    /// The lane that the job came by.
-    pub lane: Lane,
-    /// The generation that the job was posted for, where the posting said so.
-    pub generation: Option<u32>,
-    /// How many times it has been delivered, this one included: 1 means for the first time.
-    pub attempt: u32,
-    /// How many deliveries ended in [`Delivery::retry`].
-    pub failures: u32,
-    /// W3C trace context of the posting.
-    pub traceparent: Option<String>,
-    receipt: Box<dyn Receipt>,
-}
-
-/// What is to be done with a delivery.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Task {
-    /// Make thumbnails.
-    Resize(ResizeJob),
-    /// The job is dead: write down that its upload failed, and tell whoever waits.
-    Bury(DeadLetter),
-}
-
-/// A job that will not be tried again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// Whose job it was, where that could still be told.
-    pub id: Option<UploadId>,
-    /// Why it is dead.
-    pub reason: DeathReason,
-}
-
-/// Why a job is dead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeathReason {
-    /// It failed every time that it was tried.
-    Exhausted,
-    /// The processes that worked on it died.
-    KilledItsWorkers,
-    /// The message cannot be read.
-    Unreadable,
-}
-
-impl DeathReason {
-    /// The name on the wire and in tables.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            DeathReason::Exhausted => "exhausted",
-            DeathReason::KilledItsWorkers => "killed-its-workers",
-            DeathReason::Unreadable => "unreadable",
-        }
-    }
-
-    /// Reads a name; what is unknown counts as exhausted.
-    #[must_use]
-    pub fn from_name(name: &str) -> Self {
-        match name {
-            "killed-its-workers" => Self::KilledItsWorkers,
-            "unreadable" => Self::Unreadable,
-            _ => Self::Exhausted,
-        }
-    }
-}
-
-/// Whether settling did something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
-    /// It did.
-    Done,
-    /// The job had already been given to somebody else.
-    Stale,
-}
-
-/// The adapter's side of a delivery. Each call settles it, once.
-#[async_trait]
-pub trait Receipt: Send + Sync {
-    /// See [`Delivery::ack`].
-    async fn ack(self: Box<Self>) -> Result<Settled, TransportError>;
-    /// See [`Delivery::retry`].
-    async fn retry(self: Box<Self>, after: Duration) -> Result<Settled, TransportError>;
-    /// See [`Delivery::dead_letter`].
-    async fn dead_letter(self: Box<Self>, reason: DeathReason) -> Result<Settled, TransportError>;
-    /// See [`Delivery::release`].
-    async fn release(self: Box<Self>) -> Result<Settled, TransportError>;
-}
-
-impl Delivery {
-    /// Puts a delivery together; for adapters.
-    #[must_use]
-    pub fn new(
-        task: Task,
-        lane: Lane,
-        generation: Option<u32>,
-        attempt: u32,
-        failures: u32,
-        traceparent: Option<String>,
-        receipt: Box<dyn Receipt>,
-    ) -> Self {
-        Self { task, lane, generation, attempt, failures, traceparent, receipt }
-    }
-
-    /// It is done: the job is gone, or, of a burial, the dead letter rests.
-    ///
-    /// # Errors
-    /// When the transport could not be told; the job comes again.
-    pub async fn ack(self) -> Result<Settled, TransportError> {
-        self.receipt.ack().await
-    }
-
-    /// It failed and is worth another try after a while.
-    ///
-    /// # Errors
-    /// When the transport could not be told; the job comes again, perhaps sooner.
-    pub async fn retry(self, after: Duration) -> Result<Settled, TransportError> {
-        self.receipt.retry(after).await
-    }
-
-    /// It is not worth another try: it becomes a dead letter and comes back as a burial.
-    ///
-    /// # Errors
-    /// When the transport could not be told; the job comes again.
-    pub async fn dead_letter(self, reason: DeathReason) -> Result<Settled, TransportError> {
-        self.receipt.dead_letter(reason).await
-    }
-
-    /// It was not tried, because its worker drains: somebody else may have it at once.
-    ///
-    /// # Errors
-    /// When the transport could not be told; the job comes again when the process ends.
-    pub async fn release(self) -> Result<Settled, TransportError> {
-        self.receipt.release().await
-    }
-}
-
-/// How much lies where.
+/// How many jobs are in which state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Depth {
     /// Jobs that a worker could have now.
@@ -319,9 +219,12 @@ impl Depth {
 /// Why a transport did not do what was asked of it.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// It holds as many jobs as it may, or its disk is full.
+    /// It holds as many jobs as it may.
     #[error("the queue is full")]
     Full,
+    /// The broker refused the message: a queue has reached its length limit, or the node of a queue is down.
+    #[error("the broker nacked the message")]
+    Nacked,
     /// There is no room on its disk.
     #[error("no room on the disk of the queue")]
     DiskFull,

@@ -89,8 +89,8 @@ test("twenty pictures end, and none is there twice, though the server is killed 
     if (await retry.isVisible()) await retry.click();
     return (await tab.tiles("ready")) === 20;
   }, "all twenty are ready", 90_000);
-  const stored = await Promise.all((await readdir(join(directory, "uploads"))).map((id) => readdir(join(directory, "uploads", id))));
-  assert.equal(stored.filter((files) => files.includes("upload.json")).length, 20);
+  const stored = await readdir(join(directory, "uploads"), { recursive: true });
+  assert.equal(stored.filter((file) => file.endsWith("result.json")).length, 20);
   assert.ok(lost);
   await tab.isStill();
   await tab.isQuiet();

@@ -1,7 +1,10 @@
 //! The scaled-out shape: servers that only serve, workers that only resize, and RabbitMQ between them.
 
+mod costs;
+mod lanes;
 mod messages;
 mod outages;
 mod processes;
 mod shared_nothing;
 mod soak;
+mod storage_outage;

@@ -68,7 +68,7 @@ async fn exactly_the_limit_passes_and_one_more_byte_does_not() {
     assert_eq!(response.status(), 202);
     let upload = json(response).await["uploads"][0].take();
     server.end(&id(&upload), SOON).await;
-    std::fs::remove_dir_all(server.data.path().join("uploads").join(id(&upload))).unwrap();
+    std::fs::remove_dir_all(server.data.upload(&id(&upload))).unwrap();
 
     let declared = server.client.post(server.at("/uploads")).body(long_jpeg(LIMIT + 1)).send().await.unwrap();
     assert_refused(&server, declared, 413, "too-large").await;
@@ -185,10 +185,8 @@ async fn a_client_that_leaves_half_way_leaves_nothing() {
     // The server still takes the next one.
     let upload = server.accepted("cat.png", pictures::tiny(1)).await;
     server.end(&id(&upload), SOON).await;
-    eventually("only the good one is left", SOON, async || {
-        (std::fs::read_dir(server.data.path().join("uploads")).unwrap().count() == 1).then_some(())
-    })
-    .await;
+    eventually("only the good one is left", SOON, async || (server.data.uploads().len() == 1).then_some(()))
+        .await;
 }
 
 #[tokio::test]
@@ -221,7 +219,7 @@ async fn a_body_that_trickles_is_cut_with_408_and_others_are_unharmed() {
     tokio::time::timeout(Duration::from_secs(60), trickle).await.expect("the trickle is cut");
     let answer = String::from_utf8_lossy(&answer);
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    assert_eq!(std::fs::read_dir(server.data.path().join("uploads")).unwrap().count(), 1);
+    assert_eq!(server.data.uploads().len(), 1);
 }
 
 #[tokio::test]
@@ -233,7 +231,7 @@ async fn a_full_outbox_refuses_with_503_and_keeps_nothing() {
     let refused = server.post("cat.png", pictures::tiny(4)).await;
     assert_eq!(refused.status(), 503);
     assert!(refused.headers().contains_key("retry-after"));
-    assert_eq!(std::fs::read_dir(server.data.path().join("uploads")).unwrap().count(), 3);
+    assert_eq!(server.data.uploads().len(), 3);
     assert_eq!(server.client.get(server.at("/readyz")).send().await.unwrap().status(), 503);
 }
 

@@ -39,7 +39,7 @@ fn long_jpeg() -> Vec<u8> {
 
 /// How many uploads there are; what a refused one has begun goes in the background.
 async fn assert_stored(data: &Data, count: usize) {
-    let stored = async || (fs::read_dir(data.path().join("uploads")).ok()?.count() == count).then_some(());
+    let stored = async || (data.uploads().len() == count).then_some(());
     eventually("nothing is stored twice", SOON, stored).await;
 }
 
@@ -185,8 +185,8 @@ async fn a_key_outlives_its_server_wherever_that_died() {
             "{point}"
         );
         next.assert_ready(&next.end(&upload, SOON).await).await;
-        let records = next.data.files().into_iter().filter(|file| file.ends_with("upload.json"));
-        assert_eq!(records.count(), 1, "{point}");
+        let results = next.data.files().into_iter().filter(|file| file.ends_with("result.json"));
+        assert_eq!(results.count(), 1, "{point}");
     }
 }
 

@@ -57,23 +57,20 @@ async fn one_trace_goes_from_the_request_through_the_worker_to_the_push() {
     server.end(&id(&upload), SOON).await;
 
     let has = |log: &str, event: &str| log.lines().any(|line| line.contains(event) && line.contains(trace));
-    eventually("the push is logged", SOON, async || {
-        has(&server.log(), "told to whoever waits").then_some(())
-    })
-    .await;
+    eventually("the push is logged", SOON, async || has(&server.log(), "an upload changed").then_some(()))
+        .await;
     assert!(has(&server.log(), "accepted"), "{}", server.log());
     assert!(has(&worker.log(), "the upload has ended"), "{}", worker.log());
 
     // A request without a trace begins one; so does one whose trace cannot be read.
-    let record =
-        std::fs::read_to_string(server.data.path().join("uploads").join(id(&upload)).join("upload.json"));
-    assert!(record.unwrap().contains(&format!("00-{trace}-")));
+    let result = std::fs::read_to_string(server.data.upload(&id(&upload)).join("result.json"));
+    assert!(result.unwrap().contains(&format!("00-{trace}-")));
     let other = server.client.post(server.at("/uploads")).header("traceparent", "00-none");
     let other = json(other.body(pictures::tiny(2)).send().await.unwrap()).await["uploads"][0].take();
-    let record =
-        std::fs::read_to_string(server.data.path().join("uploads").join(id(&other)).join("upload.json"));
-    let record: serde_json::Value = serde_json::from_str(&record.unwrap()).unwrap();
-    assert_eq!(record["traceparent"].as_str().unwrap().len(), 55);
+    server.end(&id(&other), SOON).await;
+    let result = std::fs::read_to_string(server.data.upload(&id(&other)).join("result.json"));
+    let result: serde_json::Value = serde_json::from_str(&result.unwrap()).unwrap();
+    assert_eq!(result["record"]["traceparent"].as_str().unwrap().len(), 55);
 }
 
 #[tokio::test]

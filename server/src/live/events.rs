@@ -32,7 +32,7 @@ pub(crate) async fn events(
     let place = app.watching.take(client)?;
     let waiter = app.hub.open();
     waiter.subscribe(id).map_err(|_| Problem::busy())?;
-    let upload = app.upload(id).await?.ok_or_else(Problem::unknown_upload)?;
+    let upload = app.upload_or_problem(id).await?;
     waiter.tell(&upload);
     let events = Sse::new(states(Stream { app, waiter, _place: place }, upload));
     let events = events.keep_alive(KeepAlive::new().interval(KEEP_ALIVE));

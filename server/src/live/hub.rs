@@ -13,14 +13,13 @@ use std::{
 
 use dashmap::{DashMap, DashSet};
 use tokio::sync::Notify;
-use worker::{Announcement, LinkBase, Upload, UploadId, upload::Rank};
+use worker::{State, Upload, UploadId, contract::upload::Rank};
 
 /// Subscriptions of all waiters together: about 100 bytes each, and every one is read again when the reply queue was
 /// interrupted.
 const MAX_SUBSCRIPTIONS: usize = 200_000;
 
-/// Uploads that are remembered to be in work. More is more than workers could have; what is forgotten is shown as
-/// queued.
+/// Uploads that are remembered to be in work. Above any real worker count. Beyond it, uploads show as queued.
 const MAX_STARTED: usize = 10_000;
 
 /// The map from uploads to those who wait for them.
@@ -41,22 +40,14 @@ impl Hub {
         Waiter { hub: Arc::clone(self), mailbox: Arc::default() }
     }
 
-    /// Hears an announcement: delivers what it says of an upload that has ended, and remembers what has begun.
-    /// Answers the id of an upload that somebody waits for and whose state must be read to be told.
-    pub(crate) fn hear(&self, announcement: Announcement, links: &LinkBase) -> Option<UploadId> {
-        match announcement {
-            Announcement::Completion(completion) => {
-                self.started.remove(&completion.id);
-                self.deliver(&completion.upload.relink(links));
-                None
-            }
-            Announcement::Started(started) => {
-                if self.started.len() < MAX_STARTED {
-                    self.started.insert(started.id);
-                }
-                self.waiting.contains_key(&started.id).then_some(started.id)
-            }
+    /// Takes the new state of an upload: remembers whether a worker has it, and delivers it.
+    pub(crate) fn on_changed(&self, upload: &Upload) {
+        if upload.state != State::Processing {
+            self.started.remove(&upload.id);
+        } else if self.started.len() < MAX_STARTED {
+            self.started.insert(upload.id);
         }
+        self.deliver(upload);
     }
 
     /// Whether a worker is known to have begun with an upload that is not known to have ended.
@@ -221,25 +212,12 @@ impl Drop for Waiter {
 mod tests {
     use std::time::Duration;
 
-    use worker::{State, UploadRecord};
+    use worker::{LinkBase, testing};
 
     use super::*;
 
     fn upload(id: UploadId, state: State) -> Upload {
-        let record = UploadRecord {
-            id,
-            generation: 1,
-            name: "cat.jpg".into(),
-            bytes: 1,
-            format: worker::Format::Jpeg,
-            width: 1,
-            height: 1,
-            frames: None,
-            created_at: "2026-11-24T06:00:00Z".parse().unwrap(),
-            traceparent: None,
-            bulk: false,
-        };
-        Upload { state, ..Upload::assemble(&record, None, &LinkBase::default()) }
+        Upload { state, ..Upload::queued(&testing::record_of(id), &LinkBase::default()) }
     }
 
     async fn states(waiter: &Waiter) -> Vec<State> {

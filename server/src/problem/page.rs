@@ -16,7 +16,7 @@ const CACHED: &str = "public, max-age=3600";
 /// Why an upload that was accepted can fail, as its `error` says, beside what is a kind of problem itself: name, what
 /// is wrong, and what to do.
 #[rustfmt::skip]
-const FAILURES: [(&str, &str, &str); 7] = [
+const FAILURES: [(&str, &str, &str); 8] = [
     ("cannot-be-decoded", "The file is damaged.",
         "Open it elsewhere and save it anew, or copy it again."),
     ("took-too-long", "It took too long to make smaller, so we stopped.",
@@ -31,6 +31,8 @@ const FAILURES: [(&str, &str, &str); 7] = [
         "Save it in another format. Whoever runs the server finds it with up-worker dead list."),
     ("unreadable", "Its job could not be read.",
         "Retry it."),
+    ("forgotten", "Its state in storage is damaged.",
+        "Retry it: the original is still there."),
 ];
 
 #[derive(Template)]

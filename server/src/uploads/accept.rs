@@ -47,10 +47,11 @@ enum LaneOption {
 }
 
 /// What holds for every file of a form.
-struct FormFrom {
+struct FormFrom<'request> {
     bulk: bool,
     key: Option<Key>,
     context: Context,
+    place: &'request Place,
 }
 
 /// What became of the pictures of one request, in their order.
@@ -119,12 +120,8 @@ async fn take(
     };
     // A drain waits for its end.
     let in_flight = app.in_flight.token();
-    let coming = Coming { headers: &headers, body, name, bulk, context };
-    let came = tokio::select! {
-        biased;
-        came = coming.take_in(app) => came?,
-        () = place.must_go() => Err(closing(Problem::busy())),
-    };
+    let coming = Coming { headers: &headers, body, name, bulk, context, place: &place };
+    let came = coming.take_in(app).await?;
     // Waiting for the end takes no place of an upload.
     drop(place);
     let answer = match came {
@@ -143,13 +140,18 @@ struct Coming<'request> {
     name: Option<String>,
     bulk: bool,
     context: Context,
+    place: &'request Place,
 }
 
 impl Coming<'_> {
     /// Takes in what is sent, or answers what is not taken.
     async fn take_in(self, app: &Arc<App>) -> Result<Result<Taken, Response>, Problem> {
-        let Self { headers, body, name, bulk, context } = self;
-        let key = match Key::of(headers, app).await {
+        let Self { headers, body, name, bulk, context, place } = self;
+        let key = tokio::select! {
+            key = Key::of(headers, app) => key,
+            () = place.must_go() => Err(Problem::busy()),
+        };
+        let key = match key {
             Ok(key) => key,
             Err(problem) => return Ok(Err(refuse_early(problem, headers, body))),
         };
@@ -160,7 +162,7 @@ impl Coming<'_> {
         match boundary {
             Some(boundary) if name.is_none() => {
                 let parts = Parts::new(body, boundary, app.config.max_upload_bytes);
-                Ok(take_form(app, parts, FormFrom { bulk, key, context }).await.map_err(closing))
+                Ok(take_form(app, parts, FormFrom { bulk, key, context, place }).await.map_err(closing))
             }
             None if name.is_none() && is_form => {
                 Ok(Err(refuse_early(Problem::malformed("The form names no boundary."), headers, body)))
@@ -172,7 +174,7 @@ impl Coming<'_> {
                 }
                 let name = name::clean(name.as_deref().unwrap_or_default());
                 let key = key.as_ref().map(|key| key.of_file(0));
-                take_raw(app, body, Declared { name, bulk, key, context }).await.map(Ok)
+                take_raw(app, body, Declared { name, bulk, key, context }, place).await
             }
         }
     }
@@ -187,7 +189,7 @@ async fn admit(app: &App, headers: &HeaderMap, client: Client) -> Result<Place, 
         return Err(Problem::draining());
     }
     let place = app.uploading.take_or_make(client)?;
-    if app.outbox.waiting().await? >= app.config.max_outbox {
+    if app.outbox.room_taken().await? >= app.config.max_outbox {
         return Err(Problem::busy());
     }
     Ok(place)
@@ -213,29 +215,37 @@ fn content_type(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::CONTENT_TYPE)?.to_str().ok()
 }
 
-async fn take_raw(app: &Arc<App>, body: Body, declared: Declared) -> Result<Taken, Problem> {
+async fn take_raw(
+    app: &Arc<App>,
+    body: Body,
+    declared: Declared,
+    place: &Place,
+) -> Result<Result<Taken, Response>, Problem> {
     let mut body = PacedBody::new(body);
     let name = declared.name.clone();
-    match incoming::take(app, declared, &mut body).await {
-        Ok(upload) => Ok(Taken { uploads: vec![upload], rejected: Vec::new() }),
+    match incoming::take(app, declared, &mut body, place).await {
+        Ok(upload) => Ok(Ok(Taken { uploads: vec![upload], rejected: Vec::new() })),
         Err(Refusal::Problem(problem)) => {
             body.drain();
-            Ok(Taken { uploads: Vec::new(), rejected: vec![Rejected { name, problem }] })
+            Ok(Ok(Taken { uploads: Vec::new(), rejected: vec![Rejected { name, problem }] }))
         }
         Err(Refusal::Body(error)) => Err(body_problem(&error)),
         Err(Refusal::Form(error)) => Err(form_problem(&error)),
+        Err(Refusal::Evicted) => Ok(Err(closing(Problem::busy()))),
     }
 }
 
-/// A form that is broken off is read on in the background, so that the client sees why.
-async fn take_form(app: &Arc<App>, mut parts: Parts, from: FormFrom) -> Result<Taken, Problem> {
+/// A form that is broken off is read on in the background, so that the client sees why. The answer names the files that
+/// were accepted before.
+async fn take_form(app: &Arc<App>, mut parts: Parts, from: FormFrom<'_>) -> Result<Taken, Problem> {
     let mut taken = Taken::default();
     match take_parts(app, &mut parts, &from, &mut taken).await {
         Ok(()) if taken.uploads.is_empty() && taken.rejected.is_empty() => Err(Problem::no_file()),
         Ok(()) => Ok(taken),
         Err(problem) => {
             parts.drain();
-            Err(problem)
+            telemetry::uploads("accepted", taken.uploads.len());
+            Err(problem.with_uploads(taken.uploads))
         }
     }
 }
@@ -243,10 +253,16 @@ async fn take_form(app: &Arc<App>, mut parts: Parts, from: FormFrom) -> Result<T
 async fn take_parts(
     app: &Arc<App>,
     parts: &mut Parts,
-    from: &FormFrom,
+    from: &FormFrom<'_>,
     taken: &mut Taken,
 ) -> Result<(), Problem> {
-    while let Some(mut part) = parts.next().await? {
+    loop {
+        let part = tokio::select! {
+            biased;
+            part = parts.next() => part?,
+            () = from.place.must_go() => return Err(Problem::busy()),
+        };
+        let Some(mut part) = part else { return Ok(()) };
         let Some(name) = part.file() else {
             part.skip().await?;
             continue;
@@ -255,7 +271,7 @@ async fn take_parts(
         let place = taken.uploads.len() + taken.rejected.len();
         let key = from.key.as_ref().map(|key| key.of_file(place));
         let declared = Declared { name: name.clone(), bulk, key, context: from.context.clone() };
-        match incoming::take(app, declared, &mut part).await {
+        match incoming::take(app, declared, &mut part, from.place).await {
             Ok(upload) => taken.uploads.push(upload),
             Err(Refusal::Problem(problem)) => {
                 taken.rejected.push(Rejected { name, problem });
@@ -263,9 +279,9 @@ async fn take_parts(
             }
             Err(Refusal::Body(error)) => return Err(body_problem(&error)),
             Err(Refusal::Form(error)) => return Err(form_problem(&error)),
+            Err(Refusal::Evicted) => return Err(Problem::busy()),
         }
     }
-    Ok(())
 }
 
 fn body_problem(error: &BodyError) -> Problem {

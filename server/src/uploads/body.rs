@@ -11,13 +11,15 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-/// How long a body may pause: longer than a phone is in a tunnel of the underground, shorter than the sweeper's
-/// patience with an original.
+/// How long a body may pause: longer than a phone is without network in a tunnel.
 const MAX_PAUSE: Duration = Duration::from_secs(15);
 
 /// The least rate of a body in bytes per second, on the average since its start, once [`MAX_PAUSE`] is over: a
 /// picture of a megabyte would take a quarter of an hour.
 const MIN_RATE: u64 = 1024;
+
+/// How long a body may last. The audit removes nothing that is younger than a day, so it never meets a body.
+const MAX_TIME: Duration = Duration::from_secs(4 * 60 * 60);
 
 /// What is read of a body after its answer is certain, so that the client sees the answer and not a reset connection.
 const DRAIN_BYTES: u64 = 256 * 1024 * 1024;
@@ -57,7 +59,7 @@ impl PacedBody {
 
     fn trickles(&self) -> bool {
         let elapsed = self.begun.elapsed();
-        elapsed > MAX_PAUSE && self.received < elapsed.as_secs() * MIN_RATE
+        elapsed > MAX_TIME || (elapsed > MAX_PAUSE && self.received < elapsed.as_secs() * MIN_RATE)
     }
 
     /// Reads on in the background, within bounds, and forgets what comes. The answer is written meanwhile.

@@ -14,10 +14,7 @@ use tokio::{
     sync::Notify,
     time::{Instant, sleep, timeout},
 };
-use worker::{
-    Upload, UploadId,
-    storage::{Claim, Fingerprint},
-};
+use worker::{Fingerprint, Upload, UploadId, storage::Claim};
 
 use crate::{app::App, problem::Problem};
 
@@ -34,9 +31,9 @@ pub(crate) const KEY_COUNTS_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a repetition waits for a request with its key that is still on its way; then it is told to come back.
 const WAIT_FOR_FIRST: Duration = Duration::from_secs(10);
 
-/// How long after its claim the record of an upload may appear: two small writes lie between, and a server that has
-/// not made them by then is dead.
-const SETTLES_WITHIN: Duration = Duration::from_secs(3);
+/// How long an upload may take from its claim to its commit before others take the key: two small writes lie between. A
+/// server that takes longer looks whether the key is still its own.
+pub(crate) const SETTLES_WITHIN: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The keys of the requests that are on their way into this server: no more than those.
@@ -133,6 +130,14 @@ impl FileKey {
         Ok(None)
     }
 
+    /// The upload of another server that has the key by now, if one has.
+    pub(crate) async fn lost_to(&self, app: &App, id: UploadId) -> Result<Option<Made>, Problem> {
+        match app.storage.claim(self.key).await? {
+            Some(other) if other.id != id => settled(app, other).await,
+            _ => Ok(None),
+        }
+    }
+
     /// Gives the key back, because its upload was not accepted in the end. Should it fail, the claim names an upload
     /// that nobody knows, and counts as none soon.
     pub(crate) async fn give_back(&self, app: &App) {
@@ -155,11 +160,11 @@ impl Made {
 
 /// What a claim stands for, once that is settled: nothing if it is too old, or its server died before it accepted.
 async fn settled(app: &App, claim: Claim) -> Result<Option<Made>, Problem> {
-    let age = claim.age();
-    if age > KEY_COUNTS_FOR {
+    if claim.age() > KEY_COUNTS_FOR {
         return Ok(None);
     }
-    let deadline = Instant::now() + SETTLES_WITHIN.saturating_sub(age);
+    // By this server's own clock: the time of the claim is another server's.
+    let deadline = Instant::now() + SETTLES_WITHIN;
     loop {
         if let Some(upload) = app.upload(claim.id).await? {
             return Ok(Some(Made { upload, claim }));

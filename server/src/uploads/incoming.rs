@@ -1,29 +1,30 @@
 //! One picture on its way in: sniff, limit, stream to storage, commit.
 //!
-//! The order is the promise: original, then the claim on its idempotency key if it has one, then `upload.json`, then
-//! the outbox, then the answer.
+//! The order is the promise: original, then the claim on its idempotency key if it has one, then the pending entry, which
+//! is the commit, then the outbox, then the answer.
 
 use std::{
     io::{self, BufReader, Cursor, Read, Seek, SeekFrom},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 use tracing::{Instrument, info, info_span};
 use worker::{
-    Format, State, Storage, Upload, UploadId, UploadRecord,
+    FileDigest, Fingerprint, Format, Storage, Upload, UploadId, UploadRecord, clock,
     failpoint::hit,
     probe::{self, Header, ProbeError, Sniff},
-    storage::{FileDigest, Fingerprint},
 };
 
 use super::{
     body::BodyError,
-    idempotency::{FileKey, Made},
+    idempotency::{FileKey, Made, SETTLES_WITHIN},
 };
-use crate::{app::App, problem::Problem, request::Context};
+use crate::{admission::Place, app::App, problem::Problem, request::Context};
 
 /// What is kept of the beginning of a picture, in bytes: the headers of most pictures are in it, and are judged
 /// before anything is stored. Of the others the header is read back from storage.
@@ -31,6 +32,10 @@ const HEAD_BYTES: usize = 256 * 1024;
 
 /// How much a read of a stored header takes at once, in bytes.
 const HEADER_READ_BYTES: usize = 16 * 1024;
+
+/// How long an upload may take from its stored original to its commit. Past it, the original is looked at again before
+/// the answer: the audit may have taken it for an orphan.
+const COMMIT_WITHIN: Duration = Duration::from_secs(20);
 
 /// Why a picture was not taken in.
 #[derive(Debug)]
@@ -41,6 +46,8 @@ pub(crate) enum Refusal {
     Body(BodyError),
     /// The form around it is broken; nothing follows.
     Form(multer::Error),
+    /// Its request was evicted for that of another client; nothing more is read.
+    Evicted,
 }
 
 impl<P: Into<Problem>> From<P> for Refusal {
@@ -75,21 +82,23 @@ pub(crate) async fn take<S, E>(
     app: &Arc<App>,
     mut declared: Declared,
     bytes: &mut S,
+    place: &Place,
 ) -> Result<Upload, Refusal>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     Refusal: From<E>,
 {
+    let mut bytes = Evictable { bytes, place };
     if let Some(key) = &declared.key
         && let Some(made) = key.made(app).await?
     {
-        return repeat(app, made, &declared.name, bytes).await;
+        return repeat(app, made, &declared.name, &mut bytes).await;
     }
     let mut first = BytesMut::new();
     while first.len() < probe::SNIFF_BYTES
-        && let Some(piece) = bytes.next().await
+        && let Some(piece) = bytes.next().await?
     {
-        first.extend_from_slice(&piece?);
+        first.extend_from_slice(&piece);
     }
     let mut head = Head::new(judge(&first)?);
     let limit = app.config.max_upload_bytes;
@@ -106,7 +115,7 @@ where
             digest.add(&piece);
         }
         original.write(piece).await?;
-        next = bytes.next().await.transpose()?;
+        next = bytes.next().await?;
     }
     let (format, bytes) = (head.format, original.written());
     let header = head.finish(app)?;
@@ -117,12 +126,13 @@ where
     let accepted = tracker.spawn(
         async move {
             declared.context.timing.of("store", original.finish()).await?;
+            let stored = Instant::now();
             hit("after-original", &declared.name).await;
             let claiming = declared.key.take().zip(digest.map(FileDigest::finish));
-            let taken = accept(&app, id, declared, format, bytes, header, claiming).await;
+            let taken = accept(&app, id, declared, Probed { format, bytes, header, stored }, claiming).await;
             if taken.as_ref().map_or(true, |upload| upload.id != id) {
-                // What stays should this fail is an orphan, or a lost upload: the sweeper sees to both.
-                let _ = app.storage.remove(id).await;
+                // Should this fail, an orphan stays, which the audit removes.
+                let _ = app.storage.remove_original(id).await;
             }
             taken
         }
@@ -131,19 +141,29 @@ where
     accepted.await.map_err(|_panic| Problem::internal())?.map_err(Refusal::Problem)
 }
 
+/// A stored original, and what is known of it.
+struct Probed {
+    format: Format,
+    bytes: u64,
+    header: Option<Header>,
+    /// When it was stored.
+    stored: Instant,
+}
+
+/// Commits a stored original; answers the upload, or that of another request with the same key.
 async fn accept(
     app: &App,
     id: UploadId,
     declared: Declared,
-    format: Format,
-    bytes: u64,
-    header: Option<Header>,
+    probed: Probed,
     claiming: Option<(FileKey, Fingerprint)>,
 ) -> Result<Upload, Problem> {
+    let Probed { format, bytes, header, stored } = probed;
     let header = match header {
         Some(header) => header,
         None => check(probe_stored(&app.storage, id, bytes, format).await?, app)?,
     };
+    let claimed = Instant::now();
     if let Some((key, file)) = &claiming {
         if let Some(made) = key.claim(app, id, *file).await? {
             return made.of(*file);
@@ -159,50 +179,84 @@ async fn accept(
         width: header.width,
         height: header.height,
         frames: header.frames,
-        created_at: worker::outcome::now(),
+        created_at: clock::now(),
         traceparent: Some(declared.context.trace.to_string()),
         bulk: declared.bulk,
     };
-    let committed = declared.context.timing.of("commit", commit(app, &record)).await;
-    if let (Err(_), Some((key, _))) = (&committed, &claiming) {
-        key.give_back(app).await;
+    let commit = async {
+        // The id is new, so an entry that is there already is this one: a reply was lost.
+        app.storage.create_pending(&record).await?;
+        hit("after-record", &record.name).await;
+        if let Some((key, file)) = &claiming
+            && claimed.elapsed() >= SETTLES_WITHIN
+            && let Some(made) = key.lost_to(app, id).await?
+        {
+            return made.of(*file).map(Some);
+        }
+        if stored.elapsed() >= COMMIT_WITHIN && !app.storage.has_original(id).await? {
+            return Err(Problem::unavailable());
+        }
+        app.outbox.post(&record).await?;
+        hit("after-commit", &record.name).await;
+        Ok(None)
+    };
+    match declared.context.timing.of("commit", commit).await {
+        Ok(None) => {}
+        taken => {
+            // Nobody is told of this upload, so it must not be made. Should this fail, it ends unseen.
+            let _ = app.storage.remove_pending(record.job()).await;
+            if let (Err(_), Some((key, _))) = (&taken, &claiming) {
+                key.give_back(app).await;
+            }
+            return taken.and_then(|other| other.ok_or_else(Problem::internal));
+        }
     }
-    committed?;
     info!(name = ?record.name, %format, bytes, "accepted");
-    Ok(Upload::assemble(&record, None, &app.links))
+    Ok(Upload::queued(&record, &app.links))
 }
 
-async fn commit(app: &App, record: &UploadRecord) -> Result<(), Problem> {
-    app.storage.put_record(record).await?;
-    hit("after-record", &record.name).await;
-    app.outbox.post(record).await?;
-    hit("after-commit", &record.name).await;
-    Ok(())
+/// A body that ends when its request is evicted. Once it is read to its end nothing evicts the upload any more.
+struct Evictable<'body, S> {
+    bytes: &'body mut S,
+    place: &'body Place,
 }
 
-/// Reads what is sent again to see that it is the same, and stores none of it.
-async fn repeat<S, E>(app: &App, made: Made, name: &str, bytes: &mut S) -> Result<Upload, Refusal>
+impl<S, E> Evictable<'_, S>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    Refusal: From<E>,
+{
+    async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
+        tokio::select! {
+            biased;
+            piece = self.bytes.next() => Ok(piece.transpose()?),
+            () = self.place.must_go() => Err(Refusal::Evicted),
+        }
+    }
+}
+
+/// Reads a repeated file to see that it is the same, and stores nothing.
+async fn repeat<S, E>(
+    app: &App,
+    made: Made,
+    name: &str,
+    bytes: &mut Evictable<'_, S>,
+) -> Result<Upload, Refusal>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     Refusal: From<E>,
 {
     let mut digest = FileDigest::new(name);
     let mut received = 0;
-    while let Some(piece) = bytes.next().await.transpose()? {
+    while let Some(piece) = bytes.next().await? {
         received += piece.len() as u64;
         if received > app.config.max_upload_bytes {
             return Err(Problem::key_reused().into());
         }
         digest.add(&piece);
     }
-    let upload = made.of(digest.finish())?;
-    // Its server may have died before it posted the job; a queue that has it does not take it twice.
-    if upload.state == State::Queued
-        && let Some(record) = app.storage.record(upload.id).await?
-    {
-        app.outbox.post(&record).await?;
-    }
-    Ok(upload)
+    // Should its server have died before it posted the job, the sweeper does.
+    Ok(made.of(digest.finish())?)
 }
 
 /// The beginning of a picture, and what its header says.
@@ -319,3 +373,6 @@ impl Seek for StoredReader {
         Ok(self.at)
     }
 }
+
+#[cfg(test)]
+mod tests;

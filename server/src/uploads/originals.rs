@@ -14,7 +14,10 @@ use super::{
     ranges::Wanted,
     thumbnails::{IMMUTABLE, matches},
 };
-use crate::{app::App, problem::Problem};
+use crate::{
+    app::{App, Found},
+    problem::Problem,
+};
 
 /// What strangers' bytes are served with: nothing in them may run, and no other site may read them.
 pub(crate) const SAFE_HEADERS: [(HeaderName, &str); 3] = [
@@ -30,7 +33,12 @@ pub(crate) async fn original(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let record = app.storage.record(id).await?.ok_or_else(Problem::unknown_upload)?;
+    let record = match app.find(id).await? {
+        Found::Ready(result) => result.record.clone(),
+        Found::Pending(record) => record,
+        Found::Failed(failure) => failure.record,
+        missing @ (Found::Gone | Found::Unknown) => return Err(missing.problem()),
+    };
     // An original never changes, so its id is as good as a digest.
     let etag = format!("\"{id}\"");
     let head = [(header::ETAG, etag.as_str()), (header::CACHE_CONTROL, IMMUTABLE)];

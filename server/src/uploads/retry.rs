@@ -1,4 +1,4 @@
-//! `POST /uploads/{id}/retry`: a failed upload goes round once more.
+//! `POST /uploads/{id}/retry`: a failed upload is requeued.
 
 use std::sync::Arc;
 
@@ -7,8 +7,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
-use tracing::{info, warn};
-use worker::{State as UploadState, Upload};
+use worker::requeue::{RequeueError, requeue};
 
 use super::{
     Id,
@@ -21,8 +20,7 @@ use crate::{
     problem::{Problem, RETRY_SOON},
 };
 
-/// Raises the generation, which makes the old outcome count as none, and posts the job again. Should the server die
-/// in between, the sweeper finds an upload without an outcome.
+/// Requeues a failed upload and answers its new state.
 pub(crate) async fn retry(
     State(app): State<Arc<App>>,
     Id(id): Id,
@@ -34,22 +32,12 @@ pub(crate) async fn retry(
     if app.draining.is_cancelled() {
         return Err(Problem::draining());
     }
-    let mut record = app.storage.record(id).await?.ok_or_else(Problem::unknown_upload)?;
-    let outcome = app.storage.outcome(id).await?;
-    if Upload::assemble(&record, outcome.as_ref(), &app.links).state != UploadState::Failed {
-        return Err(Problem::not_failed());
-    }
-    if app.outbox.waiting().await? >= app.config.max_outbox {
+    if app.outbox.room_taken().await? >= app.config.max_outbox {
         return Err(Problem::busy());
     }
-    record.generation += 1;
-    app.storage.put_record(&record).await?;
-    // From here on it goes round.
-    if let Err(error) = app.outbox.post(&record).await {
-        warn!(%id, error = &error as &dyn std::error::Error, "a retry is posted with the next sweep");
-    }
-    info!(%id, generation = record.generation, "a failed upload goes round again");
-    let upload = Upload::assemble(&record, None, &app.links);
+    let requeued = requeue(&app.storage, app.outbox.queue(), &*app.transport, id).await;
+    let upload = requeued.map_err(refused)?.relink(&app.links);
+    // Subscribers of this server need not wait for the announcement to come round.
     app.hub.deliver(&upload);
     if Form::wanted(&headers) == Form::Html {
         return Ok(see_other(upload.links.this));
@@ -60,4 +48,14 @@ pub(crate) async fn retry(
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     Ok(response)
+}
+
+fn refused(error: RequeueError) -> Problem {
+    match error {
+        RequeueError::Unknown => Problem::unknown_upload(),
+        RequeueError::Gone => Problem::gone(),
+        RequeueError::Ready | RequeueError::Queued => Problem::not_failed(),
+        RequeueError::Full => Problem::busy(),
+        RequeueError::Storage(error) => error.into(),
+    }
 }

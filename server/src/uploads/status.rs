@@ -19,7 +19,7 @@ pub(crate) async fn status(
     Extension(context): Extension<Context>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let mut upload = context.timing.of("read", app.upload(id)).await?.ok_or_else(Problem::unknown_upload)?;
+    let mut upload = context.timing.of("read", app.upload_or_problem(id)).await?;
     let wait = Wait::parse(&headers);
     if let Some(wait) = wait {
         upload = context.timing.of("wait", wait.for_one(&app, upload)).await;

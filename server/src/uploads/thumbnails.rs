@@ -7,10 +7,13 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use worker::{Outcome, Size, UploadId, outcome::Verdict};
+use worker::{Size, UploadResult};
 
 use super::{Id, originals::SAFE_HEADERS};
-use crate::{app::App, problem::Problem};
+use crate::{
+    app::{App, Found},
+    problem::Problem,
+};
 
 /// A thumbnail never changes: a retry only ever follows a failure, which had none.
 pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
@@ -24,31 +27,27 @@ pub(crate) async fn thumbnail(
 ) -> Result<Response, Problem> {
     let Path((_, size)) = path.map_err(|_| Problem::not_found())?;
     let size: Size = size.parse().map_err(|_| Problem::not_found())?;
-    let record = app.storage.record(id).await?.ok_or_else(Problem::unknown_upload)?;
-    let outcome = app.storage.outcome(id).await?;
-    let Some(outcome) = outcome.filter(|outcome| outcome.generation == record.generation) else {
-        return Err(Problem::not_yet());
-    };
-    if let Verdict::Failed { problem } = &outcome.verdict {
-        return Err(Problem::failed(problem));
+    match app.find(id).await? {
+        Found::Ready(result) => serve(&app, &result, size, &headers).await,
+        Found::Pending(_) => Err(Problem::not_yet()),
+        Found::Failed(failure) => Err(Problem::failed(&failure.problem)),
+        missing @ (Found::Gone | Found::Unknown) => Err(missing.problem()),
     }
-    serve(&app, record.id, &outcome, size, &headers).await
 }
 
 async fn serve(
     app: &App,
-    id: UploadId,
-    outcome: &Outcome,
+    result: &UploadResult,
     size: Size,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let fact = outcome.thumbnail(size).ok_or_else(Problem::internal)?;
+    let fact = result.thumbnail(size).ok_or_else(Problem::not_found)?;
     let etag = format!("\"{}\"", fact.etag);
     let head = [(header::ETAG, etag.as_str()), (header::CACHE_CONTROL, IMMUTABLE)];
     if matches(headers, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, head).into_response());
     }
-    let bytes = app.storage.thumbnail(id, size).await?;
+    let bytes = app.storage.thumbnail(result.record.id, result.making, fact).await?;
     Ok((head, SAFE_HEADERS, [(header::CONTENT_TYPE, fact.content_type.content_type())], bytes)
         .into_response())
 }

@@ -3,15 +3,15 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use worker::{Announcement, ResizeJob};
+use worker::{Changed, ResizeJob};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(job) = ResizeJob::decode(bytes) {
         let again = ResizeJob::decode(&job.encode());
         assert!(again.is_ok_and(|again| again == job));
     }
-    if let Ok(announcement) = Announcement::decode(bytes) {
-        let again = Announcement::decode(&announcement.encode());
-        assert!(again.is_ok_and(|again| again == announcement));
+    if let Ok(changed) = Changed::decode(bytes) {
+        let again = Changed::decode(&changed.encode());
+        assert!(again.is_ok_and(|again| again == changed));
     }
 });

@@ -101,9 +101,25 @@ pub(crate) struct Decoder {
 pub(crate) enum Ending {
     /// By a limit that it ran into.
     Limit(ThumbnailError),
-    /// By anything else: once more may help. The text is for the log.
+    /// By a signal that neither this worker nor the process itself caused: an out-of-memory kill, or a signal to the
+    /// whole group. Says nothing of the picture.
+    Killed(String),
+    /// By anything else: another try may help. The text is for the log.
     Crash(String),
 }
+
+/// Signals that a process causes itself, by what its code does.
+const OWN_FAULT: [Signal; 9] = [
+    Signal::SEGV,
+    Signal::BUS,
+    Signal::ILL,
+    Signal::FPE,
+    Signal::ABORT,
+    Signal::SYS,
+    Signal::TRAP,
+    Signal::XFSZ,
+    Signal::PIPE,
+];
 
 impl Decoder {
     /// Starts a process and waits until it is confined.
@@ -252,6 +268,7 @@ impl Decoder {
             Some(Signal::ABORT) if words.contains("memory allocation of ") => {
                 Ending::Limit(ThumbnailError::NeedsTooMuchMemory)
             }
+            Some(signal) if !OWN_FAULT.contains(&signal) => Ending::Killed(format!("{signal:?}")),
             signal => Ending::Crash(format!("{error}, {signal:?}, {words}")),
         }
     }

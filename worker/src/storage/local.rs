@@ -6,10 +6,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use object_store::path::Path as StorePath;
 use tracing::{info, warn};
 
-use super::{Storage, key::CLAIMS};
-use crate::{Size, UploadId};
+use crate::contract::{
+    id::UploadId,
+    key::{INDEXES, Part, Shard, StorageKey},
+    record::JobName,
+    result::Making,
+};
 
 /// `object_store` stages a write beside its destination, as `<name>#<number>`, and never lists such a file.
 const STAGED: char = '#';
@@ -20,7 +25,8 @@ pub(super) struct LocalRoot(PathBuf);
 
 impl LocalRoot {
     pub(super) fn create(directory: &Path) -> io::Result<Self> {
-        fs::create_dir_all(directory.join("uploads"))?;
+        let root = Self(directory.to_owned());
+        fs::create_dir_all(root.at(&StorageKey::shards()))?;
         Ok(Self(directory.canonicalize()?))
     }
 
@@ -28,66 +34,102 @@ impl LocalRoot {
         &self.0
     }
 
-    /// Removes the directory of an upload, and whatever a writer that was dropped has still staged there.
-    pub(super) fn remove_directory(&self, id: UploadId) {
-        let _ = fs::remove_dir_all(self.directory(id));
+    fn at(&self, path: &StorePath) -> PathBuf {
+        self.0.join(path.as_ref())
     }
 
-    fn directory(&self, id: UploadId) -> PathBuf {
-        self.0.join("uploads").join(id.to_string())
+    /// Removes the directory of an upload, and staged files of a dropped writer with it.
+    pub(super) fn remove_upload(&self, id: UploadId) {
+        let _ = fs::remove_dir_all(self.at(&StorageKey::upload(id)));
     }
-}
 
-impl Storage {
-    /// Removes what writers that were killed have staged for the thumbnails of an upload. Called when a job that was
-    /// delivered before has ended; should another worker still be writing, its write fails and it finds the outcome.
-    pub fn remove_staged_thumbnails(&self, id: UploadId) {
-        let Some(root) = &self.local else { return };
-        let is_staged = |name: &str| {
-            name.split_once(STAGED).is_some_and(|(part, _)| {
-                part == "outcome.json" || Size::ALL.iter().any(|size| size.name() == part)
-            })
-        };
-        for entry in fs::read_dir(root.directory(id)).into_iter().flatten().flatten() {
-            if entry.file_name().to_str().is_some_and(is_staged) {
-                let _ = fs::remove_file(entry.path());
+    /// Removes the directory of a making, and staged files with it.
+    pub(super) fn remove_making(&self, id: UploadId, making: Making) {
+        let _ = fs::remove_dir_all(self.at(&StorageKey::making(id, making)));
+    }
+
+    /// Removes the directories of all makings but one, and staged files of facts. A worker that is still writing one of
+    /// them finds the result when it is done, or fails to write and finds it with its next try.
+    pub(super) fn remove_other_makings(&self, id: UploadId, winner: Option<Making>) {
+        for entry in fs::read_dir(self.at(&StorageKey::upload(id))).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let making = name.to_str().and_then(|name| name.parse::<Making>().ok());
+            if making.is_some() && making != winner {
+                let _ = fs::remove_dir_all(entry.path());
             }
         }
     }
 
-    /// Removes staged files that nobody has written to for so long, and the directories that are empty then. Blocks.
-    /// Answers how many files were removed. Nothing to do where storage is not local.
-    pub fn remove_abandoned(&self, idle: Duration) -> usize {
-        let Some(root) = &self.local else { return 0 };
-        let is_old = |path: &Path| {
-            let modified = fs::metadata(path).and_then(|meta| meta.modified());
-            modified.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age >= idle))
+    /// Whether a directory lies where an object should be.
+    pub(super) fn is_directory(&self, path: &StorePath) -> bool {
+        self.at(path).is_dir()
+    }
+
+    /// Removes a directory that lies where an object should be. Answers whether there was one.
+    pub(super) fn remove_if_directory(&self, path: &StorePath) -> bool {
+        let path = self.at(path);
+        path.is_dir() && fs::remove_dir_all(path).is_ok()
+    }
+
+    /// The generations of an upload that have a directory in the place of their failure. A listing does not show them.
+    pub(super) fn failure_directories(&self, id: UploadId) -> Vec<u32> {
+        let generation = |path: StorePath| match StorageKey::parse_part(&path)? {
+            (_, Part::Failure(generation)) => Some(generation),
+            _ => None,
         };
+        self.directories_in(&StorageKey::upload(id)).filter_map(generation).collect()
+    }
+
+    /// The jobs that have a directory in the place of their pending entry.
+    pub(super) fn pending_directories(&self) -> Vec<JobName> {
+        self.directories_in(&StorageKey::all_pending())
+            .filter_map(|path| StorageKey::parse_pending(&path))
+            .collect()
+    }
+
+    fn directories_in(&self, prefix: &StorePath) -> impl Iterator<Item = StorePath> {
+        let prefix = prefix.clone();
+        let entries = fs::read_dir(self.at(&prefix)).into_iter().flatten().flatten();
+        let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        directories.filter_map(move |entry| Some(prefix.clone().join(entry.file_name().to_str()?)))
+    }
+
+    pub(super) fn remove_staged_of_shard(&self, shard: Shard, age: Duration) -> usize {
+        self.remove_staged(&self.at(&StorageKey::shard(shard)), age)
+    }
+
+    pub(super) fn remove_staged_of_indexes(&self, age: Duration) -> usize {
+        INDEXES.iter().map(|index| self.remove_staged(&self.0.join(index), age)).sum()
+    }
+
+    /// Removes old staged files below a directory, and the directories that are empty then.
+    fn remove_staged(&self, directory: &Path, age: Duration) -> usize {
         let mut removed = 0;
-        let uploads = fs::read_dir(root.0.join("uploads")).into_iter().flatten().flatten();
-        for directory in uploads.map(|upload| upload.path()).chain([root.0.join(CLAIMS)]) {
-            let mut empty = true;
-            for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
-                let staged = entry.file_name().to_string_lossy().contains(STAGED);
-                if staged && is_old(&entry.path()) {
-                    match fs::remove_file(entry.path()) {
-                        Ok(()) => removed += 1,
-                        Err(error) => {
-                            warn!(path = %entry.path().display(), %error, "could not remove a staged file")
-                        }
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                removed += self.remove_staged(&path, age);
+                if is_older(&path, age) {
+                    // Not forced: a directory that a writer used in between is not empty and stays.
+                    let _ = fs::remove_dir(&path);
+                }
+            } else if entry.file_name().to_string_lossy().contains(STAGED) && is_older(&path, age) {
+                match fs::remove_file(&path) {
+                    Ok(()) => {
+                        removed += 1;
+                        info!(path = %path.display(), "removed a staged file of a killed writer");
                     }
-                } else {
-                    empty = false;
+                    Err(error) => {
+                        warn!(path = %path.display(), %error, "could not remove a staged file");
+                    }
                 }
             }
-            if empty && is_old(&directory) {
-                // Not forced: should a writer have come in between, the directory is no longer empty and stays.
-                let _ = fs::remove_dir(&directory);
-            }
-        }
-        if removed > 0 {
-            info!(removed, "removed staged files that writers left behind");
         }
         removed
     }
+}
+
+fn is_older(path: &Path, age: Duration) -> bool {
+    let modified = fs::metadata(path).and_then(|meta| meta.modified());
+    modified.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|elapsed| elapsed >= age))
 }

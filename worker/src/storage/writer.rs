@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 use tracing::warn;
 
-use super::{Storage, StorageError, StorageKey};
-use crate::UploadId;
+use super::{Storage, StorageError};
+use crate::contract::{id::UploadId, key::StorageKey};
 
 /// Parts of one original that may be on their way to the store at once; with the part size it bounds the memory of
 /// an upload.
@@ -58,7 +58,7 @@ impl OriginalWriter {
         if let Err(error) = writer.shutdown().await {
             // One that failed to finish can no longer be aborted.
             drop(writer);
-            let _ = self.storage.remove(self.id).await;
+            let _ = self.storage.remove_original(self.id).await;
             let source = object_store::Error::Generic { store: "original", source: error.into() };
             return Err(StorageError::sort("write", &key, source));
         }
@@ -72,14 +72,14 @@ impl Drop for OriginalWriter {
             return;
         };
         let (storage, id) = (self.storage.clone(), self.id);
-        // Outside a runtime the process is ending; the sweeper finds what is left.
+        // Outside a runtime the process is ending; the audit finds what is left.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 // A writer that failed cannot always be aborted; dropping it removes its staged file.
                 let _ = writer.abort().await;
                 drop(writer);
-                if let Err(error) = storage.remove(id).await {
-                    warn!(%id, %error, "an abandoned original stays until the sweep");
+                if let Err(error) = storage.remove_original(id).await {
+                    warn!(%id, %error, "could not remove an abandoned original; the audit removes it");
                 }
             });
         }

@@ -41,6 +41,7 @@ pub(crate) fn encode(format: Format, picture: &DynamicImage, exif: Option<Vec<u8
         Format::Gif => {
             GifEncoder::new(&mut file).encode_frame(image::Frame::new(picture.to_rgba8())).unwrap()
         }
+        Format::Unknown => panic!("no encoder makes it"),
     }
     file.into_inner()
 }

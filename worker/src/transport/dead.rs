@@ -5,8 +5,8 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::{DeathReason, Lane};
-use crate::UploadId;
+use super::DeathReason;
+use crate::contract::{id::UploadId, record::Lane};
 
 /// Dead letters that are read at once, oldest first. An operator who has more drops or replays these first.
 pub const MAX_LISTED: usize = 1000;
@@ -14,7 +14,7 @@ pub const MAX_LISTED: usize = 1000;
 /// Bytes of a message's digest that name it where its upload cannot be told.
 const DIGEST_BYTES: usize = 6;
 
-/// A dead letter that rests.
+/// A dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadJob {
     /// Names it: the upload's id, or where that cannot be told `x` and a digest of the message.

@@ -9,15 +9,21 @@ mod deliveries;
 pub mod description;
 mod link;
 mod publisher;
+mod receipt;
 mod stuck;
 mod topology;
 mod wire;
 
-use std::{error::Error, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    num::NonZeroUsize,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use lapin::uri::AMQPUri;
-use tokio::time::timeout;
+use tokio::{sync::Notify, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
@@ -26,13 +32,22 @@ use self::{
     link::{Link, Up},
     publisher::{Publication, Publisher},
 };
-use super::{Announcements, Deliveries, Depth, Lane, Posting, Transport, TransportError, dead::DeadJob};
-use crate::Announcement;
+use super::{
+    Announcements, Announcer, DeadLetters, Deliveries, Depth, JobQueue, LookUp, Posting, Transport,
+    TransportError, dead::DeadJob,
+};
+use crate::contract::{
+    message::Changed,
+    record::{JobName, Lane},
+};
 
 /// How long the broker may take to answer a question.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long closing waits until prefetched jobs are given back.
+/// How long to gather expired dead letters before they are removed together.
+const FORGET_AFTER: Duration = Duration::from_secs(1);
+
+/// How long closing waits until prefetched jobs are released.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The transport over RabbitMQ. Clones share its connections.
@@ -44,11 +59,13 @@ pub struct RabbitTransport {
 struct Shared {
     publisher: Publisher,
     /// The connection that publishes.
-    giving: Link,
+    publishing: Link,
     /// The connection that consumes, acknowledges and listens.
-    taking: Link,
+    consuming: Link,
+    /// Notified when the burial of a job that expired in its lane was acknowledged.
+    expired: Arc<Notify>,
     closing: CancellationToken,
-    /// Consumers that give back what they have prefetched.
+    /// Consumers that release the jobs that they have prefetched.
     ending: TaskTracker,
 }
 
@@ -59,7 +76,7 @@ pub struct BadAmqpUrl;
 
 /// Why a broker cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum MeetError {
+pub enum ConnectError {
     /// There is no connection to be had.
     #[error("could not connect to the broker")]
     Connect(#[source] Arc<dyn Error + Send + Sync>),
@@ -75,10 +92,19 @@ impl RabbitTransport {
     /// When the URL is none.
     pub fn open(url: &str) -> Result<Self, BadAmqpUrl> {
         let uri: AMQPUri = url.parse().map_err(|_| BadAmqpUrl)?;
-        let (giving, taking) = (Link::new(uri.clone(), "publishing"), Link::new(uri, "consuming"));
-        let publisher = Publisher::new(giving.clone());
-        let (closing, ending) = (CancellationToken::new(), TaskTracker::new());
-        Ok(Self { shared: Arc::new(Shared { publisher, giving, taking, closing, ending }) })
+        let (publishing, consuming) = (Link::new(uri.clone(), "publishing"), Link::new(uri, "consuming"));
+        let publisher = Publisher::new(publishing.clone());
+        let shared = Arc::new(Shared {
+            publisher,
+            publishing,
+            consuming,
+            expired: Arc::default(),
+            closing: CancellationToken::new(),
+            ending: TaskTracker::new(),
+        });
+        // Ends with `closing`, or with its next turn after the transport is dropped.
+        tokio::spawn(forget_expired(Arc::downgrade(&shared), shared.closing.clone()));
+        Ok(Self { shared })
     }
 }
 
@@ -87,12 +113,12 @@ impl RabbitTransport {
     ///
     /// # Errors
     /// When the broker cannot be used, with the reason, which names no password.
-    pub async fn meet(&self) -> Result<(), MeetError> {
-        for link in [&self.shared.giving, &self.shared.taking] {
-            link.first_word().await.map_err(MeetError::Connect)?;
+    pub async fn connect(&self) -> Result<(), ConnectError> {
+        for link in [&self.shared.publishing, &self.shared.consuming] {
+            link.wait_connected().await.map_err(ConnectError::Connect)?;
         }
         let declare = async |up: Up| stuck::channel(&up).await.map(drop);
-        self.ask("declare what messages travel by", declare).await.map_err(MeetError::Declare)
+        self.ask("declare what messages travel by", declare).await.map_err(ConnectError::Declare)
     }
 
     /// Asks the broker something, within a bound.
@@ -101,7 +127,7 @@ impl RabbitTransport {
         attempted: &'static str,
         question: impl AsyncFnOnce(Up) -> lapin::Result<T>,
     ) -> Result<T, TransportError> {
-        let asked = timeout(ASK_WITHIN, async { question(self.shared.taking.up().await).await });
+        let asked = timeout(ASK_WITHIN, async { question(self.shared.consuming.up().await).await });
         match asked.await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(unavailable(attempted, error)),
@@ -119,13 +145,48 @@ fn unavailable(attempted: &'static str, source: impl Into<Box<dyn Error + Send +
     TransportError::Unavailable { attempted, source: source.into() }
 }
 
+/// The publication of an announcement.
+fn announcement(changed: &Changed, traceparent: Option<&str>) -> Publication {
+    Publication {
+        exchange: topology::DONE,
+        key: String::new(),
+        properties: wire::announcement_properties(changed.upload.id, traceparent),
+        body: changed.encode(),
+    }
+}
+
+/// Removes the dead letters of jobs that expired in their lane, some time after the last of them was posted again.
+async fn forget_expired(shared: Weak<Shared>, closing: CancellationToken) {
+    loop {
+        let Some(expired) = shared.upgrade().map(|shared| Arc::clone(&shared.expired)) else { return };
+        tokio::select! {
+            () = closing.cancelled() => return,
+            () = expired.notified() => {}
+        }
+        tokio::time::sleep(FORGET_AFTER).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let transport = RabbitTransport { shared };
+        let forgotten =
+            transport.ask("remove expired dead letters", async |up| dead::forget_expired(&up).await);
+        match forgotten.await {
+            Ok(number) => {
+                tracing::info!(number, "removed the dead letters of jobs that expired and were posted again")
+            }
+            Err(error) => {
+                let error = &error as &dyn Error;
+                tracing::warn!(error, "could not remove expired dead letters");
+            }
+        }
+    }
+}
+
 #[async_trait]
-impl Transport for RabbitTransport {
+impl JobQueue for RabbitTransport {
     async fn publish(&self, posting: Posting) -> Result<(), TransportError> {
         let publication = Publication {
             exchange: topology::JOBS,
-            key: topology::queue(posting.lane).to_owned(),
-            properties: wire::job_properties(&posting),
+            key: topology::queue(posting.job.lane()).to_owned(),
+            properties: wire::job_properties(&posting.job),
             body: posting.job.encode(),
         };
         self.shared.publisher.publish(publication).await
@@ -135,33 +196,15 @@ impl Transport for RabbitTransport {
         Ok(Box::new(Taker::new(Arc::clone(&self.shared), prefetch)))
     }
 
-    async fn announce(
-        &self,
-        announcement: &Announcement,
-        traceparent: Option<&str>,
-    ) -> Result<(), TransportError> {
-        let publication = Publication {
-            exchange: topology::DONE,
-            key: String::new(),
-            properties: wire::announcement_properties(announcement.id(), traceparent),
-            body: announcement.encode(),
-        };
-        self.shared.publisher.announce(publication).await
-    }
-
-    async fn listen(&self) -> Result<Box<dyn Announcements>, TransportError> {
-        Ok(Box::new(Listener::new(Arc::clone(&self.shared)).await))
-    }
-
     async fn depth(&self) -> Result<Depth, TransportError> {
         let count = async |up: Up| {
             let channel = up.connection.create_channel().await?;
             let mut depth = Depth::default();
-            for lane in [Lane::Interactive, Lane::Bulk] {
+            for lane in Lane::ALL {
                 depth.ready += topology::count(&channel, topology::queue(lane)).await?;
-            }
-            for queue in topology::retry_queues() {
-                depth.delayed += topology::count(&channel, &queue).await?;
+                for queue in topology::retry_queues(lane) {
+                    depth.delayed += topology::count(&channel, &queue).await?;
+                }
             }
             depth.dead = topology::count(&channel, topology::DEAD_QUEUE).await?;
             // AMQP does not tell what is unacknowledged, nor how old anything is.
@@ -171,29 +214,66 @@ impl Transport for RabbitTransport {
         self.ask("count jobs", count).await
     }
 
+    async fn room_taken(&self) -> Result<u64, TransportError> {
+        Ok(self.depth().await?.waiting())
+    }
+
+    async fn look_up(&self, lane: Lane, _jobs: &[JobName]) -> Result<LookUp, TransportError> {
+        let count = async |up: Up| {
+            let channel = up.connection.create_channel().await?;
+            let mut jobs = topology::count(&channel, topology::queue(lane)).await?;
+            for queue in topology::retry_queues(lane) {
+                jobs += topology::count(&channel, &queue).await?;
+            }
+            // A dead job whose burial is still to come ends by it.
+            for queue in [topology::BURIAL_QUEUE, topology::BURIAL_RETRY_QUEUE] {
+                jobs += topology::count(&channel, queue).await?;
+            }
+            Ok(LookUp::Waiting(jobs))
+        };
+        self.ask("count the jobs of a lane", count).await
+    }
+
+    async fn check(&self) -> Result<(), TransportError> {
+        if !(self.shared.publishing.is_up() && self.shared.consuming.is_up()) {
+            return Err(unavailable("reach the broker", "it is away"));
+        }
+        if self.shared.publishing.is_blocked() { Err(TransportError::Blocked) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Announcer for RabbitTransport {
+    async fn announce(&self, changed: &Changed, traceparent: Option<&str>) -> Result<(), TransportError> {
+        self.shared.publisher.announce(announcement(changed, traceparent)).await
+    }
+
+    async fn listen(&self) -> Result<Box<dyn Announcements>, TransportError> {
+        Ok(Box::new(Listener::new(Arc::clone(&self.shared)).await))
+    }
+}
+
+#[async_trait]
+impl DeadLetters for RabbitTransport {
     async fn dead_letters(&self) -> Result<Vec<DeadJob>, TransportError> {
         self.ask("read dead letters", async |up| dead::list(&up).await).await
     }
 
     async fn forget_dead(&self, dead: &DeadJob) -> Result<usize, TransportError> {
-        self.ask("forget a dead letter", async |up| dead::forget(&up, dead).await).await
+        self.ask("delete a dead letter", async |up| dead::forget(&up, dead).await).await
     }
+}
 
-    async fn check(&self) -> Result<(), TransportError> {
-        if !(self.shared.giving.is_up() && self.shared.taking.is_up()) {
-            return Err(unavailable("reach the broker", "it is away"));
-        }
-        if self.shared.giving.is_blocked() { Err(TransportError::Blocked) } else { Ok(()) }
-    }
-
+#[async_trait]
+impl Transport for RabbitTransport {
     async fn close(&self) {
         self.shared.closing.cancel();
         self.shared.ending.close();
         let _ = timeout(CLOSE_WITHIN, self.shared.ending.wait()).await;
     }
 
-    async fn leave(&self) {
+    async fn disconnect(&self) {
         self.close().await;
-        tokio::join!(self.shared.giving.close(), self.shared.taking.close());
+        tokio::join!(self.shared.publishing.close(), self.shared.consuming.close());
     }
 }

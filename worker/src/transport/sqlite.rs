@@ -30,7 +30,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use async_trait::async_trait;
@@ -42,11 +42,21 @@ use self::{
     announcements::Listener,
     connection::{Connection, Durability},
     deliveries::Claimer,
-    presence::Presence,
+    presence::{Presence, Watch},
+    queue::Now,
     wake::{Topic, WakeReceiver, Waker},
 };
-use super::{Announcements, Deliveries, Depth, Posting, Transport, TransportError, dead::DeadJob};
-use crate::Announcement;
+use super::{
+    Announcements, Announcer, DeadLetters, Deliveries, Depth, JobQueue, LookUp, Posting, Transport,
+    TransportError, dead::DeadJob,
+};
+use crate::{
+    clock::monotonic_ms,
+    contract::{
+        message::Changed,
+        record::{JobName, Lane},
+    },
+};
 
 /// How often a process looks for others that have died. A job of a killed worker is redelivered within two seconds;
 /// this leaves room for the rest.
@@ -73,6 +83,8 @@ struct Shared {
     pipes: AtomicU64,
     capacity: u64,
     max_crashes: u32,
+    /// Whether claimed jobs are announced; those of an outbox are not: they are only moved on.
+    announces: bool,
     closing: CancellationToken,
 }
 
@@ -89,7 +101,7 @@ pub enum OpenQueueError {
         source: io::Error,
     },
     /// The file is no queue, or of a newer version, or cannot be opened.
-    #[error("could not open the queue {} (moved away, it is begun anew from storage)", path.display())]
+    #[error("could not open the queue {} (if you move it away, it is recreated from storage)", path.display())]
     File {
         /// Which.
         path: PathBuf,
@@ -107,19 +119,24 @@ impl SqliteTransport {
     /// # Errors
     /// When the file or its directory cannot be used.
     pub fn open(path: &Path, capacity: u64) -> Result<Self, OpenQueueError> {
-        Self::open_counting(path, capacity, queue::MAX_CRASHES)
+        Self::open_counting(path, capacity, queue::MAX_CRASHES, true)
     }
 
-    /// Opens the queue as an outbox, from which jobs are only moved on: that the process which moves them dies says
-    /// nothing about a job, and is not counted.
+    /// Opens the queue as an outbox, from which jobs are only moved on: a process that dies while it moves a job says
+    /// nothing about the job and is not counted, and moving it is not announced.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_outbox(path: &Path, capacity: u64) -> Result<Self, OpenQueueError> {
-        Self::open_counting(path, capacity, u32::MAX)
+        Self::open_counting(path, capacity, u32::MAX, false)
     }
 
-    fn open_counting(path: &Path, capacity: u64, max_crashes: u32) -> Result<Self, OpenQueueError> {
+    fn open_counting(
+        path: &Path,
+        capacity: u64,
+        max_crashes: u32,
+        announces: bool,
+    ) -> Result<Self, OpenQueueError> {
         let mut directory = path.as_os_str().to_owned();
         directory.push("-processes");
         let directory = PathBuf::from(directory);
@@ -139,9 +156,10 @@ impl SqliteTransport {
             pipes: AtomicU64::new(0),
             capacity,
             max_crashes,
+            announces,
             closing: CancellationToken::new(),
         });
-        tokio::spawn(keep_house(Arc::downgrade(&shared)));
+        tokio::spawn(watch_processes(Arc::downgrade(&shared)));
         Ok(Self { shared })
     }
 }
@@ -156,18 +174,25 @@ impl Shared {
         })
     }
 
+    /// Prepares the file once; see [`queue::settle_in`].
+    async fn settle_in(&self) -> Result<(), TransportError> {
+        let settle = |tx: &rusqlite::Connection| queue::settle_in(tx, monotonic_ms());
+        self.connection.call("prepare the queue", Durability::Process, |()| &[], settle).await
+    }
+
     /// Takes back what the dead have claimed.
-    async fn take_back(&self) -> Result<(), TransportError> {
-        let owners = self.connection.call("look for the dead", Durability::Read, None, queue::owners).await?;
-        for owner in owners {
-            if owner == self.instance || !presence::is_gone(&self.directory, &owner) {
+    async fn take_back(&self, watch: &mut Watch) -> Result<(), TransportError> {
+        let owners =
+            self.connection.call("look for dead processes", Durability::Read, |_| &[], queue::owners);
+        for owner in owners.await? {
+            if owner == self.instance || !watch.is_gone(&self.directory, &owner, Instant::now()) {
                 continue;
             }
             let (name, max_crashes) = (owner.clone(), self.max_crashes);
             let taken = self.connection.call(
                 "take jobs back from a dead process",
                 Durability::Process,
-                Some(Topic::Jobs),
+                |_| &[Topic::Jobs],
                 move |tx| queue::take_back(tx, &name, max_crashes),
             );
             let jobs = taken.await?;
@@ -176,50 +201,56 @@ impl Shared {
         Ok(())
     }
 
-    async fn tidy(&self) -> Result<(), TransportError> {
-        presence::tidy(&self.directory);
-        let now = now_ms();
-        let old = self.connection.call("look for old announcements", Durability::Read, None, move |tx| {
-            announcements::has_old(tx, now)
-        });
+    async fn tidy(&self, watch: &mut Watch) -> Result<(), TransportError> {
+        watch.tidy(&self.directory, Instant::now());
+        let now = monotonic_ms();
+        let old = self.connection.call(
+            "look for old announcements",
+            Durability::Read,
+            |_| &[],
+            move |tx| announcements::has_old(tx, now),
+        );
         if old.await? {
             let prune = move |tx: &rusqlite::Connection| announcements::prune(tx, now);
-            self.connection.call("forget old announcements", Durability::Process, None, prune).await?;
+            self.connection.call("delete old announcements", Durability::Process, |()| &[], prune).await?;
         }
         Ok(())
     }
 }
 
 /// Runs until the transport is dropped: even a process that drains still looks after the others.
-async fn keep_house(shared: Weak<Shared>) {
+async fn watch_processes(shared: Weak<Shared>) {
+    let (mut watch, mut settled) = (Watch::default(), false);
     for look in 0u32.. {
         tokio::time::sleep(LOOK_FOR_THE_DEAD).await;
         let Some(shared) = shared.upgrade() else { return };
         shared.presence.touch();
-        let mut done = shared.take_back().await;
+        if !settled {
+            settled = shared.settle_in().await.is_ok();
+        }
+        let mut done = shared.take_back(&mut watch).await;
         if look % LOOKS_BETWEEN_TIDYING == 0 && done.is_ok() {
-            done = shared.tidy().await;
+            done = shared.tidy(&mut watch).await;
         }
         if let Err(error) = done {
-            warn!(error = &error as &dyn std::error::Error, "could not look after the queue");
+            warn!(error = &error as &dyn std::error::Error, "could not look for dead processes of the queue");
         }
     }
 }
 
-/// Milliseconds since 1970. Due times are kept in it, since they outlive every process.
-fn now_ms() -> i64 {
+/// Milliseconds since 1970, for people.
+fn wall_ms() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[async_trait]
-impl Transport for SqliteTransport {
+impl JobQueue for SqliteTransport {
     async fn publish(&self, posting: Posting) -> Result<(), TransportError> {
         let capacity = self.shared.capacity;
-        let post = move |tx: &rusqlite::Connection| queue::post(tx, &posting, capacity, now_ms());
-        let posted =
-            self.shared.connection.call("post a job", Durability::Disk, Some(Topic::Jobs), post).await?;
-        match posted {
+        let post = move |tx: &rusqlite::Connection| queue::post(tx, &posting, capacity, wall_ms());
+        let posted = self.shared.connection.call("post a job", Durability::Disk, |_| &[Topic::Jobs], post);
+        match posted.await? {
             queue::Posted::Done => Ok(()),
             queue::Posted::Full => Err(TransportError::Full),
         }
@@ -230,47 +261,64 @@ impl Transport for SqliteTransport {
         Ok(Box::new(Claimer::new(Arc::clone(&self.shared), wake, prefetch)))
     }
 
-    async fn announce(
-        &self,
-        announcement: &Announcement,
-        traceparent: Option<&str>,
-    ) -> Result<(), TransportError> {
-        let (body, traceparent) = (announcement.encode(), traceparent.map(str::to_owned));
-        let add =
-            move |tx: &rusqlite::Connection| announcements::add(tx, &body, traceparent.as_deref(), now_ms());
-        self.shared.connection.call("announce", Durability::Process, Some(Topic::Announcements), add).await
+    async fn depth(&self) -> Result<Depth, TransportError> {
+        let read =
+            |tx: &rusqlite::Connection| queue::depth(tx, Now { wall: wall_ms(), monotonic: monotonic_ms() });
+        self.shared.connection.call("count jobs", Durability::Read, |_| &[], read).await
+    }
+
+    async fn room_taken(&self) -> Result<u64, TransportError> {
+        self.shared.connection.call("read the tally", Durability::Read, |_| &[], queue::room_taken).await
+    }
+
+    async fn look_up(&self, _lane: Lane, jobs: &[JobName]) -> Result<LookUp, TransportError> {
+        let jobs = jobs.to_vec();
+        let missing = move |tx: &rusqlite::Connection| queue::missing(tx, &jobs);
+        self.shared
+            .connection
+            .call("look jobs up", Durability::Read, |_| &[], missing)
+            .await
+            .map(LookUp::Missing)
+    }
+
+    async fn check(&self) -> Result<(), TransportError> {
+        // Takes the write lock and writes nothing.
+        self.shared.connection.call("begin to write", Durability::Process, |()| &[], |_| Ok(())).await
+    }
+}
+
+#[async_trait]
+impl Announcer for SqliteTransport {
+    async fn announce(&self, changed: &Changed, traceparent: Option<&str>) -> Result<(), TransportError> {
+        let (body, traceparent) = (changed.encode(), traceparent.map(str::to_owned));
+        let add = move |tx: &rusqlite::Connection| {
+            announcements::add(tx, &body, traceparent.as_deref(), monotonic_ms())
+        };
+        self.shared.connection.call("announce", Durability::Process, |()| &[Topic::Announcements], add).await
     }
 
     async fn listen(&self) -> Result<Box<dyn Announcements>, TransportError> {
         let wake = self.shared.wake_receiver(Topic::Announcements)?;
-        let read = self.shared.connection.call("listen", Durability::Read, None, announcements::newest);
+        let read = self.shared.connection.call("listen", Durability::Read, |_| &[], announcements::newest);
         Ok(Box::new(Listener::new(Arc::clone(&self.shared), wake, read.await?)))
     }
+}
 
-    async fn depth(&self) -> Result<Depth, TransportError> {
-        let read = |tx: &rusqlite::Connection| queue::depth(tx, now_ms());
-        self.shared.connection.call("count jobs", Durability::Read, None, read).await
-    }
-
+#[async_trait]
+impl DeadLetters for SqliteTransport {
     async fn dead_letters(&self) -> Result<Vec<DeadJob>, TransportError> {
-        self.shared.connection.call("read dead letters", Durability::Read, None, dead::list).await
+        self.shared.connection.call("read dead letters", Durability::Read, |_| &[], dead::list).await
     }
 
     async fn forget_dead(&self, dead: &DeadJob) -> Result<usize, TransportError> {
         let dead = dead.clone();
         let forget = move |tx: &rusqlite::Connection| dead::forget(tx, &dead);
-        self.shared.connection.call("forget a dead letter", Durability::Process, None, forget).await
+        self.shared.connection.call("delete a dead letter", Durability::Process, |_| &[], forget).await
     }
+}
 
-    async fn check(&self) -> Result<(), TransportError> {
-        // Takes the write lock and writes nothing.
-        self.shared.connection.call("begin to write", Durability::Process, None, |_| Ok(())).await
-    }
-
-    fn times_begun_anew(&self) -> u64 {
-        self.shared.connection.times_begun_anew()
-    }
-
+#[async_trait]
+impl Transport for SqliteTransport {
     async fn close(&self) {
         self.shared.closing.cancel();
     }
@@ -279,7 +327,7 @@ impl Transport for SqliteTransport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Format, ResizeJob, UploadId, transport::Lane};
+    use crate::{UploadId, testing, transport::Heard};
 
     #[tokio::test]
     async fn a_full_disk_is_told_as_such_and_what_was_promised_is_there_once_it_has_room() {
@@ -290,15 +338,12 @@ mod tests {
             transport
                 .shared
                 .connection
-                .call("bound the file", Durability::Process, None, allow)
+                .call("bound the file", Durability::Process, |()| &[], allow)
                 .await
                 .unwrap();
         };
-        let post = || {
-            let job = ResizeJob::new(UploadId::new(), Format::Png);
-            transport.publish(Posting { job, generation: 1, lane: Lane::Interactive, traceparent: None })
-        };
-        allow(20).await;
+        let post = || transport.publish(Posting::of_client(testing::record_of(UploadId::new())));
+        allow(40).await;
         let mut posted = 0;
         let refused = loop {
             match post().await {
@@ -310,5 +355,41 @@ mod tests {
         allow(u32::MAX).await;
         post().await.unwrap();
         assert_eq!(transport.depth().await.unwrap().ready, posted + 1);
+    }
+
+    /// Transactions in a write-ahead log that wrote: frames that end a commit (SQLite file format, section 4.1).
+    fn commits(log: &Path) -> usize {
+        const HEADER: usize = 32;
+        const FRAME_HEADER: usize = 24;
+        let log = fs::read(log).unwrap();
+        let number = |at: usize| u32::from_be_bytes(log[at..at + 4].try_into().unwrap());
+        let frame = FRAME_HEADER + number(8) as usize;
+        let frames = (HEADER..).step_by(frame).take_while(|at| at + frame <= log.len());
+        // Frames of an earlier turn of the log carry another salt.
+        frames.filter(|at| number(at + 4) > 0 && number(at + 8) == number(16)).count()
+    }
+
+    #[tokio::test]
+    async fn an_upload_costs_three_writes_its_announcements_included() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("queue.sqlite");
+        let (server, worker) = (
+            SqliteTransport::open(&path, u64::MAX).unwrap(),
+            SqliteTransport::open(&path, u64::MAX).unwrap(),
+        );
+        let mut listener = server.listen().await.unwrap();
+        let mut deliveries = worker.consume(NonZeroUsize::MIN).await.unwrap();
+        let log = directory.path().join("queue.sqlite-wal");
+        for _ in 0..5 {
+            let before = commits(&log);
+            let record = testing::record_of(UploadId::new());
+            server.publish(Posting::of_client(record)).await.unwrap();
+            let delivery = deliveries.next().await.unwrap();
+            assert!(matches!(listener.next().await, Some(Heard::Changed(..))));
+            let changed = Changed::new(testing::ready_upload(), Lane::Interactive);
+            delivery.finish(changed).await.unwrap();
+            assert!(matches!(listener.next().await, Some(Heard::Changed(..))));
+            assert_eq!(commits(&log) - before, 3, "post, claim, finish");
+        }
     }
 }

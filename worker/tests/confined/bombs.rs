@@ -242,7 +242,7 @@ async fn random_bytes_behind_a_right_beginning_never_cost_more_than_their_job() 
             }
             match maker.make(damaged.into(), format).await {
                 Ok(_) | Err(MakeError::Picture(_)) => {}
-                Err(MakeError::Start(error)) => panic!("{error}"),
+                Err(error) => panic!("{error}"),
             }
         }
     }

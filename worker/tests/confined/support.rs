@@ -64,7 +64,7 @@ pub(crate) fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
 pub(crate) fn reason<T>(made: Result<T, MakeError>) -> ThumbnailError {
     match made.map(drop).unwrap_err() {
         MakeError::Picture(error) => error,
-        MakeError::Start(error) => panic!("{error}"),
+        error => panic!("{error}"),
     }
 }
 

@@ -3,10 +3,16 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use futures::future::join_all;
-use integration_tests::{fleet::Fleet, patience::SOON, pictures, server::id, socket::Socket};
+use integration_tests::{
+    fleet::Fleet,
+    patience::{SOON, eventually},
+    pictures,
+    server::id,
+    socket::Socket,
+};
 use worker::{
-    Format, ResizeJob, UploadId,
-    transport::{DeathReason, Delivery, Lane, Posting, Transport},
+    ResizeJob, UploadId, UploadRecord, testing,
+    transport::{Delivery, JobQueue, Posting},
 };
 
 #[tokio::test]
@@ -45,13 +51,14 @@ async fn a_message_that_is_no_job_is_dead_lettered_at_once_and_the_worker_lives(
     let mut worker = fleet.worker().start();
     worker.takes_jobs().await;
     let id = UploadId::new().to_string();
-    let good = String::from_utf8(ResizeJob::new(id.parse().unwrap(), Format::Jpeg).encode()).unwrap();
+    let record = testing::record_of(id.parse().unwrap());
+    let good = String::from_utf8(ResizeJob::new(record).encode()).unwrap();
     let deep = "[".repeat(10_000);
-    let long = format!(r#"{{"v":1,"id":"{id}","padding":"{}"}}"#, "x".repeat(70_000));
+    let long = format!(r#"{{"v":2,"id":"{id}","padding":"{}"}}"#, "x".repeat(70_000));
     let hostile = [
         ("", "not json".to_owned()),
-        (&*id, good.replace(r#""v":1"#, r#""v":99"#)),
-        (&id, good.replace("uploads/", "uploads/../")),
+        (&*id, good.replace(r#""v":2"#, r#""v":99"#)),
+        (&id, good.replacen(&id, "../../etc/passwd", 1)),
         ("another", good.clone()),
         ("", deep),
         ("", long),
@@ -70,12 +77,8 @@ async fn a_job_that_is_posted_twice_makes_one_upload() {
     let fleet = Fleet::new().await;
     let server = fleet.server().start();
     let upload = server.accepted("cat.jpg", pictures::jpeg(640, 480)).await;
-    let posting = Posting {
-        job: ResizeJob::new(id(&upload).parse().unwrap(), Format::Jpeg),
-        generation: 1,
-        lane: Lane::Bulk,
-        traceparent: None,
-    };
+    let record = testing::record_of(id(&upload).parse().unwrap());
+    let posting = Posting::of_sweeper(UploadRecord { bulk: true, width: 640, height: 480, ..record });
     let queue = fleet.queue();
     for _ in 0..3 {
         queue.publish(posting.clone()).await.unwrap();
@@ -91,29 +94,24 @@ async fn a_job_that_is_posted_twice_makes_one_upload() {
 async fn sessions_that_begin_cost_no_job_a_delivery() {
     let fleet = Fleet::new().await;
     let queue = fleet.queue();
-    queue.meet().await.unwrap();
+    queue.connect().await.unwrap();
     let beginners = (0..4).map(|_| async {
         loop {
-            fleet.queue().meet().await.unwrap();
+            fleet.queue().connect().await.unwrap();
         }
     });
     let jobs = async {
         let mut deliveries = queue.consume(NonZeroUsize::MIN).await.unwrap();
         let mut held = None::<Delivery>;
         for _ in 0..30 {
-            let posting = Posting {
-                job: ResizeJob::new(UploadId::new(), Format::Png),
-                generation: 1,
-                lane: Lane::Interactive,
-                traceparent: None,
-            };
+            let posting = Posting::of_client(testing::record_of(UploadId::new()));
             // While one is held the next lies in a queue that some session has just seen empty.
             queue.publish(posting).await.unwrap();
             if let Some(held) = held.take() {
                 held.ack().await.unwrap();
             }
             let delivery = deliveries.next().await.unwrap();
-            assert_eq!(delivery.attempt, 1);
+            assert_eq!(delivery.tries.deliveries, 1);
             held = Some(delivery);
         }
     };
@@ -121,31 +119,6 @@ async fn sessions_that_begin_cost_no_job_a_delivery() {
         () = jobs => {}
         never = join_all(beginners) => drop::<Vec<()>>(never),
     }
-}
-
-#[tokio::test]
-async fn a_late_burial_does_not_end_an_upload_that_goes_round_once_more() {
-    let fleet = Fleet::new().await;
-    let server = fleet.server().start();
-    let upload = server.accepted("cat.png", pictures::tiny(1)).await;
-    let queue = fleet.queue();
-    // The job of a generation before the one that the upload has now.
-    let older = Posting {
-        job: ResizeJob::new(id(&upload).parse().unwrap(), Format::Png),
-        generation: 0,
-        lane: Lane::Interactive,
-        traceparent: None,
-    };
-    queue.publish(older).await.unwrap();
-    let mut deliveries = queue.consume(2.try_into().unwrap()).await.unwrap();
-    let (one, other) = (deliveries.next().await.unwrap(), deliveries.next().await.unwrap());
-    let (older, newer) = if one.generation == Some(0) { (one, other) } else { (other, one) };
-    drop(deliveries);
-    older.dead_letter(DeathReason::Exhausted).await.unwrap();
-    newer.release().await.unwrap();
-    let _worker = fleet.worker().start();
-    server.assert_ready(&server.end(&id(&upload), SOON).await).await;
-    fleet.assert_queue_holds(1).await;
 }
 
 #[tokio::test]
@@ -161,16 +134,25 @@ async fn a_lost_completion_costs_seconds_and_not_for_ever() {
 }
 
 #[tokio::test]
-async fn a_reply_queue_that_is_deleted_comes_back() {
+async fn a_server_whose_connections_are_closed_listens_again_by_a_queue_of_another_name() {
     let fleet = Fleet::new().await;
     let server = fleet.server().start();
     let worker = fleet.worker().start();
     worker.takes_jobs().await;
+    let reply_queue = async || {
+        let one = async || {
+            let queues = fleet.vhost.queues("up.done.").await;
+            (queues.len() == 1).then(|| queues.into_iter().next()).flatten()
+        };
+        eventually("there is one reply queue", SOON, one).await
+    };
     let mut socket = Socket::connect(&server.url).await;
     for seed in 0..3 {
-        // It may not have been there yet.
-        let deleted = async || (fleet.vhost.delete_queues("up.done.").await == 1).then_some(());
-        integration_tests::patience::eventually("the reply queue is deleted", SOON, deleted).await;
+        let before = reply_queue().await;
+        fleet.vhost.close_connections().await;
+        eventually("the server listens again", SOON, async || (reply_queue().await != before).then_some(()))
+            .await;
+        worker.takes_jobs().await;
         let upload = server.accepted("cat.png", pictures::tiny(seed)).await;
         socket.subscribe(&[&id(&upload)]).await;
         let ready = socket.end_of(&id(&upload), Duration::from_secs(20)).await;
@@ -184,7 +166,7 @@ async fn a_job_queue_that_is_deleted_comes_back_and_what_was_in_it_is_posted_aga
     let server = fleet.server().start();
     let upload = server.accepted("cat.png", pictures::tiny(1)).await;
     let queue = fleet.queue();
-    integration_tests::patience::eventually("the job is on the broker", SOON, async || {
+    eventually("the job is on the broker", SOON, async || {
         (queue.depth().await.ok()?.ready == 1).then_some(())
     })
     .await;

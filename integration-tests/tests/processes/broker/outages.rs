@@ -200,7 +200,7 @@ async fn jobs_that_are_on_the_broker_are_done_during_a_memory_alarm() {
     }
     let queue = fleet.queue();
     eventually("the jobs are on the broker", SOON, async || {
-        (worker::transport::Transport::depth(&queue).await.ok()?.ready == 5).then_some(())
+        (worker::transport::JobQueue::depth(&queue).await.ok()?.ready == 5).then_some(())
     })
     .await;
     node.control(&["set_vm_memory_high_watermark", "0"]);

@@ -20,7 +20,7 @@ use crate::{
 const DECODER_BYTES: u64 = 512 * 1024 * 1024;
 
 pub(super) fn decode(original: &[u8], header: &Header) -> Result<Decoded, ThumbnailError> {
-    let mut reader = ImageReader::with_format(Cursor::new(original), image_format(header.format));
+    let mut reader = ImageReader::with_format(Cursor::new(original), image_format(header.format)?);
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(DECODER_BYTES);
     reader.limits(limits);
@@ -40,15 +40,16 @@ pub(super) fn decode(original: &[u8], header: &Header) -> Result<Decoded, Thumbn
     })
 }
 
-const fn image_format(format: Format) -> ImageFormat {
-    match format {
+fn image_format(format: Format) -> Result<ImageFormat, ThumbnailError> {
+    Ok(match format {
         Format::Jpeg => ImageFormat::Jpeg,
         Format::Png => ImageFormat::Png,
         Format::Gif => ImageFormat::Gif,
         Format::WebP => ImageFormat::WebP,
         Format::Bmp => ImageFormat::Bmp,
         Format::Tiff => ImageFormat::Tiff,
-    }
+        Format::Unknown => return Err(ThumbnailError::CannotBeDecoded("its format is not known".into())),
+    })
 }
 
 fn layout(colour: ColorType) -> Result<Layout, ThumbnailError> {

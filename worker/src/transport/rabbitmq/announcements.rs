@@ -1,14 +1,11 @@
-//! The reply exchange: one expiring queue for every listener.
+//! The reply exchange: one queue for every session of a listener.
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures::StreamExt;
 use lapin::{
-    Channel, Consumer,
-    message::Delivery as Message,
-    options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions},
-    types::FieldTable,
+    Channel, Consumer, message::Delivery as Message, options::BasicConsumeOptions, types::FieldTable,
 };
 use tokio::{task::JoinHandle, time::sleep};
 use tracing::{debug, warn};
@@ -20,19 +17,16 @@ use super::{
     stuck, topology, wire,
 };
 use crate::{
-    Announcement,
+    contract::message::Changed,
     transport::{Announcements, Heard},
 };
 
-/// Announcements that are on their way to a listener at once.
-const PREFETCH: u16 = 256;
-
-/// How long listening may take to begin before the listener is told later that it was interrupted.
+/// How long listening may take to begin. Past it, it goes on in the background, and the listener receives an
+/// interruption first.
 const LISTEN_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) struct Listener {
     shared: Arc<Shared>,
-    instance: String,
     opening: Option<JoinHandle<Session>>,
     session: Option<Session>,
     /// Something may have been missed since the last session, or before the first.
@@ -47,33 +41,31 @@ struct Session {
 }
 
 impl Session {
-    async fn open(link: Link, instance: String) -> Self {
-        link.open("listen to the reply exchange", |up| Self::on(up, &instance)).await
+    async fn open(link: Link) -> Self {
+        link.open("listen to the reply exchange", Self::on).await
     }
 
-    async fn on(up: Up, instance: &str) -> lapin::Result<Self> {
+    async fn on(up: Up) -> lapin::Result<Self> {
         let channel = stuck::channel(&up).await?;
-        let queue = topology::declare_replies(&channel, instance).await?;
-        channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
-        let options = BasicConsumeOptions::default();
+        let queue = topology::declare_replies(&channel, &Uuid::now_v7().simple().to_string()).await?;
+        debug!(queue, "listening to the reply exchange");
+        // Without acknowledgements: the queue goes with the session anyhow, and bounds what it holds.
+        let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
         let replies = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await?;
-        debug!(instance, "listening to the reply exchange");
         Ok(Self { _up: up, _channel: channel, replies })
     }
 }
 
 impl Listener {
-    /// Begins to listen. Should that take too long, it goes on in the background, and the listener hears of an
-    /// interruption first.
+    /// Begins to listen, within [`LISTEN_WITHIN`] or in the background.
     pub(super) async fn new(shared: Arc<Shared>) -> Self {
-        let instance = Uuid::now_v7().simple().to_string();
-        let mut opening = tokio::spawn(Session::open(shared.taking.clone(), instance.clone()));
+        let mut opening = tokio::spawn(Session::open(shared.consuming.clone()));
         let opened = tokio::time::timeout(LISTEN_WITHIN, &mut opening).await;
         match opened {
             Ok(session) => {
-                Self { shared, instance, opening: None, interrupted: session.is_err(), session: session.ok() }
+                Self { shared, opening: None, interrupted: session.is_err(), session: session.ok() }
             }
-            Err(_) => Self { shared, instance, opening: Some(opening), session: None, interrupted: true },
+            Err(_) => Self { shared, opening: Some(opening), session: None, interrupted: true },
         }
     }
 }
@@ -92,8 +84,8 @@ impl Announcements for Listener {
         let closing = self.shared.closing.clone();
         loop {
             let Some(session) = &mut self.session else {
-                let (link, instance) = (self.shared.taking.clone(), self.instance.clone());
-                let opening = self.opening.get_or_insert_with(|| tokio::spawn(Session::open(link, instance)));
+                let link = self.shared.consuming.clone();
+                let opening = self.opening.get_or_insert_with(|| tokio::spawn(Session::open(link)));
                 tokio::select! {
                     biased;
                     () = closing.cancelled() => return None,
@@ -113,10 +105,8 @@ impl Announcements for Listener {
             match reply {
                 Some(Ok(message)) => {
                     if let Some(heard) = read(&message) {
-                        acknowledge(message);
                         return Some(heard);
                     }
-                    acknowledge(message);
                 }
                 ended => {
                     if let Some(Err(error)) = ended {
@@ -131,16 +121,9 @@ impl Announcements for Listener {
     }
 }
 
-/// On a task of its own, so that dropping the future that waits for a reply loses none.
-fn acknowledge(message: Message) {
-    tokio::spawn(async move {
-        let _ = message.ack(BasicAckOptions::default()).await;
-    });
-}
-
 fn read(message: &Message) -> Option<Heard> {
-    match Announcement::decode(&message.data) {
-        Ok(announcement) => Some(Heard::Announcement(announcement, wire::traceparent(message))),
+    match Changed::decode(&message.data) {
+        Ok(changed) => Some(Heard::Changed(Box::new(changed), wire::traceparent(message))),
         Err(error) => {
             warn!(error = &error as &dyn std::error::Error, "an announcement cannot be read");
             None

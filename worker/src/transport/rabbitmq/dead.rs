@@ -7,12 +7,15 @@ use lapin::{
 };
 
 use super::{deliveries::dead_letter, link::Up, topology, wire};
-use crate::transport::{
-    Lane,
-    dead::{DeadJob, MAX_LISTED, key},
+use crate::{
+    contract::record::Lane,
+    transport::{
+        DeathReason,
+        dead::{DeadJob, MAX_LISTED, key},
+    },
 };
 
-/// Those that rest, oldest first.
+/// The dead letters, oldest first.
 pub(super) async fn list(up: &Up) -> lapin::Result<Vec<DeadJob>> {
     let (channel, messages) = take(up).await?;
     // What was taken and not acknowledged goes back when the channel closes.
@@ -25,6 +28,17 @@ pub(super) async fn forget(up: &Up, dead: &DeadJob) -> lapin::Result<usize> {
     let (channel, messages) = take(up).await?;
     let mut forgotten = 0;
     for message in messages.iter().filter(|message| read(message).key == dead.key) {
+        forgotten += usize::from(message.ack(BasicAckOptions::default()).await?);
+    }
+    put_back(&channel).await?;
+    Ok(forgotten)
+}
+
+/// Removes the dead letters of jobs that expired in their lane, and are posted again.
+pub(super) async fn forget_expired(up: &Up) -> lapin::Result<usize> {
+    let (channel, messages) = take(up).await?;
+    let mut forgotten = 0;
+    for message in messages.iter().filter(|message| wire::death_reason(message) == DeathReason::Expired) {
         forgotten += usize::from(message.ack(BasicAckOptions::default()).await?);
     }
     put_back(&channel).await?;

@@ -1,13 +1,13 @@
-//! Consuming from both lanes and from the burials, and settling.
+//! Consuming from both lanes and from the burials.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc};
 
 use async_trait::async_trait;
 use futures::StreamExt;
 use lapin::{
     Channel, Consumer,
     message::Delivery as Message,
-    options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions},
+    options::{BasicCancelOptions, BasicQosOptions, BasicRejectOptions},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -19,21 +19,19 @@ use tracing::{info, warn};
 use super::{
     Shared,
     link::{AFTER_ERROR, Link, Up},
-    publisher::Publication,
-    stuck, topology, unavailable, wire,
+    receipt::{Holder, release},
+    stuck, topology, wire,
 };
 use crate::{
-    ResizeJob, UploadId,
-    transport::{
-        DeadLetter, DeathReason, Deliveries, Delivery, Lane, Receipt, Settled, Task, TransportError,
+    contract::{
+        id::UploadId,
+        link::LinkBase,
+        message::{Changed, ResizeJob},
+        record::Lane,
+        upload::Upload,
     },
+    transport::{DeadLetter, Deliveries, Delivery, Task, Tries},
 };
-
-/// How long a job rests whose delivery was dropped unsettled, which is what a panic does.
-const AFTER_DROP: Duration = Duration::from_secs(5);
-
-/// The pause before a settlement that could not be published is tried again.
-const SETTLE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Deliveries for one consumer of ours. It takes from three queues; what is prefetched of one waits while the slots are
 /// taken by the others.
@@ -98,16 +96,16 @@ impl Session {
         }
     }
 
-    /// Stops taking, and gives back what was prefetched and not handed out. What was handed out can still be settled.
-    async fn end(self) {
-        for mut consumer in [self.burials, self.interactive, self.bulk] {
+    /// Stops consuming, and releases the jobs that were prefetched and not handed out. The others can still be settled.
+    async fn end(self, shared: Arc<Shared>) {
+        let lanes = [None, Some(Lane::Interactive), Some(Lane::Bulk)];
+        for (mut consumer, lane) in [self.burials, self.interactive, self.bulk].into_iter().zip(lanes) {
             let options = BasicCancelOptions::default();
             if self.channel.basic_cancel(consumer.tag(), options).await.is_err() {
                 return;
             }
             while let Some(Ok(message)) = consumer.next().await {
-                let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-                let _ = message.nack(back).await;
+                let _ = release(&shared, &message, lane).await;
             }
         }
     }
@@ -123,7 +121,7 @@ impl Drop for Taker {
     fn drop(&mut self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         if let Some(session) = self.session.take() {
-            self.shared.ending.spawn_on(session.end(), &runtime);
+            self.shared.ending.spawn_on(session.end(Arc::clone(&self.shared)), &runtime);
         }
         if let Some(opening) = self.opening.take() {
             opening.abort();
@@ -148,7 +146,7 @@ impl Deliveries for Taker {
                 }
             }
             let Some(session) = &mut self.session else {
-                let (link, prefetch) = (self.shared.taking.clone(), self.prefetch);
+                let (link, prefetch) = (self.shared.consuming.clone(), self.prefetch);
                 let opening = self.opening.get_or_insert_with(|| tokio::spawn(Session::open(link, prefetch)));
                 tokio::select! {
                     () = closing.cancelled() => return None,
@@ -192,17 +190,22 @@ impl Taker {
             },
         };
         let failures = wire::failures(&message);
-        let attempt = failures.saturating_add(wire::deliveries_before(&message)).saturating_add(1);
-        let (generation, traceparent) = (wire::generation(&message), wire::traceparent(&message));
-        let holder = Holder {
-            shared: Arc::clone(&self.shared),
-            _up: session.up.clone(),
-            _channel: session.channel.clone(),
-            lane,
-            held: Some((message, self.slot.take())),
-        };
-        let lane = lane.unwrap_or_default();
-        Some(Delivery::new(task, lane, generation, attempt, failures, traceparent, Box::new(holder)))
+        let deliveries = failures.saturating_add(wire::deliveries_before(&message)).saturating_add(1);
+        let traceparent = wire::traceparent(&message);
+        if let Task::Resize(job) = &task {
+            self.announce_processing(job, traceparent.as_deref());
+        }
+        let session = (session.up.clone(), session.channel.clone());
+        let held = (message, self.slot.take());
+        let receipt = Box::new(Holder::new(Arc::clone(&self.shared), session, lane, held));
+        Some(Delivery { task, tries: Tries { deliveries, failures }, traceparent, receipt })
+    }
+
+    /// Announces that a worker has a job, without a wait.
+    fn announce_processing(&self, job: &ResizeJob, traceparent: Option<&str>) {
+        let upload = Upload::queued(&job.record, &LinkBase::default()).processing();
+        let changed = Changed::new(upload, job.lane());
+        self.shared.publisher.announce_later(super::announcement(&changed, traceparent));
     }
 }
 
@@ -217,122 +220,17 @@ fn read_job(message: &Message) -> Result<ResizeJob, Unreadable> {
 }
 
 pub(super) fn dead_letter(message: &Message) -> DeadLetter {
-    DeadLetter { id: upload_of(message), reason: wire::death_reason(message) }
+    let job = read_job(message).ok();
+    DeadLetter {
+        id: upload_of(message, job.as_ref()),
+        generation: job.as_ref().map(|job| job.generation).or_else(|| wire::generation(message)),
+        job,
+        reason: wire::death_reason(message),
+    }
 }
 
-/// Whose job a message is, as far as can be told of one that may be damaged.
-fn upload_of(message: &Message) -> Option<UploadId> {
+/// The upload that a message is about, as far as can be told of one that may be damaged.
+fn upload_of(message: &Message, job: Option<&ResizeJob>) -> Option<UploadId> {
     let by_id = wire::message_id(message).and_then(|id| id.parse().ok());
-    by_id.or_else(|| ResizeJob::decode(&message.data).ok().map(|job| job.id))
-}
-
-/// Who has a delivery, and has to settle it.
-struct Holder {
-    shared: Arc<Shared>,
-    // Kept, since the last handle of a channel or connection closes it.
-    _up: Up,
-    _channel: Channel,
-    /// `None` for a burial.
-    lane: Option<Lane>,
-    /// `None` once settled.
-    held: Option<(Message, Option<OwnedSemaphorePermit>)>,
-}
-
-/// Publishes something in the place of a delivery, and acknowledges it only then.
-async fn replace(
-    shared: &Shared,
-    message: &Message,
-    publication: impl Fn() -> Publication + Send,
-) -> Result<Settled, TransportError> {
-    loop {
-        if message.acker.poisoned() {
-            return Ok(Settled::Stale);
-        }
-        match shared.publisher.publish(publication()).await {
-            Ok(()) => return acknowledge(message).await,
-            Err(error) if shared.closing.is_cancelled() => return Err(error),
-            Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "a job waits to be settled");
-                sleep(SETTLE_AGAIN).await;
-            }
-        }
-    }
-}
-
-/// Has a job delivered again after a while.
-async fn retry_later(
-    shared: &Shared,
-    message: &Message,
-    lane: Option<Lane>,
-    after: Duration,
-) -> Result<Settled, TransportError> {
-    let again = || Publication {
-        // The default exchange knows every queue by its name.
-        exchange: "",
-        key: lane.map_or_else(
-            || topology::BURIAL_RETRY_QUEUE.to_owned(),
-            |lane| topology::retry_queue(lane, after),
-        ),
-        properties: wire::failed_again(message),
-        body: message.data.clone(),
-    };
-    replace(shared, message, again).await
-}
-
-async fn acknowledge(message: &Message) -> Result<Settled, TransportError> {
-    settled(message.ack(BasicAckOptions::default()).await, "acknowledge a job")
-}
-
-fn settled(done: lapin::Result<bool>, attempted: &'static str) -> Result<Settled, TransportError> {
-    match done {
-        Ok(true) => Ok(Settled::Done),
-        Ok(false) => Ok(Settled::Stale),
-        Err(error) => Err(unavailable(attempted, error)),
-    }
-}
-
-#[async_trait]
-impl Receipt for Holder {
-    async fn ack(mut self: Box<Self>) -> Result<Settled, TransportError> {
-        let (message, _slot) = self.held.take().expect("a delivery is settled once");
-        acknowledge(&message).await
-    }
-
-    async fn retry(mut self: Box<Self>, after: Duration) -> Result<Settled, TransportError> {
-        let (message, _slot) = self.held.take().expect("a delivery is settled once");
-        retry_later(&self.shared, &message, self.lane, after).await
-    }
-
-    async fn dead_letter(mut self: Box<Self>, reason: DeathReason) -> Result<Settled, TransportError> {
-        let (message, _slot) = self.held.take().expect("a delivery is settled once");
-        let dead = || Publication {
-            exchange: topology::DEAD_LETTERS,
-            key: topology::DEAD.to_owned(),
-            properties: wire::died(&message, reason),
-            body: message.data.clone(),
-        };
-        replace(&self.shared, &message, dead).await
-    }
-
-    async fn release(mut self: Box<Self>) -> Result<Settled, TransportError> {
-        let (message, _slot) = self.held.take().expect("a delivery is settled once");
-        // Not `reject`, which counts as a failure on every broker; `nack` does not from 4.3 on.
-        let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-        settled(message.nack(back).await, "release a job")
-    }
-}
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        let (Some((message, slot)), Ok(runtime)) = (self.held.take(), tokio::runtime::Handle::try_current())
-        else {
-            return;
-        };
-        let (shared, lane) = (Arc::clone(&self.shared), self.lane);
-        let kept = (self._up.clone(), self._channel.clone());
-        runtime.spawn(async move {
-            let _ = retry_later(&shared, &message, lane, AFTER_DROP).await;
-            drop((slot, kept));
-        });
-    }
+    by_id.or_else(|| job.map(|job| job.id))
 }

@@ -1,13 +1,16 @@
 //! What travels by RabbitMQ, in the words of AsyncAPI 3: made from the topology, the headers and the message types
-//! that this adapter uses. Seen from a web server, which posts jobs and hears announcements.
+//! that this adapter uses. Seen from a web server, which posts jobs and receives changes.
 
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::{topology, wire};
 use crate::{
-    Completion, ResizeJob, Started,
-    transport::{DeathReason, Lane},
+    contract::{
+        message::{Changed, ResizeJob},
+        record::Lane,
+    },
+    transport::DeathReason,
 };
 
 /// The version of AsyncAPI's bindings for AMQP.
@@ -34,27 +37,22 @@ pub fn describe(generator: &mut SchemaGenerator) -> Description {
     channels.insert(topology::DONE.to_owned(), reply_channel());
     let mut operations: Map<_, _> =
         jobs.into_iter().map(|queue| (format!("post-{queue}"), post(queue))).collect();
-    operations.insert("hear-announcements".to_owned(), hear());
-    let jobs = message::<ResizeJob>(generator, wire::JOB, &job_headers(), "A request: make the thumbnails.");
-    let started = message::<Started>(
+    operations.insert("receive-changes".to_owned(), receive());
+    let jobs =
+        message::<ResizeJob>(generator, ResizeJob::TYPE, &job_headers(), "A request: make the thumbnails.");
+    let changed = message::<Changed>(
         generator,
-        wire::ANNOUNCEMENT,
+        Changed::TYPE,
         &trace_headers(),
-        "A worker has begun with an upload.",
+        "The state of an upload changed: it is queued again, processing, ready or failed.",
     );
-    let completion = message::<Completion>(
-        generator,
-        wire::ANNOUNCEMENT,
-        &trace_headers(),
-        "An upload has ended. Told from `Started` by its `upload`.",
-    );
-    Description { channels, operations, messages: [jobs, started, completion].into_iter().collect() }
+    Description { channels, operations, messages: [jobs, changed].into_iter().collect() }
 }
 
 fn job_channel(queue: &str) -> Value {
     json!({
         "address": queue,
-        "description": format!("Jobs. One that fails rests in `{queue}.retry.*` and comes back; one that cannot be \
+        "description": format!("Jobs. A failed one is delayed in `{queue}.retry.*`; one that cannot be \
             done, or killed its workers, goes to `{}`.", topology::DEAD_QUEUE),
         "messages": references::<ResizeJob>(),
         "bindings": { "amqp": {
@@ -68,8 +66,8 @@ fn job_channel(queue: &str) -> Value {
 fn dead_channel() -> Value {
     json!({
         "address": topology::DEAD_QUEUE,
-        "description": format!("Dead letters, which come by `{}` and rest here until an operator replays or drops \
-            them. Their uploads have failed, and whoever waits has been told.", topology::DEAD_LETTERS),
+        "description": format!("Dead letters, which come by `{}` and stay here until an operator replays or drops \
+            them. Their uploads have failed, and subscribers know.", topology::DEAD_LETTERS),
         "messages": references::<ResizeJob>(),
         "bindings": { "amqp": {
             "is": "queue",
@@ -80,13 +78,11 @@ fn dead_channel() -> Value {
 }
 
 fn reply_channel() -> Value {
-    let mut messages = references::<Started>();
-    messages.extend(references::<Completion>());
     json!({
         "address": topology::DONE,
-        "description": format!("The reply exchange. Every web server binds a queue of its own, `{}.<instance>`, and \
-            hears of every upload.", topology::DONE),
-        "messages": messages,
+        "description": format!("The reply exchange. Every web server binds an exclusive queue of its own, \
+            `{}.<session>`, and receives every change.", topology::DONE),
+        "messages": references::<Changed>(),
         "bindings": { "amqp": {
             "is": "routingKey",
             "exchange": exchange(topology::DONE, "fanout"),
@@ -113,12 +109,12 @@ fn post(queue: &str) -> Value {
     })
 }
 
-fn hear() -> Value {
+fn receive() -> Value {
     json!({
         "action": "receive",
         "channel": { "$ref": format!("#/channels/{}", topology::DONE) },
-        "summary": "Hears what workers announce, and tells whoever waits. A lost one is made up for from storage.",
-        "bindings": { "amqp": { "ack": true, "bindingVersion": BINDINGS } },
+        "summary": "Receives changes and pushes them to subscribers. A lost one is replaced by a read of storage.",
+        "bindings": { "amqp": { "ack": false, "bindingVersion": BINDINGS } },
     })
 }
 
@@ -175,37 +171,24 @@ mod tests {
     use schemars::generate::SchemaSettings;
 
     use super::*;
-    use crate::{Announcement, Format, testing, transport::Posting};
-
-    /// Another announcement does not compile until it has a name here.
-    const fn name(announcement: &Announcement) -> &'static str {
-        match announcement {
-            Announcement::Started(_) => "Started",
-            Announcement::Completion(_) => "Completion",
-        }
-    }
+    use crate::testing;
 
     #[test]
-    fn every_announcement_is_described() {
+    fn every_message_is_described() {
         let described = describe(&mut SchemaSettings::draft2020_12().into_generator());
-        for announcement in
-            [Announcement::started(testing::id()), Announcement::completion(testing::ready_upload())]
+        for (channel, name) in
+            [("resize", "ResizeJob"), ("resize.bulk", "ResizeJob"), (topology::DONE, "Changed")]
         {
-            let name = name(&announcement);
             assert!(described.messages.contains_key(name));
-            assert!(described.channels[topology::DONE]["messages"][name].is_object());
+            assert!(described.channels[channel]["messages"][name].is_object());
         }
     }
 
     #[test]
     fn every_header_of_a_job_is_described() {
-        let posting = Posting {
-            job: ResizeJob::new(testing::id(), Format::Jpeg),
-            traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
-            generation: 1,
-            lane: Lane::Interactive,
-        };
-        let properties = wire::job_properties(&posting);
+        let traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into());
+        let job = ResizeJob::new(crate::UploadRecord { traceparent, ..testing::record() });
+        let properties = wire::job_properties(&job);
         let headers = job_headers();
         for name in properties.headers().as_ref().unwrap().inner().keys() {
             assert!(headers["properties"][name.as_str()].is_object(), "{name}");

@@ -43,7 +43,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A connection that lived so long was a good one: the pauses begin anew.
 const STEADY: Duration = Duration::from_secs(10);
 
-/// How long taking leave may take: a broker that is short of memory does not read it.
+/// How long a clean close may take: a broker that is short of memory does not read the request.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether the broker has answered, since no event tells.
@@ -91,14 +91,14 @@ impl Link {
             // Who sees that it is gone lets go of channels, which must not be closed on a connection that is closing.
             let last = sender.borrow().up.clone();
             if let Some(up) = last {
-                let _ = timeout(CLOSE_WITHIN, take_leave(&up.connection)).await;
+                let _ = timeout(CLOSE_WITHIN, close_connection(&up.connection)).await;
             }
             sender.send_replace(State::default());
         });
         Self { state, closing }
     }
 
-    /// Takes leave of the broker, which else would take the end of this process for a fault.
+    /// Closes the connection cleanly; otherwise the broker logs an abnormal disconnect.
     pub(super) async fn close(&self) {
         self.closing.cancel();
         let mut state = self.state.clone();
@@ -135,7 +135,7 @@ impl Link {
     }
 
     /// Waits until there is a connection, or one could not be made and it is known why.
-    pub(super) async fn first_word(&self) -> Result<(), Arc<dyn Error + Send + Sync>> {
+    pub(super) async fn wait_connected(&self) -> Result<(), Arc<dyn Error + Send + Sync>> {
         let mut link = self.clone();
         loop {
             let state = link.state.borrow_and_update().clone();
@@ -177,7 +177,7 @@ impl Link {
 
 /// Closes a connection and waits for the broker's answer. lapin waits only until the request is sent; a socket that is
 /// closed before the answer is a fault to the broker.
-async fn take_leave(connection: &Connection) -> lapin::Result<()> {
+async fn close_connection(connection: &Connection) -> lapin::Result<()> {
     connection.close(REPLY_SUCCESS, "finished".into()).await?;
     while !(connection.status().closed() || connection.status().errored()) {
         sleep(LOOK_WHETHER_CLOSED).await;

@@ -1,5 +1,6 @@
-//! Publishing with confirms. One task owns the channel, because a message that the broker returns is attached to
-//! whichever confirm completes next: so messages go out in batches, and a batch is judged when all of it is confirmed.
+//! Publishing. Jobs go out with confirms, on a channel that one task owns: a message that the broker returns is attached
+//! to whichever confirm completes next, so messages go out in batches, and a batch is judged when all of it is confirmed.
+//! Announcements go out without confirms, on a channel of their own: their loss costs a push, and servers read storage.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -13,7 +14,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{sleep, timeout},
 };
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{
     link::{AFTER_ERROR, Link, Up},
@@ -21,17 +22,17 @@ use super::{
 };
 use crate::transport::TransportError;
 
-/// How long a message may wait for the broker before its publisher is told that it did not work out.
+/// How long a message may wait for the broker before its publisher receives an error.
 const PUBLISH_WITHIN: Duration = Duration::from_secs(30);
 
-/// The same for an announcement, while which a worker's slot waits; servers read storage again every 15 s.
-const ANNOUNCE_WITHIN: Duration = Duration::from_secs(10);
+/// How long the announcement of an end may hold up its worker. Servers read storage every 15 s.
+const ANNOUNCE_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long a batch may go unconfirmed on a connection that is not blocked before the session counts as broken. A
 /// network that stalls is noticed by heartbeats before that.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(30);
 
-/// Messages that wait for their turn; publishers beyond wait in line.
+/// Messages that wait for their turn, about 2 kB each; publishers beyond wait in line.
 const QUEUED: usize = 256;
 
 /// Messages that are published before the first of them must be confirmed. Confirms come about as fast for many as for
@@ -46,14 +47,13 @@ pub(super) struct Publication {
     pub(super) body: Vec<u8>,
 }
 
+/// A message on its way, and who is answered.
 struct Request {
     publication: Publication,
-    /// A message that no queue takes is an error, unless nobody need listen.
-    mandatory: bool,
     done: oneshot::Sender<Result<(), TransportError>>,
 }
 
-/// Hands messages to the task that publishes.
+/// Hands messages to the tasks that publish.
 #[derive(Clone)]
 pub(super) struct Publisher {
     messages: mpsc::Sender<Request>,
@@ -64,53 +64,109 @@ impl Publisher {
     pub(super) fn new(link: Link) -> Self {
         let (messages, messages_out) = mpsc::channel(QUEUED);
         let (announcements, announcements_out) = mpsc::channel(QUEUED);
-        let lines = Lines { messages: messages_out, announcements: announcements_out };
-        tokio::spawn(serve(link, lines));
+        tokio::spawn(serve(link.clone(), messages_out));
+        tokio::spawn(serve_announcements(link, announcements_out));
         Self { messages, announcements }
     }
 
     /// Publishes a message that some queue must take, and waits for the confirm.
     pub(super) async fn publish(&self, publication: Publication) -> Result<(), TransportError> {
-        submit(&self.messages, publication, true, PUBLISH_WITHIN).await
+        submit(&self.messages, publication, PUBLISH_WITHIN).await
     }
 
-    /// Publishes a message that whoever listens takes; fails at once while the broker is blocked.
+    /// Publishes a message for those who listen, and waits until it is written; fails at once while the broker is
+    /// blocked.
     pub(super) async fn announce(&self, publication: Publication) -> Result<(), TransportError> {
-        submit(&self.announcements, publication, false, ANNOUNCE_WITHIN).await
+        submit(&self.announcements, publication, ANNOUNCE_WITHIN).await
+    }
+
+    /// The same without a wait. Dropped when too many wait already.
+    pub(super) fn announce_later(&self, publication: Publication) {
+        let (done, _unheard) = oneshot::channel();
+        if self.announcements.try_send(Request { publication, done }).is_err() {
+            debug!("an announcement is dropped: too many wait for the broker");
+        }
     }
 }
 
 async fn submit(
     line: &mpsc::Sender<Request>,
     publication: Publication,
-    mandatory: bool,
     within: Duration,
 ) -> Result<(), TransportError> {
     let (done, outcome) = oneshot::channel();
     let submitted = async {
-        let sent = line.send(Request { publication, mandatory, done }).await;
+        let sent = line.send(Request { publication, done }).await;
         sent.map_err(|_| TransportError::Closed)?;
         outcome.await.unwrap_or(Err(TransportError::Closed))
     };
-    let late = || unavailable("publish a message", format!("the broker did not confirm within {within:?}"));
+    let late = || unavailable("publish a message", format!("the broker did not take it within {within:?}"));
     timeout(within, submitted).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// Messages may wait out a blocked broker; announcements may not.
-struct Lines {
-    messages: mpsc::Receiver<Request>,
-    announcements: mpsc::Receiver<Request>,
-}
-
-/// Ends when the last publisher is dropped.
-async fn serve(link: Link, mut lines: Lines) {
+/// Publishes announcements until the last publisher is dropped.
+async fn serve_announcements(link: Link, mut line: mpsc::Receiver<Request>) {
     loop {
         let up = tokio::select! {
             up = link.up() => up,
-            () = closed(&lines) => return,
+            () = closed(&line) => return,
+        };
+        match stuck::channel(&up).await {
+            Ok(channel) => {
+                if let Err(error) = announce_all(&channel, &link, &up, &mut line).await {
+                    warn!(%error, "announcing was interrupted");
+                } else if line.is_closed() {
+                    return;
+                }
+            }
+            Err(error) => warn!(%error, "could not open a channel for announcements"),
+        }
+        tokio::select! {
+            () = link.lost(&up) => {}
+            () = sleep(AFTER_ERROR) => {}
+        }
+    }
+}
+
+/// Publishes one announcement after the other until the connection is lost or nobody is left to announce.
+async fn announce_all(
+    channel: &Channel,
+    link: &Link,
+    up: &Up,
+    line: &mut mpsc::Receiver<Request>,
+) -> lapin::Result<()> {
+    loop {
+        let request = tokio::select! {
+            request = line.recv() => request,
+            () = link.lost(up) => return Ok(()),
+        };
+        let Some(Request { publication, done }) = request else { return Ok(()) };
+        if link.is_blocked() {
+            // lapin would keep it in memory until the alarm is over.
+            let _ = done.send(Err(TransportError::Blocked));
+            continue;
+        }
+        let published = timeout(ANNOUNCE_WITHIN, publish(channel, &publication, false)).await;
+        match published {
+            Ok(Ok(_not_confirmed)) => drop(done.send(Ok(()))),
+            Ok(Err(error)) => {
+                let _ = done.send(Err(unavailable("publish an announcement", error.clone())));
+                return Err(error);
+            }
+            Err(_) => drop(done.send(Err(unavailable("publish an announcement", "the network stalls")))),
+        }
+    }
+}
+
+/// Publishes messages until the last publisher is dropped.
+async fn serve(link: Link, mut line: mpsc::Receiver<Request>) {
+    loop {
+        let up = tokio::select! {
+            up = link.up() => up,
+            () = closed(&line) => return,
         };
         let ended = match open(&up).await {
-            Ok(channel) => publish_all(&channel, &link, &mut lines).await,
+            Ok(channel) => publish_all(&channel, &link, &mut line).await,
             Err(error) => Err(error),
         };
         match ended {
@@ -124,8 +180,8 @@ async fn serve(link: Link, mut lines: Lines) {
     }
 }
 
-async fn closed(lines: &Lines) {
-    while !(lines.messages.is_closed() && lines.messages.is_empty()) {
+async fn closed(line: &mpsc::Receiver<Request>) {
+    while !(line.is_closed() && line.is_empty()) {
         sleep(AFTER_ERROR).await;
     }
 }
@@ -137,23 +193,20 @@ async fn open(up: &Up) -> lapin::Result<Channel> {
 }
 
 /// Publishes batch by batch until the session breaks; `Ok` when nobody is left to publish for.
-async fn publish_all(channel: &Channel, link: &Link, lines: &mut Lines) -> lapin::Result<()> {
+async fn publish_all(
+    channel: &Channel,
+    link: &Link,
+    line: &mut mpsc::Receiver<Request>,
+) -> lapin::Result<()> {
     let mut changes = link.clone();
     loop {
         let blocked = link.is_blocked();
         let first = tokio::select! {
             biased;
-            request = lines.messages.recv(), if !blocked => match request {
+            request = line.recv(), if !blocked => match request {
                 Some(request) => request,
                 None => return Ok(()),
             },
-            Some(request) = lines.announcements.recv() => {
-                if blocked {
-                    let _ = request.done.send(Err(TransportError::Blocked));
-                    continue;
-                }
-                request
-            }
             () = changes.changed() => {
                 if !link.is_up() {
                     return Err(lapin::ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed).into());
@@ -163,45 +216,29 @@ async fn publish_all(channel: &Channel, link: &Link, lines: &mut Lines) -> lapin
         };
         let mut batch = vec![first];
         while batch.len() < BATCH
-            && let Ok(request) = lines.messages.try_recv().or_else(|_| lines.announcements.try_recv())
+            && let Ok(request) = line.try_recv()
         {
             batch.push(request);
         }
-        // Whoever has given up publishes again.
+        // A publisher that gave up publishes again.
         batch.retain(|request| !request.done.is_closed());
-        publish_batch(channel, link, batch, &mut lines.announcements).await?;
+        publish_batch(channel, link, batch).await?;
     }
 }
 
-/// Publishes a batch and judges it. Should the broker be blocked before it is confirmed, those who announce are told at
-/// once, and those who come meanwhile.
-async fn publish_batch(
-    channel: &Channel,
-    link: &Link,
-    batch: Vec<Request>,
-    announcements: &mut mpsc::Receiver<Request>,
-) -> lapin::Result<()> {
-    let (mut waiting, publications): (Vec<_>, Vec<_>) = batch
-        .into_iter()
-        .map(|request| (Some(request.done), (request.publication, request.mandatory)))
-        .unzip();
+/// Publishes a batch and judges it.
+async fn publish_batch(channel: &Channel, link: &Link, batch: Vec<Request>) -> lapin::Result<()> {
+    let (waiting, publications): (Vec<_>, Vec<_>) =
+        batch.into_iter().map(|request| (request.done, request.publication)).unzip();
     let confirms =
-        publications.iter().map(|(publication, mandatory)| confirm(channel, publication, *mandatory));
+        publications.iter().map(async |publication| publish(channel, publication, true).await?.await);
     let mut confirmed = std::pin::pin!(join_all(confirms));
     let mut changes = link.clone();
     let results = loop {
         tokio::select! {
             biased;
             results = &mut confirmed => break results,
-            Some(request) = announcements.recv(), if link.is_blocked() => {
-                let _ = request.done.send(Err(TransportError::Blocked));
-            }
-            () = changes.changed() => if link.is_blocked() {
-                let impatient = waiting.iter_mut().zip(&publications).filter(|(_, (_, mandatory))| !mandatory);
-                for done in impatient.filter_map(|(done, _)| done.take()) {
-                    let _ = done.send(Err(TransportError::Blocked));
-                }
-            },
+            () = changes.changed() => {}
             () = sleep(CONFIRM_WITHIN), if !link.is_blocked() => {
                 let late = std::io::Error::new(std::io::ErrorKind::TimedOut, "messages go unconfirmed");
                 return Err(late.into());
@@ -211,22 +248,20 @@ async fn publish_batch(
     let returned: HashSet<Address> =
         results.iter().filter_map(|result| returned(result.as_ref().ok()?)).collect();
     let mut broken = None;
-    for ((result, done), (publication, _)) in results.into_iter().zip(waiting).zip(&publications) {
+    for ((result, done), publication) in results.into_iter().zip(waiting).zip(&publications) {
         let outcome = match result {
             Ok(_) if returned.contains(&address(publication)) => {
                 Err(unavailable("publish a message", "no queue takes it"))
             }
             Ok(Confirmation::Ack(_)) => Ok(()),
-            Ok(Confirmation::Nack(_)) => Err(TransportError::Full),
+            Ok(Confirmation::Nack(_)) => Err(TransportError::Nacked),
             Ok(Confirmation::NotRequested) => Err(unavailable("publish a message", "confirms are off")),
             Err(error) => {
                 broken = Some(error.clone());
                 Err(unavailable("publish a message", error))
             }
         };
-        if let Some(done) = done {
-            let _ = done.send(outcome);
-        }
+        let _ = done.send(outcome);
     }
     if !returned.is_empty() {
         // A queue is gone: the next session declares it.
@@ -235,18 +270,19 @@ async fn publish_batch(
     broken.map_or(Ok(()), Err)
 }
 
-async fn confirm(
+/// Writes a message; the answer resolves with its confirm.
+async fn publish(
     channel: &Channel,
     publication: &Publication,
     mandatory: bool,
-) -> lapin::Result<Confirmation> {
+) -> lapin::Result<lapin::PublisherConfirm> {
     let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
     let (exchange, key) = (publication.exchange.into(), publication.key.as_str().into());
     let properties = publication.properties.clone();
-    channel.basic_publish(exchange, key, options, &publication.body, properties).await?.await
+    channel.basic_publish(exchange, key, options, &publication.body, properties).await
 }
 
-/// What tells a message of a batch from the others; two that agree in it share their fate.
+/// Tells a message of a batch from the others; two that agree in it share their fate.
 type Address = (String, String, Option<ShortString>);
 
 fn address(publication: &Publication) -> Address {

@@ -7,9 +7,9 @@
 //! resize.retry.{5s,30s,5m}       ─ expired ─► up.jobs    │
 //! resize.bulk.retry.{5s,30s,5m}  ─ expired ─► up.jobs    │
 //! resize.burial.retry            ─ expired ─► up.jobs    │
-//! up.dlx   direct ─── dead ─┬──────► resize.dead       ◄─┤   rests until an operator handles it
+//! up.dlx   direct ─── dead ─┬──────► resize.dead       ◄─┤   stays until an operator handles it
 //!                           └──────► resize.burial     ◄─┘   a worker writes `failed` and announces it
-//! up.done  fanout ────────────► up.done.<instance>           one for every web server
+//! up.done  fanout ────────────► up.done.<session>            one for every web server, exclusive
 //! ```
 //!
 //! At-least-once dead-lettering needs a quorum queue, an exchange, and `reject-publish`: without any of the three the
@@ -23,7 +23,7 @@ use lapin::{
     types::{AMQPValue, FieldTable, ShortString},
 };
 
-use crate::transport::Lane;
+use crate::contract::record::Lane;
 
 pub(super) const JOBS: &str = "up.jobs";
 pub(super) const DEAD_LETTERS: &str = "up.dlx";
@@ -41,14 +41,14 @@ const MAX_CRASHES: u32 = 5;
 /// ones do not take "never".
 const NEVER: u32 = 1_000_000_000;
 
-/// How long a failed burial rests.
+/// How long a failed burial is delayed.
 const BURIAL_DELAY: Duration = Duration::from_secs(5);
 
 /// A retry queue for each delay, since a message expires only at the head of its queue.
 pub(super) const DELAYS: [(Duration, &str); 3] =
     [(Duration::from_secs(5), "5s"), (Duration::from_secs(30), "30s"), (Duration::from_secs(300), "5m")];
 
-/// A reply queue of a server that is gone expires after this; what it holds is then of no use either.
+/// A reply that a server did not take for so long is of no use: it has read storage since.
 const REPLIES_EXPIRE: Duration = Duration::from_secs(60);
 
 /// Replies that a queue holds at most; a server that is further behind reads storage again.
@@ -62,18 +62,16 @@ pub(super) const fn queue(lane: Lane) -> &'static str {
     }
 }
 
-/// The queue in which a job of a lane rests at least so long, or as long as there is.
+/// The retry queue that delays a job of a lane at least so long, or the longest that there is.
 pub(super) fn retry_queue(lane: Lane, after: Duration) -> String {
     let longest = DELAYS[DELAYS.len() - 1].1;
     let name = DELAYS.iter().find(|(delay, _)| *delay >= after).map_or(longest, |(_, name)| name);
     format!("{}.retry.{name}", queue(lane))
 }
 
-/// Every queue in which jobs of either lane rest.
-pub(super) fn retry_queues() -> impl Iterator<Item = String> {
-    [Lane::Interactive, Lane::Bulk]
-        .into_iter()
-        .flat_map(|lane| DELAYS.map(|(delay, _)| retry_queue(lane, delay)))
+/// Every retry queue of a lane.
+pub(super) fn retry_queues(lane: Lane) -> impl Iterator<Item = String> {
+    DELAYS.into_iter().map(move |(delay, _)| retry_queue(lane, delay))
 }
 
 /// Whether a queue lets a message be given back only so often: those of the lanes do.
@@ -117,15 +115,17 @@ pub(super) async fn declare(channel: &Channel) -> Result<Vec<String>> {
     Ok(empty)
 }
 
-/// Declares the reply queue of one server and binds it. It expires instead of being exclusive: so it survives a blip,
-/// and a server that reconnects never finds it locked by its own lost connection.
-pub(super) async fn declare_replies(channel: &Channel, instance: &str) -> Result<String> {
-    let name = format!("{DONE}.{instance}");
+/// Declares the reply queue of one session of a server and binds it. It belongs to the session's connection and goes with
+/// it: a queue that outlives its node would make RabbitMQ 4 nack every announcement until the node is back. A session
+/// never finds it locked by a lost connection, since every session takes a new name.
+pub(super) async fn declare_replies(channel: &Channel, session: &str) -> Result<String> {
+    let name = format!("{DONE}.{session}");
     let arguments = Arguments(FieldTable::default())
-        .number("x-expires", milliseconds(REPLIES_EXPIRE))
         .number("x-message-ttl", milliseconds(REPLIES_EXPIRE))
         .number("x-max-length", MAX_REPLIES);
-    declare_queue(channel, &name, arguments).await?;
+    let options =
+        QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(name.as_str().into(), options, arguments.0).await?;
     bind(channel, &name, DONE, "").await?;
     Ok(name)
 }

@@ -9,9 +9,13 @@ use lapin::{
     types::{AMQPValue, FieldTable, ShortString},
 };
 
+use super::topology;
 use crate::{
-    UploadId,
-    transport::{DeathReason, Posting},
+    contract::{
+        id::UploadId,
+        message::{Changed, ResizeJob},
+    },
+    transport::DeathReason,
 };
 
 /// How many times a job has failed; ours, since a newer broker ignores an `x-death` that a client sends.
@@ -24,10 +28,6 @@ pub(super) const TRACEPARENT: &str = "traceparent";
 
 /// What the body of every message is.
 pub(super) const CONTENT_TYPE: &str = "application/json";
-/// The type of a message that is a job.
-pub(super) const JOB: &str = "resize-job";
-/// The type of a message that announces.
-pub(super) const ANNOUNCEMENT: &str = "announcement";
 
 /// Kept by the broker on its disk.
 pub(super) const PERSISTENT: u8 = 2;
@@ -35,15 +35,14 @@ pub(super) const PERSISTENT: u8 = 2;
 const TRANSIENT: u8 = 1;
 
 /// The properties of a job that is posted for the first time.
-pub(super) fn job_properties(posting: &Posting) -> BasicProperties {
-    let properties = described(posting.job.id, posting.traceparent.as_deref());
-    let properties = properties.with_type(JOB.into());
-    with_header(&properties, GENERATION, AMQPValue::LongUInt(posting.generation))
+pub(super) fn job_properties(job: &ResizeJob) -> BasicProperties {
+    let properties = described(job.id, job.record.traceparent.as_deref()).with_type(ResizeJob::TYPE.into());
+    with_header(&properties, GENERATION, AMQPValue::LongUInt(job.generation))
 }
 
-/// The properties of an announcement. It need not survive the broker: servers then read storage again.
+/// The properties of an announcement. It need not survive the broker: servers read storage again then.
 pub(super) fn announcement_properties(id: UploadId, traceparent: Option<&str>) -> BasicProperties {
-    described(id, traceparent).with_delivery_mode(TRANSIENT).with_type(ANNOUNCEMENT.into())
+    described(id, traceparent).with_delivery_mode(TRANSIENT).with_type(Changed::TYPE.into())
 }
 
 fn described(id: UploadId, traceparent: Option<&str>) -> BasicProperties {
@@ -57,6 +56,11 @@ fn described(id: UploadId, traceparent: Option<&str>) -> BasicProperties {
         .with_content_type(CONTENT_TYPE.into())
         .with_timestamp(now.as_secs())
         .with_headers(headers)
+}
+
+/// The properties of a job that is posted again, and nothing is counted.
+pub(super) fn again(message: &Message) -> BasicProperties {
+    message.properties.clone().with_delivery_mode(PERSISTENT)
 }
 
 /// The properties of a job that failed once more.
@@ -115,25 +119,29 @@ pub(super) fn came_by(message: &Message, queue: &str) -> bool {
     })
 }
 
-/// Why a dead letter is dead: what a worker said, or why the broker gave up.
+/// Why a dead letter is dead: what a worker wrote, or why its lane gave it up.
 pub(super) fn death_reason(message: &Message) -> DeathReason {
     if let Some(said) = header(message, DEATH).and_then(text) {
         return DeathReason::from_name(&said);
     }
-    let first = header(message, "x-first-death-reason").and_then(text);
-    let last = last_death(message).or(first);
-    match last.as_deref() {
+    match lane_death(message).as_deref() {
         Some("delivery_limit") => DeathReason::KilledItsWorkers,
         Some("rejected") => DeathReason::Unreadable,
+        // A time or length limit that an operator set; ours lie on the retry queues only.
+        Some("expired" | "maxlen") => DeathReason::Expired,
         _ => DeathReason::Exhausted,
     }
 }
 
-/// The reason in the newest entry of `x-death`.
-fn last_death(message: &Message) -> Option<String> {
+/// The reason of the newest entry of `x-death` that names a lane: a burial that was retried has newer entries of its own.
+fn lane_death(message: &Message) -> Option<String> {
     let AMQPValue::FieldArray(deaths) = header(message, "x-death")? else { return None };
-    let AMQPValue::FieldTable(newest) = deaths.as_slice().first()? else { return None };
-    newest.inner().get("reason").and_then(text)
+    deaths.as_slice().iter().find_map(|death| {
+        let AMQPValue::FieldTable(death) = death else { return None };
+        let queue = death.inner().get("queue").and_then(text)?;
+        let reason = death.inner().get("reason").and_then(text);
+        if topology::counts_deliveries(&queue) { reason } else { None }
+    })
 }
 
 fn header<'message>(message: &'message Message, name: &str) -> Option<&'message AMQPValue> {
@@ -191,12 +199,24 @@ mod tests {
         let text = |text: &str| AMQPValue::LongString(text.into());
         let said = message(&[(DEATH, text("exhausted")), ("x-first-death-reason", text("rejected"))]);
         assert_eq!(death_reason(&said), DeathReason::Exhausted);
-        let limit = message(&[("x-first-death-reason", text("delivery_limit"))]);
-        assert_eq!(death_reason(&limit), DeathReason::KilledItsWorkers);
-        let mut newest = FieldTable::default();
-        newest.insert("reason".into(), text("rejected"));
-        let deaths = AMQPValue::FieldArray(vec![AMQPValue::FieldTable(newest)].into());
-        let retried = message(&[("x-first-death-reason", text("expired")), ("x-death", deaths)]);
-        assert_eq!(death_reason(&retried), DeathReason::Unreadable);
+        let dead = |entries: &[(&str, &str)]| {
+            let entry = |(queue, reason): &(&str, &str)| {
+                let mut entry = FieldTable::default();
+                entry.insert("queue".into(), text(queue));
+                entry.insert("reason".into(), text(reason));
+                AMQPValue::FieldTable(entry)
+            };
+            let deaths: Vec<_> = entries.iter().map(entry).collect();
+            death_reason(&message(&[("x-death", AMQPValue::FieldArray(deaths.into()))]))
+        };
+        assert_eq!(dead(&[("resize", "delivery_limit")]), DeathReason::KilledItsWorkers);
+        assert_eq!(dead(&[("resize", "rejected"), ("resize.retry.5s", "expired")]), DeathReason::Unreadable);
+        assert_eq!(
+            dead(&[("resize.burial.retry", "expired"), ("resize.bulk", "delivery_limit")]),
+            DeathReason::KilledItsWorkers
+        );
+        assert_eq!(dead(&[("resize.bulk", "expired")]), DeathReason::Expired);
+        assert_eq!(dead(&[("resize", "maxlen"), ("resize.retry.5s", "expired")]), DeathReason::Expired);
+        assert_eq!(dead(&[]), DeathReason::Exhausted);
     }
 }

@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::{Durability, Shared, wake::WakeReceiver};
 use crate::{
-    Announcement,
+    contract::message::Changed,
     transport::{Announcements, Heard},
 };
 
@@ -38,20 +38,22 @@ pub(super) fn newest(tx: &Connection) -> Result<i64> {
         .query_row([], |row| row.get(0))
 }
 
-/// Forgets what is old or too many.
+/// Deletes announcements that are old or too many. A time in the future was set before a reboot.
 pub(super) fn prune(tx: &Connection, now_ms: i64) -> Result<()> {
     tx.prepare_cached(
         "DELETE FROM announcements
-         WHERE at_ms < ?1 OR seq <= (SELECT max(seq) FROM announcements) - ?2",
+         WHERE at_ms < ?1 OR at_ms > ?3 OR seq <= (SELECT max(seq) FROM announcements) - ?2",
     )?
-    .execute([now_ms - KEEP_MS, KEEP_COUNT])
+    .execute([now_ms - KEEP_MS, KEEP_COUNT, now_ms])
     .map(drop)
 }
 
-/// Whether there is something to forget, so that an idle queue is not written to.
+/// Whether there is something to delete, so that an idle queue is not written to.
 pub(super) fn has_old(tx: &Connection, now_ms: i64) -> Result<bool> {
-    tx.prepare_cached("SELECT coalesce(min(at_ms) < ?1 OR count(*) > ?2, 0) FROM announcements")?
-        .query_row([now_ms - KEEP_MS, KEEP_COUNT], |row| row.get(0))
+    tx.prepare_cached(
+        "SELECT coalesce(min(at_ms) < ?1 OR max(at_ms) > ?3 OR count(*) > ?2, 0) FROM announcements",
+    )?
+    .query_row([now_ms - KEEP_MS, KEEP_COUNT, now_ms], |row| row.get(0))
 }
 
 type Row = (i64, Option<String>, Vec<u8>);
@@ -84,10 +86,12 @@ impl Listener {
     /// Reads the next page; answers whether anything came.
     async fn look(&mut self) -> bool {
         let cursor = self.cursor;
-        let page = self
-            .shared
-            .connection
-            .call("read announcements", Durability::Read, None, move |tx| after(tx, cursor));
+        let page = self.shared.connection.call(
+            "read announcements",
+            Durability::Read,
+            |_| &[],
+            move |tx| after(tx, cursor),
+        );
         let (newest, rows) = match page.await {
             Ok(page) => page,
             Err(error) => {
@@ -96,15 +100,15 @@ impl Listener {
                 return false;
             }
         };
-        // Numbers have no holes, so one that is missing was pruned before it was read, or the queue was begun anew.
+        // Numbers have no holes, so one that is missing was pruned before it was read, or the queue was recreated.
         let first = rows.first().map_or(newest + 1, |row| row.0);
         if first != self.cursor + 1 {
             self.heard.push_back(Heard::Interrupted);
         }
         self.cursor = rows.last().map_or(newest, |row| row.0);
         for (_, traceparent, body) in rows {
-            match Announcement::decode(&body) {
-                Ok(announcement) => self.heard.push_back(Heard::Announcement(announcement, traceparent)),
+            match Changed::decode(&body) {
+                Ok(changed) => self.heard.push_back(Heard::Changed(Box::new(changed), traceparent)),
                 Err(error) => {
                     warn!(error = &error as &dyn std::error::Error, "an announcement cannot be read")
                 }

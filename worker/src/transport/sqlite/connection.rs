@@ -5,11 +5,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-        mpsc,
-    },
+    sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -56,12 +52,13 @@ type Work = Box<dyn FnOnce(Result<&mut Transaction<'_>, Shared>) -> Done + Send>
 struct Done {
     /// It found that the file is damaged.
     damage: Option<Shared>,
+    /// Who is to be woken once it is committed.
+    wakes: &'static [Topic],
     answer: Answer,
 }
 
 struct Call {
     durability: Durability,
-    wakes: Option<Topic>,
     work: Work,
 }
 
@@ -69,7 +66,6 @@ struct Call {
 #[derive(Clone)]
 pub(super) struct Connection {
     calls: mpsc::Sender<Call>,
-    begun_anew: Arc<AtomicU64>,
 }
 
 impl Connection {
@@ -84,28 +80,22 @@ impl Connection {
         let file = QueueFile::new(path, opening, wait_briefly);
         let queue = if was_used { file.open_used()? } else { file.open()? };
         let (calls, waiting) = mpsc::channel();
-        let begun_anew = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&begun_anew);
         thread::Builder::new()
             .name("queue".into())
-            .spawn(move || serve(&file, queue, &waiting, &waker, &counter))
+            .spawn(move || serve(&file, queue, &waiting, &waker))
             .expect("a process that starts can start a thread");
-        Ok(Self { calls, begun_anew })
+        Ok(Self { calls })
     }
 
-    /// How many times another file was opened since, because the one before was damaged, replaced or removed.
-    pub(super) fn times_begun_anew(&self) -> u64 {
-        self.begun_anew.load(Ordering::Relaxed)
-    }
-
-    /// Runs `work` in a transaction and answers once that is committed; then whoever waits on `wakes` is woken.
+    /// Runs `work` in a transaction and answers once that is committed; then those who wait on the topics that `wakes`
+    /// names for the answer are woken.
     ///
     /// Dropping the future does not undo the work.
     pub(super) async fn call<T: Send + 'static>(
         &self,
         attempted: &'static str,
         durability: Durability,
-        wakes: Option<Topic>,
+        wakes: fn(&T) -> &'static [Topic],
         work: impl FnOnce(&Sqlite) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, TransportError> {
         let (answer, answered) = oneshot::channel();
@@ -113,13 +103,14 @@ impl Connection {
             let done = begun.and_then(|tx| in_savepoint(tx, work).map_err(|error| Arc::new(error.into())));
             Done {
                 damage: done.as_ref().err().filter(|error| error.is_damage()).cloned(),
+                wakes: done.as_ref().map_or(&[], wakes),
                 answer: Box::new(move |committed: Result<(), Shared>| {
                     // The caller may have gone; what it asked for is done all the same.
                     let _ = answer.send(done.and_then(|done| committed.map(|()| done)));
                 }),
             }
         });
-        self.calls.send(Call { durability, wakes, work }).map_err(|_| TransportError::Closed)?;
+        self.calls.send(Call { durability, work }).map_err(|_| TransportError::Closed)?;
         match answered.await {
             Ok(result) => result.map_err(|error| sort(attempted, error)),
             Err(_) => Err(TransportError::Closed),
@@ -152,13 +143,7 @@ fn wait_briefly(tries: i32) -> bool {
     BUSY_STEP * tries.unsigned_abs() < BUSY_TIMEOUT
 }
 
-fn serve(
-    file: &QueueFile,
-    queue: OpenQueue,
-    waiting: &mpsc::Receiver<Call>,
-    waker: &Waker,
-    begun_anew: &AtomicU64,
-) {
+fn serve(file: &QueueFile, queue: OpenQueue, waiting: &mpsc::Receiver<Call>, waker: &Waker) {
     let (mut open, mut before) = (Some(queue), Identity::default());
     let mut durability = Durability::Disk;
     let mut looked = Instant::now();
@@ -178,7 +163,6 @@ fn serve(
             Some(queue) => queue,
             none => match file.open_again(&before) {
                 Ok(queue) => {
-                    begun_anew.fetch_add(1, Ordering::Relaxed);
                     durability = Durability::Disk;
                     none.insert(queue)
                 }
@@ -196,9 +180,8 @@ fn serve(
                 durability = needed;
             }
         }
-        let wakes: Vec<Topic> = batch.iter().filter_map(|call| call.wakes).collect();
         match run(&mut queue.sqlite, needed, batch) {
-            Ok(()) => waker.wake(&wakes),
+            Ok(wakes) => waker.wake(&wakes),
             Err(error) if error.is_damage() => {
                 // The next batch opens it again.
                 if let Some(damaged) = open.take() {
@@ -210,8 +193,8 @@ fn serve(
     }
 }
 
-/// Runs a batch and answers its callers, once it is committed or is not.
-fn run(sqlite: &mut Sqlite, needed: Durability, batch: Vec<Call>) -> Result<(), Shared> {
+/// Runs a batch and answers its callers, once it is committed or is not. Answers who is to be woken.
+fn run(sqlite: &mut Sqlite, needed: Durability, batch: Vec<Call>) -> Result<Vec<Topic>, Shared> {
     let behavior = match needed {
         Durability::Read => TransactionBehavior::Deferred,
         Durability::Process | Durability::Disk => TransactionBehavior::Immediate,
@@ -230,10 +213,11 @@ fn run(sqlite: &mut Sqlite, needed: Durability, batch: Vec<Call>) -> Result<(), 
         Some(damage) => Err(damage),
         None => tx.commit().map_err(|error| Arc::new(error.into())),
     };
+    let wakes = done.iter().flat_map(|done| done.wakes).copied().collect();
     for done in done {
         (done.answer)(ended.clone());
     }
-    ended
+    ended.map(|()| wakes)
 }
 
 fn refuse(batch: Vec<Call>, error: &Shared) {

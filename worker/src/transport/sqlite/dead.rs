@@ -4,9 +4,12 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Result, params};
 
 use super::queue::LANE_BULK;
-use crate::transport::{
-    DeathReason, Lane,
-    dead::{DeadJob, MAX_LISTED, key},
+use crate::{
+    contract::record::Lane,
+    transport::{
+        DeathReason,
+        dead::{DeadJob, MAX_LISTED, key},
+    },
 };
 
 /// Those that are dead, buried or not, oldest first.

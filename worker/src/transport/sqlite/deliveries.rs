@@ -10,11 +10,20 @@ use tokio::{
 use tracing::warn;
 
 use super::{
-    Durability, Shared, Topic, now_ms,
+    Durability, Shared, Topic, announcements,
     queue::{self, Claim, Claimed, Fence},
     wake::WakeReceiver,
 };
-use crate::transport::{DeathReason, Deliveries, Delivery, Lane, Receipt, Settled, TransportError};
+use crate::{
+    clock::monotonic_ms,
+    contract::{
+        link::LinkBase,
+        message::{Changed, ResizeJob},
+        record::Lane,
+        upload::Upload,
+    },
+    transport::{DeathReason, Deliveries, Delivery, Receipt, Settled, Task, TransportError},
+};
 
 /// How long a consumer sleeps without being woken before it looks all the same: a retry of another process may have
 /// become due, and a wake may have been lost.
@@ -23,7 +32,7 @@ const LOOK_ANYWAY: Duration = Duration::from_secs(1);
 /// How long to wait after the file could not be used: long enough not to spin, short beside a retry.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 
-/// How long a job rests whose delivery was dropped unsettled, which is what a panic does.
+/// The delay of a job whose delivery was dropped unsettled, which is what a panic does.
 const AFTER_DROP: Duration = Duration::from_secs(5);
 
 pub(super) struct Claimer {
@@ -67,16 +76,38 @@ async fn look(
     slot: OwnedSemaphorePermit,
     bulk_slot: Option<OwnedSemaphorePermit>,
 ) -> Result<Look, TransportError> {
-    let (owner, with_bulk) = (shared.instance.clone(), bulk_slot.is_some());
-    let claim = move |tx: &rusqlite::Connection| queue::claim(tx, &owner, with_bulk, now_ms());
-    match shared.connection.call("claim a job", Durability::Process, None, claim).await? {
+    let (owner, with_bulk, announces) = (shared.instance.clone(), bulk_slot.is_some(), shared.announces);
+    let claim = move |tx: &rusqlite::Connection| {
+        let now_ms = monotonic_ms();
+        let claimed = queue::claim(tx, &owner, rand::random(), with_bulk, now_ms)?;
+        if let Claimed::One(claim) = &claimed
+            && let Task::Resize(job) = &claim.task
+            && announces
+        {
+            // In the same transaction: one write less.
+            announcements::add(tx, &processing(job).encode(), claim.traceparent.as_deref(), now_ms)?;
+        }
+        Ok(claimed)
+    };
+    let wakes: fn(&Claimed) -> &'static [Topic] = |claimed| match claimed {
+        Claimed::One(_) => &[Topic::Announcements],
+        Claimed::NothingUntil(_) => &[],
+    };
+    match shared.connection.call("claim a job", Durability::Process, wakes, claim).await? {
         Claimed::One(claim) => {
             let bulk_slot = bulk_slot.filter(|_| claim.lane == Lane::Bulk);
-            let claimant = Claimant { shared, fence: claim.fence, slot: Some((slot, bulk_slot)) };
+            let traceparent = claim.traceparent.clone();
+            let claimant =
+                Claimant { shared, fence: claim.fence, traceparent, slot: Some((slot, bulk_slot)) };
             Ok(Look::Found(claim, claimant))
         }
         Claimed::NothingUntil(due) => Ok(Look::NothingUntil(due)),
     }
+}
+
+/// The announcement that a worker has this job.
+fn processing(job: &ResizeJob) -> Changed {
+    Changed::new(Upload::queued(&job.record, &LinkBase::default()).processing(), job.lane())
 }
 
 #[async_trait]
@@ -98,16 +129,8 @@ impl Deliveries for Claimer {
             self.pending = None;
             let until = match looked {
                 Ok(Look::Found(claim, claimant)) => {
-                    let Claim { fence, task, lane, generation, failures, traceparent } = *claim;
-                    return Some(Delivery::new(
-                        task,
-                        lane,
-                        Some(generation),
-                        fence.attempt,
-                        failures,
-                        traceparent,
-                        Box::new(claimant),
-                    ));
+                    let Claim { task, tries, traceparent, .. } = *claim;
+                    return Some(Delivery { task, tries, traceparent, receipt: Box::new(claimant) });
                 }
                 Ok(Look::NothingUntil(due)) => due.map_or(LOOK_ANYWAY, sleep_until),
                 Err(error) => {
@@ -125,25 +148,26 @@ impl Deliveries for Claimer {
 }
 
 fn sleep_until(due_ms: i64) -> Duration {
-    let wait = u64::try_from(due_ms - now_ms()).unwrap_or(0);
+    let wait = u64::try_from(due_ms - monotonic_ms()).unwrap_or(0);
     Duration::from_millis(wait).min(LOOK_ANYWAY)
 }
 
-/// Who has claimed a job, and has to settle it.
+/// The claim of a job, which has to be settled.
 struct Claimant {
     shared: Arc<Shared>,
     fence: Fence,
+    traceparent: Option<String>,
     /// `None` once settled; given back then.
     slot: Option<(OwnedSemaphorePermit, Option<OwnedSemaphorePermit>)>,
 }
 
 impl Claimant {
-    /// Settles the claim. This process lives on and holds it, so nobody else can: it is tried until it works, or the
-    /// transport closes.
+    /// Settles the claim. No other process can while this one lives, so it is tried until it works, or the transport
+    /// closes.
     async fn settle<F>(
         mut self: Box<Self>,
         attempted: &'static str,
-        wakes: Option<Topic>,
+        wakes: fn(&bool) -> &'static [Topic],
         change: F,
     ) -> Result<Settled, TransportError>
     where
@@ -169,8 +193,8 @@ impl Claimant {
     }
 
     async fn retry_after(self: Box<Self>, after: Duration) -> Result<Settled, TransportError> {
-        let due_ms = now_ms().saturating_add(i64::try_from(after.as_millis()).unwrap_or(i64::MAX));
-        self.settle("post a job again", None, move |tx, fence| queue::retry(tx, fence, due_ms)).await
+        let retry = move |tx: &rusqlite::Connection, fence| queue::retry(tx, fence, monotonic_ms(), after);
+        self.settle("post a job again", |_| &[], retry).await
     }
 }
 
@@ -178,7 +202,12 @@ impl Drop for Claimant {
     fn drop(&mut self) {
         if let (Some(slot), Ok(runtime)) = (self.slot.take(), tokio::runtime::Handle::try_current()) {
             // Without the slot, which marks a claim as unsettled: a runtime that shuts down drops this task at once.
-            let dropped = Box::new(Self { shared: Arc::clone(&self.shared), fence: self.fence, slot: None });
+            let dropped = Box::new(Self {
+                shared: Arc::clone(&self.shared),
+                fence: self.fence,
+                traceparent: None,
+                slot: None,
+            });
             runtime.spawn(async move {
                 let _ = dropped.retry_after(AFTER_DROP).await;
                 drop(slot);
@@ -189,20 +218,38 @@ impl Drop for Claimant {
 
 #[async_trait]
 impl Receipt for Claimant {
-    async fn ack(self: Box<Self>) -> Result<Settled, TransportError> {
-        self.settle("acknowledge a job", None, queue::ack).await
+    async fn finish(self: Box<Self>, changed: Option<Changed>) -> Result<Settled, TransportError> {
+        let Some(changed) = changed else {
+            return self.settle("acknowledge a job", |_| &[], queue::ack).await;
+        };
+        let (body, traceparent) = (changed.encode(), self.traceparent.clone());
+        let announces = self.shared.announces;
+        let finish = move |tx: &rusqlite::Connection, fence| {
+            // Announced even if another worker has the job by now: the end is stored.
+            if announces {
+                announcements::add(tx, &body, traceparent.as_deref(), monotonic_ms())?;
+            }
+            queue::ack(tx, fence)
+        };
+        self.settle("finish a job", |_| &[Topic::Announcements], finish).await
     }
 
     async fn retry(self: Box<Self>, after: Duration) -> Result<Settled, TransportError> {
         self.retry_after(after).await
     }
 
+    async fn postpone(self: Box<Self>, after: Duration) -> Result<Settled, TransportError> {
+        let postpone =
+            move |tx: &rusqlite::Connection, fence| queue::postpone(tx, fence, monotonic_ms(), after);
+        self.settle("postpone a job", |_| &[], postpone).await
+    }
+
     async fn dead_letter(self: Box<Self>, reason: DeathReason) -> Result<Settled, TransportError> {
         let bury = move |tx: &rusqlite::Connection, fence| queue::bury_later(tx, fence, reason);
-        self.settle("dead-letter a job", Some(Topic::Jobs), bury).await
+        self.settle("dead-letter a job", |_| &[Topic::Jobs], bury).await
     }
 
     async fn release(self: Box<Self>) -> Result<Settled, TransportError> {
-        self.settle("release a job", Some(Topic::Jobs), queue::release).await
+        self.settle("release a job", |_| &[Topic::Jobs], queue::release).await
     }
 }

@@ -6,7 +6,7 @@
 //! queue.sqlite.damaged{,-wal,-shm}   set aside, one at most
 //! ```
 //!
-//! A queue can be begun anew at any time, since everything that was accepted is in storage and is posted again from
+//! A queue can be recreated at any time, since everything that was accepted is in storage and is posted again from
 //! there. Only the list of dead letters is lost with the file; their uploads say `failed` all the same.
 
 use std::{
@@ -170,7 +170,7 @@ impl QueueFile {
 
 impl OpenQueue {
     /// Closes what is damaged or was replaced, and leaves the files alone: the last one to close would copy the log into
-    /// the file and remove it by its name, under which somebody else may have begun anew.
+    /// the file and remove it by its name, under which another process may have recreated it.
     pub(super) fn abandon(self) -> Identity {
         if let Err(error) = self.sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
             warn!(error = &error as &dyn std::error::Error, "the log of an abandoned queue is tidied up");

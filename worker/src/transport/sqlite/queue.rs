@@ -1,49 +1,60 @@
-//! The queue as SQL: every function is one step inside somebody's transaction, and knows the time only as an argument.
+//! The queue as SQL: every function is one step inside a transaction, and gets the time only as an argument.
+//!
+//! A job is due at once, or at a time of the monotonic clock, which all processes of a host share and which never steps.
+//! Delayed jobs that are due come before those that never waited: they are older.
 
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use crate::{
-    UploadId,
-    transport::{DeadLetter, DeathReason, Depth, Lane, Posting, Task},
+    contract::{
+        id::UploadId,
+        message::ResizeJob,
+        record::{JobName, Lane},
+    },
+    transport::{DeadLetter, DeathReason, Depth, Posting, Room, Task, Tries},
 };
 
 /// A job that has killed its worker so many times is dead: a fourth worker would die as well.
 pub(super) const MAX_CRASHES: u32 = 3;
+
+/// The longest delay of a job. A due time that lies further ahead was set before a reboot.
+const MAX_DELAY: Duration = Duration::from_secs(600);
 
 const READY: u32 = 0;
 const CLAIMED: u32 = 1;
 const DEAD: u32 = 2;
 const BURYING: u32 = 3;
 const BURIED: u32 = 4;
+/// The row of the tally that counts the jobs that take room.
+const ROOM: u32 = 5;
 
 /// A lane as its column holds it.
 pub(super) const LANE_BULK: u32 = Lane::Bulk as u32;
 
-/// A claimed row: what to do, and the fence to settle it with.
+/// A claimed row: the work, and the fence to settle it with.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) fence: Fence,
     pub(super) task: Task,
     pub(super) lane: Lane,
-    pub(super) generation: u32,
-    pub(super) failures: u32,
+    pub(super) tries: Tries,
     pub(super) traceparent: Option<String>,
 }
 
-/// A settlement counts only while the row is still claimed for the same attempt.
+/// A settlement counts only while the row is claimed with the same token, which is random for each claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fence {
     pub(super) seq: i64,
-    pub(super) attempt: u32,
+    pub(super) token: i64,
 }
 
-/// What a look into the queue found.
+/// The answer of [`claim`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Claimed {
     One(Box<Claim>),
-    /// Nothing is due; the next job will be at this time, if there is one.
+    /// Nothing is due; the next delayed job will be at this time, if there is one.
     NothingUntil(Option<i64>),
 }
 
@@ -54,57 +65,116 @@ pub(super) enum Posted {
     Full,
 }
 
-/// Adds a job, unless its generation is already there or `capacity` jobs are. It is numbered from the time on, in
-/// microseconds, since a number that comes again, in this file or in one that is begun after it, would let an old fence
-/// settle another's claim.
-pub(super) fn post(tx: &Connection, posting: &Posting, capacity: u64, now_ms: i64) -> Result<Posted> {
-    let waiting: u64 = tx
-        .prepare_cached("SELECT count(*) FROM jobs WHERE state IN (0, 1)")?
-        .query_row([], |row| row.get(0))?;
-    if waiting >= capacity {
+/// The two times of a posting, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    /// Since 1970, for people.
+    pub(super) wall: i64,
+    /// Of the monotonic clock.
+    pub(super) monotonic: i64,
+}
+
+/// Prepares a file that was opened: counts its jobs anew, and makes jobs due that wait for a time before a reboot.
+pub(super) fn settle_in(tx: &Connection, now_ms: i64) -> Result<()> {
+    let limit = now_ms.saturating_add(milliseconds(MAX_DELAY));
+    tx.execute("UPDATE jobs SET due_ms = 0 WHERE due_ms > ?1", [limit])?;
+    // Writes nothing where nothing differs.
+    tx.execute(
+        "WITH counted (state, jobs) AS (
+             SELECT tally.state, count(jobs.seq) FROM tally
+             LEFT JOIN jobs ON jobs.state = tally.state OR (tally.state = ?1 AND jobs.state < ?2 AND jobs.counted)
+             GROUP BY tally.state)
+         UPDATE tally SET jobs = counted.jobs FROM counted
+         WHERE counted.state = tally.state AND counted.jobs <> tally.jobs",
+        [ROOM, DEAD],
+    )
+    .map(drop)
+}
+
+/// Adds a job, unless its generation is already there, or it takes room and `capacity` jobs do already.
+pub(super) fn post(tx: &Connection, posting: &Posting, capacity: u64, wall_ms: i64) -> Result<Posted> {
+    let counted = posting.room == Room::Counted;
+    if counted && room_taken(tx)? >= capacity {
         return Ok(Posted::Full);
     }
+    let job = &posting.job;
     tx.prepare_cached(
-        "INSERT INTO jobs (seq, id, generation, lane, posted_ms, due_ms, traceparent, body)
-         VALUES (max(?4 * 1000, (SELECT coalesce(max(seq), 0) + 1 FROM jobs)), ?1, ?2, ?3, ?4, ?4, ?5, ?6)
-         ON CONFLICT (id, generation) DO NOTHING",
+        "INSERT INTO jobs (id, generation, lane, counted, posted_ms, traceparent, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (id, generation) WHERE state < 4 DO NOTHING",
     )?
     .execute(params![
-        posting.job.id.to_string(),
-        posting.generation,
-        posting.lane as u32,
-        now_ms,
-        posting.traceparent,
-        posting.job.encode(),
+        job.id.to_string(),
+        job.generation,
+        job.lane() as u32,
+        counted,
+        wall_ms,
+        job.record.traceparent,
+        job.encode(),
     ])?;
     Ok(Posted::Done)
 }
 
-/// Claims one job for an owner: burials first, then lane by lane what is due longest, the bulk lane only `with_bulk`. A
-/// job that cannot be read dies here, and the next is claimed.
-pub(super) fn claim(tx: &Connection, owner: &str, with_bulk: bool, now_ms: i64) -> Result<Claimed> {
+/// Jobs that have not ended and take room.
+pub(super) fn room_taken(tx: &Connection) -> Result<u64> {
+    tally(tx, ROOM)
+}
+
+fn tally(tx: &Connection, state: u32) -> Result<u64> {
+    tx.prepare_cached("SELECT jobs FROM tally WHERE state = ?1")?.query_row([state], |row| row.get(0))
+}
+
+/// Of these jobs, those that are not in the queue. A dead job that waits for its burial is in it.
+pub(super) fn missing(tx: &Connection, jobs: &[JobName]) -> Result<Vec<JobName>> {
+    let mut held = tx.prepare_cached("SELECT 1 FROM jobs WHERE id = ?1 AND generation = ?2 AND state < 4")?;
+    let mut missing = Vec::new();
+    for job in jobs {
+        if !held.exists(params![job.id.to_string(), job.generation])? {
+            missing.push(*job);
+        }
+    }
+    Ok(missing)
+}
+
+/// Claims one job for an owner with a random token: burials first, then lane by lane the delayed jobs that are due, then
+/// the oldest job; the bulk lane only `with_bulk`. A job that cannot be read dies here, and the next is claimed.
+pub(super) fn claim(
+    tx: &Connection,
+    owner: &str,
+    token: i64,
+    with_bulk: bool,
+    now_ms: i64,
+) -> Result<Claimed> {
     loop {
         let found = tx
             .prepare_cached(
-                "UPDATE jobs SET state = state + 1, attempt = attempt + 1, owner = ?1
+                "UPDATE jobs SET state = state + 1, deliveries = deliveries + 1, owner = ?1, fence = ?4
                  WHERE seq = coalesce(
-                     (SELECT seq FROM jobs WHERE state = 2 AND due_ms <= ?2 ORDER BY lane, due_ms, seq LIMIT 1),
-                     (SELECT seq FROM jobs WHERE state = 0 AND lane = 0 AND due_ms <= ?2 ORDER BY due_ms, seq LIMIT 1),
-                     (SELECT seq FROM jobs WHERE ?3 AND state = 0 AND lane = 1 AND due_ms <= ?2 ORDER BY due_ms, seq LIMIT 1))
-                 RETURNING seq, attempt, failures, traceparent, state, id, reason, body, lane, generation",
+                     (SELECT seq FROM jobs WHERE state = 2 AND lane IN (0, 1) AND due_ms <= ?2 ORDER BY lane, due_ms, seq LIMIT 1),
+                     (SELECT seq FROM jobs WHERE state = 0 AND lane = 0 AND due_ms BETWEEN 1 AND ?2 ORDER BY due_ms, seq LIMIT 1),
+                     (SELECT seq FROM jobs WHERE state = 0 AND lane = 0 AND due_ms = 0 ORDER BY seq LIMIT 1),
+                     (SELECT seq FROM jobs WHERE ?3 AND state = 0 AND lane = 1 AND due_ms BETWEEN 1 AND ?2 ORDER BY due_ms, seq LIMIT 1),
+                     (SELECT seq FROM jobs WHERE ?3 AND state = 0 AND lane = 1 AND due_ms = 0 ORDER BY seq LIMIT 1))
+                 RETURNING seq, deliveries, failures, traceparent, state, id, reason, body, lane, generation",
             )?
-            .query_row(params![owner, now_ms, with_bulk], |row| {
-                let fence = Fence { seq: row.get(0)?, attempt: row.get(1)? };
-                let (failures, traceparent) = (row.get(2)?, row.get(3)?);
+            .query_row(params![owner, now_ms, with_bulk, token], |row| {
+                let fence = Fence { seq: row.get(0)?, token };
+                let tries = Tries { deliveries: row.get(1)?, failures: row.get(2)? };
                 let (state, id, reason): (u32, String, Option<String>) = (row.get(4)?, row.get(5)?, row.get(6)?);
+                let (body, generation): (Vec<u8>, u32) = (row.get(7)?, row.get(9)?);
+                let job = read_job(&id, &body);
                 let task = if state == BURYING {
-                    let reason = DeathReason::from_name(reason.as_deref().unwrap_or_default());
-                    Ok(Task::Bury(DeadLetter { id: id.parse().ok(), reason }))
+                    Ok(Task::Bury(DeadLetter {
+                        id: id.parse().ok(),
+                        generation: Some(generation),
+                        job: job.ok(),
+                        reason: DeathReason::from_name(reason.as_deref().unwrap_or_default()),
+                    }))
                 } else {
-                    read_job(&id, &row.get::<_, Vec<u8>>(7)?)
+                    job.map(Task::Resize)
                 };
                 let lane = if row.get::<_, u32>(8)? == LANE_BULK { Lane::Bulk } else { Lane::Interactive };
-                Ok((fence, task, (lane, row.get(9)?), failures, traceparent))
+                Ok((fence, task, lane, tries, row.get(3)?))
             })
             .optional()?;
         match found {
@@ -115,15 +185,8 @@ pub(super) fn claim(tx: &Connection, owner: &str, with_bulk: bool, now_ms: i64) 
                     due => Ok(Claimed::NothingUntil(due)),
                 };
             }
-            Some((fence, Ok(task), (lane, generation), failures, traceparent)) => {
-                return Ok(Claimed::One(Box::new(Claim {
-                    fence,
-                    task,
-                    lane,
-                    generation,
-                    failures,
-                    traceparent,
-                })));
+            Some((fence, Ok(task), lane, tries, traceparent)) => {
+                return Ok(Claimed::One(Box::new(Claim { fence, task, lane, tries, traceparent })));
             }
             Some((fence, Err(error), ..)) => {
                 tracing::warn!(error = &*error, "a job that cannot be read is dead-lettered");
@@ -135,13 +198,9 @@ pub(super) fn claim(tx: &Connection, owner: &str, with_bulk: bool, now_ms: i64) 
 
 type Unreadable = Box<dyn std::error::Error + Send + Sync>;
 
-fn read_job(id: &str, body: &[u8]) -> Result<Task, Unreadable> {
-    let job = crate::ResizeJob::decode(body)?;
-    if job.id == id.parse::<UploadId>()? {
-        Ok(Task::Resize(job))
-    } else {
-        Err("the message id is another".into())
-    }
+fn read_job(id: &str, body: &[u8]) -> Result<ResizeJob, Unreadable> {
+    let job = ResizeJob::decode(body)?;
+    if job.id == id.parse::<UploadId>()? { Ok(job) } else { Err("the message id is another".into()) }
 }
 
 /// What SQLite says where it finds this by itself.
@@ -151,28 +210,37 @@ pub(super) fn corrupt(found: impl Into<String>) -> rusqlite::Error {
 }
 
 fn next_due(tx: &Connection, with_bulk: bool) -> Result<Option<i64>> {
-    tx.prepare_cached("SELECT min(due_ms) FROM jobs WHERE state = 2 OR (state = 0 AND (?1 OR lane = 0))")?
-        .query_row([with_bulk], |row| row.get(0))
+    tx.prepare_cached(
+        "SELECT min(due_ms) FROM (
+             SELECT min(due_ms) AS due_ms FROM jobs WHERE state = 0 AND lane = 0
+             UNION ALL SELECT min(due_ms) FROM jobs WHERE state = 0 AND lane = 1 AND ?1
+             UNION ALL SELECT min(due_ms) FROM jobs WHERE state = 2 AND lane = 0
+             UNION ALL SELECT min(due_ms) FROM jobs WHERE state = 2 AND lane = 1)",
+    )?
+    .query_row([with_bulk], |row| row.get(0))
 }
 
-/// The job is done. A burial stays as a dead letter. Answers whether the fence held; so do the three below.
+/// The job is done. A burial stays as a dead letter. Answers whether the fence held; so do the functions below.
 pub(super) fn ack(tx: &Connection, fence: Fence) -> Result<bool> {
-    let gone = tx
-        .prepare_cached("DELETE FROM jobs WHERE seq = ?1 AND attempt = ?2 AND state = ?3")?
-        .execute(params![fence.seq, fence.attempt, CLAIMED])?;
-    Ok(gone == 1 || settle(tx, fence, BURYING, "state = 4", None)?)
+    let deleted = tx
+        .prepare_cached("DELETE FROM jobs WHERE seq = ?1 AND fence = ?2 AND state = ?3")?
+        .execute(params![fence.seq, fence.token, CLAIMED])?;
+    Ok(deleted == 1 || settle(tx, fence, BURYING, "state = 4", None)?)
 }
 
-/// The job, or the burial, is due again at a time.
-pub(super) fn retry(tx: &Connection, fence: Fence, due_ms: i64) -> Result<bool> {
-    let again = "state = state - 1, failures = failures + 1";
-    Ok(settle(tx, fence, CLAIMED, again, Some(due_ms))? || settle(tx, fence, BURYING, again, Some(due_ms))?)
+/// The job, or the burial, failed and is due again after a delay.
+pub(super) fn retry(tx: &Connection, fence: Fence, now_ms: i64, after: Duration) -> Result<bool> {
+    again(tx, fence, "state = state - 1, failures = failures + 1", due(now_ms, after))
+}
+
+/// The job, or the burial, is due again after a delay, and nothing is counted.
+pub(super) fn postpone(tx: &Connection, fence: Fence, now_ms: i64, after: Duration) -> Result<bool> {
+    again(tx, fence, "state = state - 1", due(now_ms, after))
 }
 
 /// The job, or the burial, is due again at once, and nothing is counted.
 pub(super) fn release(tx: &Connection, fence: Fence) -> Result<bool> {
-    let again = "state = state - 1";
-    Ok(settle(tx, fence, CLAIMED, again, None)? || settle(tx, fence, BURYING, again, None)?)
+    again(tx, fence, "state = state - 1", None)
 }
 
 /// The job is dead and waits for its burial.
@@ -181,16 +249,28 @@ pub(super) fn bury_later(tx: &Connection, fence: Fence, reason: DeathReason) -> 
     settle(tx, fence, CLAIMED, &dead, Some(0))
 }
 
+fn again(tx: &Connection, fence: Fence, change: &str, due_ms: Option<i64>) -> Result<bool> {
+    Ok(settle(tx, fence, CLAIMED, change, due_ms)? || settle(tx, fence, BURYING, change, due_ms)?)
+}
+
+fn due(now_ms: i64, after: Duration) -> Option<i64> {
+    Some(now_ms.saturating_add(milliseconds(after.min(MAX_DELAY))).max(1))
+}
+
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
 fn settle(tx: &Connection, fence: Fence, state: u32, change: &str, due_ms: Option<i64>) -> Result<bool> {
     let statement = format!(
-        "UPDATE jobs SET owner = NULL, due_ms = coalesce(?4, due_ms), {change}
-         WHERE seq = ?1 AND attempt = ?2 AND state = ?3"
+        "UPDATE jobs SET owner = NULL, fence = NULL, due_ms = coalesce(?4, due_ms), {change}
+         WHERE seq = ?1 AND fence = ?2 AND state = ?3"
     );
-    let changed = tx.prepare_cached(&statement)?.execute(params![fence.seq, fence.attempt, state, due_ms])?;
+    let changed = tx.prepare_cached(&statement)?.execute(params![fence.seq, fence.token, state, due_ms])?;
     Ok(changed == 1)
 }
 
-/// Who has claimed something.
+/// The processes that have claimed something.
 pub(super) fn owners(tx: &Connection) -> Result<Vec<String>> {
     tx.prepare_cached("SELECT DISTINCT owner FROM jobs WHERE state IN (1, 3)")?
         .query_map([], |row| row.get(0))?
@@ -202,36 +282,36 @@ pub(super) fn owners(tx: &Connection) -> Result<Vec<String>> {
 pub(super) fn take_back(tx: &Connection, owner: &str, max_crashes: u32) -> Result<usize> {
     let jobs = tx
         .prepare_cached(
-            "UPDATE jobs SET owner = NULL, crashes = crashes + 1,
+            "UPDATE jobs SET owner = NULL, fence = NULL, crashes = crashes + 1,
                  state = CASE WHEN crashes + 1 >= ?2 THEN 2 ELSE 0 END,
                  reason = CASE WHEN crashes + 1 >= ?2 THEN ?3 END
              WHERE owner = ?1 AND state = 1",
         )?
         .execute(params![owner, max_crashes, DeathReason::KilledItsWorkers.name()])?;
     let burials = tx
-        .prepare_cached("UPDATE jobs SET owner = NULL, state = 2 WHERE owner = ?1 AND state = 3")?
+        .prepare_cached(
+            "UPDATE jobs SET owner = NULL, fence = NULL, state = 2 WHERE owner = ?1 AND state = 3",
+        )?
         .execute([owner])?;
     Ok(jobs + burials)
 }
 
-/// How much lies where.
-pub(super) fn depth(tx: &Connection, now_ms: i64) -> Result<Depth> {
-    tx.prepare_cached(
-        "SELECT count(*) FILTER (WHERE state = 0 AND due_ms <= ?1), count(*) FILTER (WHERE state = 0 AND due_ms > ?1),
-                count(*) FILTER (WHERE state = 1), count(*) FILTER (WHERE state >= 2),
-                min(posted_ms) FILTER (WHERE state < 2)
-         FROM jobs",
-    )?
-    .query_row([now_ms], |row| {
-        let oldest: Option<i64> = row.get(4)?;
-        let age = |posted: i64| Duration::from_millis(u64::try_from(now_ms - posted).unwrap_or(0));
-        Ok(Depth {
-            ready: row.get(0)?,
-            delayed: row.get(1)?,
-            unacked: Some(row.get(2)?),
-            dead: row.get(3)?,
-            oldest: oldest.map(age),
-        })
+/// How many jobs are in which state.
+pub(super) fn depth(tx: &Connection, now: Now) -> Result<Depth> {
+    let delayed: u64 = tx
+        .prepare_cached("SELECT count(*) FROM jobs WHERE state = 0 AND lane IN (0, 1) AND due_ms > ?1")?
+        .query_row([now.monotonic], |row| row.get(0))?;
+    let oldest: Option<i64> = tx
+        .prepare_cached("SELECT posted_ms FROM jobs WHERE state < 2 ORDER BY seq LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    let age = |posted: i64| Duration::from_millis(u64::try_from(now.wall - posted).unwrap_or(0));
+    Ok(Depth {
+        ready: tally(tx, READY)?.saturating_sub(delayed),
+        delayed,
+        unacked: Some(tally(tx, CLAIMED)?),
+        dead: tally(tx, DEAD)? + tally(tx, BURYING)? + tally(tx, BURIED)?,
+        oldest: oldest.map(age),
     })
 }
 

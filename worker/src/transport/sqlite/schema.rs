@@ -5,8 +5,8 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite_migration::{M, Migrations};
 
-/// Each entry brings a file from one version to the next. What was released is never changed, only added to.
-const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("schema.sql")), M::up(include_str!("numbers.sql"))];
+/// Each entry brings a file from one version to the next. A released entry is never changed; new ones are appended.
+const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("schema.sql"))];
 
 /// Opens a connection; by one process at a time, since migrating and switching to the log want the file for
 /// themselves. `busy` is asked, with the number of tries so far, whether to wait on for other processes.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Format, ResizeJob};
+use crate::testing;
 
 const NOW: i64 = 1_000_000;
 
@@ -10,22 +10,46 @@ fn queue() -> Connection {
 }
 
 pub(in crate::transport::sqlite) fn posted(tx: &Connection, lane: Lane) -> UploadId {
-    posted_at(tx, lane, NOW)
+    let posting = posting(lane);
+    assert_eq!(post(tx, &posting, u64::MAX, NOW).unwrap(), Posted::Done);
+    posting.job.id
 }
 
-fn posted_at(tx: &Connection, lane: Lane, now_ms: i64) -> UploadId {
-    let job = ResizeJob::new(UploadId::new(), Format::Jpeg);
-    let id = job.id;
-    let posting = Posting { job, generation: 1, lane, traceparent: None };
-    assert_eq!(post(tx, &posting, u64::MAX, now_ms).unwrap(), Posted::Done);
-    id
+fn posting(lane: Lane) -> Posting {
+    Posting::of_client(crate::UploadRecord {
+        bulk: lane == Lane::Bulk,
+        ..testing::record_of(UploadId::new())
+    })
+}
+
+fn claim_now(tx: &Connection, owner: &str, with_bulk: bool) -> Result<Claimed> {
+    claim(tx, owner, rand::random(), with_bulk, NOW)
 }
 
 fn claimed(tx: &Connection, owner: &str) -> Claim {
-    match claim(tx, owner, true, NOW + 1).unwrap() {
+    match claim_now(tx, owner, true).unwrap() {
         Claimed::One(claim) => *claim,
         other @ Claimed::NothingUntil(_) => panic!("{other:?}"),
     }
+}
+
+fn depth_now(tx: &Connection) -> Depth {
+    depth(tx, Now { wall: NOW, monotonic: NOW }).unwrap()
+}
+
+/// The tally says the same as a count.
+fn assert_tallied(tx: &Connection) {
+    let rows = |sql: &str| -> Vec<(u32, u64)> {
+        let mut statement = tx.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.collect::<Result<_>>().unwrap()
+    };
+    let tallied = rows("SELECT state, jobs FROM tally WHERE jobs > 0 ORDER BY state");
+    let counted = rows(
+        "SELECT state, count(*) FROM jobs GROUP BY state
+         UNION ALL SELECT 5, count(*) FROM jobs WHERE state < 2 AND counted HAVING count(*) > 0 ORDER BY 1",
+    );
+    assert_eq!(tallied, counted);
 }
 
 /// Takes the oldest job away and leaves it in the index, as a write that was half lost does.
@@ -49,7 +73,7 @@ fn a_job_that_an_index_has_lost_is_damage_and_not_an_empty_queue() {
     posted(&tx, Lane::Interactive);
     posted(&tx, Lane::Interactive);
     dangle(&tx);
-    let error = claim(&tx, "worker", true, NOW).unwrap_err();
+    let error = claim_now(&tx, "worker", true).unwrap_err();
     assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt));
 }
 
@@ -62,14 +86,15 @@ fn a_claim_that_was_taken_back_settles_nothing() {
     let fresh = claimed(&tx, "other").fence;
     for settled in [
         ack(&tx, stale),
-        retry(&tx, stale, NOW),
+        retry(&tx, stale, NOW, Duration::ZERO),
+        postpone(&tx, stale, NOW, Duration::ZERO),
         release(&tx, stale),
         bury_later(&tx, stale, DeathReason::Exhausted),
     ] {
         assert!(!settled.unwrap());
     }
     assert!(ack(&tx, fresh).unwrap());
-    assert_eq!(claim(&tx, "other", true, NOW).unwrap(), Claimed::NothingUntil(None));
+    assert_eq!(claim_now(&tx, "other", true).unwrap(), Claimed::NothingUntil(None));
 }
 
 #[test]
@@ -79,7 +104,7 @@ fn a_claim_that_was_taken_back_settles_nothing_of_a_queue_that_was_empty_meanwhi
     let stale = claimed(&tx, "stalled").fence;
     take_back(&tx, "stalled", MAX_CRASHES).unwrap();
     assert!(ack(&tx, claimed(&tx, "other").fence).unwrap());
-    posted_at(&tx, Lane::Interactive, NOW + 1);
+    posted(&tx, Lane::Interactive);
     let fresh = claimed(&tx, "third").fence;
     assert!(!ack(&tx, stale).unwrap());
     assert!(ack(&tx, fresh).unwrap());
@@ -94,8 +119,11 @@ fn a_job_that_kills_its_workers_dies_with_the_third_and_one_in_an_outbox_never()
             assert!(matches!(claimed(&tx, "victim").task, Task::Resize(_)));
             take_back(&tx, "victim", max_crashes).unwrap();
         }
-        let letter = DeadLetter { id: Some(id), reason: DeathReason::KilledItsWorkers };
-        assert_eq!(claimed(&tx, "next").task == Task::Bury(letter), dies);
+        let task = claimed(&tx, "next").task;
+        assert_eq!(task.id(), Some(id));
+        let is_dead = matches!(task, Task::Bury(letter) if letter.reason == DeathReason::KilledItsWorkers);
+        assert_eq!(is_dead, dies);
+        assert_tallied(&tx);
     }
 }
 
@@ -108,7 +136,7 @@ fn a_burial_whose_worker_dies_is_a_burial_again() {
         assert!(matches!(claimed(&tx, "one").task, Task::Bury(_)));
         take_back(&tx, "one", MAX_CRASHES).unwrap();
     }
-    assert_eq!(depth(&tx, NOW).unwrap().dead, 1);
+    assert_eq!(depth_now(&tx).dead, 1);
 }
 
 #[test]
@@ -117,7 +145,8 @@ fn a_job_that_cannot_be_read_is_dead_and_the_next_is_claimed() {
     let damaged = posted(&tx, Lane::Interactive);
     tx.execute("UPDATE jobs SET body = x'00'", []).unwrap();
     let whole = posted(&tx, Lane::Interactive);
-    let letter = DeadLetter { id: Some(damaged), reason: DeathReason::Unreadable };
+    let letter =
+        DeadLetter { id: Some(damaged), generation: Some(1), job: None, reason: DeathReason::Unreadable };
     assert_eq!(claimed(&tx, "one").task, Task::Bury(letter));
     assert!(matches!(claimed(&tx, "one").task, Task::Resize(job) if job.id == whole));
 }
@@ -126,7 +155,7 @@ fn a_job_that_cannot_be_read_is_dead_and_the_next_is_claimed() {
 fn without_a_slot_for_it_the_bulk_lane_waits() {
     let tx = queue();
     posted(&tx, Lane::Bulk);
-    assert_eq!(claim(&tx, "one", false, NOW).unwrap(), Claimed::NothingUntil(None));
+    assert_eq!(claim_now(&tx, "one", false).unwrap(), Claimed::NothingUntil(None));
     let interactive = posted(&tx, Lane::Interactive);
     assert!(matches!(claimed(&tx, "one").task, Task::Resize(job) if job.id == interactive));
     assert_eq!(claimed(&tx, "one").lane, Lane::Bulk);
@@ -135,10 +164,109 @@ fn without_a_slot_for_it_the_bulk_lane_waits() {
 #[test]
 fn a_generation_is_posted_once_and_another_is_another_job() {
     let tx = queue();
-    let job = ResizeJob::new(UploadId::new(), Format::Png);
-    for generation in [1, 1, 2] {
-        let posting = Posting { job: job.clone(), generation, lane: Lane::Interactive, traceparent: None };
-        post(&tx, &posting, u64::MAX, NOW).unwrap();
+    let first = posting(Lane::Interactive);
+    let second = Posting::of_client(first.job.record.clone().next_generation());
+    for posting in [&first, &first, &second] {
+        post(&tx, posting, u64::MAX, NOW).unwrap();
     }
-    assert_eq!(depth(&tx, NOW).unwrap().ready, 2);
+    assert_eq!(depth_now(&tx).ready, 2);
+    assert_tallied(&tx);
+}
+
+#[test]
+fn a_buried_job_does_not_swallow_a_later_post_of_its_generation() {
+    let tx = queue();
+    let lost = posting(Lane::Interactive);
+    post(&tx, &lost, u64::MAX, NOW).unwrap();
+    bury_later(&tx, claimed(&tx, "one").fence, DeathReason::Exhausted).unwrap();
+    // While the burial is still to come, the queue holds the job.
+    assert_eq!(missing(&tx, &[lost.job.name()]).unwrap(), []);
+    ack(&tx, claimed(&tx, "one").fence).unwrap();
+    assert_eq!(missing(&tx, &[lost.job.name()]).unwrap(), [lost.job.name()]);
+    post(&tx, &lost, u64::MAX, NOW).unwrap();
+    assert!(matches!(claimed(&tx, "one").task, Task::Resize(job) if job == lost.job));
+    assert_eq!(depth_now(&tx).dead, 1, "the dead letter stays on the list");
+    assert_tallied(&tx);
+}
+
+#[test]
+fn a_step_of_the_wall_clock_delays_no_job() {
+    let tx = queue();
+    let hour = 3_600_000;
+    for wall in [NOW + hour, NOW, NOW - hour] {
+        post(&tx, &posting(Lane::Interactive), u64::MAX, wall).unwrap();
+        claimed(&tx, "one");
+    }
+}
+
+#[test]
+fn a_delayed_job_comes_when_it_is_due_and_before_jobs_that_never_waited() {
+    let tx = queue();
+    let failed = posted(&tx, Lane::Interactive);
+    retry(&tx, claimed(&tx, "one").fence, NOW, Duration::from_millis(500)).unwrap();
+    assert_eq!(claim_now(&tx, "one", true).unwrap(), Claimed::NothingUntil(Some(NOW + 500)));
+    posted(&tx, Lane::Interactive);
+    match claim(&tx, "one", 7, true, NOW + 500).unwrap() {
+        Claimed::One(claim) => assert_eq!((claim.task.id(), claim.tries.failures), (Some(failed), 1)),
+        Claimed::NothingUntil(due) => panic!("{due:?}"),
+    }
+}
+
+#[test]
+fn a_job_that_was_delayed_before_a_reboot_is_due_after_it() {
+    let tx = queue();
+    posted(&tx, Lane::Interactive);
+    let long = Duration::from_secs(300);
+    postpone(&tx, claimed(&tx, "one").fence, NOW + 900_000, long).unwrap();
+    // The clock begins anew with the boot.
+    settle_in(&tx, 1000).unwrap();
+    let claim = claimed(&tx, "one");
+    assert_eq!((claim.tries.deliveries, claim.tries.failures), (2, 0));
+}
+
+#[test]
+fn a_job_of_the_sweeper_takes_no_room() {
+    let tx = queue();
+    let lost = Posting { room: Room::Uncounted, ..posting(Lane::Interactive) };
+    assert_eq!(post(&tx, &lost, 1, NOW).unwrap(), Posted::Done);
+    assert_eq!(post(&tx, &posting(Lane::Interactive), 1, NOW).unwrap(), Posted::Done);
+    assert_eq!(post(&tx, &posting(Lane::Interactive), 1, NOW).unwrap(), Posted::Full);
+    let more = Posting { room: Room::Uncounted, ..posting(Lane::Interactive) };
+    assert_eq!(post(&tx, &more, 1, NOW).unwrap(), Posted::Done);
+    assert_eq!((room_taken(&tx).unwrap(), depth_now(&tx).ready), (1, 3));
+    assert_tallied(&tx);
+}
+
+#[test]
+fn the_tally_follows_every_step_and_is_counted_anew_when_a_file_is_opened() {
+    let tx = queue();
+    for _ in 0..4 {
+        posted(&tx, Lane::Interactive);
+    }
+    ack(&tx, claimed(&tx, "one").fence).unwrap();
+    retry(&tx, claimed(&tx, "one").fence, NOW, Duration::from_secs(9)).unwrap();
+    bury_later(&tx, claimed(&tx, "one").fence, DeathReason::Exhausted).unwrap();
+    claimed(&tx, "one");
+    take_back(&tx, "one", MAX_CRASHES).unwrap();
+    assert_tallied(&tx);
+    tx.execute("UPDATE tally SET jobs = 77", []).unwrap();
+    settle_in(&tx, NOW).unwrap();
+    assert_tallied(&tx);
+}
+
+#[test]
+fn what_an_upload_asks_of_a_long_queue_costs_no_scan() {
+    let tx = queue();
+    let plan = |sql: &str| -> String {
+        let mut statement = tx.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let rows = statement.query_map([], |row| row.get::<_, String>(3)).unwrap();
+        rows.collect::<Result<Vec<_>>>().unwrap().join("; ")
+    };
+    let room = plan("SELECT jobs FROM tally WHERE state = 5");
+    assert!(room.contains("SEARCH tally") && !room.contains("SCAN"), "{room}");
+    let once = plan("SELECT 1 FROM jobs WHERE id = 'x' AND generation = 1 AND state < 4");
+    assert!(
+        once.contains("USING COVERING INDEX jobs_once") || once.contains("USING INDEX jobs_once"),
+        "{once}"
+    );
 }

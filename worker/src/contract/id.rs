@@ -1,12 +1,12 @@
-//! The name of one upload, and the only right to see it.
+//! The name of one upload. Everybody who knows it may see the upload.
 
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr, time::SystemTime};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::{Uuid, Variant};
 
-/// A UUID v7, made by the server and by nobody else. Whoever knows it may see the upload, so ids are never listed.
+/// A UUID v7, made by the server only. Everybody who knows it may see the upload, so ids are never listed.
 ///
 /// Its one text form is lower case with hyphens; anything else does not parse, so that one upload has one path,
 /// one storage key and one message id. Ids made later sort later, to the millisecond.
@@ -19,28 +19,32 @@ pub struct UploadId(Uuid);
 pub struct NotAnUploadId;
 
 impl UploadId {
-    /// The length of the text form in bytes.
-    pub const TEXT_LEN: usize = 36;
-
-    /// A new id, later than every other that this process has made.
+    /// A new id of this millisecond, with 74 random bits of its own: ids of one millisecond tell nothing of each other.
     #[must_use]
     pub fn new() -> Self {
-        Self(Uuid::now_v7())
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self::at(u64::try_from(since.as_millis()).unwrap_or(u64::MAX), &rand::random())
+    }
+
+    /// The id of a time in milliseconds since 1970. 74 of the 80 random bits become part of it; version and variant
+    /// take the place of the other six.
+    #[must_use]
+    pub fn at(unix_ms: u64, random: &[u8; 10]) -> Self {
+        Self(uuid::Builder::from_unix_timestamp_millis(unix_ms, random).into_uuid())
     }
 
     /// The smallest id that could have been made at a time, given in milliseconds since 1970.
     #[must_use]
     pub fn floor_at(unix_ms: u64) -> Self {
-        Self(uuid::Builder::from_unix_timestamp_millis(unix_ms, &[0; 10]).into_uuid())
+        Self::at(unix_ms, &[0; 10])
     }
 
     /// When the id was made, in milliseconds since 1970.
     #[must_use]
-    pub fn unix_ms(self) -> u64 {
-        self.0.get_timestamp().map_or(0, |at| {
-            let (seconds, nanos) = at.to_unix();
-            seconds.saturating_mul(1000) + u64::from(nanos / 1_000_000)
-        })
+    pub const fn unix_ms(self) -> u64 {
+        // The first 48 bits (RFC 9562, section 5.7).
+        let [a, b, c, d, e, f, ..] = *self.0.as_bytes();
+        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
     }
 }
 
@@ -97,7 +101,7 @@ impl JsonSchema for UploadId {
             "type": "string",
             "format": "uuid",
             "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
-            "description": "A UUID of version 7, in lower case. Whoever knows it may see the upload.",
+            "description": "A UUID of version 7, in lower case. Everybody who knows it may see the upload.",
         })
     }
 }
@@ -123,6 +127,28 @@ mod tests {
         ] {
             assert_eq!(text.parse::<UploadId>(), Err(NotAnUploadId), "{text}");
         }
+    }
+
+    #[test]
+    fn ids_of_one_millisecond_share_nothing_but_the_time() {
+        // Of each of the 74 bits, about half the ids have it set; a shared counter would leave most bits alike.
+        let ids: Vec<u128> = (0..256).map(|_| UploadId::at(1234, &rand::random()).0.as_u128()).collect();
+        let random = |bit: &u32| !(62..64).contains(bit) && !(76..80).contains(bit);
+        for bit in (0..80).filter(random) {
+            let set = ids.iter().filter(|id| *id >> bit & 1 == 1).count();
+            assert!((64..192).contains(&set), "bit {bit} is set in {set} of 256 ids");
+        }
+    }
+
+    #[test]
+    fn new_ids_differ_in_their_first_random_bits_too() {
+        let ids: Vec<UploadId> = (0..1000).map(|_| UploadId::new()).collect();
+        let alike = ids.windows(2).filter(|pair| {
+            // The 12 bits behind the version, which a counter would fill.
+            pair[0].unix_ms() == pair[1].unix_ms()
+                && pair[1].0.as_u128() >> 64 == (pair[0].0.as_u128() >> 64) + 1
+        });
+        assert!(alike.count() < 10);
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A format of originals, known from the bytes and never from a name or a declared type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// JFIF or EXIF, baseline or progressive.
@@ -21,6 +21,8 @@ pub enum Format {
     Bmp,
     /// The first page counts.
     Tiff,
+    /// A format that a newer build accepted and this one does not know. Never accepted here.
+    Unknown,
 }
 
 impl Format {
@@ -38,6 +40,7 @@ impl Format {
             Format::WebP => "webp",
             Format::Bmp => "bmp",
             Format::Tiff => "tiff",
+            Format::Unknown => "unknown",
         }
     }
 
@@ -51,7 +54,16 @@ impl Format {
             Format::WebP => "image/webp",
             Format::Bmp => "image/bmp",
             Format::Tiff => "image/tiff",
+            Format::Unknown => "application/octet-stream",
         }
+    }
+}
+
+/// A name that is not known reads as [`Format::Unknown`]: during an upgrade, two builds share one storage.
+impl<'de> Deserialize<'de> for Format {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Ok(Self::ALL.into_iter().find(|format| format.name() == name).unwrap_or(Self::Unknown))
     }
 }
 
@@ -64,6 +76,7 @@ impl fmt::Display for Format {
             Format::Gif => "GIF",
             Format::Bmp => "BMP",
             Format::Tiff => "TIFF",
+            Format::Unknown => "unknown format",
         })
     }
 }

@@ -23,4 +23,16 @@ impl Encoding {
             Encoding::Png => "image/png",
         }
     }
+
+    /// The extension of a thumbnail's file in storage.
+    #[must_use]
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Encoding::Jpeg => "jpg",
+            Encoding::Png => "png",
+        }
+    }
+
+    /// Every encoding.
+    pub const ALL: [Encoding; 2] = [Encoding::Jpeg, Encoding::Png];
 }

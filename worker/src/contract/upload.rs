@@ -1,17 +1,24 @@
-//! What is known of an upload, as everybody sees it: in HTTP answers, on the socket and in completions.
+//! An upload as everybody sees it: in HTTP answers, on the socket and in messages.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Completion, Encoding, Format, LinkBase, Outcome, Size, UploadId, UploadRecord, outcome::Verdict,
+use super::{
+    encoding::Encoding,
+    failure::{Failure, UploadFailure},
+    format::Format,
+    id::UploadId,
+    link::{LinkBase, Links},
+    record::{UploadRecord, known_entries},
+    result::{ThumbnailFact, UploadResult},
+    size::Size,
 };
 
 /// Where an upload stands. The order is the merge order: a later state never gives way to an earlier one.
 ///
-/// `ready` outranks `failed`: should both be announced for one generation (a job that was buried while a slow
-/// worker still finished it), the pictures are there.
+/// `ready` outranks `failed`: when both are announced for one generation (a slow worker finished a job that was
+/// dead-lettered meanwhile), the thumbnails are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -39,7 +46,7 @@ impl State {
 pub struct Upload {
     /// Its id.
     pub id: UploadId,
-    /// How many times it has been sent round, from 1; a retry or a replay adds one.
+    /// The generation, from 1; a retry or a replay adds one.
     #[serde(rename = "gen")]
     pub generation: u32,
     /// Where it stands.
@@ -68,7 +75,7 @@ pub struct Upload {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thumbhash: Option<String>,
     /// The thumbnails, smallest first; all three once ready, none before.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "known_entries")]
     pub thumbnails: Vec<ThumbnailLink>,
     /// Why it failed; only with `failed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,40 +101,18 @@ pub struct ThumbnailLink {
     pub url: String,
 }
 
-/// Why an upload failed: the RFC 9457 members that travel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Failure {
-    /// A path under `/problems/` that names the kind.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The reason in plain words, for people.
-    pub title: String,
-}
-
-/// Where the parts of an upload are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Links {
-    /// The upload itself.
-    #[serde(rename = "self")]
-    pub this: String,
-    /// The bytes as received.
-    pub original: String,
-    /// Its messages as server-sent events.
-    pub events: String,
-}
-
-/// An upload as the description of the interface shows it: that of a message which must decode for ever.
-fn example() -> Upload {
-    let golden = include_bytes!("../golden/completion-ready.v1.json");
-    let completion: Completion = serde_json::from_slice(golden).expect("golden files decode");
-    completion.upload
+/// The example of the interface descriptions: the upload of a golden message, which must decode for ever.
+fn example() -> serde_json::Value {
+    let golden = include_bytes!("../../golden/changed-ready.v2.json");
+    let changed: serde_json::Value = serde_json::from_slice(golden).expect("golden files are JSON");
+    changed["upload"].clone()
 }
 
 impl Upload {
-    /// Puts together what storage knows: without an outcome, or with one of an older generation, it is `queued`.
+    /// An upload whose generation has not ended.
     #[must_use]
-    pub fn assemble(record: &UploadRecord, outcome: Option<&Outcome>, base: &LinkBase) -> Self {
-        let mut upload = Upload {
+    pub fn queued(record: &UploadRecord, base: &LinkBase) -> Self {
+        Self {
             id: record.id,
             generation: record.generation,
             state: State::Queued,
@@ -143,26 +128,42 @@ impl Upload {
             thumbnails: Vec::new(),
             error: None,
             links: base.links(record.id),
-        };
-        let Some(outcome) = outcome.filter(|outcome| outcome.generation == record.generation) else {
-            return upload;
-        };
-        upload.ended_at = Some(outcome.ended_at);
-        match &outcome.verdict {
-            Verdict::Ready { thumbnails, thumbhash } => {
-                upload.state = State::Ready;
-                upload.thumbhash = Some(thumbhash.clone());
-                upload.thumbnails = thumbnails.iter().map(|fact| fact.link(record.id, base)).collect();
-            }
-            Verdict::Failed { problem } => {
-                upload.state = State::Failed;
-                upload.error = Some(problem.clone());
-            }
         }
-        upload
     }
 
-    /// The same upload, as it stands while a worker has it.
+    /// An upload whose thumbnails are stored.
+    #[must_use]
+    pub fn ready(result: &UploadResult, base: &LinkBase) -> Self {
+        let id = result.record.id;
+        let link = |fact: &ThumbnailFact| ThumbnailLink {
+            size: fact.size,
+            width: fact.width,
+            height: fact.height,
+            content_type: fact.content_type,
+            bytes: fact.bytes,
+            url: base.thumbnail(id, fact.size),
+        };
+        Self {
+            state: State::Ready,
+            ended_at: Some(result.ended_at),
+            thumbhash: Some(result.thumbhash.clone()),
+            thumbnails: result.thumbnails.iter().map(link).collect(),
+            ..Self::queued(&result.record, base)
+        }
+    }
+
+    /// An upload whose generation failed.
+    #[must_use]
+    pub fn failed(failure: &UploadFailure, base: &LinkBase) -> Self {
+        Self {
+            state: State::Failed,
+            ended_at: Some(failure.ended_at),
+            error: Some(failure.problem.clone()),
+            ..Self::queued(&failure.record, base)
+        }
+    }
+
+    /// The same upload while a worker has it.
     #[must_use]
     pub fn processing(mut self) -> Self {
         if self.state == State::Queued {
@@ -171,7 +172,7 @@ impl Upload {
         self
     }
 
-    /// The same upload with its links made anew, as seen from another base.
+    /// The same upload with links that begin with another base.
     #[must_use]
     pub fn relink(mut self, base: &LinkBase) -> Self {
         self.links = base.links(self.id);
@@ -253,7 +254,7 @@ mod tests {
             generation: u32,
             state: State,
         }
-        let cases: Vec<Case> = serde_json::from_str(include_str!("../golden/merge.json")).unwrap();
+        let cases: Vec<Case> = serde_json::from_str(include_str!("../../golden/merge.json")).unwrap();
         assert!(!cases.is_empty());
         for Case { a, b, greater } in cases {
             let rank = |report: &Report| Rank { generation: report.generation, state: report.state };
@@ -264,17 +265,6 @@ mod tests {
             };
             assert_eq!(greater, expected);
         }
-    }
-
-    #[test]
-    fn an_outcome_of_an_older_generation_counts_as_none() {
-        let base = LinkBase::default();
-        let record = UploadRecord { generation: 2, ..testing::record() };
-        let old = Outcome { generation: 1, ..testing::ready_outcome() };
-        assert_eq!(Upload::assemble(&record, Some(&old), &base).state, State::Queued);
-        let new = Outcome { generation: 2, ..old };
-        let ready = Upload::assemble(&record, Some(&new), &base);
-        assert_eq!((ready.state, ready.thumbnails.len()), (State::Ready, 3));
     }
 
     #[test]

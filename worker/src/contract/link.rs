@@ -1,10 +1,25 @@
-//! Where the parts of an upload are found by a client.
+//! Where a client finds the parts of an upload.
 
 use std::{convert::Infallible, str::FromStr};
 
-use crate::{Size, UploadId, upload::Links};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-/// What every link begins with: nothing (links are paths from the root), or the public URL of the service.
+use super::{id::UploadId, size::Size};
+
+/// The links of an upload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Links {
+    /// The upload itself.
+    #[serde(rename = "self")]
+    pub this: String,
+    /// The bytes as received.
+    pub original: String,
+    /// Its messages as server-sent events.
+    pub events: String,
+}
+
+/// The beginning of every link: nothing (links are paths from the root), or the public URL of the service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LinkBase(String);
 
@@ -38,7 +53,7 @@ impl LinkBase {
 impl FromStr for LinkBase {
     type Err = Infallible;
 
-    /// Takes a URL with or without a slash at its end; whether it is one is the settings' business.
+    /// Takes a URL with or without a slash at its end. The settings check that it is a URL.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(Self(text.trim_end_matches('/').to_owned()))
     }

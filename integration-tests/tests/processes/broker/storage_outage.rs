@@ -1,0 +1,112 @@
+//! Storage that goes away for a while, under jobs in rotation: with the broker, and with the embedded queue.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use integration_tests::{
+    descendants::signal_all,
+    fleet::Fleet,
+    patience::{SOON, eventually},
+    pictures,
+    server::{Data, Server, Start, id},
+};
+use rustix::process::{Pid, Signal};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+/// Longer than the first delay of a job that failed.
+const OUTAGE: Duration = Duration::from_secs(25);
+
+/// The longest pause between two looks at storage, and the work.
+const HEALED: Duration = Duration::from_secs(60);
+
+/// A directory that nobody can enter, root included: a link to itself stands in its place.
+struct Outage<'test> {
+    directory: &'test Path,
+    aside: PathBuf,
+}
+
+impl<'test> Outage<'test> {
+    fn begin(directory: &'test Path) -> Self {
+        let aside = directory.with_extension("aside");
+        fs::rename(directory, &aside).unwrap();
+        symlink(directory, directory).unwrap();
+        Self { directory, aside }
+    }
+}
+
+impl Drop for Outage<'_> {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.directory);
+        let _ = fs::rename(&self.aside, self.directory);
+    }
+}
+
+/// Uploads whose jobs workers get only once storage is away.
+async fn accept_before(server: &Server, workers: &[Pid]) -> Vec<Value> {
+    signal_all(workers, Signal::STOP);
+    let mut accepted = Vec::new();
+    for seed in 0..10 {
+        accepted.push(server.accepted("cat.png", pictures::tiny(seed)).await);
+    }
+    accepted
+}
+
+/// Lets the workers go on without storage for a while.
+async fn go_without(storage: &Path, workers: &[Pid], log: impl Fn() -> String) {
+    let outage = Outage::begin(storage);
+    signal_all(workers, Signal::CONT);
+    eventually("the workers notice", SOON, async || {
+        log().contains("storage or decoders are away").then_some(())
+    })
+    .await;
+    sleep(OUTAGE).await;
+    let during = log();
+    drop(outage);
+    assert!(!during.contains("a job failed and is tried again"), "an outage is no fault of a job: {during}");
+    let ended = during.matches("the upload has ended").count();
+    assert_eq!(ended, 0, "nothing ends without storage");
+}
+
+async fn assert_all_ready(server: &Server, accepted: &[Value]) {
+    for upload in accepted {
+        let ended = server.end(&id(upload), HEALED).await;
+        assert_eq!(ended["state"], "ready", "{ended}");
+        server.assert_ready(&ended).await;
+    }
+}
+
+#[tokio::test]
+async fn storage_that_goes_away_fails_no_job_of_the_broker() {
+    let fleet = Fleet::new().await;
+    let server = fleet.server().start();
+    let workers = [fleet.worker().start(), fleet.worker().start()];
+    for worker in &workers {
+        worker.takes_jobs().await;
+    }
+    let pids = workers.each_ref().map(integration_tests::worker::Worker::pid);
+    let accepted = accept_before(&server, &pids).await;
+    let log = || workers.iter().map(integration_tests::worker::Worker::log).collect::<String>();
+    go_without(fleet.shared.path(), &pids, log).await;
+    assert_all_ready(&server, &accepted).await;
+    fleet.assert_queue_holds(0).await;
+    assert!(log().contains("storage and decoders are back"));
+}
+
+#[tokio::test]
+async fn storage_that_goes_away_fails_no_job_of_the_embedded_queue() {
+    let (data, storage) = (Data::new(), TempDir::with_prefix("up-storage-").unwrap());
+    let url = format!("file://{}", storage.path().display());
+    let server = Start::on(&data).with("--storage", &url).start();
+    server.workers_ready(2).await;
+    let workers = server.workers();
+    let accepted = accept_before(&server, &workers).await;
+    go_without(storage.path(), &workers, || server.log()).await;
+    assert_all_ready(&server, &accepted).await;
+    assert!(server.log().contains("storage and decoders are back"));
+}

@@ -1,0 +1,197 @@
+//! A storage that has held many uploads for a long time.
+
+use std::{
+    fs::{self, File, FileTimes},
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use integration_tests::{
+    clock::library,
+    patience::{SOON, eventually},
+    pictures,
+    server::{Data, Start, id, json, upload_in},
+    socket::Socket,
+};
+use tokio::time::{Instant, sleep};
+use worker::UploadId;
+
+const STORED: u64 = 20_000;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a server may take until it listens, in a debug build, however much is stored.
+const LISTENS_WITHIN: Duration = Duration::from_millis(500);
+
+/// Lost jobs are found with the second sweep that sees their uploads.
+const POSTED_AGAIN: Duration = Duration::from_secs(90);
+
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    now.as_millis().try_into().unwrap()
+}
+
+/// The id of an upload of this age.
+fn id_of_age(age: Duration) -> String {
+    UploadId::at(now_ms() - u64::try_from(age.as_millis()).unwrap(), &rand::random()).to_string()
+}
+
+/// Stores copies of a ready upload, one every few minutes until now, and answers their ids.
+fn store_copies(data: &Path, template: &str) -> Vec<String> {
+    let from = upload_in(data, template);
+    let result = fs::read_to_string(from.join("result.json")).unwrap();
+    let copy = |number| {
+        let id = id_of_age(Duration::from_secs(400) * number);
+        let to = upload_in(data, &id);
+        fs::create_dir_all(&to).unwrap();
+        fs::hard_link(from.join("original"), to.join("original")).unwrap();
+        fs::write(to.join("result.json"), result.replace(template, &id)).unwrap();
+        id
+    };
+    (1..=STORED.try_into().unwrap()).map(copy).collect()
+}
+
+#[tokio::test]
+async fn a_server_with_many_stored_uploads_listens_at_once_and_finds_the_few_that_have_not_ended() {
+    let data = Data::new();
+    let server = Start::on(&data).start();
+    let template = id(&server.accepted("cat.png", pictures::tiny(1)).await);
+    server.assert_ready(&server.end(&template, SOON).await).await;
+    drop(server);
+    let stored = store_copies(data.path(), &template);
+    let server = Start::on(&data).with("--workers", "0").start();
+    let mut pending = Vec::new();
+    for seed in 0..3 {
+        pending.push(id(&server.accepted("late.png", pictures::tiny(seed)).await));
+    }
+    drop(server);
+    for file in ["queue.sqlite", "queue.sqlite-wal", "queue.sqlite-shm"] {
+        let _ = fs::remove_file(data.path().join(file));
+    }
+    let begun = Instant::now();
+    let server = Start::on(&data).start();
+    let listens = begun.elapsed();
+    for id in [&stored[0], &stored[stored.len() / 2], &stored[stored.len() - 1]] {
+        assert_eq!(server.upload(id).await["state"], "ready");
+    }
+    let answers = begun.elapsed();
+    for id in &pending {
+        server.assert_ready(&server.end(id, POSTED_AGAIN).await).await;
+    }
+    assert!(listens < LISTENS_WITHIN, "it listened after {listens:?}");
+    assert!(answers < 2 * LISTENS_WITHIN, "it answered after {answers:?}");
+}
+
+/// Stores copies of a pending upload without jobs, and answers their ids.
+fn store_pending(data: &Path, template: &str, count: u64) -> Vec<String> {
+    let original = upload_in(data, template).join("original");
+    let record = fs::read_to_string(data.join("pending").join(template)).unwrap();
+    let copy = |_| {
+        let id = id_of_age(Duration::ZERO);
+        fs::create_dir_all(upload_in(data, &id)).unwrap();
+        fs::hard_link(&original, upload_in(data, &id).join("original")).unwrap();
+        fs::write(data.join("pending").join(&id), record.replace(template, &id)).unwrap();
+        id
+    };
+    (0..count).map(copy).collect()
+}
+
+#[tokio::test]
+async fn thousands_of_subscriptions_that_are_read_again_delay_no_push() {
+    const SOCKETS: usize = 6;
+    const IDS_OF_A_SOCKET: usize = 500;
+    // One re-check of all subscriptions is in it.
+    const MEASURED: Duration = Duration::from_secs(18);
+    let data = Data::new();
+    let server = Start::on(&data).with("--workers", "0").start();
+    // In the bulk lane, so that their jobs delay no other once the sweeper posts them.
+    let bulk =
+        server.client.post(server.at("/uploads?lane=bulk")).body(pictures::tiny(1)).send().await.unwrap();
+    let template = id(&json(bulk).await["uploads"][0]);
+    drop(server);
+    let waiting = store_pending(data.path(), &template, (SOCKETS * IDS_OF_A_SOCKET) as u64);
+    let server = Start::on(&data).start();
+    let begun = Instant::now();
+    let mut subscribers = Vec::new();
+    for ids in waiting.chunks(IDS_OF_A_SOCKET) {
+        let mut subscriber = Socket::connect(&server.url).await;
+        subscriber.subscribe(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        subscribers.push(subscriber);
+    }
+    println!("subscribed after {:?}", begun.elapsed());
+    let mut socket = Socket::connect(&server.url).await;
+    let mut delays = Vec::new();
+    let mut seed = 0;
+    while begun.elapsed() < MEASURED {
+        seed += 1;
+        let upload = id(&server.accepted("cat.png", pictures::tiny(seed)).await);
+        let accepted = Instant::now();
+        socket.subscribe(&[&upload]).await;
+        server.assert_ready(&socket.end_of(&upload, SOON).await).await;
+        delays.push(accepted.elapsed());
+        sleep(Duration::from_millis(100)).await;
+    }
+    delays.sort();
+    let (median, longest) = (delays[delays.len() / 2], delays[delays.len() - 1]);
+    println!("{} pushes: median {median:?}, longest {longest:?}", delays.len());
+    assert!(delays.len() > 10 && median < Duration::from_secs(1), "median {median:?}, longest {longest:?}");
+    assert!(longest < Duration::from_secs(3), "median {median:?}, longest {longest:?}");
+    drop(subscribers);
+}
+
+/// Writes a file that was written long ago.
+fn write_old(path: &Path, bytes: &[u8]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+    make_old(path);
+}
+
+fn make_old(path: &Path) {
+    let old = SystemTime::now() - 3 * DAY;
+    File::open(path).unwrap().set_times(FileTimes::new().set_modified(old).set_accessed(old)).unwrap();
+}
+
+#[tokio::test]
+async fn the_audit_removes_what_killed_writers_left_and_no_upload_that_has_not_ended() {
+    let data = Data::new();
+    let picture = pictures::tiny(1);
+    let [orphan, staged, ended] = [0, 1, 2].map(|number| id_of_age(3 * DAY + Duration::from_secs(number)));
+    write_old(&data.upload(&orphan).join("original"), &picture);
+    write_old(&data.upload(&staged).join("original#1"), &picture[..20]);
+    // Live, and accepted in the same hours.
+    let server = Start::on(&data).with("--workers", "0").start();
+    let template = id(&server.accepted("cat.png", picture.clone()).await);
+    drop(server);
+    let waiting = id_of_age(3 * DAY + Duration::from_secs(3));
+    let record = fs::read_to_string(data.path().join("pending").join(&template)).unwrap();
+    write_old(&data.upload(&waiting).join("original"), &picture);
+    fs::write(data.path().join("pending").join(&waiting), record.replace(&template, &waiting)).unwrap();
+    // Failed, and nothing but that is known of it.
+    write_old(&data.upload(&ended).join("original"), &picture);
+    write_old(&data.upload(&ended).join("failure.1.json"), b"");
+    // And a writer that is live: its file is young.
+    let young = id_of_age(Duration::from_secs(1));
+    fs::create_dir_all(data.upload(&young)).unwrap();
+    fs::write(data.upload(&young).join("original#1"), &picture).unwrap();
+    make_old(&data.upload(&staged));
+    // Every clock of this server runs fast, and so the quarter of an hour until the first audit passes in seconds.
+    let server = Start::on(&data)
+        .with("--workers", "0")
+        .variable("LD_PRELOAD", library().display().to_string())
+        .variable("FAKETIME", "+0 x120")
+        .variable("NO_FAKE_STAT", "1")
+        .start();
+    eventually("the shard was audited", Duration::from_secs(60), async || {
+        data.path().join("audits").join(format!("{}.json", &orphan[..6])).exists().then_some(())
+    })
+    .await;
+    assert!(!data.upload(&orphan).exists(), "an original that belongs to nobody is removed");
+    assert!(!data.upload(&staged).join("original#1").exists(), "a staged file is removed");
+    assert!(data.upload(&waiting).join("original").exists(), "it waits");
+    assert!(data.upload(&ended).join("original").exists(), "it has ended");
+    assert!(data.upload(&young).join("original#1").exists(), "its writer may live");
+    assert_eq!(server.upload(&waiting).await["state"], "queued");
+    drop(server);
+    let server = Start::on(&data).start();
+    server.assert_ready(&server.end(&waiting, POSTED_AGAIN).await).await;
+}

@@ -1,0 +1,241 @@
+//! Bodies that come slowly, break off, or lose their place to another client.
+
+use std::time::Duration;
+
+use integration_tests::{
+    patience::{SOON, eventually},
+    pictures,
+    proxy::{Network, Proxy},
+    raw,
+    s3::Bucket,
+    server::{Server, Start, id},
+};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+/// The header of a form, as clients write it.
+const FORM: &str = "Content-Type: multipart/form-data; boundary=b\r\n";
+
+/// What a client may hold of everything before it has more than its fair share.
+const GREEDY: usize = 17;
+
+/// A file of a form.
+fn part(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let head = format!("--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n");
+    [head.as_bytes(), bytes, b"\r\n"].concat()
+}
+
+/// Two whole files and a half one.
+fn broken_form() -> Vec<u8> {
+    let third = part("c.jpg", &pictures::jpeg(640, 480));
+    [&part("a.png", &pictures::tiny(1)), &part("b.png", &pictures::tiny(2)), &third[..third.len() / 2]]
+        .concat()
+}
+
+/// Reads an answer to its end: its status, and its body as JSON.
+async fn answer(stream: &mut TcpStream) -> (u16, Value) {
+    let mut read = Vec::new();
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        match timeout(SOON, stream.read(&mut buffer)).await.expect("the server answers") {
+            Ok(0) | Err(_) => break,
+            Ok(count) => read.extend_from_slice(&buffer[..count]),
+        }
+        if let Some(whole) = parse(&read) {
+            return whole;
+        }
+    }
+    panic!("no whole answer: {}", String::from_utf8_lossy(&read))
+}
+
+fn parse(read: &[u8]) -> Option<(u16, Value)> {
+    let text = str::from_utf8(read).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, serde_json::from_str(body).ok()?))
+}
+
+/// Asserts that a problem names two uploads, that both become ready, and that nothing else is stored.
+async fn assert_names_the_first_two(server: &Server, problem: &Value) {
+    let uploads =
+        problem["uploads"].as_array().unwrap_or_else(|| panic!("the problem names uploads: {problem}"));
+    let names: Vec<_> = uploads.iter().map(|upload| upload["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["a.png", "b.png"], "{problem}");
+    for upload in uploads {
+        server.assert_ready(&server.end(&id(upload), SOON).await).await;
+    }
+    server.assert_no_temporary_files();
+}
+
+#[tokio::test]
+async fn a_form_whose_client_stops_writing_in_its_third_file_is_told_of_the_first_two() {
+    let server = Start::new().start();
+    let body = broken_form();
+    let mut stream = raw::begin_upload(&server.url, FORM, body.len() + 1000).await;
+    stream.write_all(&body).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let (status, problem) = answer(&mut stream).await;
+    assert_eq!((status, &problem["type"]), (400, &"/problems/malformed".into()), "{problem}");
+    assert_names_the_first_two(&server, &problem).await;
+    assert_eq!(server.data.uploads().len(), 2);
+}
+
+#[tokio::test]
+async fn a_form_that_ends_without_a_boundary_is_told_of_the_files_before() {
+    let server = Start::new().start();
+    let body = broken_form();
+    let mut stream = raw::begin_upload(&server.url, FORM, body.len()).await;
+    stream.write_all(&body).await.unwrap();
+    let (status, problem) = answer(&mut stream).await;
+    assert_eq!((status, &problem["type"]), (400, &"/problems/malformed".into()), "{problem}");
+    assert_names_the_first_two(&server, &problem).await;
+    assert_eq!(server.data.uploads().len(), 2);
+}
+
+#[tokio::test]
+async fn a_form_whose_third_part_is_nonsense_is_told_of_the_files_before() {
+    let server = Start::new().start();
+    let parts = [part("a.png", &pictures::tiny(1)), part("b.png", &pictures::tiny(2))].concat();
+    let body = [&parts[..], b"--b\r\n\xff\xfe nonsense without a colon\r\n\r\nGIF89a\r\n--b--\r\n"].concat();
+    let mut stream = raw::begin_upload(&server.url, FORM, body.len()).await;
+    stream.write_all(&body).await.unwrap();
+    let (status, problem) = answer(&mut stream).await;
+    assert_eq!((status, &problem["type"]), (400, &"/problems/malformed".into()), "{problem}");
+    assert_names_the_first_two(&server, &problem).await;
+}
+
+/// Uploads bytes at a rate, and answers what the server says and how long the body took.
+async fn upload_at_rate(server: &Server, bytes: Vec<u8>, per_second: usize) -> (u16, Value, Duration) {
+    const PIECES_PER_SECOND: u32 = 4;
+    let begun = tokio::time::Instant::now();
+    let mut stream = raw::begin_upload(&server.url, "", bytes.len()).await;
+    let mut beat = interval(Duration::from_secs(1) / PIECES_PER_SECOND);
+    // A busy machine may delay a piece; the rate stays.
+    beat.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    for piece in bytes.chunks(per_second / PIECES_PER_SECOND as usize) {
+        beat.tick().await;
+        stream.write_all(piece).await.unwrap();
+    }
+    let took = begun.elapsed();
+    let (status, body) = answer(&mut stream).await;
+    (status, body, took)
+}
+
+#[tokio::test]
+async fn a_body_that_comes_slowly_is_accepted_while_the_sweeper_and_others_work() {
+    let server = Start::new().start();
+    let slow = |length| {
+        let mut picture = pictures::jpeg(64, 64);
+        picture.resize(length, 0);
+        picture
+    };
+    let (metered, trickle) = tokio::join!(
+        upload_at_rate(&server, slow(200_000), 20_000),
+        // Just above the least rate that is let in.
+        upload_at_rate(&server, slow(42_000), 1_300),
+    );
+    assert!(trickle.2 > Duration::from_secs(30), "{:?}", trickle.2);
+    for (status, body, took) in [metered, trickle] {
+        assert_eq!(status, 202, "after {took:?}: {body}");
+        server.assert_ready(&server.end(&id(&body["uploads"][0]), SOON).await).await;
+    }
+    let sweeps = server.log().matches("swept the pending uploads").count();
+    assert!(sweeps >= 3, "sweeps ran meanwhile: {sweeps}");
+    server.assert_no_temporary_files();
+}
+
+/// A server whose places one client can hold.
+fn small_server() -> Start {
+    let places = GREEDY.to_string();
+    Start::new()
+        .with("--max-concurrent-uploads", &places)
+        .with("--max-uploads-per-client", &places)
+        .with("--trusted-proxies", "127.0.0.0/8")
+}
+
+async fn begin_as(server: &Server, client: &str, headers: &str, length: usize) -> TcpStream {
+    raw::begin_upload(&server.url, &format!("X-Forwarded-For: {client}\r\n{headers}"), length).await
+}
+
+/// Begins uploads of the client that has one until it holds every place.
+async fn hold_other_places(server: &Server) -> Vec<TcpStream> {
+    let mut held = Vec::new();
+    for _ in 1..GREEDY {
+        held.push(begin_as(server, "203.0.113.1", "", 90_000).await);
+    }
+    held
+}
+
+#[tokio::test]
+async fn an_upload_that_is_evicted_while_its_body_comes_is_told_so_and_nothing_is_stored() {
+    let server = small_server().start();
+    let picture = pictures::jpeg(640, 480);
+    let mut first = begin_as(&server, "203.0.113.1", "", picture.len()).await;
+    first.write_all(&picture[..picture.len() / 2]).await.unwrap();
+    let _held = hold_other_places(&server).await;
+    let newcomer = server.client.post(server.at("/uploads")).header("x-forwarded-for", "203.0.113.2");
+    assert_eq!(newcomer.body(pictures::tiny(1)).send().await.unwrap().status(), 202);
+    let (status, problem) = answer(&mut first).await;
+    assert_eq!((status, &problem["type"]), (503, &"/problems/busy".into()), "{problem}");
+    assert!(problem.get("uploads").is_none(), "{problem}");
+    eventually("only the newcomer's upload is stored", SOON, async || {
+        (server.data.uploads().len() == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_form_that_is_evicted_in_its_third_file_is_told_of_the_first_two() {
+    let server = small_server().start();
+    let body = broken_form();
+    let mut first = begin_as(&server, "203.0.113.1", FORM, body.len() + 1000).await;
+    first.write_all(&body).await.unwrap();
+    eventually("two files are accepted", SOON, async || {
+        (server.log().matches("accepted name=").count() == 2).then_some(())
+    })
+    .await;
+    let _held = hold_other_places(&server).await;
+    let newcomer = server.client.post(server.at("/uploads")).header("x-forwarded-for", "203.0.113.2");
+    assert_eq!(newcomer.body(pictures::tiny(3)).send().await.unwrap().status(), 202);
+    let (status, problem) = answer(&mut first).await;
+    assert_eq!((status, &problem["type"]), (503, &"/problems/busy".into()), "{problem}");
+    assert_names_the_first_two(&server, &problem).await;
+    assert_eq!(server.data.uploads().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_loses_its_place_after_its_body_was_read_is_accepted_all_the_same() {
+    let bucket = Bucket::start().await;
+    let variables = bucket.variables();
+    let port = variables[0].1.rsplit(':').next().unwrap().parse().unwrap();
+    let proxy = Proxy::to(port).await;
+    let mut start = small_server().with("--storage", &bucket.url);
+    for (name, value) in variables {
+        start = start.variable(name, value);
+    }
+    let server = start.variable("AWS_ENDPOINT", format!("http://127.0.0.1:{}", proxy.port)).start();
+    server.workers_ready(2).await;
+    let picture = pictures::tiny(1);
+    let mut first = begin_as(&server, "203.0.113.1", "", picture.len()).await;
+    proxy.set(Network::Refuses);
+    first.write_all(&picture).await.unwrap();
+    eventually("the original is being stored, in vain", SOON, async || {
+        server
+            .log()
+            .lines()
+            .any(|line| line.contains("accept{") && line.contains("backing off"))
+            .then_some(())
+    })
+    .await;
+    let _held = hold_other_places(&server).await;
+    // It has a place, which was the first one's.
+    let _newcomer = begin_as(&server, "203.0.113.2", "", 90_000).await;
+    proxy.set(Network::Passes);
+    let (status, body) = answer(&mut first).await;
+    assert_eq!(status, 202, "{body}");
+    server.assert_ready(&server.end(&id(&body["uploads"][0]), SOON).await).await;
+}

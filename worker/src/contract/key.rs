@@ -1,0 +1,340 @@
+//! The only place that builds a path in storage.
+//!
+//! ```text
+//! uploads/<shard>/<id>/original                  the bytes as received
+//! uploads/<shard>/<id>/<making>/small.jpg …      the thumbnails of one making
+//! uploads/<shard>/<id>/result.json               ready
+//! uploads/<shard>/<id>/failure.<gen>.json        failed, one per generation
+//! pending/<id>                                   generation 1 has not ended
+//! pending/<id>.<gen>                             a later generation has not ended
+//! gone/<id>                                      deleted
+//! claims/<digest>.json                           which upload an idempotency key made
+//! audits/<shard>.json                            a closed shard that was audited
+//! probes/<id>                                    a health check
+//! ```
+//!
+//! The generation is part of a pending key, so that a worker that finishes generation 1 late cannot remove the entry of
+//! generation 2.
+
+use std::{fmt, str::FromStr};
+
+use object_store::path::Path;
+
+use super::{
+    encoding::Encoding,
+    fingerprint::Fingerprint,
+    id::UploadId,
+    record::JobName,
+    result::{Making, ThumbnailFact},
+    size::Size,
+};
+
+const UPLOADS: &str = "uploads";
+const PENDING: &str = "pending";
+const GONE: &str = "gone";
+const CLAIMS: &str = "claims";
+const AUDITS: &str = "audits";
+const PROBES: &str = "probes";
+
+const ORIGINAL: &str = "original";
+const RESULT: &str = "result.json";
+const FAILURE: &str = "failure.";
+const JSON: &str = ".json";
+
+/// Hexadecimal digits of an id that name its shard: about 4.7 hours of UUID v7 time.
+const SHARD_DIGITS: usize = 6;
+
+/// Milliseconds that one shard covers: 24 of the 48 bits of a UUID v7 time are in its name.
+const SHARD_MS: u64 = 1 << 24;
+
+/// The directories whose entries are written one by one and may hold staged files of killed writers.
+pub(crate) const INDEXES: [&str; 4] = [PENDING, GONE, CLAIMS, AUDITS];
+
+/// Where one object lies. Made from typed parts only, so no text of a client reaches a path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct StorageKey(Path);
+
+/// The uploads whose ids begin with the same six hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Shard(u32);
+
+/// The text is not a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a shard (6 lower-case hexadecimal digits)")]
+pub struct NotAShard;
+
+impl Shard {
+    /// The shard of an upload.
+    #[must_use]
+    pub const fn of(id: UploadId) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "a UUID v7 time has 48 bits, so 24 remain")]
+        Self((id.unix_ms() / SHARD_MS) as u32)
+    }
+
+    /// When the shard closes, in milliseconds since 1970: no id that is made later belongs to it.
+    #[must_use]
+    pub fn closes_at_ms(self) -> u64 {
+        (u64::from(self.0) + 1).saturating_mul(SHARD_MS)
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:0SHARD_DIGITS$x}", self.0)
+    }
+}
+
+impl FromStr for Shard {
+    type Err = NotAShard;
+
+    fn from_str(text: &str) -> Result<Self, NotAShard> {
+        let shard = u32::from_str_radix(text, 16).map(Self).map_err(|_| NotAShard)?;
+        if text.len() == SHARD_DIGITS && shard.to_string() == text { Ok(shard) } else { Err(NotAShard) }
+    }
+}
+
+/// A part of an upload, as a listing shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The bytes as received.
+    Original,
+    /// The result.
+    Result,
+    /// The failure of a generation.
+    Failure(u32),
+    /// A thumbnail of a making.
+    Thumbnail(Making),
+    /// Anything else.
+    Other,
+}
+
+impl StorageKey {
+    /// The bytes as received.
+    #[must_use]
+    pub fn original(id: UploadId) -> Self {
+        Self(Self::upload(id).join(ORIGINAL))
+    }
+
+    /// The result of an upload.
+    #[must_use]
+    pub fn result(id: UploadId) -> Self {
+        Self(Self::upload(id).join(RESULT))
+    }
+
+    /// The failure of one generation.
+    #[must_use]
+    pub fn failure(job: JobName) -> Self {
+        Self(Self::upload(job.id).join(format!("{FAILURE}{}{JSON}", job.generation)))
+    }
+
+    /// One thumbnail of one making.
+    #[must_use]
+    pub fn thumbnail(id: UploadId, making: Making, size: Size, encoding: Encoding) -> Self {
+        let name = format!("{size}.{}", encoding.extension());
+        Self(Self::upload(id).join(making.to_string()).join(name))
+    }
+
+    /// One thumbnail of a stored result.
+    #[must_use]
+    pub fn of_fact(id: UploadId, making: Making, fact: &ThumbnailFact) -> Self {
+        Self::thumbnail(id, making, fact.size, fact.content_type)
+    }
+
+    /// The index entry of a generation that has not ended.
+    #[must_use]
+    pub fn pending(job: JobName) -> Self {
+        let JobName { id, generation } = job;
+        let name = if generation <= 1 { id.to_string() } else { format!("{id}.{generation}") };
+        Self(Path::from_iter([PENDING, &name]))
+    }
+
+    /// The tombstone of a deleted upload.
+    #[must_use]
+    pub fn gone(id: UploadId) -> Self {
+        Self(Path::from_iter([GONE, &id.to_string()]))
+    }
+
+    /// The claim of an idempotency key.
+    #[must_use]
+    pub fn claim(key: Fingerprint) -> Self {
+        Self(Path::from_iter([CLAIMS, &format!("{key}{JSON}")]))
+    }
+
+    /// The mark of an audited shard.
+    #[must_use]
+    pub fn audit(shard: Shard) -> Self {
+        Self(Path::from_iter([AUDITS, &format!("{shard}{JSON}")]))
+    }
+
+    /// An object that a health check writes and deletes.
+    #[must_use]
+    pub fn probe(id: UploadId) -> Self {
+        Self(Path::from_iter([PROBES, &id.to_string()]))
+    }
+
+    /// The prefix of everything of one upload but its index entries.
+    pub(crate) fn upload(id: UploadId) -> Path {
+        Self::shard(Shard::of(id)).join(id.to_string())
+    }
+
+    /// The prefix of one making of an upload.
+    pub(crate) fn making(id: UploadId, making: Making) -> Path {
+        Self::upload(id).join(making.to_string())
+    }
+
+    /// The prefix of all uploads of a shard.
+    pub(crate) fn shard(shard: Shard) -> Path {
+        Path::from_iter([UPLOADS, &shard.to_string()])
+    }
+
+    /// The prefix of all shards.
+    pub(crate) fn shards() -> Path {
+        Path::from(UPLOADS)
+    }
+
+    /// The prefix of the index of unended generations.
+    pub(crate) fn all_pending() -> Path {
+        Path::from(PENDING)
+    }
+
+    /// The prefix of all claims.
+    pub(crate) fn claims() -> Path {
+        Path::from(CLAIMS)
+    }
+
+    /// The prefix of the marks of audited shards.
+    pub(crate) fn audits() -> Path {
+        Path::from(AUDITS)
+    }
+
+    /// The shard that a prefix below [`shards`](Self::shards) or a mark below [`audits`](Self::audits) names.
+    pub(crate) fn parse_shard(path: &Path) -> Option<Shard> {
+        let last = path.parts().next_back()?;
+        last.as_ref().trim_end_matches(JSON).parse().ok()
+    }
+
+    /// The job that an entry of the pending index names; `None` for anything else.
+    pub(crate) fn parse_pending(path: &Path) -> Option<JobName> {
+        let mut parts = path.parts();
+        let (pending, name) = (parts.next()?, parts.next()?);
+        if pending.as_ref() != PENDING || parts.next().is_some() {
+            return None;
+        }
+        let (id, generation) = match name.as_ref().split_once('.') {
+            None => (name.as_ref(), 1),
+            Some((id, generation)) => (id, generation.parse().ok()?),
+        };
+        let job = JobName { id: id.parse().ok()?, generation };
+        // One name each: `<id>.1` and `<id>.02` name nothing.
+        (Self::pending(job).path() == path).then_some(job)
+    }
+
+    /// The upload and the part of it that a listed path is; `None` for what is not part of an upload.
+    pub(crate) fn parse_part(path: &Path) -> Option<(UploadId, Part)> {
+        let parts: Vec<_> = path.parts().collect();
+        let names: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
+        let [UPLOADS, shard, id, rest @ ..] = names.as_slice() else { return None };
+        let id: UploadId = id.parse().ok()?;
+        if Shard::of(id).to_string() != **shard {
+            return None;
+        }
+        let part = match rest {
+            [ORIGINAL] => Part::Original,
+            [RESULT] => Part::Result,
+            [making, _] => making.parse().map_or(Part::Other, Part::Thumbnail),
+            [name] => {
+                let generation = name.strip_prefix(FAILURE).and_then(|rest| rest.strip_suffix(JSON));
+                generation.and_then(|text| text.parse().ok()).map_or(Part::Other, Part::Failure)
+            }
+            _ => Part::Other,
+        };
+        Some((id, part))
+    }
+
+    /// The path itself.
+    pub(crate) const fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl fmt::Display for StorageKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(generation: u32) -> JobName {
+        JobName { id: "0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10".parse().unwrap(), generation }
+    }
+
+    #[test]
+    fn keys_are_those_of_the_specification() {
+        let (id, making) = (job(1).id, Making::new(7));
+        for (key, text) in [
+            (StorageKey::original(id), "uploads/0199f3/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10/original"),
+            (StorageKey::result(id), "uploads/0199f3/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10/result.json"),
+            (
+                StorageKey::failure(job(2)),
+                "uploads/0199f3/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10/failure.2.json",
+            ),
+            (
+                StorageKey::thumbnail(id, making, Size::Small, Encoding::Jpeg),
+                "uploads/0199f3/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10/0000000000000007/small.jpg",
+            ),
+            (StorageKey::pending(job(1)), "pending/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10"),
+            (StorageKey::pending(job(2)), "pending/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10.2"),
+            (StorageKey::gone(id), "gone/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10"),
+            (StorageKey::audit(Shard::of(id)), "audits/0199f3.json"),
+        ] {
+            assert_eq!(key.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn every_part_of_an_upload_parses_back() {
+        let id = job(1).id;
+        let making = Making::new(7);
+        for (key, part) in [
+            (StorageKey::original(id), Part::Original),
+            (StorageKey::result(id), Part::Result),
+            (StorageKey::failure(job(12)), Part::Failure(12)),
+            (StorageKey::thumbnail(id, making, Size::Large, Encoding::Png), Part::Thumbnail(making)),
+        ] {
+            assert_eq!(StorageKey::parse_part(key.path()), Some((id, part)));
+        }
+        for foreign in ["uploads/x/original", "uploads/ffffff/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10/original"]
+        {
+            assert_eq!(StorageKey::parse_part(&Path::from(foreign)), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn every_pending_entry_parses_back_and_nothing_else_does() {
+        for generation in [1, 2, 40] {
+            let key = StorageKey::pending(job(generation));
+            assert_eq!(StorageKey::parse_pending(key.path()), Some(job(generation)));
+        }
+        let id = job(1).id;
+        for other in
+            [format!("pending/{id}.1"), format!("pending/{id}.02"), format!("pending/{id}/x"), "x".into()]
+        {
+            assert_eq!(StorageKey::parse_pending(&Path::from(other.as_str())), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn shards_sort_by_time_and_close() {
+        let (early, late) = (UploadId::floor_at(SHARD_MS - 1), UploadId::floor_at(SHARD_MS));
+        assert!(Shard::of(early) < Shard::of(late));
+        assert_eq!(Shard::of(early).closes_at_ms(), SHARD_MS);
+        assert_eq!(Shard::of(late).to_string(), "000001");
+        assert_eq!("000001".parse(), Ok(Shard::of(late)));
+        for bad in ["1", "0000001", "00000G", "00000A"] {
+            assert_eq!(bad.parse::<Shard>(), Err(NotAShard), "{bad}");
+        }
+    }
+}

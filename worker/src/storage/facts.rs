@@ -1,0 +1,365 @@
+//! Facts and the index of unfinished uploads.
+//!
+//! A fact is one object, created once. An object that cannot be read (empty, damaged, too long, of a newer version, of
+//! another upload) counts as absent, is logged once, and is replaced by whoever has to create it.
+
+use futures::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
+use object_store::ObjectStore;
+
+use super::{
+    Storage, StorageError,
+    json::{Read, to_json},
+    local::LocalRoot,
+    rebuild,
+};
+use crate::contract::{
+    failure::{Failure, UploadFailure},
+    id::UploadId,
+    key::{Part, StorageKey},
+    record::{JobName, UploadRecord},
+    result::{Making, UploadResult},
+};
+
+/// The state of an upload, as storage knows it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum UploadStatus {
+    /// Its thumbnails are stored.
+    Ready(UploadResult),
+    /// This generation has not ended.
+    Pending(UploadRecord),
+    /// Its latest generation failed.
+    Failed(UploadFailure),
+    /// It was deleted.
+    Gone,
+    /// It was never accepted, or is forgotten.
+    Unknown,
+}
+
+/// The end of a generation, as the caller of [`Storage::store_result`] or [`Storage::store_failure`] finds it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Settled {
+    /// Ready. The result may be that of another worker, which was faster.
+    Ready(UploadResult),
+    /// Failed.
+    Failed(UploadFailure),
+}
+
+impl Storage {
+    /// The state of an upload: the result first, then the pending entry, then the failures, then the tombstone. An
+    /// upload that is ready costs one read, one that waits two.
+    ///
+    /// # Errors
+    /// As [`StorageError`] says, `NotFound` excepted.
+    pub async fn status(&self, id: UploadId) -> Result<UploadStatus, StorageError> {
+        let mut damaged = false;
+        match self.read_result(id).await? {
+            Read::Fact(result) => return Ok(UploadStatus::Ready(result)),
+            Read::Unreadable => damaged = true,
+            Read::Absent => {}
+        }
+        let first = JobName { id, generation: 1 };
+        match self.read_pending(first).await? {
+            Read::Fact(record) => return Ok(UploadStatus::Pending(record)),
+            Read::Unreadable => return self.rebuilt_pending(first).await,
+            Read::Absent => {}
+        }
+        let (mut generations, has_result) = self.ends(id).await?;
+        if has_result && let Read::Fact(result) = self.read_result(id).await? {
+            // It was stored between the two looks.
+            return Ok(UploadStatus::Ready(result));
+        }
+        if generations.is_empty() && damaged {
+            // A retry of an upload whose result cannot be read made generation 2.
+            generations.push(1);
+        }
+        for generation in generations.iter().rev().copied() {
+            let next = JobName { id, generation: generation.saturating_add(1) };
+            match self.read_pending(next).await? {
+                // A slow worker may have stored a result meanwhile. Nobody is shown the new generation as queued
+                // unless there was no result while its entry was there.
+                Read::Fact(record) => {
+                    let result = self.read_result(id).await?.fact();
+                    return Ok(result.map_or(UploadStatus::Pending(record), UploadStatus::Ready));
+                }
+                Read::Unreadable => return self.rebuilt_pending(next).await,
+                Read::Absent => {}
+            }
+            match self.read_failure(JobName { id, generation }).await? {
+                Read::Fact(failure) => return Ok(UploadStatus::Failed(failure)),
+                Read::Unreadable => damaged = true,
+                Read::Absent => {}
+            }
+        }
+        if self.is_gone(id).await? {
+            return Ok(UploadStatus::Gone);
+        }
+        if !damaged {
+            return Ok(UploadStatus::Unknown);
+        }
+        // How it ended is lost; the original is there, so a retry can make the thumbnails again.
+        let generation = generations.last().copied().unwrap_or(1);
+        let record = self.rebuilt_record(JobName { id, generation }).await?;
+        Ok(record.map_or(UploadStatus::Unknown, |record| {
+            let ended_at = record.created_at;
+            UploadStatus::Failed(UploadFailure { record, ended_at, problem: forgotten() })
+        }))
+    }
+
+    /// The result of an upload, if there is one.
+    ///
+    /// # Errors
+    /// As [`StorageError`] says, `NotFound` excepted.
+    pub async fn result(&self, id: UploadId) -> Result<Option<UploadResult>, StorageError> {
+        self.read_result(id).await.map(Read::fact)
+    }
+
+    /// How a generation ended, if it has: by its own failure, or by a result of any generation.
+    ///
+    /// # Errors
+    /// As [`StorageError`] says, `NotFound` excepted.
+    pub async fn end_of(&self, job: JobName) -> Result<Option<Settled>, StorageError> {
+        if let Some(result) = self.result(job.id).await? {
+            return Ok(Some(Settled::Ready(result)));
+        }
+        Ok(self.read_failure(job).await?.fact().map(Settled::Failed))
+    }
+
+    /// Creates the pending entry of a generation, which is the commit of an upload or of a retry. Answers whether this
+    /// call created it.
+    ///
+    /// # Errors
+    /// As [`StorageError`] says.
+    pub async fn create_pending(&self, record: &UploadRecord) -> Result<bool, StorageError> {
+        self.create(&StorageKey::pending(record.job()), to_json(record)).await
+    }
+
+    /// The record of a generation that has not ended. An entry that cannot be read is made again from the original.
+    ///
+    /// # Errors
+    /// As [`StorageError`] says, `NotFound` excepted.
+    pub async fn pending(&self, job: JobName) -> Result<Option<UploadRecord>, StorageError> {
+        match self.read_pending(job).await? {
+            Read::Fact(record) => Ok(Some(record)),
+            Read::Absent => Ok(None),
+            Read::Unreadable => {
+                let Some(record) = self.rebuilt_record(job).await? else { return Ok(None) };
+                self.replace(&StorageKey::pending(job), to_json(&record)).await?;
+                Ok(Some(record))
+            }
+        }
+    }
+
+    /// Whether there is an entry for a generation, readable or not.
+    ///
+    /// # Errors
+    /// As [`StorageError`] says, `NotFound` excepted.
+    pub async fn has_pending(&self, job: JobName) -> Result<bool, StorageError> {
+        Ok(!matches!(self.read_pending(job).await?, Read::Absent))
+    }
+
+    /// Removes the pending entry of a generation that ended.
+    ///
+    /// # Errors
+    /// As [`StorageError`] says, `NotFound` excepted.
+    pub async fn remove_pending(&self, job: JobName) -> Result<(), StorageError> {
+        let key = StorageKey::pending(job);
+        match self.delete(&key).await {
+            Err(_) if self.local.as_ref().is_some_and(|local| local.remove_if_directory(key.path())) => {
+                Ok(())
+            }
+            removed => removed,
+        }
+    }
+
+    /// Lists the generations that have not ended; entries that cannot be read are among them.
+    pub fn list_pending(&self) -> BoxStream<'static, Result<JobName, StorageError>> {
+        let prefix = StorageKey::all_pending();
+        let entries = self.store.list(Some(&prefix));
+        entries
+            .map_err(move |source| StorageError::sort("list", &prefix, source))
+            .try_filter_map(async |entry| Ok(StorageKey::parse_pending(&entry.location)))
+            .chain(stream::iter(
+                self.local.iter().flat_map(LocalRoot::pending_directories).map(Ok).collect::<Vec<_>>(),
+            ))
+            .boxed()
+    }
+
+    /// Stores a result. If there is one already, that one wins; its generation is raised to this one's.
+    ///
+    /// # Errors
+    /// As [`StorageError`] says.
+    pub async fn store_result(&self, result: &UploadResult) -> Result<UploadResult, StorageError> {
+        let (key, id) = (StorageKey::result(result.record.id), result.record.id);
+        if self.create(&key, to_json(result)).await? {
+            return Ok(result.clone());
+        }
+        match self.read_result(id).await? {
+            Read::Fact(winner) => self.raise_result(winner, result.record.generation).await,
+            Read::Unreadable | Read::Absent => {
+                self.replace(&key, to_json(result)).await?;
+                Ok(result.clone())
+            }
+        }
+    }
+
+    /// Raises the generation of a stored result, where it is older than a generation that clients have seen queued.
+    ///
+    /// # Errors
+    /// As [`StorageError`] says.
+    pub async fn raise_result(
+        &self,
+        result: UploadResult,
+        generation: u32,
+    ) -> Result<UploadResult, StorageError> {
+        if result.record.generation >= generation {
+            return Ok(result);
+        }
+        let raised = result.raised_to(generation);
+        self.replace(&StorageKey::result(raised.record.id), to_json(&raised)).await?;
+        Ok(raised)
+    }
+
+    /// Stores a failure, unless the upload is ready or the generation failed already; answers how it ended.
+    ///
+    /// # Errors
+    /// As [`StorageError`] says.
+    pub async fn store_failure(&self, failure: &UploadFailure) -> Result<Settled, StorageError> {
+        let job = failure.record.job();
+        if let Some(result) = self.result(job.id).await? {
+            return Ok(Settled::Ready(result));
+        }
+        let key = StorageKey::failure(job);
+        if !self.create(&key, to_json(failure)).await? {
+            match self.read_failure(job).await? {
+                Read::Fact(first) => return Ok(Settled::Failed(first)),
+                Read::Unreadable | Read::Absent => self.replace(&key, to_json(failure)).await?,
+            }
+        }
+        Ok(Settled::Failed(failure.clone()))
+    }
+
+    /// Whether an upload was deleted.
+    ///
+    /// # Errors
+    /// As [`StorageError`] says, `NotFound` excepted.
+    pub async fn is_gone(&self, id: UploadId) -> Result<bool, StorageError> {
+        self.exists(&StorageKey::gone(id)).await
+    }
+
+    /// Removes the thumbnails of one making, whole or not.
+    ///
+    /// # Errors
+    /// As [`StorageError`] says, `NotFound` excepted.
+    pub async fn remove_making(&self, id: UploadId, making: Making) -> Result<(), StorageError> {
+        self.remove_below(StorageKey::making(id, making)).await?;
+        if let Some(local) = &self.local {
+            local.remove_making(id, making);
+        }
+        Ok(())
+    }
+
+    /// Removes every making of an upload but the one that won: workers that died left theirs.
+    ///
+    /// # Errors
+    /// As [`StorageError`] says, `NotFound` excepted.
+    pub async fn remove_other_makings(
+        &self,
+        id: UploadId,
+        winner: Option<Making>,
+    ) -> Result<(), StorageError> {
+        let prefix = StorageKey::upload(id);
+        let listed: Vec<_> = self
+            .store
+            .list(Some(&prefix))
+            .try_collect()
+            .await
+            .map_err(|source| StorageError::sort("list", &prefix, source))?;
+        for object in listed {
+            if let Some((_, Part::Thumbnail(making))) = StorageKey::parse_part(&object.location)
+                && Some(making) != winner
+            {
+                self.delete_path(&object.location).await?;
+            }
+        }
+        if let Some(local) = &self.local {
+            local.remove_other_makings(id, winner);
+        }
+        Ok(())
+    }
+
+    /// Removes everything below the prefix of an upload: its original, facts and thumbnails.
+    ///
+    /// # Errors
+    /// As [`StorageError`] says, `NotFound` excepted.
+    pub async fn remove_everything(&self, id: UploadId) -> Result<(), StorageError> {
+        self.remove_below(StorageKey::upload(id)).await?;
+        if let Some(local) = &self.local {
+            local.remove_upload(id);
+        }
+        Ok(())
+    }
+
+    async fn remove_below(&self, prefix: object_store::path::Path) -> Result<(), StorageError> {
+        let mut objects = self.store.list(Some(&prefix));
+        while let Some(object) =
+            objects.try_next().await.map_err(|source| StorageError::sort("list", &prefix, source))?
+        {
+            self.delete_path(&object.location).await?;
+        }
+        Ok(())
+    }
+
+    /// The generations that failed, ascending, and whether there is a result.
+    async fn ends(&self, id: UploadId) -> Result<(Vec<u32>, bool), StorageError> {
+        let prefix = StorageKey::upload(id);
+        let (mut failed, mut has_result) = (Vec::new(), false);
+        let mut objects = self.store.list(Some(&prefix));
+        while let Some(object) =
+            objects.try_next().await.map_err(|source| StorageError::sort("list", &prefix, source))?
+        {
+            match StorageKey::parse_part(&object.location) {
+                Some((_, Part::Failure(generation))) => failed.push(generation),
+                Some((_, Part::Result)) => has_result = true,
+                _ => {}
+            }
+        }
+        if let Some(local) = &self.local {
+            failed.extend(local.failure_directories(id));
+        }
+        failed.sort_unstable();
+        Ok((failed, has_result))
+    }
+
+    async fn rebuilt_pending(&self, job: JobName) -> Result<UploadStatus, StorageError> {
+        Ok(self.rebuilt_record(job).await?.map_or(UploadStatus::Unknown, UploadStatus::Pending))
+    }
+
+    /// A record made from the original; `None` if there is no original, or it is not a picture.
+    async fn rebuilt_record(&self, job: JobName) -> Result<Option<UploadRecord>, StorageError> {
+        rebuild::record(self, job).await
+    }
+
+    async fn read_result(&self, id: UploadId) -> Result<Read<UploadResult>, StorageError> {
+        // The generation of a result is not part of its key.
+        self.read_fact(&StorageKey::result(id), id, None).await
+    }
+
+    async fn read_pending(&self, job: JobName) -> Result<Read<UploadRecord>, StorageError> {
+        self.read_fact(&StorageKey::pending(job), job.id, Some(job.generation)).await
+    }
+
+    async fn read_failure(&self, job: JobName) -> Result<Read<UploadFailure>, StorageError> {
+        self.read_fact(&StorageKey::failure(job), job.id, Some(job.generation)).await
+    }
+}
+
+/// What is told of an upload whose end cannot be read any more.
+fn forgotten() -> Failure {
+    Failure { kind: "/problems/forgotten".into(), title: "Its state is damaged. Try again.".into() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! The stored form of facts: JSON with a version, read tolerantly.
+
+use bytes::Bytes;
+use object_store::ObjectStoreExt;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{Storage, StorageError};
+use crate::contract::{
+    failure::UploadFailure,
+    id::UploadId,
+    key::StorageKey,
+    record::{UploadRecord, VERSION},
+    result::UploadResult,
+};
+
+/// The longest stored JSON that is read, in bytes; ours stays below a tenth of it.
+const MAX_JSON_BYTES: u64 = 256 * 1024;
+
+/// An object that was looked for.
+pub(super) enum Read<T> {
+    Absent,
+    Unreadable,
+    Fact(T),
+}
+
+impl<T> Read<T> {
+    pub(super) fn fact(self) -> Option<T> {
+        match self {
+            Self::Fact(fact) => Some(fact),
+            Self::Absent | Self::Unreadable => None,
+        }
+    }
+}
+
+/// A stored fact carries the record of its upload.
+pub(super) trait Fact: Serialize + DeserializeOwned {
+    fn record(&self) -> &UploadRecord;
+}
+
+impl Fact for UploadRecord {
+    fn record(&self) -> &UploadRecord {
+        self
+    }
+}
+
+impl Fact for UploadResult {
+    fn record(&self) -> &UploadRecord {
+        &self.record
+    }
+}
+
+impl Fact for UploadFailure {
+    fn record(&self) -> &UploadRecord {
+        &self.record
+    }
+}
+
+impl Storage {
+    /// Reads a fact of an upload; of a generation, where that is part of the key.
+    pub(super) async fn read_fact<T: Fact>(
+        &self,
+        key: &StorageKey,
+        id: UploadId,
+        generation: Option<u32>,
+    ) -> Result<Read<T>, StorageError> {
+        let bytes = match self.read_json(key).await? {
+            Read::Fact(bytes) => bytes,
+            Read::Absent => return Ok(Read::Absent),
+            Read::Unreadable => return Ok(Read::Unreadable),
+        };
+        match parse::<T>(&bytes) {
+            Ok(fact) if fact.record().id != id => {
+                self.log_unreadable(key, &"it belongs to another upload");
+                Ok(Read::Unreadable)
+            }
+            Ok(fact) if generation.is_some_and(|generation| fact.record().generation != generation) => {
+                self.log_unreadable(key, &"it belongs to another generation");
+                Ok(Read::Unreadable)
+            }
+            Ok(fact) => Ok(Read::Fact(fact)),
+            Err(reason) => {
+                self.log_unreadable(key, &reason);
+                Ok(Read::Unreadable)
+            }
+        }
+    }
+
+    async fn read_json(&self, key: &StorageKey) -> Result<Read<Bytes>, StorageError> {
+        let sort = |source| StorageError::sort("read", key, source);
+        let found = match self.store.get(key.path()).await.map_err(sort) {
+            Ok(found) => found,
+            Err(StorageError::NotFound(_)) => {
+                let is_directory = self.local.as_ref().is_some_and(|local| local.is_directory(key.path()));
+                if is_directory {
+                    self.log_unreadable(key, &"it is a directory");
+                }
+                return Ok(if is_directory { Read::Unreadable } else { Read::Absent });
+            }
+            Err(error) => return Err(error),
+        };
+        if found.meta.size > MAX_JSON_BYTES {
+            self.log_unreadable(key, &format_args!("it has {} bytes", found.meta.size));
+            return Ok(Read::Unreadable);
+        }
+        found.bytes().await.map(Read::Fact).map_err(sort)
+    }
+
+    /// Reads other JSON of ours; what cannot be read counts as absent.
+    pub(super) async fn read_plain<T: DeserializeOwned>(
+        &self,
+        key: &StorageKey,
+    ) -> Result<Option<T>, StorageError> {
+        let Read::Fact(bytes) = self.read_json(key).await? else { return Ok(None) };
+        Ok(serde_json::from_slice(&bytes).inspect_err(|reason| self.log_unreadable(key, reason)).ok())
+    }
+}
+
+/// Reads a fact of a version that this build knows.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        v: u32,
+    }
+    let Versioned { v } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if v != VERSION {
+        return Err(format!("it has version {v}; this build reads version {VERSION}"));
+    }
+    serde_json::from_slice(bytes).map_err(|error| error.to_string())
+}
+
+/// The stored form of a fact: its fields behind the version.
+pub(super) fn to_json<T: Serialize>(fact: &T) -> Bytes {
+    #[derive(Serialize)]
+    struct Versioned<'a, T> {
+        v: u32,
+        #[serde(flatten)]
+        fact: &'a T,
+    }
+    plain_json(&Versioned { v: VERSION, fact })
+}
+
+/// JSON that ends with a newline.
+pub(super) fn plain_json<T: Serialize>(value: &T) -> Bytes {
+    let mut bytes =
+        serde_json::to_vec(value).expect("stored values have only string keys and finite numbers");
+    bytes.push(b'\n');
+    bytes.into()
+}

@@ -1,0 +1,86 @@
+//! A maker that takes no time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::{
+    Encoding, Format, Size,
+    confinement::StartError,
+    maker::{Make, MakeError},
+    thumbnail::{Made, Thumbnail, ThumbnailError},
+};
+
+/// Makes the error that a making ends with.
+type Ending = fn() -> MakeError;
+
+/// Makes thumbnails of three bytes, or fails as it was told to.
+#[derive(Clone, Default)]
+pub struct Instantly {
+    errors: Arc<Mutex<Vec<Ending>>>,
+}
+
+impl Instantly {
+    /// Fails the next makings so, and succeeds after them.
+    #[must_use]
+    pub fn failing(errors: impl IntoIterator<Item = Ending>) -> Self {
+        Self { errors: Arc::new(Mutex::new(errors.into_iter().collect())) }
+    }
+
+    /// A picture that cannot be decoded.
+    #[must_use]
+    pub fn damaged() -> MakeError {
+        ThumbnailError::CannotBeDecoded("it is a test".into()).into()
+    }
+
+    /// A decoder that was killed from outside.
+    #[must_use]
+    pub fn killed() -> MakeError {
+        MakeError::Machine("the decoder was killed from outside".into())
+    }
+
+    /// A decoder that cannot be started.
+    #[must_use]
+    pub fn not_started() -> MakeError {
+        StartError::Late.into()
+    }
+
+    fn next_error(&self) -> Option<MakeError> {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        (!errors.is_empty()).then(|| errors.remove(0)())
+    }
+}
+
+#[async_trait]
+impl Make for Instantly {
+    async fn make(&self, _original: Bytes, _format: Format) -> Result<Made, MakeError> {
+        if let Some(error) = self.next_error() {
+            return Err(error);
+        }
+        let thumbnail = |size, width, height| Thumbnail {
+            size,
+            width,
+            height,
+            encoding: Encoding::Jpeg,
+            bytes: b"jpg".to_vec(),
+        };
+        Ok(Made {
+            width: 4032,
+            height: 3024,
+            thumbnails: [
+                thumbnail(Size::Small, 160, 120),
+                thumbnail(Size::Medium, 480, 360),
+                thumbnail(Size::Large, 1024, 768),
+            ],
+            thumbhash: vec![1, 2, 3],
+        })
+    }
+
+    async fn check(&self) -> Result<(), StartError> {
+        match self.errors.lock().unwrap_or_else(PoisonError::into_inner).first().map(|error| error()) {
+            Some(MakeError::Start(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! One delivery of a job: the work, and the ways to settle it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::TransportError;
+use crate::contract::{
+    id::UploadId,
+    message::{Changed, ResizeJob},
+};
+
+/// One job, once delivered. Dropped unsettled (a panic does that), it counts as failed and is delivered again.
+pub struct Delivery {
+    /// The work.
+    pub task: Task,
+    /// How often it was delivered and failed.
+    pub tries: Tries,
+    /// W3C trace context of the posting.
+    pub traceparent: Option<String>,
+    /// Settles the delivery.
+    pub receipt: Box<dyn Receipt>,
+}
+
+/// How often a job was delivered and failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tries {
+    /// Deliveries, this one included: 1 means for the first time.
+    pub deliveries: u32,
+    /// Deliveries that ended in [`Delivery::retry`].
+    pub failures: u32,
+}
+
+/// The work of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// Make thumbnails.
+    Resize(ResizeJob),
+    /// The job is dead: store that its upload failed, and announce it.
+    Bury(DeadLetter),
+}
+
+impl Task {
+    /// The upload, where it can be told.
+    #[must_use]
+    pub fn id(&self) -> Option<UploadId> {
+        match self {
+            Self::Resize(job) => Some(job.id),
+            Self::Bury(letter) => letter.id,
+        }
+    }
+}
+
+/// A job that is not tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Its upload, where that can still be told.
+    pub id: Option<UploadId>,
+    /// Its generation, where that can still be told.
+    pub generation: Option<u32>,
+    /// The message, where it can be read.
+    pub job: Option<ResizeJob>,
+    /// The reason.
+    pub reason: DeathReason,
+}
+
+/// Why a job is dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeathReason {
+    /// It failed every time that it was tried.
+    Exhausted,
+    /// The processes that worked on it died.
+    KilledItsWorkers,
+    /// The message cannot be read.
+    Unreadable,
+    /// It was not consumed within a time that an operator's policy set. Not a failure: the job is posted again.
+    Expired,
+}
+
+impl DeathReason {
+    /// The name on the wire and in tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            DeathReason::Exhausted => "exhausted",
+            DeathReason::KilledItsWorkers => "killed-its-workers",
+            DeathReason::Unreadable => "unreadable",
+            DeathReason::Expired => "expired",
+        }
+    }
+
+    /// Reads a name; what is unknown counts as exhausted.
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        match name {
+            "killed-its-workers" => Self::KilledItsWorkers,
+            "unreadable" => Self::Unreadable,
+            "expired" => Self::Expired,
+            _ => Self::Exhausted,
+        }
+    }
+}
+
+/// Whether settling did something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// It did.
+    Done,
+    /// The job had already been given to somebody else.
+    Stale,
+}
+
+/// The adapter's side of a delivery. Each call settles it, once.
+#[async_trait]
+pub trait Receipt: Send + Sync {
+    /// See [`Delivery::finish`].
+    async fn finish(self: Box<Self>, changed: Option<Changed>) -> Result<Settled, TransportError>;
+    /// See [`Delivery::retry`].
+    async fn retry(self: Box<Self>, after: Duration) -> Result<Settled, TransportError>;
+    /// See [`Delivery::postpone`].
+    async fn postpone(self: Box<Self>, after: Duration) -> Result<Settled, TransportError>;
+    /// See [`Delivery::dead_letter`].
+    async fn dead_letter(self: Box<Self>, reason: DeathReason) -> Result<Settled, TransportError>;
+    /// See [`Delivery::release`].
+    async fn release(self: Box<Self>) -> Result<Settled, TransportError>;
+}
+
+impl Delivery {
+    /// Announces how the upload ended, at best effort, and acknowledges: the job is done, or, of a burial, the dead
+    /// letter stays until an operator handles it. One step, so that no job is acknowledged before its end is announced.
+    ///
+    /// # Errors
+    /// When the transport could not acknowledge; the job is delivered again.
+    pub async fn finish(self, changed: Changed) -> Result<Settled, TransportError> {
+        self.receipt.finish(Some(changed)).await
+    }
+
+    /// Acknowledges without an announcement.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub async fn ack(self) -> Result<Settled, TransportError> {
+        self.receipt.finish(None).await
+    }
+
+    /// It failed and is tried again after a delay.
+    ///
+    /// # Errors
+    /// When the transport could not be reached; the job is delivered again, perhaps sooner.
+    pub async fn retry(self, after: Duration) -> Result<Settled, TransportError> {
+        self.receipt.retry(after).await
+    }
+
+    /// It could not be tried, through no fault of its own: it is delivered again after a delay, and nothing is counted.
+    ///
+    /// # Errors
+    /// As [`retry`](Self::retry).
+    pub async fn postpone(self, after: Duration) -> Result<Settled, TransportError> {
+        self.receipt.postpone(after).await
+    }
+
+    /// It is not tried again: it becomes a dead letter and is delivered once more, as a burial.
+    ///
+    /// # Errors
+    /// When the transport could not be reached; the job is delivered again.
+    pub async fn dead_letter(self, reason: DeathReason) -> Result<Settled, TransportError> {
+        self.receipt.dead_letter(reason).await
+    }
+
+    /// It was not tried, because its worker drains: another worker may have it at once, and nothing is counted.
+    ///
+    /// # Errors
+    /// When the transport could not be reached; the job is delivered again when the process ends.
+    pub async fn release(self) -> Result<Settled, TransportError> {
+        self.receipt.release().await
+    }
+}

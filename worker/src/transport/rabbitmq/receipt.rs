@@ -1,0 +1,192 @@
+//! Settling a delivery.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use lapin::{
+    BasicProperties, Channel,
+    message::Delivery as Message,
+    options::{BasicAckOptions, BasicNackOptions},
+};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{sleep, timeout},
+};
+use tracing::warn;
+
+use super::{Shared, link::Up, publisher::Publication, topology, unavailable, wire};
+use crate::{
+    contract::{message::Changed, record::Lane},
+    transport::{DeathReason, Receipt, Settled, TransportError},
+};
+
+/// How long a released job may take to be posted again. Past it, it is given back as it is, which the broker counts as a
+/// delivery that came to nothing.
+const RELEASE_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long a job is delayed whose delivery was dropped unsettled, which is what a panic does.
+const AFTER_DROP: Duration = Duration::from_secs(5);
+
+/// The pause before a settlement that could not be published is tried again.
+const SETTLE_AGAIN: Duration = Duration::from_secs(1);
+
+/// A delivery that has to be settled.
+pub(super) struct Holder {
+    shared: Arc<Shared>,
+    // Kept, since the last handle of a channel or connection closes it.
+    _up: Up,
+    _channel: Channel,
+    /// `None` for a burial.
+    lane: Option<Lane>,
+    /// The burial of a job that expired in its lane and is posted again: its dead letter is of no use.
+    expired: bool,
+    /// `None` once settled.
+    held: Option<(Message, Option<OwnedSemaphorePermit>)>,
+}
+
+impl Holder {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        (up, channel): (Up, Channel),
+        lane: Option<Lane>,
+        held: (Message, Option<OwnedSemaphorePermit>),
+    ) -> Self {
+        let expired = lane.is_none() && wire::death_reason(&held.0) == DeathReason::Expired;
+        Self { shared, _up: up, _channel: channel, lane, expired, held: Some(held) }
+    }
+}
+
+/// Publishes something in the place of a delivery, and acknowledges it only then.
+async fn replace(
+    shared: &Shared,
+    message: &Message,
+    publication: impl Fn() -> Publication + Send,
+) -> Result<Settled, TransportError> {
+    loop {
+        if message.acker.poisoned() {
+            return Ok(Settled::Stale);
+        }
+        match shared.publisher.publish(publication()).await {
+            Ok(()) => return acknowledge(message).await,
+            Err(error) if shared.closing.is_cancelled() => return Err(error),
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "a job waits to be settled");
+                sleep(SETTLE_AGAIN).await;
+            }
+        }
+    }
+}
+
+/// Has a job delivered again after a delay, with these properties.
+async fn deliver_later(
+    shared: &Shared,
+    message: &Message,
+    lane: Option<Lane>,
+    after: Duration,
+    properties: fn(&Message) -> BasicProperties,
+) -> Result<Settled, TransportError> {
+    let again = || Publication {
+        // The default exchange knows every queue by its name.
+        exchange: "",
+        key: lane.map_or_else(
+            || topology::BURIAL_RETRY_QUEUE.to_owned(),
+            |lane| topology::retry_queue(lane, after),
+        ),
+        properties: properties(message),
+        body: message.data.clone(),
+    };
+    replace(shared, message, again).await
+}
+
+/// Posts a job again for another worker and acknowledges it. Giving it back would count as a delivery that came to
+/// nothing, and a job has only a few of them.
+pub(super) async fn release(
+    shared: &Shared,
+    message: &Message,
+    lane: Option<Lane>,
+) -> Result<Settled, TransportError> {
+    let again = Publication {
+        exchange: topology::JOBS,
+        key: lane.map_or(topology::BURIAL_QUEUE, topology::queue).to_owned(),
+        properties: wire::again(message),
+        body: message.data.clone(),
+    };
+    if let Ok(Ok(())) = timeout(RELEASE_WITHIN, shared.publisher.publish(again)).await {
+        return acknowledge(message).await;
+    }
+    let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+    settled(message.nack(back).await, "release a job")
+}
+
+async fn acknowledge(message: &Message) -> Result<Settled, TransportError> {
+    settled(message.ack(BasicAckOptions::default()).await, "acknowledge a job")
+}
+
+fn settled(done: lapin::Result<bool>, attempted: &'static str) -> Result<Settled, TransportError> {
+    match done {
+        Ok(true) => Ok(Settled::Done),
+        Ok(false) => Ok(Settled::Stale),
+        Err(error) => Err(unavailable(attempted, error)),
+    }
+}
+
+#[async_trait]
+impl Receipt for Holder {
+    async fn finish(mut self: Box<Self>, changed: Option<Changed>) -> Result<Settled, TransportError> {
+        let (message, _slot) = self.held.take().expect("a delivery is settled once");
+        if let Some(changed) = changed {
+            let announcement = super::announcement(&changed, wire::traceparent(&message).as_deref());
+            if let Err(error) = self.shared.publisher.announce(announcement).await {
+                // The end is stored, and servers read storage again.
+                let error = &error as &dyn std::error::Error;
+                warn!(error, "could not announce the end of an upload; servers find it in storage");
+            }
+        }
+        let settled = acknowledge(&message).await;
+        if self.expired {
+            self.shared.expired.notify_one();
+        }
+        settled
+    }
+
+    async fn retry(mut self: Box<Self>, after: Duration) -> Result<Settled, TransportError> {
+        let (message, _slot) = self.held.take().expect("a delivery is settled once");
+        deliver_later(&self.shared, &message, self.lane, after, wire::failed_again).await
+    }
+
+    async fn postpone(mut self: Box<Self>, after: Duration) -> Result<Settled, TransportError> {
+        let (message, _slot) = self.held.take().expect("a delivery is settled once");
+        deliver_later(&self.shared, &message, self.lane, after, wire::again).await
+    }
+
+    async fn dead_letter(mut self: Box<Self>, reason: DeathReason) -> Result<Settled, TransportError> {
+        let (message, _slot) = self.held.take().expect("a delivery is settled once");
+        let dead = || Publication {
+            exchange: topology::DEAD_LETTERS,
+            key: topology::DEAD.to_owned(),
+            properties: wire::died(&message, reason),
+            body: message.data.clone(),
+        };
+        replace(&self.shared, &message, dead).await
+    }
+
+    async fn release(mut self: Box<Self>) -> Result<Settled, TransportError> {
+        let (message, _slot) = self.held.take().expect("a delivery is settled once");
+        release(&self.shared, &message, self.lane).await
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let (Some((message, slot)), Ok(runtime)) = (self.held.take(), tokio::runtime::Handle::try_current())
+        else {
+            return;
+        };
+        let (shared, lane) = (Arc::clone(&self.shared), self.lane);
+        let kept = (self._up.clone(), self._channel.clone());
+        runtime.spawn(async move {
+            let _ = deliver_later(&shared, &message, lane, AFTER_DROP, wire::failed_again).await;
+            drop((slot, kept));
+        });
+    }
+}
