@@ -80,6 +80,12 @@ impl App {
         self.shown(&found).ok_or_else(|| found.problem())
     }
 
+    /// The same as storage knows it now: a remembered result may have been raised to a later generation since.
+    pub(crate) async fn upload_in_storage(&self, id: UploadId) -> Result<Option<Upload>, StorageError> {
+        self.results.forget(id);
+        self.upload(id).await
+    }
+
     fn shown(&self, found: &Found) -> Option<Upload> {
         match found {
             Found::Ready(result) => Some(Upload::ready(result, &self.links)),

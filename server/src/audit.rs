@@ -68,9 +68,10 @@ async fn audit_shard(storage: &Storage, shard: Shard, look_again: Duration) -> R
     let mut orphans = Vec::new();
     for ShardListing { id, has_ended, makings } in &uploads {
         if *has_ended {
-            if *makings > 1 {
-                let winner = storage.result(*id).await?.map(|result| result.making);
-                storage.remove_other_makings(*id, winner).await?;
+            if *makings > 1
+                && let Some(result) = storage.result(*id).await?
+            {
+                storage.remove_other_makings(*id, result.making).await?;
             }
         } else if is_orphan(storage, *id).await? {
             orphans.push(*id);

@@ -1,4 +1,4 @@
-//! From the reply exchange to the hub. What is announced is pushed without a read of storage; lost announcements are
+//! From the reply exchange to the hub. Announcements are pushed without a storage read; lost ones are
 //! replaced by reads on a task of their own, beside and never before what is pushed.
 
 use std::{sync::Arc, time::Duration};
@@ -85,7 +85,7 @@ async fn recheck(app: Arc<App>, interrupted: Arc<Notify>) {
 /// Reads uploads and delivers them to their subscribers.
 async fn read_again(app: &App, ids: Vec<UploadId>) {
     stream::iter(ids)
-        .for_each_concurrent(READS_AT_ONCE, async |id| match app.upload(id).await {
+        .for_each_concurrent(READS_AT_ONCE, async |id| match app.upload_in_storage(id).await {
             Ok(Some(upload)) => app.hub.deliver(&upload),
             Ok(None) => {}
             Err(error) => {

@@ -29,6 +29,10 @@ impl Results {
         result
     }
 
+    pub(crate) fn forget(&self, id: UploadId) {
+        self.0.invalidate(&id);
+    }
+
     /// Forgets a result that an announcement contradicts.
     pub(crate) fn on_changed(&self, upload: &Upload) {
         let is_old = |result: &UploadResult| {

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 use worker::{
     JobName, Lane, Storage, UploadId,
-    storage::StorageError,
+    storage::{Settled, StorageError},
     transport::{JobQueue, LookUp, Posting, TransportError},
 };
 
@@ -125,7 +125,7 @@ impl Sweeper<'_> {
                 Ok(Recovered::Waits) => {}
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
-                    warn!(id = %job.id, error, "a lost job stays until the next sweep");
+                    warn!(id = %job.id, error, "could not requeue a lost job; the next sweep tries again");
                 }
             }
         }
@@ -180,7 +180,12 @@ impl Sweeper<'_> {
         if known_lane.is_some_and(|lane| !self.is_lost(job, lane, proof, now)) {
             return Ok(Recovered::Waits);
         }
-        if self.storage.end_of(job).await?.is_some() || self.storage.is_gone(job.id).await? {
+        let end = self.storage.end_of(job).await?;
+        if end.is_some() || self.storage.is_gone(job.id).await? {
+            if let Some(Settled::Ready(result)) = end {
+                // Clients that saw this generation queued take no report of an older one.
+                self.storage.raise_result(result, job.generation).await?;
+            }
             self.storage.remove_pending(job).await?;
             info!(id = %job.id, "removed the pending entry of an upload that has ended");
             return Ok(Recovered::Cleared);

@@ -10,7 +10,7 @@ pub fn now() -> Timestamp {
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
-/// Milliseconds of the clock that all processes of a host share and that never steps. It begins anew with each boot.
+/// Milliseconds of the clock that all processes of a host share and that never steps. It restarts at each boot.
 pub(crate) fn monotonic_ms() -> i64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec.saturating_mul(1000).saturating_add(now.tv_nsec / 1_000_000)

@@ -11,18 +11,19 @@
 //! | storing the failure | the failure of its generation | removes the pending entry, announces, acknowledges |
 //! | acknowledging | is not delivered again | the sweeper removes the pending entry |
 //!
-//! A first delivery reads the original and nothing else: the record is in the job. A redelivery, or a job of a later
-//! generation, looks first whether the upload has ended.
+//! A first delivery reads the original and nothing else. A redelivery, or a job of a later generation, looks first
+//! whether the upload has ended.
 //!
 //! The pending entry of a *failed* generation is removed before the announcement: a client that hears of the failure may
 //! retry at once. Storage and start errors are never the fault of a job: it is postponed, and the worker takes no further
 //! job until storage answers and decoders start.
 
 mod failures;
+mod passing;
 mod retries;
 mod running;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -34,11 +35,11 @@ use tracing::{Instrument, error, info, info_span, warn};
 pub use self::{failures::FAILURE_KINDS, retries::RETRY_DELAYS};
 use self::{
     failures::{because, death, failure},
-    retries::{retry_delay, spent},
+    passing::Passing,
+    retries::{ONE_OBJECT_DELAY, OUTAGE_DELAY, is_overdue, retry_delay, spent},
 };
 use crate::{
     clock,
-    confinement::StartError,
     contract::{
         failure::{Failure, UploadFailure},
         format::Format,
@@ -58,9 +59,6 @@ use crate::{
     transport::{DeadLetter, DeathReason, Delivery, Posting, Settled, Task, Transport, TransportError},
 };
 
-/// The delay of a job that could not be tried because storage or decoders are away.
-const OUTAGE_DELAY: Duration = Duration::from_secs(5);
-
 /// Works on deliveries.
 pub struct Consumer {
     storage: Storage,
@@ -79,38 +77,15 @@ struct Done {
     name: String,
     /// What is to be announced; nothing of an upload that is gone.
     changed: Option<Changed>,
-    /// The making that won, where others may lie beside it.
-    leftovers: Option<Option<Making>>,
+    /// The making that won, where those of dead workers may lie beside it. A failure has none: another worker may be about
+    /// to name its making in a result.
+    leftovers: Option<Making>,
 }
 
 impl Done {
     /// There is nothing left to do for this job.
     fn nothing(job: Option<JobName>) -> Self {
         Self { job, name: String::new(), changed: None, leftovers: None }
-    }
-}
-
-/// A failure that may pass; the job is tried again.
-#[derive(Debug, thiserror::Error)]
-enum Passing {
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// The decoder was killed from outside.
-    #[error("{0}")]
-    Machine(String),
-    #[error("could not post an expired job again")]
-    Queue(#[from] TransportError),
-}
-
-impl From<MakeError> for Passing {
-    fn from(error: MakeError) -> Self {
-        match error {
-            MakeError::Start(error) => Self::Start(error),
-            MakeError::Machine(how) => Self::Machine(how),
-            MakeError::Picture(error) => Self::Machine(error.to_string()),
-        }
     }
 }
 
@@ -171,7 +146,7 @@ impl Consumer {
         };
         failpoint::hit("after-ack", &done.name).await;
         if let Some(job) = done.job
-            && settled.is_ok()
+            && matches!(settled, Ok(Settled::Done))
         {
             let cleared = async {
                 self.storage.remove_pending(job).await?;
@@ -207,6 +182,14 @@ impl Consumer {
                 );
             }
             return delivery.postpone(OUTAGE_DELAY).await;
+        }
+        if matches!(error, Passing::Storage(_)) && !is_overdue(&delivery.task) {
+            telemetry::job("postponed");
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "storage failed for one job; it is tried again, and nothing is counted"
+            );
+            return delivery.postpone(ONE_OBJECT_DELAY).await;
         }
         if is_resize && spent(delivery.tries.failures + 1) {
             error!(error = &error as &dyn std::error::Error, "a job failed for the last time");
@@ -301,8 +284,9 @@ impl Consumer {
             Ok(winner) => winner,
             Err(error) => {
                 // Nothing names these thumbnails, unless the result was stored and only the answer was lost.
-                if !matches!(self.storage.result(record.id).await, Ok(Some(result)) if result.making == making)
-                {
+                // Where that cannot be told, the files stay for the audit.
+                let stored = self.storage.result(record.id).await;
+                if stored.is_ok_and(|result| result.is_none_or(|result| result.making != making)) {
                     let _ = self.storage.remove_making(record.id, making).await;
                 }
                 return Err(error.into());
@@ -326,6 +310,10 @@ impl Consumer {
         failpoint::hit("before-outcome", &record.name).await;
         let ended = timed("store", self.storage.store_failure(&failure)).await?;
         failpoint::hit("after-outcome", &record.name).await;
+        if self.storage.is_gone(record.id).await? {
+            self.storage.remove_everything(record.id).await?;
+            return Ok(Done::nothing(Some(record.job())));
+        }
         self.ended(record.job(), ended, repeated).await
     }
 
@@ -334,11 +322,15 @@ impl Consumer {
             info!("the upload was deleted, and so is its job");
             return Ok(Done::nothing(Some(record.job())));
         }
+        if !self.storage.has_pending(record.job()).await? {
+            info!("the upload was refused after its job was posted");
+            return Ok(Done::nothing(Some(record.job())));
+        }
         error!(key, "the original is not in storage");
         self.fail(record, because("original-gone", "The file is no longer there."), repeated).await
     }
 
-    /// What is left to do once the end is stored.
+    /// Builds the announcement and the cleanup of a stored end.
     async fn ended(&self, job: JobName, ended: Ended, repeated: bool) -> Result<Done, Passing> {
         let (upload, lane, winner) = match ended {
             Ended::Ready(result) => {
@@ -357,7 +349,7 @@ impl Consumer {
             job: Some(job),
             name: upload.name.clone(),
             changed: Some(Changed::new(upload, lane)),
-            leftovers: repeated.then_some(winner),
+            leftovers: winner.filter(|_| repeated),
         })
     }
 
@@ -377,7 +369,7 @@ impl Consumer {
             None => self.storage.pending(job).await?,
         };
         let Some(record) = record else {
-            warn!(reason = letter.reason.name(), "a dead job belongs to no upload");
+            warn!(reason = letter.reason.name(), "a dead letter names an unknown upload");
             return Ok(Done::nothing(None));
         };
         if letter.reason == DeathReason::Expired {

@@ -9,7 +9,7 @@ use crate::{
     contract::{id::UploadId, link::LinkBase, message::Changed, upload::Upload},
     failpoint,
     storage::{Storage, StorageError, UploadStatus},
-    transport::{Announcer, JobQueue, Posting, TransportError},
+    transport::{Announcer, JobQueue, Posting},
 };
 
 /// Why an upload was not requeued.
@@ -27,9 +27,6 @@ pub enum RequeueError {
     /// A generation of it has not ended.
     #[error("the upload is queued already")]
     Queued,
-    /// The queue has no room.
-    #[error("the queue is full")]
-    Full,
     /// Storage failed.
     #[error("could not requeue the upload")]
     Storage(#[from] StorageError),
@@ -39,7 +36,7 @@ pub enum RequeueError {
 /// the sweeper.
 ///
 /// # Errors
-/// As [`RequeueError`] says. Nothing has changed then.
+/// As [`RequeueError`] says. After `Storage` the upload may be requeued all the same; the sweeper posts it then.
 pub async fn requeue(
     storage: &Storage,
     queue: &dyn JobQueue,
@@ -58,21 +55,15 @@ pub async fn requeue(
         return Err(RequeueError::Queued);
     }
     failpoint::hit("after-record", &record.name).await;
-    // A slow worker may have stored a result meanwhile: nobody has been told of the new generation yet.
-    if storage.result(id).await?.is_some() {
+    // A slow worker may have stored a result meanwhile. Clients may have seen the new generation queued.
+    if let Some(result) = storage.result(id).await? {
+        storage.raise_result(result, record.generation).await?;
         storage.remove_pending(record.job()).await?;
         return Err(RequeueError::Ready);
     }
-    match queue.publish(Posting::of_client(record.clone())).await {
-        Ok(()) => {}
-        Err(TransportError::Full) => {
-            storage.remove_pending(record.job()).await?;
-            return Err(RequeueError::Full);
-        }
-        Err(error) => {
-            let error = &error as &dyn std::error::Error;
-            warn!(%id, error, "could not post the job of a requeued upload; the sweeper posts it");
-        }
+    if let Err(error) = queue.publish(Posting::of_client(record.clone())).await {
+        let error = &error as &dyn std::error::Error;
+        warn!(%id, error, "could not post the job of a requeued upload; the sweeper posts it");
     }
     info!(%id, generation = record.generation, "a failed upload is requeued");
     let upload = Upload::queued(&record, &LinkBase::default());

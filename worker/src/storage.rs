@@ -347,7 +347,7 @@ impl Storage {
     }
 }
 
-/// What became of a put.
+/// The outcome of a put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Put {
     Done,

@@ -28,10 +28,11 @@ pub fn id() -> UploadId {
 /// The record of the golden files.
 #[must_use]
 pub fn record() -> UploadRecord {
-    record_of(id())
+    let created_at = "2026-11-24T06:00:00Z".parse().expect("it is a time");
+    UploadRecord { created_at, ..record_of(id()) }
 }
 
-/// The same record for another upload.
+/// The same record for another upload, accepted now.
 #[must_use]
 pub fn record_of(id: UploadId) -> UploadRecord {
     UploadRecord {
@@ -43,7 +44,7 @@ pub fn record_of(id: UploadId) -> UploadRecord {
         width: 4032,
         height: 3024,
         frames: None,
-        created_at: "2026-11-24T06:00:00Z".parse().expect("it is a time"),
+        created_at: crate::clock::now(),
         traceparent: None,
         bulk: false,
     }

@@ -17,7 +17,7 @@ pub(super) const SETTLED: Duration = Duration::from_secs(10);
 /// other servers may hold jobs back for a while.
 const CLEARLY_LATER: Duration = Duration::from_secs(30);
 
-/// What a job may take on top of its timeout, before nothing more is expected of the delivery that was heard of.
+/// What a job may take on top of its two attempts, before nothing more is expected of the delivery that was heard of.
 const JOB_MARGIN: Duration = Duration::from_secs(30);
 
 /// A job that a worker began and nobody heard of for so long is lost whatever waits in its lane: the longest retry delay
@@ -165,7 +165,7 @@ impl Sightings {
             // A worker has it, or it is delayed after a failure.
             Some(begun) => {
                 let silence = now.duration_since(begun);
-                silence >= FORGOTTEN || (state == LaneState::Empty && silence >= job_timeout + JOB_MARGIN)
+                silence >= FORGOTTEN || (state == LaneState::Empty && silence >= 2 * job_timeout + JOB_MARGIN)
             }
             None => {
                 state == LaneState::Empty

@@ -15,8 +15,8 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 const MAX_PAUSE: Duration = Duration::from_secs(15);
 
 /// The least rate of a body in bytes per second, on the average since its start, once [`MAX_PAUSE`] is over: a
-/// picture of a megabyte would take a quarter of an hour.
-const MIN_RATE: u64 = 1024;
+/// picture of a megabyte would take half an hour.
+const MIN_RATE: u64 = 512;
 
 /// How long a body may last. The audit removes nothing that is younger than a day, so it never meets a body.
 const MAX_TIME: Duration = Duration::from_secs(4 * 60 * 60);

@@ -140,8 +140,11 @@ impl FileKey {
 
     /// Gives the key back, because its upload was not accepted in the end. Should it fail, the claim names an upload
     /// that nobody knows, and counts as none soon.
-    pub(crate) async fn give_back(&self, app: &App) {
-        let _ = app.storage.remove_claim(self.key).await;
+    pub(crate) async fn give_back(&self, app: &App, id: UploadId) {
+        // Another server may have taken the key over.
+        if matches!(app.storage.claim(self.key).await, Ok(Some(claim)) if claim.id == id) {
+            let _ = app.storage.remove_claim(self.key).await;
+        }
     }
 }
 

@@ -206,7 +206,7 @@ async fn accept(
             // Nobody is told of this upload, so it must not be made. Should this fail, it ends unseen.
             let _ = app.storage.remove_pending(record.job()).await;
             if let (Err(_), Some((key, _))) = (&taken, &claiming) {
-                key.give_back(app).await;
+                key.give_back(app, id).await;
             }
             return taken.and_then(|other| other.ok_or_else(Problem::internal));
         }

@@ -37,7 +37,7 @@ pub(crate) async fn retry(
     }
     let requeued = requeue(&app.storage, app.outbox.queue(), &*app.transport, id).await;
     let upload = requeued.map_err(refused)?.relink(&app.links);
-    // Subscribers of this server need not wait for the announcement to come round.
+    // Subscribers of this server receive it before the announcement arrives.
     app.hub.deliver(&upload);
     if Form::wanted(&headers) == Form::Html {
         return Ok(see_other(upload.links.this));
@@ -55,7 +55,6 @@ fn refused(error: RequeueError) -> Problem {
         RequeueError::Unknown => Problem::unknown_upload(),
         RequeueError::Gone => Problem::gone(),
         RequeueError::Ready | RequeueError::Queued => Problem::not_failed(),
-        RequeueError::Full => Problem::busy(),
         RequeueError::Storage(error) => error.into(),
     }
 }

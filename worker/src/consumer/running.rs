@@ -23,6 +23,8 @@ impl Consumer {
         let mut jobs = JoinSet::new();
         while !self.draining.is_cancelled() {
             if *self.outage.borrow() {
+                // Before other jobs are taken: never more than `slots` are at work.
+                while jobs.join_next().await.is_some() {}
                 self.draining.run_until_cancelled(self.wait_for_recovery()).await;
                 continue;
             }

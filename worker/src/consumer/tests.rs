@@ -1,6 +1,6 @@
 //! The table at the head of the module, row by row, on a store in memory and a transport in memory.
 
-use std::{num::NonZeroUsize, sync::atomic::Ordering};
+use std::{num::NonZeroUsize, sync::atomic::Ordering, time::Duration};
 
 use tokio::time::sleep;
 
@@ -164,6 +164,25 @@ async fn of_two_workers_of_different_settings_one_making_counts_and_the_other_go
     }
     let announced = script.announced();
     assert!(announced.iter().all(|changed| changed.upload == announced[0].upload), "the winner is announced");
+}
+
+#[tokio::test]
+async fn a_repeated_job_that_fails_leaves_the_files_that_another_worker_is_about_to_name() {
+    let ((storage, _), script) = (storage(), Script::searchable());
+    let record = accepted(&storage, &script).await;
+    let at_work = testing::result_of(record.clone());
+    for fact in &at_work.thumbnails {
+        storage.put_thumbnail(record.id, at_work.making, fact, Bytes::from_static(b"jpg")).await.unwrap();
+    }
+    drop(script.deliver());
+    script.redeliver();
+    let worker = testing::worker(&storage, &script, Instantly::failing([Instantly::damaged as fn() -> _]));
+    worker.step(script.deliver().unwrap()).await;
+    storage.store_result(&at_work).await.unwrap();
+    let UploadStatus::Ready(result) = storage.status(record.id).await.unwrap() else { panic!("it is ready") };
+    for fact in &result.thumbnails {
+        storage.thumbnail(record.id, result.making, fact).await.unwrap();
+    }
 }
 
 #[tokio::test]

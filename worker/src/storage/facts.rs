@@ -1,7 +1,7 @@
 //! Facts and the index of unfinished uploads.
 //!
 //! A fact is one object, created once. An object that cannot be read (empty, damaged, too long, of a newer version, of
-//! another upload) counts as absent, is logged once, and is replaced by whoever has to create it.
+//! another upload) counts as absent, is logged once, and is replaced by the next writer of that fact.
 
 use futures::{
     StreamExt, TryStreamExt,
@@ -88,7 +88,7 @@ impl Storage {
                 Read::Absent => {}
             }
             match self.read_failure(JobName { id, generation }).await? {
-                Read::Fact(failure) => return Ok(UploadStatus::Failed(failure)),
+                Read::Fact(failure) => return self.last_end(failure).await,
                 Read::Unreadable => damaged = true,
                 Read::Absent => {}
             }
@@ -106,6 +106,18 @@ impl Storage {
             let ended_at = record.created_at;
             UploadStatus::Failed(UploadFailure { record, ended_at, problem: forgotten() })
         }))
+    }
+
+    /// The end of an upload whose listing showed this failure last and whose next generation is not pending: that may have
+    /// ended since the listing.
+    async fn last_end(&self, failure: UploadFailure) -> Result<UploadStatus, StorageError> {
+        let id = failure.record.id;
+        if let Some(result) = self.result(id).await? {
+            return Ok(UploadStatus::Ready(result));
+        }
+        let next = JobName { id, generation: failure.record.generation.saturating_add(1) };
+        let later = self.read_failure(next).await?.fact();
+        Ok(UploadStatus::Failed(later.unwrap_or(failure)))
     }
 
     /// The result of an upload, if there is one.
@@ -265,11 +277,7 @@ impl Storage {
     ///
     /// # Errors
     /// As [`StorageError`] says, `NotFound` excepted.
-    pub async fn remove_other_makings(
-        &self,
-        id: UploadId,
-        winner: Option<Making>,
-    ) -> Result<(), StorageError> {
+    pub async fn remove_other_makings(&self, id: UploadId, winner: Making) -> Result<(), StorageError> {
         let prefix = StorageKey::upload(id);
         let listed: Vec<_> = self
             .store
@@ -279,7 +287,7 @@ impl Storage {
             .map_err(|source| StorageError::sort("list", &prefix, source))?;
         for object in listed {
             if let Some((_, Part::Thumbnail(making))) = StorageKey::parse_part(&object.location)
-                && Some(making) != winner
+                && making != winner
             {
                 self.delete_path(&object.location).await?;
             }
@@ -356,7 +364,7 @@ impl Storage {
     }
 }
 
-/// What is told of an upload whose end cannot be read any more.
+/// The failure shown when the stored end is damaged.
 fn forgotten() -> Failure {
     Failure { kind: "/problems/forgotten".into(), title: "Its state is damaged. Try again.".into() }
 }

@@ -50,11 +50,11 @@ impl LocalRoot {
 
     /// Removes the directories of all makings but one, and staged files of facts. A worker that is still writing one of
     /// them finds the result when it is done, or fails to write and finds it with its next try.
-    pub(super) fn remove_other_makings(&self, id: UploadId, winner: Option<Making>) {
+    pub(super) fn remove_other_makings(&self, id: UploadId, winner: Making) {
         for entry in fs::read_dir(self.at(&StorageKey::upload(id))).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let making = name.to_str().and_then(|name| name.parse::<Making>().ok());
-            if making.is_some() && making != winner {
+            if making.is_some_and(|making| making != winner) {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }

@@ -70,7 +70,7 @@ async fn replace(
             Ok(()) => return acknowledge(message).await,
             Err(error) if shared.closing.is_cancelled() => return Err(error),
             Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "a job waits to be settled");
+                warn!(error = &error as &dyn std::error::Error, "could not settle a job; trying again");
                 sleep(SETTLE_AGAIN).await;
             }
         }

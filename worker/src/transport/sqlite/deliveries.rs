@@ -185,7 +185,7 @@ impl Claimant {
                 }
                 Err(error) if self.shared.closing.is_cancelled() => return Err(error),
                 Err(error) => {
-                    warn!(error = &error as &dyn std::error::Error, "a job waits to be settled");
+                    warn!(error = &error as &dyn std::error::Error, "could not settle a job; trying again");
                     tokio::time::sleep(AFTER_ERROR).await;
                 }
             }

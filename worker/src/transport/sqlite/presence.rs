@@ -1,7 +1,7 @@
 //! Liveness: every process that uses the queue holds a lock on a file of its own. The system releases the lock
 //! when the process dies, however it dies, so a killed worker is noticed at once and not after a lease.
 //!
-//! A process that is alive but stands still (stopped, or swapped out for good) keeps its lock. The living touch their
+//! A process that is alive but stopped or swapped out keeps its lock. The living touch their
 //! files; a file that stays the same for too long belongs to a process that stands still.
 
 use std::{
@@ -16,7 +16,7 @@ use std::{
 /// that comes back too late does no harm; long, because it costs a second decode.
 pub(super) const STANDSTILL: Duration = Duration::from_secs(30);
 
-/// A look after a longer pause begins to count anew: this process stood still itself.
+/// After a longer gap between two looks the count restarts: this process may itself have been stopped.
 const LOOKED_AWAY: Duration = Duration::from_secs(5);
 
 /// How long a process may take from making its lock to holding it.

@@ -74,7 +74,7 @@ pub(super) struct Now {
     pub(super) monotonic: i64,
 }
 
-/// Prepares a file that was opened: counts its jobs anew, and makes jobs due that wait for a time before a reboot.
+/// Prepares a file that was opened: recounts its jobs, and makes jobs due that wait for a time before a reboot.
 pub(super) fn settle_in(tx: &Connection, now_ms: i64) -> Result<()> {
     let limit = now_ms.saturating_add(milliseconds(MAX_DELAY));
     tx.execute("UPDATE jobs SET due_ms = 0 WHERE due_ms > ?1", [limit])?;

@@ -1,0 +1,27 @@
+//! Failures that may pass.
+
+use crate::{confinement::StartError, maker::MakeError, storage::StorageError, transport::TransportError};
+
+/// A failure that may pass.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Passing {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The decoder was killed from outside.
+    #[error("{0}")]
+    Machine(String),
+    #[error("could not post an expired job again")]
+    Queue(#[from] TransportError),
+}
+
+impl From<MakeError> for Passing {
+    fn from(error: MakeError) -> Self {
+        match error {
+            MakeError::Start(error) => Self::Start(error),
+            MakeError::Machine(how) => Self::Machine(how),
+            MakeError::Picture(error) => Self::Machine(error.to_string()),
+        }
+    }
+}
