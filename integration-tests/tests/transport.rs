@@ -176,8 +176,9 @@ async fn dead_letters_can_be_listed_and_forgotten_one_by_one<R: Rig>() {
     let (transport, operator) = (rig.open().await, rig.open().await);
     let mut deliveries = transport.consume(slots(1)).await.unwrap();
     let ids = [UploadId::new(), UploadId::new()];
-    for id in ids {
-        transport.publish(bulk(id)).await.unwrap();
+    let postings = ids.map(bulk);
+    for posting in &postings {
+        transport.publish(posting.clone()).await.unwrap();
         next(&mut deliveries).await.retry(Duration::ZERO).await.unwrap();
         next(&mut deliveries).await.dead_letter(DeathReason::Exhausted).await.unwrap();
         next(&mut deliveries).await.ack().await.unwrap();
@@ -187,7 +188,7 @@ async fn dead_letters_can_be_listed_and_forgotten_one_by_one<R: Rig>() {
         assert_eq!(dead.iter().map(|dead| dead.id).collect::<Vec<_>>(), ids.map(Some));
         assert_eq!(dead[0].key, ids[0].to_string());
         assert_eq!((dead[0].reason, dead[0].failures, dead[0].lane), (DeathReason::Exhausted, 1, Lane::Bulk));
-        assert_eq!(dead[0].body, bulk(ids[0]).job.encode());
+        assert_eq!(dead[0].body, postings[0].job.encode());
     }
     let dead = operator.dead_letters().await.unwrap();
     assert_eq!(operator.forget_dead(&dead[0]).await.unwrap(), 1);

@@ -203,8 +203,9 @@ async fn a_job_that_a_worker_has_is_not_lost_while_its_lane_is_empty() {
     for _ in 0..5 {
         assert_eq!(rig.sweep().await.posted, 0);
     }
-    // Its worker died with the broker's queue: nobody is heard of any more.
-    for _ in 0..3 {
+    // Its worker died with the broker's queue: nothing is heard of it for longer than two attempts may take.
+    let silence = (2 * JOB_TIMEOUT + Duration::from_secs(40)).as_secs() / PAUSE.as_secs();
+    for _ in 0..silence {
         rig.sweep().await;
     }
     assert_eq!(rig.script.postings().len(), 2);
