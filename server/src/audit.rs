@@ -2,10 +2,14 @@
 //!
 //! An original without a pending entry, a result or a failure belongs to no upload: its server died before the commit.
 //! Nothing younger than a day is touched, while a body may last four hours at most; so no live writer's file is ever
-//! removed. An orphan must be found twice, further apart than an upload may take from its original to its commit.
+//! removed. Ages are measured by a clock that a step of the wall clock does not hurry. An orphan must be found twice,
+//! further apart than an upload may take from its original to its commit.
+//!
+//! A failed upload keeps the thumbnails of a worker that died: a worker that only stood still may yet store its result.
 
 use std::time::Duration;
 
+use futures::TryStreamExt;
 use jiff::Timestamp;
 use rand::random_range;
 use tokio::time::sleep;
@@ -13,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use worker::{
     JobName, Storage, UploadId,
+    clock::AgeClock,
     contract::key::Shard,
     storage::{ShardListing, StorageError},
 };
@@ -32,14 +37,18 @@ const JITTER: std::ops::Range<f64> = 0.5..1.5;
 /// How long after it was first found an orphan is looked at again: longer than an upload may take to its commit.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
+/// Orphans of a shard that are looked at again together: 16 bytes each. A shard with more is audited in turns.
+const ORPHANS_AT_ONCE: usize = 10_000;
+
 /// Audits until the server drains.
 pub(crate) async fn run(storage: Storage, draining: CancellationToken) {
+    let clock = AgeClock::start();
     let auditing = async {
         let mut pause = FIRST_AUDIT;
         loop {
             sleep(pause.mul_f64(random_range(JITTER))).await;
             pause = PAUSE;
-            if let Err(error) = audit(&storage, now_ms(), LOOK_AGAIN).await {
+            if let Err(error) = audit(&storage, clock.now(), LOOK_AGAIN).await {
                 warn!(error = &error as &dyn std::error::Error, "could not finish an audit");
             }
         }
@@ -48,39 +57,61 @@ pub(crate) async fn run(storage: Storage, draining: CancellationToken) {
 }
 
 /// Audits every shard that closed more than a day ago, and removes old claims and staged files.
-async fn audit(storage: &Storage, now_ms: u64, look_again: Duration) -> Result<(), StorageError> {
-    let day_ms = u64::try_from(DAY.as_millis()).unwrap_or(u64::MAX);
-    for shard in storage.shards_to_audit(now_ms.saturating_sub(day_ms)).await? {
+async fn audit(storage: &Storage, now: Timestamp, look_again: Duration) -> Result<(), StorageError> {
+    let a_day_ago = now - DAY;
+    let closed_before_ms = u64::try_from(a_day_ago.as_millisecond()).unwrap_or(0);
+    for shard in storage.shards_to_audit(closed_before_ms).await? {
         // Another server may have done it since the listing.
         if !storage.is_audited(shard).await? {
-            audit_shard(storage, shard, look_again).await?;
+            audit_shard(storage, shard, a_day_ago, look_again).await?;
             storage.mark_audited(shard).await?;
         }
     }
-    let removed = storage.remove_old_claims(KEY_COUNTS_FOR).await?;
+    let removed = storage.remove_old_claims(now - KEY_COUNTS_FOR).await?;
     debug!(removed, "removed claims of idempotency keys that count no longer");
-    remove_staged(storage.clone(), None).await;
+    remove_staged(storage.clone(), None, a_day_ago).await;
     Ok(())
 }
 
-async fn audit_shard(storage: &Storage, shard: Shard, look_again: Duration) -> Result<(), StorageError> {
-    let uploads = storage.list_shard(shard).await?;
-    let mut orphans = Vec::new();
-    for ShardListing { id, has_ended, makings } in &uploads {
-        if *has_ended {
-            if *makings > 1
-                && let Some(result) = storage.result(*id).await?
+async fn audit_shard(
+    storage: &Storage,
+    shard: Shard,
+    a_day_ago: Timestamp,
+    look_again: Duration,
+) -> Result<(), StorageError> {
+    let mut listed = storage.list_shard(shard);
+    let (mut uploads, mut removed, mut orphans) = (0, 0, Vec::new());
+    while let Some(ShardListing { id, has_ended, makings }) = listed.try_next().await? {
+        uploads += 1;
+        if has_ended {
+            if makings > 1
+                && let Some(result) = storage.result(id).await?
             {
-                storage.remove_other_makings(*id, result.making).await?;
+                storage.remove_other_makings(id, result.making).await?;
             }
-        } else if is_orphan(storage, *id).await? {
-            orphans.push(*id);
+        } else if is_orphan(storage, id).await? {
+            orphans.push(id);
+            if orphans.len() == ORPHANS_AT_ONCE {
+                removed += remove_orphans(storage, std::mem::take(&mut orphans), look_again).await?;
+            }
         }
     }
+    removed += remove_orphans(storage, orphans, look_again).await?;
+    let staged = remove_staged(storage.clone(), Some(shard), a_day_ago).await;
+    info!(%shard, uploads, removed, staged, "audited a shard");
+    Ok(())
+}
+
+/// Removes what is still an orphan when it is looked at again.
+async fn remove_orphans(
+    storage: &Storage,
+    orphans: Vec<UploadId>,
+    look_again: Duration,
+) -> Result<usize, StorageError> {
+    let mut removed = 0;
     if !orphans.is_empty() {
         sleep(look_again).await;
     }
-    let mut removed = 0;
     for id in orphans {
         if is_orphan(storage, id).await? {
             storage.remove_everything(id).await?;
@@ -88,9 +119,7 @@ async fn audit_shard(storage: &Storage, shard: Shard, look_again: Duration) -> R
             info!(%id, "removed an original that belongs to no upload");
         }
     }
-    let staged = remove_staged(storage.clone(), Some(shard)).await;
-    info!(%shard, uploads = uploads.len(), removed, staged, "audited a shard");
-    Ok(())
+    Ok(removed)
 }
 
 /// Whether nothing claims what lies of an upload.
@@ -102,19 +131,15 @@ async fn is_orphan(storage: &Storage, id: UploadId) -> Result<bool, StorageError
 }
 
 /// Removes staged files of killed writers, of one shard or of the indexes.
-async fn remove_staged(storage: Storage, shard: Option<Shard>) -> usize {
+async fn remove_staged(storage: Storage, shard: Option<Shard>, before: Timestamp) -> usize {
     let removing = tokio::task::spawn_blocking(move || match shard {
-        Some(shard) => storage.remove_staged_of_shard(shard, DAY),
-        None => storage.remove_staged_of_indexes(DAY),
+        Some(shard) => storage.remove_staged_of_shard(shard, before),
+        None => storage.remove_staged_of_indexes(before),
     });
     removing.await.unwrap_or_else(|error| {
         warn!(%error, "could not remove staged files");
         0
     })
-}
-
-fn now_ms() -> u64 {
-    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0)
 }
 
 #[cfg(test)]

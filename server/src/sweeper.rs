@@ -36,6 +36,9 @@ const PAUSE_FACTOR: u32 = 20;
 /// Lost jobs that are posted at a time.
 const POSTS_AT_ONCE: usize = 16;
 
+/// Jobs that the queue is searched for at a time: some ten milliseconds, in which no other caller has its turn.
+const SEARCHED_AT_ONCE: usize = 1000;
+
 /// Sweeps until the server drains; a sweep that is under way ends at once. `relayed` tells whether the outbox is another
 /// queue than the one that workers consume.
 pub(crate) async fn run(app: Arc<App>, relayed: bool) {
@@ -135,12 +138,17 @@ impl Sweeper<'_> {
     /// Leaves out jobs that this server's outbox still holds.
     async fn held_by_nobody(&self, suspects: Vec<JobName>) -> Result<Vec<JobName>, SweepError> {
         match self.outbox {
-            Some(outbox) if !suspects.is_empty() => match outbox.look_up(Lane::Interactive, &suspects).await?
-            {
-                LookUp::Missing(missing) => Ok(missing),
-                LookUp::Waiting(_) => Ok(suspects),
-            },
-            _ => Ok(suspects),
+            Some(outbox) => {
+                let mut held_by_nobody = Vec::new();
+                for chunk in suspects.chunks(SEARCHED_AT_ONCE) {
+                    match outbox.look_up(Lane::Interactive, chunk).await? {
+                        LookUp::Missing(missing) => held_by_nobody.extend(missing),
+                        LookUp::Waiting(_) => held_by_nobody.extend(chunk),
+                    }
+                }
+                Ok(held_by_nobody)
+            }
+            None => Ok(suspects),
         }
     }
 
@@ -151,9 +159,15 @@ impl Sweeper<'_> {
         now: Instant,
     ) -> Result<Vec<(JobName, Proof)>, TransportError> {
         let mut states = [LaneState::Waits; Lane::ALL.len()];
+        let first = &suspects[..suspects.len().min(SEARCHED_AT_ONCE)];
         for lane in Lane::ALL {
-            match self.queue.look_up(lane, &suspects).await? {
-                LookUp::Missing(missing) => {
+            match self.queue.look_up(lane, first).await? {
+                LookUp::Missing(mut missing) => {
+                    for chunk in suspects[first.len()..].chunks(SEARCHED_AT_ONCE) {
+                        if let LookUp::Missing(more) = self.queue.look_up(lane, chunk).await? {
+                            missing.extend(more);
+                        }
+                    }
                     return Ok(missing.into_iter().map(|job| (job, Proof::Searched)).collect());
                 }
                 LookUp::Waiting(jobs) => states[lane as usize] = self.sightings.on_lane(lane, jobs, now),

@@ -1,5 +1,7 @@
 //! The two clocks: the wall clock for people, the monotonic clock for everything that waits.
 
+use std::time::{Duration, Instant};
+
 use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -10,8 +12,55 @@ pub fn now() -> Timestamp {
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
+/// A clock for ages of files: the earlier one of the wall clock and of the time since this process began. A wall clock that
+/// steps, forwards or backwards, makes nothing look older than it is.
+#[derive(Debug, Clone, Copy)]
+pub struct AgeClock {
+    began_at: Timestamp,
+    began: Instant,
+}
+
+impl AgeClock {
+    /// Begins to measure. Call it before anything is written whose age is asked for.
+    #[must_use]
+    pub fn start() -> Self {
+        Self { began_at: Timestamp::now(), began: Instant::now() }
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.earlier(self.began.elapsed(), Timestamp::now())
+    }
+
+    fn earlier(&self, elapsed: Duration, wall: Timestamp) -> Timestamp {
+        self.began_at.checked_add(elapsed).map_or(wall, |steady| steady.min(wall))
+    }
+}
+
+impl Default for AgeClock {
+    fn default() -> Self {
+        Self::start()
+    }
+}
+
 /// Milliseconds of the clock that all processes of a host share and that never steps. It restarts at each boot.
 pub(crate) fn monotonic_ms() -> i64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec.saturating_mul(1000).saturating_add(now.tv_nsec / 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_of_the_wall_clock_makes_nothing_older() {
+        const HOUR: Duration = Duration::from_secs(60 * 60);
+        let clock = AgeClock::start();
+        let an_hour_later = clock.began_at + HOUR;
+        assert_eq!(clock.earlier(HOUR, an_hour_later), an_hour_later);
+        assert_eq!(clock.earlier(HOUR, an_hour_later + 24 * HOUR), an_hour_later);
+        assert_eq!(clock.earlier(HOUR, an_hour_later - 24 * HOUR), an_hour_later - 24 * HOUR);
+    }
 }

@@ -251,9 +251,7 @@ impl Storage {
     /// As [`StorageError`] says, `NotFound` excepted.
     pub async fn remove_original(&self, id: UploadId) -> Result<(), StorageError> {
         self.delete(&StorageKey::original(id)).await?;
-        if let Some(local) = &self.local {
-            local.remove_upload(id);
-        }
+        self.in_directory(move |local| local.remove_upload(id)).await;
         Ok(())
     }
 
@@ -267,6 +265,15 @@ impl Storage {
         self.read(&key).await?;
         let deleted = self.store.delete(key.path()).await;
         deleted.map_err(|source| StorageError::sort("delete", &key, source))
+    }
+
+    /// Runs what blocks on the directory, where storage is local.
+    async fn in_directory<T: Default + Send + 'static>(
+        &self,
+        work: impl FnOnce(&LocalRoot) -> T + Send + 'static,
+    ) -> T {
+        let Some(local) = self.local.clone() else { return T::default() };
+        tokio::task::spawn_blocking(move || work(&local)).await.unwrap_or_default()
     }
 
     async fn read(&self, key: &StorageKey) -> Result<Bytes, StorageError> {
@@ -289,17 +296,19 @@ impl Storage {
         match self.put(key, bytes.clone(), JSON_TYPE, PutMode::Create).await? {
             Put::Done => Ok(true),
             Put::Exists => Ok(false),
-            // Without conditional create, of two that create at the same moment the later one stays.
             Put::NotImplemented if self.exists(key).await? => Ok(false),
-            Put::NotImplemented => self.put(key, bytes, JSON_TYPE, PutMode::Overwrite).await.map(|_| true),
+            Put::NotImplemented => {
+                // Without conditional create, of two that create at the same moment the later one stays.
+                self.put(key, bytes.clone(), JSON_TYPE, PutMode::Overwrite).await?;
+                Ok(self.read(key).await? == bytes)
+            }
         }
     }
 
     /// Puts an object in the place of one that cannot be read, even if that is a directory.
     async fn replace(&self, key: &StorageKey, bytes: Bytes) -> Result<(), StorageError> {
-        if let Some(local) = &self.local {
-            local.remove_if_directory(key.path());
-        }
+        let path = key.path().clone();
+        self.in_directory(move |local| local.remove_if_directory(&path)).await;
         self.put(key, bytes, JSON_TYPE, PutMode::Overwrite).await.map(drop)
     }
 

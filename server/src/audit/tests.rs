@@ -1,14 +1,19 @@
 use std::{
     fs::{self, File},
     path::Path,
-    time::SystemTime,
+    time::UNIX_EPOCH,
 };
 
 use worker::{UploadRecord, storage::StorageUrl, testing};
 
 use super::*;
 
+/// The time of the audits, in milliseconds since 1970.
 const AUDITED_AT: u64 = 1_700_000_000_000;
+
+fn audited_at() -> Timestamp {
+    Timestamp::from_millisecond(AUDITED_AT.cast_signed()).unwrap()
+}
 
 /// Storage in a directory, and uploads of a shard that closed long before the audit.
 struct Rig {
@@ -35,12 +40,14 @@ impl Rig {
     }
 
     async fn audit(&self) {
-        audit(&self.storage, AUDITED_AT, Duration::ZERO).await.unwrap();
+        audit(&self.storage, audited_at(), Duration::ZERO).await.unwrap();
     }
 }
 
+/// Makes a file as old as this at the time of the audits.
 fn make_old(path: &Path, age: Duration) {
-    File::open(path).unwrap().set_modified(SystemTime::now() - age).unwrap();
+    let at = UNIX_EPOCH + Duration::from_millis(AUDITED_AT) - age;
+    File::open(path).unwrap().set_modified(at).unwrap();
 }
 
 #[tokio::test]

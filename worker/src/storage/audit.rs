@@ -1,8 +1,9 @@
 //! What the audit sees of storage: shards, originals without a fact, and what killed processes left.
 
-use std::{collections::BTreeMap, time::Duration};
-
-use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use futures::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
 use jiff::Timestamp;
 use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use crate::contract::{
     id::UploadId,
     key::{Part, Shard, StorageKey},
     record::VERSION,
+    result::Making,
 };
 
 /// What lies in a shard of one upload.
@@ -23,6 +25,30 @@ pub struct ShardListing {
     pub has_ended: bool,
     /// Makings that are there: more than one after a worker died.
     pub makings: usize,
+}
+
+/// The parts of one upload, added as they are listed.
+struct Grouped {
+    listing: ShardListing,
+    last_making: Option<Making>,
+}
+
+impl Grouped {
+    fn new(id: UploadId) -> Self {
+        Self { listing: ShardListing { id, has_ended: false, makings: 0 }, last_making: None }
+    }
+
+    fn add(&mut self, part: Part) {
+        match part {
+            Part::Result | Part::Failure(_) => self.listing.has_ended = true,
+            // A store lists the files of one making one after the other.
+            Part::Thumbnail(making) if self.last_making != Some(making) => {
+                self.last_making = Some(making);
+                self.listing.makings += 1;
+            }
+            Part::Original | Part::Thumbnail(_) | Part::Other => {}
+        }
+    }
 }
 
 /// `audits/<shard>.json`.
@@ -78,51 +104,40 @@ impl Storage {
         self.create(&StorageKey::audit(shard), plain_json(&mark)).await.map(drop)
     }
 
-    /// Lists the uploads of a shard. Holds one entry of a few bytes for each: a shard covers 4.7 hours.
-    ///
-    /// # Errors
-    /// As [`StorageError`] says.
-    pub async fn list_shard(&self, shard: Shard) -> Result<Vec<ShardListing>, StorageError> {
-        #[derive(Default)]
-        struct Seen {
-            has_ended: bool,
-            last: Option<crate::contract::result::Making>,
-            makings: usize,
-        }
+    /// Lists the uploads of a shard one by one, as a store lists them: everything of one upload stands together.
+    pub fn list_shard(&self, shard: Shard) -> BoxStream<'static, Result<ShardListing, StorageError>> {
         let prefix = StorageKey::shard(shard);
-        let mut objects: BoxStream<'static, _> = self.store.list(Some(&prefix)).boxed();
-        let mut uploads: BTreeMap<UploadId, Seen> = BTreeMap::new();
-        while let Some(object) =
-            objects.try_next().await.map_err(|source| StorageError::sort("list", &prefix, source))?
-        {
-            let Some((id, part)) = StorageKey::parse_part(&object.location) else { continue };
-            let seen = uploads.entry(id).or_default();
-            match part {
-                Part::Result | Part::Failure(_) => seen.has_ended = true,
-                // A store lists the files of one making one after the other.
-                Part::Thumbnail(making) if seen.last != Some(making) => {
-                    seen.last = Some(making);
-                    seen.makings += 1;
-                }
-                Part::Original | Part::Thumbnail(_) | Part::Other => {}
+        let objects = self.store.list(Some(&prefix));
+        let parts = objects
+            .map_err(move |source| StorageError::sort("list", &prefix, source))
+            .try_filter_map(async |object| Ok(StorageKey::parse_part(&object.location)));
+        // The upload whose parts are being listed; `None` in the place of a part ends the last one.
+        let parts = parts.map_ok(Some).chain(stream::iter([Ok(None)]));
+        let group = |current: &mut Option<Grouped>, part: Option<(UploadId, Part)>| match part {
+            None => current.take(),
+            Some((id, part)) => {
+                let ended = current.take_if(|grouped| grouped.listing.id != id);
+                current.get_or_insert_with(|| Grouped::new(id)).add(part);
+                ended
             }
-        }
-        let listing = |(id, seen): (UploadId, Seen)| ShardListing {
-            id,
-            has_ended: seen.has_ended,
-            makings: seen.makings,
         };
-        Ok(uploads.into_iter().map(listing).collect())
+        parts
+            .scan(None, move |current, part| {
+                let grouped = part.map(|part| group(current, part).map(|ended| ended.listing));
+                std::future::ready(Some(grouped))
+            })
+            .try_filter_map(async |listing| Ok(listing))
+            .boxed()
     }
 
-    /// Removes staged files that killed writers left in a shard, if they are older than `age`, and directories that are
-    /// empty then. Blocks. Answers how many files were removed; nothing to do where storage is not local.
-    pub fn remove_staged_of_shard(&self, shard: Shard, age: Duration) -> usize {
-        self.local.as_ref().map_or(0, |local| local.remove_staged_of_shard(shard, age))
+    /// Removes staged files of killed writers from a shard, if they were last written before `before`, and directories
+    /// that are empty then. Blocks. Answers how many files were removed; none where storage is not local.
+    pub fn remove_staged_of_shard(&self, shard: Shard, before: Timestamp) -> usize {
+        self.local.as_ref().map_or(0, |local| local.remove_staged_of_shard(shard, before))
     }
 
     /// The same for the indexes.
-    pub fn remove_staged_of_indexes(&self, age: Duration) -> usize {
-        self.local.as_ref().map_or(0, |local| local.remove_staged_of_indexes(age))
+    pub fn remove_staged_of_indexes(&self, before: Timestamp) -> usize {
+        self.local.as_ref().map_or(0, |local| local.remove_staged_of_indexes(before))
     }
 }

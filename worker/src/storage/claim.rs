@@ -88,19 +88,18 @@ impl Storage {
         self.delete(&StorageKey::claim(key)).await
     }
 
-    /// Removes the claims that are older, and answers how many.
+    /// Removes the claims that were last written before `before`, and answers how many.
     ///
     /// # Errors
     /// As [`StorageError`] says, `NotFound` excepted.
-    pub async fn remove_old_claims(&self, age: Duration) -> Result<usize, StorageError> {
-        let now = Timestamp::now();
+    pub async fn remove_old_claims(&self, before: Timestamp) -> Result<usize, StorageError> {
         let prefix = StorageKey::claims();
         let mut claims = self.store.list(Some(&prefix));
         let mut removed = 0;
         while let Some(claim) =
             claims.try_next().await.map_err(|source| StorageError::sort("list", &prefix, source))?
         {
-            if now.as_second() - claim.last_modified.timestamp() > age.as_secs().cast_signed() {
+            if claim.last_modified.timestamp() < before.as_second() {
                 self.delete_path(&claim.location).await?;
                 removed += 1;
             }
@@ -127,7 +126,7 @@ mod tests {
         let winner = storage.claim(key).await.unwrap().unwrap();
         assert_eq!(answers.iter().filter(|answer| answer.is_none()).count(), 1);
         assert!(answers.iter().flatten().all(|other| *other == winner));
-        assert_eq!(storage.remove_old_claims(Duration::from_secs(60)).await.unwrap(), 0);
+        assert_eq!(storage.remove_old_claims(Timestamp::now() - Duration::from_secs(60)).await.unwrap(), 0);
         storage.remove_claim(key).await.unwrap();
         assert_eq!(storage.claim(key).await.unwrap(), None);
     }

@@ -178,11 +178,12 @@ impl Storage {
     /// As [`StorageError`] says, `NotFound` excepted.
     pub async fn remove_pending(&self, job: JobName) -> Result<(), StorageError> {
         let key = StorageKey::pending(job);
-        match self.delete(&key).await {
-            Err(_) if self.local.as_ref().is_some_and(|local| local.remove_if_directory(key.path())) => {
-                Ok(())
-            }
-            removed => removed,
+        let Err(error) = self.delete(&key).await else { return Ok(()) };
+        let path = key.path().clone();
+        if self.in_directory(move |local| local.remove_if_directory(&path)).await {
+            Ok(())
+        } else {
+            Err(error)
         }
     }
 
@@ -190,12 +191,13 @@ impl Storage {
     pub fn list_pending(&self) -> BoxStream<'static, Result<JobName, StorageError>> {
         let prefix = StorageKey::all_pending();
         let entries = self.store.list(Some(&prefix));
+        let storage = self.clone();
+        let directories = async move { storage.in_directory(LocalRoot::pending_directories).await };
+        let directories = stream::once(directories).flat_map(|jobs| stream::iter(jobs.into_iter().map(Ok)));
         entries
             .map_err(move |source| StorageError::sort("list", &prefix, source))
             .try_filter_map(async |entry| Ok(StorageKey::parse_pending(&entry.location)))
-            .chain(stream::iter(
-                self.local.iter().flat_map(LocalRoot::pending_directories).map(Ok).collect::<Vec<_>>(),
-            ))
+            .chain(directories)
             .boxed()
     }
 
@@ -267,9 +269,7 @@ impl Storage {
     /// As [`StorageError`] says, `NotFound` excepted.
     pub async fn remove_making(&self, id: UploadId, making: Making) -> Result<(), StorageError> {
         self.remove_below(StorageKey::making(id, making)).await?;
-        if let Some(local) = &self.local {
-            local.remove_making(id, making);
-        }
+        self.in_directory(move |local| local.remove_making(id, making)).await;
         Ok(())
     }
 
@@ -292,9 +292,7 @@ impl Storage {
                 self.delete_path(&object.location).await?;
             }
         }
-        if let Some(local) = &self.local {
-            local.remove_other_makings(id, winner);
-        }
+        self.in_directory(move |local| local.remove_other_makings(id, winner)).await;
         Ok(())
     }
 
@@ -304,9 +302,7 @@ impl Storage {
     /// As [`StorageError`] says, `NotFound` excepted.
     pub async fn remove_everything(&self, id: UploadId) -> Result<(), StorageError> {
         self.remove_below(StorageKey::upload(id)).await?;
-        if let Some(local) = &self.local {
-            local.remove_upload(id);
-        }
+        self.in_directory(move |local| local.remove_upload(id)).await;
         Ok(())
     }
 
@@ -334,9 +330,7 @@ impl Storage {
                 _ => {}
             }
         }
-        if let Some(local) = &self.local {
-            failed.extend(local.failure_directories(id));
-        }
+        failed.extend(self.in_directory(move |local| local.failure_directories(id)).await);
         failed.sort_unstable();
         Ok((failed, has_result))
     }

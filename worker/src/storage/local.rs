@@ -3,9 +3,10 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::UNIX_EPOCH,
 };
 
+use jiff::Timestamp;
 use object_store::path::Path as StorePath;
 use tracing::{info, warn};
 
@@ -94,42 +95,43 @@ impl LocalRoot {
         directories.filter_map(move |entry| Some(prefix.clone().join(entry.file_name().to_str()?)))
     }
 
-    pub(super) fn remove_staged_of_shard(&self, shard: Shard, age: Duration) -> usize {
-        self.remove_staged(&self.at(&StorageKey::shard(shard)), age)
+    pub(super) fn remove_staged_of_shard(&self, shard: Shard, before: Timestamp) -> usize {
+        remove_staged(&self.at(&StorageKey::shard(shard)), before)
     }
 
-    pub(super) fn remove_staged_of_indexes(&self, age: Duration) -> usize {
-        INDEXES.iter().map(|index| self.remove_staged(&self.0.join(index), age)).sum()
-    }
-
-    /// Removes old staged files below a directory, and the directories that are empty then.
-    fn remove_staged(&self, directory: &Path, age: Duration) -> usize {
-        let mut removed = 0;
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                removed += self.remove_staged(&path, age);
-                if is_older(&path, age) {
-                    // Not forced: a directory that a writer used in between is not empty and stays.
-                    let _ = fs::remove_dir(&path);
-                }
-            } else if entry.file_name().to_string_lossy().contains(STAGED) && is_older(&path, age) {
-                match fs::remove_file(&path) {
-                    Ok(()) => {
-                        removed += 1;
-                        info!(path = %path.display(), "removed a staged file of a killed writer");
-                    }
-                    Err(error) => {
-                        warn!(path = %path.display(), %error, "could not remove a staged file");
-                    }
-                }
-            }
-        }
-        removed
+    pub(super) fn remove_staged_of_indexes(&self, before: Timestamp) -> usize {
+        INDEXES.iter().map(|index| remove_staged(&self.0.join(index), before)).sum()
     }
 }
 
-fn is_older(path: &Path, age: Duration) -> bool {
+/// Removes old staged files below a directory, and the directories that are empty then.
+fn remove_staged(directory: &Path, before: Timestamp) -> usize {
+    let mut removed = 0;
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            removed += remove_staged(&path, before);
+            if was_modified(&path, before) {
+                // Not forced: a directory that a writer used in between is not empty and stays.
+                let _ = fs::remove_dir(&path);
+            }
+        } else if entry.file_name().to_string_lossy().contains(STAGED) && was_modified(&path, before) {
+            match fs::remove_file(&path) {
+                Ok(()) => {
+                    removed += 1;
+                    info!(path = %path.display(), "removed a staged file of a killed writer");
+                }
+                Err(error) => {
+                    warn!(path = %path.display(), %error, "could not remove a staged file");
+                }
+            }
+        }
+    }
+    removed
+}
+
+fn was_modified(path: &Path, before: Timestamp) -> bool {
     let modified = fs::metadata(path).and_then(|meta| meta.modified());
-    modified.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|elapsed| elapsed >= age))
+    let before_ms = u128::try_from(before.as_millisecond()).unwrap_or(0);
+    modified.is_ok_and(|at| at.duration_since(UNIX_EPOCH).is_ok_and(|since| since.as_millis() <= before_ms))
 }
