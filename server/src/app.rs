@@ -1,8 +1,7 @@
-//! What every handler works with.
+//! The state that every handler works with.
 
 use std::sync::Arc;
 
-use axum::{extract::FromRequestParts, http::request::Parts};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use worker::{
     LinkBase, Storage, Upload, UploadFailure, UploadId, UploadRecord, UploadResult, UploadStatus,
@@ -10,16 +9,8 @@ use worker::{
 };
 
 use crate::{
-    admission::Places,
-    client::{Client, Peer},
-    config::Config,
-    connections::Connections,
-    live::hub::Hub,
-    outbox::Outbox,
-    problem::Problem,
-    results::Results,
-    sweeper::Sightings,
-    uploads::idempotency::KeysInUse,
+    config::Config, connections::Connections, hub::Hub, keys_in_use::KeysInUse, outbox::Outbox,
+    problem::Problem, quota::Quota, results::Results, sightings::Sightings,
 };
 
 /// The parts of a running server.
@@ -32,10 +23,10 @@ pub(crate) struct App {
     pub(crate) hub: Arc<Hub>,
     pub(crate) sightings: Sightings,
     pub(crate) links: LinkBase,
-    /// Places for requests with uploads that are on their way in.
-    pub(crate) uploading: Arc<Places>,
-    /// Places for those who wait for news: sockets and streams of events.
-    pub(crate) watching: Arc<Places>,
+    /// Permits of requests with uploads that are on their way in.
+    pub(crate) uploading: Arc<Quota>,
+    /// Permits of subscribers: sockets and streams of events.
+    pub(crate) watching: Arc<Quota>,
     pub(crate) connections: Arc<Connections>,
     /// Idempotency keys of uploads that are on their way in.
     pub(crate) keys_in_use: Arc<KeysInUse>,
@@ -109,16 +100,6 @@ impl Found {
     }
 }
 
-/// Who made a request, as far as proxies are trusted.
-impl FromRequestParts<Arc<App>> for Client {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
-        let peer = parts.extensions.get::<Peer>().copied().ok_or_else(Problem::internal)?;
-        Ok(Self::of(peer, &parts.headers, &app.config.trusted_proxies))
-    }
-}
-
 #[cfg(test)]
 impl App {
     /// A server without listeners, on this storage and this queue.
@@ -133,8 +114,8 @@ impl App {
             hub: Arc::default(),
             sightings: Sightings::default(),
             links: config.link_base(),
-            uploading: Places::new(8, 8),
-            watching: Places::new(8, 8),
+            uploading: Quota::new(8, 8),
+            watching: Quota::new(8, 8),
             connections: Connections::new(8),
             keys_in_use: Arc::default(),
             draining: CancellationToken::new(),

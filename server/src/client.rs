@@ -11,10 +11,6 @@ const X_FORWARDED_FOR: &str = "x-forwarded-for";
 /// Bits of an IPv6 address that are one client's: a household or a machine is given at least a /64 (RFC 6177).
 const IPV6_CLIENT_BITS: u32 = 64;
 
-/// What one client may have of anything at a time without being in the way of others: more than any browser opens, or a
-/// script that is written with others in mind.
-pub(crate) const MODEST: usize = 16;
-
 /// The other end of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);

@@ -2,9 +2,9 @@
 //! types that are written and read, and from the list of problems; tests hold them to the answers of a real server.
 
 pub(crate) mod asyncapi;
+mod components;
 mod openapi;
 pub(crate) mod operations;
-mod parts;
 mod schemas;
 
 use axum::{

@@ -11,7 +11,7 @@ use worker::UploadId;
 
 use crate::{
     live::protocol::{ClientMessage, ServerMessage},
-    uploads::{name, parts::Parts},
+    uploads::{form, name},
 };
 
 /// Larger than any form that is tried.
@@ -77,7 +77,7 @@ fn fits(name: &str) {
 async fn read(boundary: &str, body: &[u8], piece: usize) -> Form {
     let pieces: Vec<_> = body.chunks(piece).map(Bytes::copy_from_slice).map(Ok::<_, Infallible>).collect();
     let body = Body::from_stream(stream::iter(pieces));
-    let mut parts = Parts::new(body, boundary.to_owned(), MAX_FILE_BYTES);
+    let mut parts = form::Form::new(body, boundary.to_owned(), MAX_FILE_BYTES);
     let mut read = Vec::new();
     loop {
         let mut part = match parts.next().await {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 use worker::{Format, Size};
 
-use crate::{app::App, problem::Problem, uploads::status};
+use crate::{answer::json, app::App, problem::Problem};
 
 /// How long a check may take before what is checked counts as away.
 const CHECK_WITHIN: Duration = Duration::from_secs(5);
@@ -60,7 +60,7 @@ struct Sides {
 
 /// The process is alive.
 pub(crate) async fn healthz() -> Response {
-    status::json(&Health { status: Alive::Alive })
+    json(&Health { status: Alive::Alive })
 }
 
 /// Uploads can be taken: storage is writable, the outbox has room, and the server does not drain.
@@ -83,8 +83,8 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Prob
     if reasons.is_empty() {
         // Uploads go on without the broker, as long as the outbox has room.
         Ok(match app.transport.check().await {
-            Ok(()) => status::json(&Readiness::Ready),
-            Err(error) => status::json(&Readiness::Degraded { reasons: vec![error.to_string()] }),
+            Ok(()) => json(&Readiness::Ready),
+            Err(error) => json(&Readiness::Degraded { reasons: vec![error.to_string()] }),
         })
     } else {
         Err(Problem::not_ready(reasons))
@@ -94,7 +94,7 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Prob
 /// What this server takes, so that clients can say no before they send.
 pub(crate) async fn limits(State(app): State<Arc<App>>) -> Response {
     let side = |size| app.config.pixels.sizes.longest_side(size);
-    status::json(&Limits {
+    json(&Limits {
         max_upload_bytes: app.config.max_upload_bytes,
         max_pixels: app.config.pixels.max_pixels,
         formats: Format::ALL,

@@ -1,7 +1,7 @@
 //! RFC 9457: the one place where an error becomes a status.
 
+pub(crate) mod help_page;
 mod kind;
-pub(crate) mod page;
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use tracing::{error, warn};
 use worker::{Upload, storage::StorageError, transport::TransportError};
 
 pub(crate) use self::kind::Kind;
-use crate::{admission::Refused, uploads::status::json};
+use crate::{answer::json, quota::QuotaError};
 
 /// Seconds after which a client may look again while something is on its way.
 pub(crate) const RETRY_SOON: u32 = 2;
@@ -223,11 +223,11 @@ impl Problem {
     }
 }
 
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Full => Self::busy(),
-            Refused::Greedy => Self::too_many_at_once(),
+impl From<QuotaError> for Problem {
+    fn from(error: QuotaError) -> Self {
+        match error {
+            QuotaError::AtCapacity => Self::busy(),
+            QuotaError::OverQuota => Self::too_many_at_once(),
         }
     }
 }

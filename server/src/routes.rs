@@ -18,7 +18,7 @@ use crate::{
     description::{Described, asyncapi, operations},
     frontend, health,
     live::{events, socket},
-    problem::{Problem, page},
+    problem::{Problem, help_page},
     request,
     uploads::{accept, originals, retry, status, thumbnails},
 };
@@ -38,7 +38,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/live", get(socket::live), operations::live())
         .route("/healthz", get(health::healthz), operations::healthz())
         .route("/readyz", get(health::readyz), operations::readyz())
-        .route("/problems/{kind}", get(page::page), operations::problem())
+        .route("/problems/{kind}", get(help_page::help_page), operations::problem())
         .route("/asyncapi.json", get(asyncapi::asyncapi), operations::asyncapi())
         .merge(frontend::router(), "/", operations::home())
         .described_at("/openapi.json")

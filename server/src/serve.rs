@@ -17,7 +17,8 @@ use tracing::{debug, info, warn};
 use crate::{
     app::App,
     client::{Client, Peer},
-    connections::{Connection, Opener},
+    connections::Connection,
+    fair_share::Holder,
 };
 
 /// How long the headers of a request may take, and how long a connection may be idle between two.
@@ -57,16 +58,16 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, app: Arc<App>) 
                 continue;
             }
         };
-        let from =
-            Opener { client: Client::at(peer.0), is_proxy: peer.is_trusted(&app.config.trusted_proxies) };
+        let holder =
+            Holder { client: Client::at(peer.0), is_proxy: peer.is_trusted(&app.config.trusted_proxies) };
         // Small answers and frames leave at once. What fails here fails for a connection that is gone.
         let _ = stream.set_nodelay(true);
         let _ = set_tcp_user_timeout(&stream, u32::try_from(UNREAD_WITHIN.as_millis()).unwrap_or(u32::MAX));
         tokio::select! {
             () = &mut finished => break,
-            () = app.connections.room(from.client) => {}
+            () = app.connections.room(holder.client) => {}
         }
-        let connection = app.connections.enter(from);
+        let connection = app.connections.add(holder);
         connections.spawn(serve_connection(stream, peer, connection, router.clone(), closing.clone()));
     }
     drop(listener);
@@ -91,15 +92,15 @@ async fn finished(app: &App) {
 async fn serve_connection(
     stream: TcpStream,
     peer: Peer,
-    place: Arc<Connection>,
+    slot: Arc<Connection>,
     router: Router,
     closing: CancellationToken,
 ) {
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
-        let busy = place.begin();
+        let busy = slot.begin_request();
         request.extensions_mut().insert(peer);
         let answering = router.clone().oneshot(request.map(Body::new));
-        async move { Ok::<_, Infallible>(answering.await?.map(|body| busy.until_the_end_of(body))) }
+        async move { Ok::<_, Infallible>(answering.await?.map(|body| busy.until_end_of(body))) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -110,7 +111,7 @@ async fn serve_connection(
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = place.must_go() => return,
+        () = slot.evicted() => return,
         () = closing.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await

@@ -11,8 +11,6 @@
 //! With a broker elsewhere, a job that this server's outbox holds is not lost. Lost jobs go straight to the broker; in
 //! the embedded queue they take no room. So clients keep theirs.
 
-mod sightings;
-
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -24,9 +22,10 @@ use worker::{
     transport::{JobQueue, LookUp, Posting, TransportError},
 };
 
-pub(crate) use self::sightings::Sightings;
-use self::sightings::{LaneState, SETTLED};
-use crate::app::App;
+use crate::{
+    app::App,
+    sightings::{LaneState, SETTLED, Sightings},
+};
 
 /// The pause between two sweeps, and how many times as long as a sweep it is at least: sweeping a large index takes a
 /// twentieth of the time at most.

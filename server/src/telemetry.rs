@@ -17,8 +17,8 @@ const UPLOADS: &str = "up_uploads_total";
 const PUSH_SECONDS: &str = "up_ended_to_push_seconds";
 /// Sockets that the server closed, by `reason`.
 const SOCKETS_CLOSED: &str = "up_sockets_closed_total";
-/// Connections that made room for others.
-pub(crate) const LET_GO: &str = "up_connections_let_go_total";
+/// Connections that were closed to make room for others.
+pub(crate) const CONNECTIONS_EVICTED: &str = "up_connections_let_go_total";
 
 /// Methods that have a count of their own: a client may invent others.
 const METHODS: [Method; 5] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::OPTIONS];
@@ -30,7 +30,7 @@ pub(crate) fn describe() {
     describe_counter!(UPLOADS, "What became of pictures that came in.");
     describe_histogram!(PUSH_SECONDS, "From the end of an upload to the push to one who waits for it.");
     describe_counter!(SOCKETS_CLOSED, "Sockets that the server closed.");
-    describe_counter!(LET_GO, "Connections that made room for others.");
+    describe_counter!(CONNECTIONS_EVICTED, "Connections that were closed to make room for others.");
 }
 
 /// Counts an answer.

@@ -8,9 +8,9 @@ use utoipa::openapi::{
 };
 use worker::{Encoding, Format, Size, Upload};
 
-pub(super) use super::parts::problems;
+pub(super) use super::components::problems;
 use super::{
-    parts::{
+    components::{
         Refuses, always, answer, binary, bytes, cached, html, id, if_none_match, in_path, json, link,
         operation, path, prefer, request_header, seconds, see_other, sometimes, text,
     },
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     health::{Health, Limits, Readiness},
     live::protocol,
-    problem::{Kind, page},
+    problem::{Kind, help_page},
     uploads::{accept::Taken, idempotency::MAX_KEY_BYTES},
 };
 
@@ -228,7 +228,7 @@ pub(crate) fn readyz() -> PathItem {
 
 /// `/problems/{kind}`
 pub(crate) fn problem() -> PathItem {
-    let kinds = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(page::names()));
+    let kinds = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(help_page::names()));
     let get =
         operation("get_problem", "What a kind of problem means", "Where the `type` of a problem leads.")
             .parameter(in_path("kind", "The last part of `type`.", kinds))

@@ -14,8 +14,8 @@ use axum::{
 use futures::stream;
 use worker::Upload;
 
-use super::{hub::Waiter, protocol::ServerMessage};
-use crate::{admission::Place, app::App, client::Client, problem::Problem, telemetry, uploads::Id};
+use super::protocol::ServerMessage;
+use crate::{app::App, client::Client, extract::Id, hub::Waiter, problem::Problem, quota::Permit, telemetry};
 
 /// How long a client waits before it comes back, should the stream break.
 const RETRY: Duration = Duration::from_millis(1000);
@@ -29,12 +29,12 @@ pub(crate) async fn events(
     client: Client,
     Id(id): Id,
 ) -> Result<Response, Problem> {
-    let place = app.watching.take(client)?;
+    let permit = app.watching.acquire(client)?;
     let waiter = app.hub.open();
     waiter.subscribe(id).map_err(|_| Problem::busy())?;
     let upload = app.upload_or_problem(id).await?;
     waiter.tell(&upload);
-    let events = Sse::new(states(Stream { app, waiter, _place: place }, upload));
+    let events = Sse::new(states(Stream { app, waiter, _permit: permit }, upload));
     let events = events.keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     Ok(([(header::CACHE_CONTROL, "no-store")], events).into_response())
 }
@@ -43,7 +43,7 @@ pub(crate) async fn events(
 struct Stream {
     app: Arc<App>,
     waiter: Waiter,
-    _place: Place,
+    _permit: Permit,
 }
 
 impl Stream {

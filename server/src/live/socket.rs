@@ -15,12 +15,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 use worker::UploadId;
 
-use super::{
-    hub::Waiter,
-    origin,
-    protocol::{self, ClientMessage, Close, ServerMessage},
-};
-use crate::{app::App, client::Client, problem::Problem, telemetry};
+use super::protocol::{self, ClientMessage, Close, ServerMessage};
+use crate::{app::App, client::Client, hub::Waiter, origin, problem::Problem, telemetry};
 
 /// How long a write may take: a client that reads nothing for so long is let go.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
@@ -71,7 +67,7 @@ pub(crate) async fn live(
         upgrade.set_selected_protocol(offered);
     }
     // A browser cannot see why an upgrade is refused; a socket that is closed says so.
-    let place = app.watching.take(client);
+    let place = app.watching.acquire(client);
     upgrade.on_upgrade(move |socket| {
         let tracked = app.in_flight.clone();
         tracked.track_future(async move {

@@ -6,7 +6,7 @@ use worker::{
 };
 
 use super::*;
-use crate::live::hub::Hub;
+use crate::hub::Hub;
 
 const JOB_TIMEOUT: Duration = Duration::from_secs(30);
 

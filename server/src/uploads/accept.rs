@@ -1,9 +1,11 @@
-//! `POST /uploads` and `PUT /uploads/{filename}`: from a request to answers about its pictures.
+//! `POST /uploads` and `PUT /uploads/{filename}`: from a request to an answer about its pictures.
+//!
+//! Every step answers [`Taken`] or [`Refused`]. A refused request ends in one place, [`Refused::into_response`]: it is
+//! counted, its connection is closed, and the rest of its body is drained.
 
 use std::sync::Arc;
 
 use axum::{
-    body::Body,
     extract::{Extension, Query, Request, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -14,19 +16,21 @@ use serde::{Deserialize, Serialize};
 use worker::Upload;
 
 use super::{
-    body::{BodyError, PacedBody, declared_length},
+    body::{PacedBody, body_problem, declared_length},
+    form::{Form, form_problem},
     idempotency::Key,
     incoming::{self, Declared, Refusal},
     name,
-    negotiate::{Form, see_other},
-    parts::Parts,
+    representation::Representation,
 };
 use crate::{
-    admission::Place,
+    answer::{NO_STORE, absolute, json, see_other},
     app::App,
     client::Client,
-    live::{origin, wait::Wait},
+    live::wait::Wait,
+    origin,
     problem::{Problem, RETRY_SOON},
+    quota::Permit,
     request::{Context, Timing},
     telemetry,
 };
@@ -46,15 +50,7 @@ enum LaneOption {
     Bulk,
 }
 
-/// What holds for every file of a form.
-struct FormFrom<'request> {
-    bulk: bool,
-    key: Option<Key>,
-    context: Context,
-    place: &'request Place,
-}
-
-/// What became of the pictures of one request, in their order.
+/// The pictures of one request, in their order.
 #[derive(Default, Serialize, JsonSchema)]
 pub(crate) struct Taken {
     uploads: Vec<Upload>,
@@ -70,6 +66,49 @@ struct Rejected {
     problem: Problem,
 }
 
+/// A request that is refused.
+struct Refused {
+    problem: Problem,
+    /// The files of a form that were accepted or rejected before.
+    taken: Taken,
+    /// The rest of the body, if the client is sending one.
+    rest: Option<PacedBody>,
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self { problem, taken: Taken::default(), rest: None }
+    }
+}
+
+impl Refused {
+    fn with_rest(self, rest: impl Into<Option<PacedBody>>) -> Self {
+        Self { rest: rest.into(), ..self }
+    }
+}
+
+/// The one place that counts a refused request, closes its connection and drains its body. What follows on the connection
+/// is the rest of the body and no request.
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        telemetry::uploads(self.problem.kind(), 1);
+        self.taken.count();
+        if let Some(rest) = self.rest {
+            rest.drain();
+        }
+        let mut response = self.problem.with_uploads(self.taken.uploads).into_response();
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+}
+
+impl Taken {
+    fn count(&self) {
+        telemetry::uploads("accepted", self.uploads.len());
+        self.rejected.iter().for_each(|rejected| telemetry::uploads(rejected.problem.kind(), 1));
+    }
+}
+
 /// Takes a form, or a raw picture.
 pub(crate) async fn post(
     State(app): State<Arc<App>>,
@@ -77,8 +116,8 @@ pub(crate) async fn post(
     Extension(context): Extension<Context>,
     client: Client,
     request: Request,
-) -> Result<Response, Problem> {
-    take(&app, options, context, client, request, None).await.inspect_err(count)
+) -> Response {
+    take(&app, options, context, client, request, None).await
 }
 
 /// Takes a raw picture by the name in its path.
@@ -88,15 +127,10 @@ pub(crate) async fn put(
     Extension(context): Extension<Context>,
     client: Client,
     request: Request,
-) -> Result<Response, Problem> {
+) -> Response {
     let last = request.uri().path().strip_prefix("/uploads/").unwrap_or_default();
     let name = percent_decode_str(last).decode_utf8_lossy().into_owned();
-    take(&app, options, context, client, request, Some(name)).await.inspect_err(count)
-}
-
-/// Counts a request that was refused whole.
-fn count(problem: &Problem) {
-    telemetry::uploads(problem.kind(), 1);
+    take(&app, options, context, client, request, Some(name)).await
 }
 
 async fn take(
@@ -106,172 +140,161 @@ async fn take(
     client: Client,
     request: Request,
     name: Option<String>,
-) -> Result<Response, Problem> {
+) -> Response {
     let (parts, body) = request.into_parts();
-    let timing = context.timing.clone();
-    let headers = parts.headers;
+    let (headers, timing) = (parts.headers, context.timing.clone());
+    // A client that waits for `100 Continue` sends no body once it is refused.
+    let is_sending = !headers.contains_key(header::EXPECT);
+    let early = |problem: Problem, body| {
+        Refused::from(problem).with_rest(is_sending.then(|| PacedBody::new(body))).into_response()
+    };
     let bulk = match options {
         Ok(Query(options)) => options.lane == Some(LaneOption::Bulk),
-        Err(error) => return Ok(refuse_early(Problem::malformed(error.body_text()), &headers, body)),
+        Err(error) => return early(Problem::malformed(error.body_text()), body),
     };
-    let place = match admit(app, &headers, client).await {
-        Ok(place) => place,
-        Err(problem) => return Ok(refuse_early(problem, &headers, body)),
+    let permit = match admit(app, &headers, client).await {
+        Ok(permit) => permit,
+        Err(problem) => return early(problem, body),
     };
     // A drain waits for its end.
     let in_flight = app.in_flight.token();
-    let coming = Coming { headers: &headers, body, name, bulk, context, place: &place };
-    let came = coming.take_in(app).await?;
-    // Waiting for the end takes no place of an upload.
-    drop(place);
-    let answer = match came {
+    let key = tokio::select! {
+        key = Key::of(&headers, app) => key,
+        () = permit.evicted() => Err(Problem::busy()),
+    };
+    let source = key.and_then(|key| Ok((key, Source::of(&headers, name, app.config.max_upload_bytes)?)));
+    let (key, source) = match source {
+        Ok(source) => source,
+        Err(problem) => return early(problem, body),
+    };
+    let every = EveryFile { bulk, key, context, permit: &permit };
+    let taken = match source {
+        Source::Form { boundary } => {
+            take_form(app, Form::new(body, boundary, app.config.max_upload_bytes), every).await
+        }
+        Source::Raw { name } => take_raw(app, PacedBody::new(body), name, every).await,
+    };
+    // A request that waits for the end of its uploads needs no permit.
+    drop(permit);
+    let answered = match taken {
         Ok(taken) => answer(app, taken, &headers, &timing).await,
-        Err(refusal) => Ok(refusal),
+        Err(refused) => Err(refused),
     };
     drop(in_flight);
-    answer
+    answered.unwrap_or_else(Refused::into_response)
 }
 
-/// An upload that is let in.
-struct Coming<'request> {
-    headers: &'request HeaderMap,
-    body: Body,
-    /// That of its path, if it is a raw picture.
-    name: Option<String>,
-    bulk: bool,
-    context: Context,
-    place: &'request Place,
-}
-
-impl Coming<'_> {
-    /// Takes in what is sent, or answers what is not taken.
-    async fn take_in(self, app: &Arc<App>) -> Result<Result<Taken, Response>, Problem> {
-        let Self { headers, body, name, bulk, context, place } = self;
-        let key = tokio::select! {
-            key = Key::of(headers, app) => key,
-            () = place.must_go() => Err(Problem::busy()),
-        };
-        let key = match key {
-            Ok(key) => key,
-            Err(problem) => return Ok(Err(refuse_early(problem, headers, body))),
-        };
-        let boundary =
-            content_type(headers).and_then(|content_type| multer::parse_boundary(content_type).ok());
-        let is_form =
-            content_type(headers).is_some_and(|content_type| content_type.starts_with("multipart/"));
-        match boundary {
-            Some(boundary) if name.is_none() => {
-                let parts = Parts::new(body, boundary, app.config.max_upload_bytes);
-                Ok(take_form(app, parts, FormFrom { bulk, key, context, place }).await.map_err(closing))
-            }
-            None if name.is_none() && is_form => {
-                Ok(Err(refuse_early(Problem::malformed("The form names no boundary."), headers, body)))
-            }
-            _ => {
-                let limit = app.config.max_upload_bytes;
-                if declared_length(headers).is_some_and(|length| length > limit) {
-                    return Ok(Err(refuse_early(Problem::too_large(limit), headers, body)));
-                }
-                let name = name::clean(name.as_deref().unwrap_or_default());
-                let key = key.as_ref().map(|key| key.of_file(0));
-                take_raw(app, body, Declared { name, bulk, key, context }, place).await
-            }
-        }
-    }
-}
-
-/// Whether an upload may come in at all.
-async fn admit(app: &App, headers: &HeaderMap, client: Client) -> Result<Place, Problem> {
+/// Admits an upload, or refuses it before its body is read.
+async fn admit(app: &App, headers: &HeaderMap, client: Client) -> Result<Permit, Problem> {
     if !origin::is_allowed(headers, &app.config) {
         return Err(Problem::cross_site());
     }
     if app.draining.is_cancelled() {
         return Err(Problem::draining());
     }
-    let place = app.uploading.take_or_make(client)?;
+    let permit = app.uploading.acquire_or_evict(client)?;
     if app.outbox.room_taken().await? >= app.config.max_outbox {
         return Err(Problem::busy());
     }
-    Ok(place)
+    Ok(permit)
 }
 
-/// Answers while the body may still be coming. A client that waits for `100 Continue` sends none.
-fn refuse_early(problem: Problem, headers: &HeaderMap, body: Body) -> Response {
-    if !headers.contains_key(header::EXPECT) {
-        PacedBody::new(body).drain();
+/// What the body of a request is.
+enum Source {
+    /// A form with this boundary.
+    Form { boundary: String },
+    /// One picture of this name.
+    Raw { name: String },
+}
+
+impl Source {
+    /// Reads the headers. A request with a name in its path is a raw picture, whatever its type.
+    fn of(headers: &HeaderMap, name_in_path: Option<String>, max_file_bytes: u64) -> Result<Self, Problem> {
+        // Not by `headers::ContentType`: it refuses boundaries that clients in use write.
+        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = content_type.unwrap_or_default();
+        if name_in_path.is_none() && content_type.starts_with("multipart/") {
+            return match multer::parse_boundary(content_type) {
+                Ok(boundary) => Ok(Self::Form { boundary }),
+                Err(_) => Err(Problem::malformed("The form names no boundary.")),
+            };
+        }
+        if declared_length(headers).is_some_and(|length| length > max_file_bytes) {
+            return Err(Problem::too_large(max_file_bytes));
+        }
+        Ok(Self::Raw { name: name::clean(&name_in_path.unwrap_or_default()) })
     }
-    closing(problem)
 }
 
-/// A refusal in the middle of a body ends the connection: what follows on it is not a request.
-fn closing(problem: Problem) -> Response {
-    count(&problem);
-    let mut response = problem.into_response();
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
+/// The facts that hold for every file of a request.
+struct EveryFile<'request> {
+    bulk: bool,
+    key: Option<Key>,
+    context: Context,
+    permit: &'request Permit,
 }
 
-fn content_type(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::CONTENT_TYPE)?.to_str().ok()
+impl EveryFile<'_> {
+    /// The facts of the file at a position, counted from 0.
+    fn declared(&self, name: String, position: usize, bulk: bool) -> Declared {
+        let key = self.key.as_ref().map(|key| key.of_file(position));
+        Declared { name, bulk, key, context: self.context.clone() }
+    }
 }
 
 async fn take_raw(
     app: &Arc<App>,
-    body: Body,
-    declared: Declared,
-    place: &Place,
-) -> Result<Result<Taken, Response>, Problem> {
-    let mut body = PacedBody::new(body);
-    let name = declared.name.clone();
-    match incoming::take(app, declared, &mut body, place).await {
-        Ok(upload) => Ok(Ok(Taken { uploads: vec![upload], rejected: Vec::new() })),
-        Err(Refusal::Problem(problem)) => {
-            body.drain();
-            Ok(Ok(Taken { uploads: Vec::new(), rejected: vec![Rejected { name, problem }] }))
-        }
-        Err(Refusal::Body(error)) => Err(body_problem(&error)),
-        Err(Refusal::Form(error)) => Err(form_problem(&error)),
-        Err(Refusal::Evicted) => Ok(Err(closing(Problem::busy()))),
+    mut body: PacedBody,
+    name: String,
+    every: EveryFile<'_>,
+) -> Result<Taken, Refused> {
+    let declared = every.declared(name, 0, every.bulk);
+    match incoming::take(app, declared, &mut body, every.permit).await {
+        Ok(upload) => Ok(Taken { uploads: vec![upload], rejected: Vec::new() }),
+        Err(Refusal::Problem(problem)) => Err(Refused::from(problem).with_rest(body)),
+        // Nothing follows that could be drained.
+        Err(Refusal::Body(error)) => Err(body_problem(&error).into()),
+        Err(Refusal::Form(error)) => Err(form_problem(&error).into()),
+        Err(Refusal::Evicted) => Err(Problem::busy().into()),
     }
 }
 
-/// A form that is broken off is read on in the background, so that the client sees why. The answer names the files that
-/// were accepted before.
-async fn take_form(app: &Arc<App>, mut parts: Parts, from: FormFrom<'_>) -> Result<Taken, Problem> {
+/// Takes the files of a form. The answer to one that breaks off names the files that were accepted before.
+async fn take_form(app: &Arc<App>, mut form: Form, every: EveryFile<'_>) -> Result<Taken, Refused> {
     let mut taken = Taken::default();
-    match take_parts(app, &mut parts, &from, &mut taken).await {
-        Ok(()) if taken.uploads.is_empty() && taken.rejected.is_empty() => Err(Problem::no_file()),
-        Ok(()) => Ok(taken),
-        Err(problem) => {
-            parts.drain();
-            telemetry::uploads("accepted", taken.uploads.len());
-            Err(problem.with_uploads(taken.uploads))
+    match take_files(app, &mut form, &every, &mut taken).await {
+        Ok(()) if taken.uploads.is_empty() => {
+            // The answer is that of the first file.
+            let mut rejected = std::mem::take(&mut taken.rejected).into_iter();
+            let problem = rejected.next().map_or_else(Problem::no_file, |first| first.problem);
+            taken.rejected = rejected.collect();
+            Err(Refused { problem, taken, rest: form.into_rest() })
         }
+        Ok(()) => Ok(taken),
+        Err(problem) => Err(Refused { problem, taken, rest: form.into_rest() }),
     }
 }
 
-async fn take_parts(
+async fn take_files(
     app: &Arc<App>,
-    parts: &mut Parts,
-    from: &FormFrom<'_>,
+    form: &mut Form,
+    every: &EveryFile<'_>,
     taken: &mut Taken,
 ) -> Result<(), Problem> {
     loop {
         let part = tokio::select! {
             biased;
-            part = parts.next() => part?,
-            () = from.place.must_go() => return Err(Problem::busy()),
+            part = form.next() => part?,
+            () = every.permit.evicted() => return Err(Problem::busy()),
         };
         let Some(mut part) = part else { return Ok(()) };
         let Some(name) = part.file() else {
             part.skip().await?;
             continue;
         };
-        let bulk = from.bulk || taken.uploads.len() >= INTERACTIVE_FILES;
-        let place = taken.uploads.len() + taken.rejected.len();
-        let key = from.key.as_ref().map(|key| key.of_file(place));
-        let declared = Declared { name: name.clone(), bulk, key, context: from.context.clone() };
-        match incoming::take(app, declared, &mut part, from.place).await {
+        let bulk = every.bulk || taken.uploads.len() >= INTERACTIVE_FILES;
+        let declared = every.declared(name.clone(), taken.uploads.len() + taken.rejected.len(), bulk);
+        match incoming::take(app, declared, &mut part, every.permit).await {
             Ok(upload) => taken.uploads.push(upload),
             Err(Refusal::Problem(problem)) => {
                 taken.rejected.push(Rejected { name, problem });
@@ -284,38 +307,18 @@ async fn take_parts(
     }
 }
 
-fn body_problem(error: &BodyError) -> Problem {
-    match error {
-        BodyError::TooSlow => Problem::too_slow(),
-        BodyError::BrokenOff(_) => Problem::malformed("The body broke off."),
-        BodyError::Overlong => Problem::malformed("Too much came before the next part of the form began."),
-    }
-}
-
-pub(super) fn form_problem(error: &multer::Error) -> Problem {
-    match error {
-        multer::Error::StreamReadFailed(source) => match source.downcast_ref::<BodyError>() {
-            Some(error) => body_problem(error),
-            None => Problem::malformed("The body broke off."),
-        },
-        multer::Error::StreamSizeExceeded { limit } => Problem::too_large(*limit),
-        other => Problem::malformed(format!("The form is broken: {other}.")),
-    }
-}
-
-async fn answer(app: &App, taken: Taken, headers: &HeaderMap, timing: &Timing) -> Result<Response, Problem> {
-    let mut taken = taken;
-    let Some(first) = taken.uploads.first() else {
-        let mut problems = taken.rejected.into_iter().map(|rejected| rejected.problem);
-        let problem = problems.next().unwrap_or_else(Problem::no_file);
-        problems.for_each(|problem| count(&problem));
-        return Ok(closing(problem));
-    };
-    telemetry::uploads("accepted", taken.uploads.len());
-    taken.rejected.iter().for_each(|rejected| count(&rejected.problem));
+/// The answer to a request of which at least one file was accepted.
+async fn answer(
+    app: &App,
+    mut taken: Taken,
+    headers: &HeaderMap,
+    timing: &Timing,
+) -> Result<Response, Refused> {
+    taken.count();
+    let Some(first) = taken.uploads.first() else { return Err(Problem::no_file().into()) };
     let location = first.links.this.clone();
-    let form = Form::wanted(headers);
-    if form == Form::Html {
+    let representation = Representation::wanted(headers);
+    if representation == Representation::Html {
         return Ok(see_other(location));
     }
     let mut status = StatusCode::ACCEPTED;
@@ -326,18 +329,18 @@ async fn answer(app: &App, taken: Taken, headers: &HeaderMap, timing: &Timing) -
             status = StatusCode::CREATED;
         }
     }
-    let mut response = match form {
-        Form::Plain => {
-            let link = |upload: &Upload| super::status::absolute(app, headers, &upload.links.this) + "\n";
+    let mut response = match representation {
+        Representation::Plain => {
+            let link = |upload: &Upload| absolute(&app.links, headers, &upload.links.this) + "\n";
             taken.uploads.iter().map(link).collect::<String>().into_response()
         }
-        Form::Json | Form::Html => super::status::json(&taken),
+        Representation::Json | Representation::Html => json(&taken),
     };
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    let location = HeaderValue::from_str(&location).map_err(|_| Problem::internal())?;
+    let location = HeaderValue::from_str(&location).expect("a link is a path or a URL in ASCII");
     headers.insert(header::LOCATION, location);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
     headers.insert(header::VARY, HeaderValue::from_static("accept"));
     if status == StatusCode::ACCEPTED {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_SOON));

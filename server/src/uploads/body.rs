@@ -9,7 +9,10 @@ use std::{
 use axum::{body::Body, http::HeaderMap};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use headers::{ContentLength, HeaderMapExt};
 use tokio::time::{Instant, Sleep, sleep, timeout};
+
+use crate::problem::Problem;
 
 /// How long a body may pause: longer than a phone is without network in a tunnel.
 const MAX_PAUSE: Duration = Duration::from_secs(15);
@@ -37,6 +40,15 @@ pub(crate) enum BodyError {
     /// Too much came before the next part of a form began.
     #[error("too much came before the next part of the form")]
     Overlong,
+}
+
+/// The answer to a body that ended early.
+pub(super) fn body_problem(error: &BodyError) -> Problem {
+    match error {
+        BodyError::TooSlow => Problem::too_slow(),
+        BodyError::BrokenOff(_) => Problem::malformed("The body broke off."),
+        BodyError::Overlong => Problem::malformed("Too much came before the next part of the form began."),
+    }
 }
 
 /// A body that fails when it comes too slowly.
@@ -97,5 +109,5 @@ impl Stream for PacedBody {
 
 /// The length that a request declares.
 pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(axum::http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    headers.typed_get::<ContentLength>().map(|length| length.0)
 }

@@ -3,20 +3,13 @@
 //! A key counts for each file of its request by itself, by the file's place in the form. So a form that broke off
 //! after its second file can be sent again: two are found, the others are taken.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::http::HeaderMap;
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 use worker::{Fingerprint, Upload, UploadId, storage::Claim};
 
-use crate::{app::App, problem::Problem};
+use crate::{app::App, keys_in_use::InUse, problem::Problem};
 
 /// What the header is called.
 const HEADER: &str = "idempotency-key";
@@ -36,33 +29,6 @@ const WAIT_FOR_FIRST: Duration = Duration::from_secs(10);
 pub(crate) const SETTLES_WITHIN: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// The keys of the requests that are on their way into this server: no more than those.
-#[derive(Default)]
-pub(crate) struct KeysInUse {
-    keys: Mutex<HashSet<Fingerprint>>,
-    freed: Notify,
-}
-
-impl KeysInUse {
-    fn try_use(self: &Arc<Self>, key: Fingerprint) -> Option<InUse> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.insert(key).then(|| InUse { all: Arc::clone(self), key })
-    }
-}
-
-/// A key while its request is on its way.
-struct InUse {
-    all: Arc<KeysInUse>,
-    key: Fingerprint,
-}
-
-impl Drop for InUse {
-    fn drop(&mut self) {
-        self.all.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
-        self.all.freed.notify_waiters();
-    }
-}
-
 /// The key of a request, which no other request has at the same time.
 pub(crate) struct Key(Arc<InUse>);
 
@@ -76,24 +42,13 @@ impl Key {
             return Err(Problem::bad_key(MAX_KEY_BYTES));
         }
         let key = Fingerprint::of([text]);
-        let wait = async {
-            loop {
-                // Before the attempt, so that no release falls between.
-                let freed = app.keys_in_use.freed.notified();
-                tokio::pin!(freed);
-                freed.as_mut().enable();
-                if let Some(used) = app.keys_in_use.try_use(key) {
-                    return Self(Arc::new(used));
-                }
-                freed.await;
-            }
-        };
-        timeout(WAIT_FOR_FIRST, wait).await.map(Some).map_err(|_| Problem::key_in_use())
+        let used = timeout(WAIT_FOR_FIRST, app.keys_in_use.acquire(key)).await;
+        used.map(|used| Some(Self(Arc::new(used)))).map_err(|_| Problem::key_in_use())
     }
 
     /// The key of the file at this place.
     pub(crate) fn of_file(&self, place: usize) -> FileKey {
-        let parts = [self.0.key.as_bytes(), &(place as u64).to_be_bytes()];
+        let parts = [self.0.key().as_bytes(), &(place as u64).to_be_bytes()];
         FileKey { key: Fingerprint::of(parts), _in_use: Arc::clone(&self.0) }
     }
 }

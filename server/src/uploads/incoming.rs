@@ -24,7 +24,7 @@ use super::{
     body::BodyError,
     idempotency::{FileKey, Made, SETTLES_WITHIN},
 };
-use crate::{admission::Place, app::App, problem::Problem, request::Context};
+use crate::{app::App, problem::Problem, quota::Permit, request::Context};
 
 /// What is kept of the beginning of a picture, in bytes: the headers of most pictures are in it, and are judged
 /// before anything is stored. Of the others the header is read back from storage.
@@ -82,13 +82,13 @@ pub(crate) async fn take<S, E>(
     app: &Arc<App>,
     mut declared: Declared,
     bytes: &mut S,
-    place: &Place,
+    permit: &Permit,
 ) -> Result<Upload, Refusal>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     Refusal: From<E>,
 {
-    let mut bytes = Evictable { bytes, place };
+    let mut bytes = Evictable { bytes, permit };
     if let Some(key) = &declared.key
         && let Some(made) = key.made(app).await?
     {
@@ -218,7 +218,7 @@ async fn accept(
 /// A body that ends when its request is evicted. Once it is read to its end nothing evicts the upload any more.
 struct Evictable<'body, S> {
     bytes: &'body mut S,
-    place: &'body Place,
+    permit: &'body Permit,
 }
 
 impl<S, E> Evictable<'_, S>
@@ -230,7 +230,7 @@ where
         tokio::select! {
             biased;
             piece = self.bytes.next() => Ok(piece.transpose()?),
-            () = self.place.must_go() => Err(Refusal::Evicted),
+            () = self.permit.evicted() => Err(Refusal::Evicted),
         }
     }
 }

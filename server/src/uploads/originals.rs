@@ -1,30 +1,21 @@
-//! `GET /uploads/{id}/original`: the bytes as received, served so that no browser takes them for a page.
+//! `GET /uploads/{id}/original`: the bytes as received, with headers that keep a browser from showing them as a page.
 
 use std::sync::Arc;
 
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderMap, HeaderName, Method, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
-use super::{
-    Id, name,
-    ranges::Wanted,
-    thumbnails::{IMMUTABLE, matches},
-};
+use super::{name, ranges::Wanted};
 use crate::{
+    answer::{IMMUTABLE, SAFE_HEADERS, client_has},
     app::{App, Found},
+    extract::Id,
     problem::Problem,
 };
-
-/// What strangers' bytes are served with: nothing in them may run, and no other site may read them.
-pub(crate) const SAFE_HEADERS: [(HeaderName, &str); 3] = [
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
-    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-];
 
 /// Streams an original, or a part of it.
 pub(crate) async fn original(
@@ -42,7 +33,7 @@ pub(crate) async fn original(
     // An original never changes, so its id is as good as a digest.
     let etag = format!("\"{id}\"");
     let head = [(header::ETAG, etag.as_str()), (header::CACHE_CONTROL, IMMUTABLE)];
-    if matches(&headers, &etag) {
+    if client_has(&headers, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, head).into_response());
     }
     let (status, range) = match Wanted::parse(&method, &headers, &etag, record.bytes) {

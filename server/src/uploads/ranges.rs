@@ -1,14 +1,15 @@
-//! The `Range` header (RFC 9110), one range of bytes at a time.
+//! The `Range` header (RFC 9110 §14), one range of bytes at a time. `headers::Range` does not do: it takes `+0-9` for a
+//! range, and drops a suffix that is longer than the file instead of answering the whole file.
 
 use std::ops::Range;
 
 use axum::http::{HeaderMap, Method, header};
+use headers::{ETag, HeaderMapExt, IfRange};
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// Everything: no range, one that is not understood, or one of another file or of another method than GET, all of
-    /// which the RFC wants ignored.
+    /// Everything: no Range, an unparsable one, a failed If-Range, or not GET (RFC 9110 §14.2).
     Whole,
     /// These bytes; never empty.
     Part(Range<u64>),
@@ -19,7 +20,7 @@ pub(crate) enum Wanted {
 impl Wanted {
     /// Reads the headers for a file of `total` bytes. Several ranges at once are answered with the whole.
     pub(crate) fn parse(method: &Method, headers: &HeaderMap, etag: &str, total: u64) -> Self {
-        if method != Method::GET || headers.get(header::IF_RANGE).is_some_and(|known| known != etag) {
+        if method != Method::GET || !if_range_holds(headers, etag) {
             return Self::Whole;
         }
         let Some(range) = headers.get(header::RANGE).and_then(|value| value.to_str().ok()) else {
@@ -36,6 +37,14 @@ impl Wanted {
             _ => return Self::Whole,
         };
         if part.is_empty() { Self::Outside } else { Self::Part(part) }
+    }
+}
+
+fn if_range_holds(headers: &HeaderMap, etag: &str) -> bool {
+    match headers.typed_try_get::<IfRange>() {
+        Ok(None) => true,
+        Ok(Some(condition)) => !condition.is_modified(etag.parse::<ETag>().ok().as_ref(), None),
+        Err(_) => false,
     }
 }
 

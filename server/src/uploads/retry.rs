@@ -9,14 +9,12 @@ use axum::{
 };
 use worker::requeue::{RequeueError, requeue};
 
-use super::{
-    Id,
-    negotiate::{Form, see_other},
-    status,
-};
+use super::representation::Representation;
 use crate::{
+    answer::{NO_STORE, json, see_other},
     app::App,
-    live::origin,
+    extract::Id,
+    origin,
     problem::{Problem, RETRY_SOON},
 };
 
@@ -39,13 +37,13 @@ pub(crate) async fn retry(
     let upload = requeued.map_err(refused)?.relink(&app.links);
     // Subscribers of this server receive it before the announcement arrives.
     app.hub.deliver(&upload);
-    if Form::wanted(&headers) == Form::Html {
+    if Representation::wanted(&headers) == Representation::Html {
         return Ok(see_other(upload.links.this));
     }
-    let mut response = status::json(&upload);
+    let mut response = json(&upload);
     *response.status_mut() = StatusCode::ACCEPTED;
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_SOON));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     Ok(response)
 }

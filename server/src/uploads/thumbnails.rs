@@ -9,14 +9,12 @@ use axum::{
 };
 use worker::{Size, UploadResult};
 
-use super::{Id, originals::SAFE_HEADERS};
 use crate::{
+    answer::{IMMUTABLE, SAFE_HEADERS, client_has},
     app::{App, Found},
+    extract::Id,
     problem::Problem,
 };
-
-/// A thumbnail never changes: a retry only ever follows a failure, which had none.
-pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
 /// Answers one thumbnail.
 pub(crate) async fn thumbnail(
@@ -44,19 +42,10 @@ async fn serve(
     let fact = result.thumbnail(size).ok_or_else(Problem::not_found)?;
     let etag = format!("\"{}\"", fact.etag);
     let head = [(header::ETAG, etag.as_str()), (header::CACHE_CONTROL, IMMUTABLE)];
-    if matches(headers, &etag) {
+    if client_has(headers, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, head).into_response());
     }
     let bytes = app.storage.thumbnail(result.record.id, result.making, fact).await?;
     Ok((head, SAFE_HEADERS, [(header::CONTENT_TYPE, fact.content_type.content_type())], bytes)
         .into_response())
-}
-
-/// Whether the client has this very version.
-pub(crate) fn matches(headers: &HeaderMap, etag: &str) -> bool {
-    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    known
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == etag)
 }

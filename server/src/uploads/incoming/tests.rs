@@ -9,11 +9,7 @@ use worker::{
 };
 
 use super::*;
-use crate::{
-    client::Client,
-    request::Timing,
-    sweeper::{Sightings, Sweeper},
-};
+use crate::{client::Client, request::Timing, sightings::Sightings, sweeper::Sweeper};
 
 const PICTURE: &[u8] = include_bytes!("../../../../worker/fuzz/seeds/sampled-444.jpg");
 
@@ -33,10 +29,10 @@ fn declared() -> Declared {
 
 /// Takes the picture in, in two pieces.
 async fn upload(app: &Arc<App>) -> Result<Upload, Refusal> {
-    let place = app.uploading.take(Client::at([192, 0, 2, 1].into())).unwrap();
+    let permit = app.uploading.acquire(Client::at([192, 0, 2, 1].into())).unwrap();
     let (first, rest) = PICTURE.split_at(PICTURE.len() / 2);
     let pieces = [first, rest].map(|piece| Ok::<_, Infallible>(Bytes::from_static(piece)));
-    take(app, declared(), &mut futures::stream::iter(pieces), &place).await
+    take(app, declared(), &mut futures::stream::iter(pieces), &permit).await
 }
 
 /// The ids that a store knows, in whatever way.
@@ -117,14 +113,15 @@ async fn a_server_killed_between_any_two_steps_of_an_upload_leaves_a_legal_state
 async fn an_upload_that_is_evicted_while_it_comes_leaves_nothing() {
     let (store, script) = (Arc::new(InMemory::new()), Script::searchable());
     let app = App::of_test(Storage::over(store.clone()), Arc::new(script.clone()));
-    let full = crate::admission::Places::new(crate::client::MODEST + 2, 100);
+    let full = crate::quota::Quota::new(crate::fair_share::FAIR_SHARE + 2, 100);
     let greedy = Client::at([192, 0, 2, 1].into());
-    let held: Vec<_> = (0..crate::client::MODEST + 2).map(|_| full.take(greedy).unwrap()).collect();
+    let held: Vec<_> =
+        (0..crate::fair_share::FAIR_SHARE + 2).map(|_| full.acquire(greedy).unwrap()).collect();
     let (first, rest) = PICTURE.split_at(PICTURE.len() / 2);
     let pieces = futures::stream::iter([Ok::<_, Infallible>(Bytes::from_static(first))]);
     let mut body = pieces.chain(futures::stream::pending());
     let taking = take(&app, declared(), &mut body, &held[0]);
-    let evict = async { full.take_or_make(Client::at([192, 0, 2, 2].into())).map(drop) };
+    let evict = async { full.acquire_or_evict(Client::at([192, 0, 2, 2].into())).map(drop) };
     let (taken, evicted) = tokio::join!(taking, evict);
     assert!(matches!(taken, Err(Refusal::Evicted)) && evicted.is_ok());
     // Once its body is read to its end, the eviction comes too late.

@@ -11,7 +11,7 @@ use worker::{Changed, JobName, Lane, State, UploadId};
 
 /// How far apart the two sightings of a pending upload are, by which it is judged. From its commit to the post of its job
 /// an upload takes milliseconds.
-pub(super) const SETTLED: Duration = Duration::from_secs(10);
+pub(crate) const SETTLED: Duration = Duration::from_secs(10);
 
 /// How much later another upload of the lane must have been known before it counts as accepted clearly later: outboxes of
 /// other servers may hold jobs back for a while.
@@ -29,7 +29,7 @@ const STARTED: usize = 16;
 
 /// Whether jobs of a lane wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LaneState {
+pub(crate) enum LaneState {
     /// Some do, or it is not known.
     Waits,
     /// None did at this sweep and at one before it.
@@ -71,7 +71,7 @@ struct Inner {
 
 impl Sightings {
     /// Begins a listing.
-    pub(super) fn begin(&self, now: Instant) -> u64 {
+    pub(crate) fn begin(&self, now: Instant) -> u64 {
         let mut inner = self.inner();
         inner.round += 1;
         inner.listed = Some(now);
@@ -79,7 +79,7 @@ impl Sightings {
     }
 
     /// Sees a pending upload, which a worker may be at work with.
-    pub(super) fn see(&self, job: JobName, is_at_work: bool, now: Instant) {
+    pub(crate) fn see(&self, job: JobName, is_at_work: bool, now: Instant) {
         let mut inner = self.inner();
         let round = inner.round;
         let new = Seen { since: now, begun: is_at_work.then_some(now), lane: None, round };
@@ -87,19 +87,19 @@ impl Sightings {
     }
 
     /// Ends a listing: what was not seen in it has ended.
-    pub(super) fn end(&self, round: u64) {
+    pub(crate) fn end(&self, round: u64) {
         self.inner().seen.retain(|_, seen| seen.round == round);
     }
 
     /// Uploads that have been pending for two sightings.
-    pub(super) fn suspects(&self, now: Instant) -> Vec<JobName> {
+    pub(crate) fn suspects(&self, now: Instant) -> Vec<JobName> {
         let inner = self.inner();
         let settled = inner.seen.iter().filter(|(_, seen)| now.duration_since(seen.since) >= SETTLED);
         settled.map(|(job, _)| *job).collect()
     }
 
     /// Takes in how many jobs of a lane wait now.
-    pub(super) fn on_lane(&self, lane: Lane, waiting: u64, now: Instant) -> LaneState {
+    pub(crate) fn on_lane(&self, lane: Lane, waiting: u64, now: Instant) -> LaneState {
         let since = &mut self.inner().empty_since[lane as usize];
         if waiting > 0 {
             *since = None;
@@ -132,26 +132,26 @@ impl Sightings {
     }
 
     /// Notes that a lost job was posted.
-    pub(super) fn on_posted(&self, job: JobName, now: Instant) {
+    pub(crate) fn on_posted(&self, job: JobName, now: Instant) {
         if let Some(seen) = self.inner().seen.get_mut(&job) {
             (seen.since, seen.begun) = (now, None);
         }
     }
 
     /// The lane of an upload, if its record was read.
-    pub(super) fn lane(&self, job: JobName) -> Option<Lane> {
+    pub(crate) fn lane(&self, job: JobName) -> Option<Lane> {
         self.inner().seen.get(&job)?.lane
     }
 
     /// Notes the lane of an upload.
-    pub(super) fn set_lane(&self, job: JobName, lane: Lane) {
+    pub(crate) fn set_lane(&self, job: JobName, lane: Lane) {
         if let Some(seen) = self.inner().seen.get_mut(&job) {
             seen.lane = Some(lane);
         }
     }
 
     /// Whether a lane that can only be counted has lost a job.
-    pub(super) fn is_lost(
+    pub(crate) fn is_lost(
         &self,
         job: JobName,
         lane: Lane,

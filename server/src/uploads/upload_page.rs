@@ -7,8 +7,7 @@ use axum::{
 };
 use worker::{Size, Sizes, State, Upload, fit};
 
-use super::status::absolute;
-use crate::{app::App, frontend::PAGE_HEADERS, problem::Problem};
+use crate::{answer::absolute, app::App, frontend::PAGE_HEADERS, problem::Problem};
 
 /// What the template is filled with.
 #[derive(Template)]
@@ -41,7 +40,7 @@ struct PageThumbnail {
 }
 
 /// Renders the page.
-pub(crate) fn upload(app: &App, headers: &HeaderMap, upload: &Upload) -> Result<Response, Problem> {
+pub(crate) fn render(app: &App, headers: &HeaderMap, upload: &Upload) -> Result<Response, Problem> {
     let page = UploadPage {
         base: "../".to_owned(),
         id: upload.id.to_string(),
@@ -55,8 +54,8 @@ pub(crate) fn upload(app: &App, headers: &HeaderMap, upload: &Upload) -> Result<
         reason: upload.error.as_ref().map(|error| error.title.clone()),
         thumbnails: thumbnails(upload, &app.config.pixels.sizes),
         shape: if upload.height > upload.width { "tall" } else { "wide" }.to_owned(),
-        absolute: absolute(app, headers, &upload.links.this),
-        absolute_large: upload.thumbnails.last().map(|large| absolute(app, headers, &large.url)),
+        absolute: absolute(&app.links, headers, &upload.links.this),
+        absolute_large: upload.thumbnails.last().map(|large| absolute(&app.links, headers, &large.url)),
         original: upload.links.original.clone(),
     };
     let html = page.render().map_err(|error| {

@@ -17,8 +17,7 @@ use futures::{Stream, StreamExt};
 use multer::{Constraints, Field, Multipart, SizeLimit};
 
 use super::{
-    accept::form_problem,
-    body::{BodyError, PacedBody},
+    body::{BodyError, PacedBody, body_problem},
     name,
 };
 use crate::problem::Problem;
@@ -39,18 +38,18 @@ const MAX_HEADER_BYTES: usize = 8 * 1024;
 const MAX_SEARCH_BYTES: u64 = 256 * 1024;
 
 /// A form as it comes in.
-pub(crate) struct Parts {
+pub(crate) struct Form {
     multipart: Multipart<'static>,
-    body: Shared,
+    body: SharedBody,
     begun: usize,
 }
 
-impl Parts {
+impl Form {
     /// Of a body, with files up to this limit in bytes.
     pub(crate) fn new(body: Body, boundary: String, max_file_bytes: u64) -> Self {
         let limit = max_file_bytes.saturating_mul(MAX_PARTS as u64).saturating_add(FORM_OVERHEAD_BYTES);
         let constraints = Constraints::new().size_limit(SizeLimit::new().whole_stream(limit));
-        let body = Shared::new(PacedBody::new(body));
+        let body = SharedBody::new(PacedBody::new(body));
         let multipart = Multipart::with_constraints(body.clone(), boundary, constraints);
         Self { multipart, body, begun: 0 }
     }
@@ -72,18 +71,16 @@ impl Parts {
         Ok(Some(Part { field, body: self.body.clone() }))
     }
 
-    /// Reads on in the background, within bounds, so that the client sees the answer and not a reset connection.
-    pub(crate) fn drain(self) {
-        if let Some(body) = self.body.take_back() {
-            body.drain();
-        }
+    /// The rest of the body.
+    pub(crate) fn into_rest(self) -> Option<PacedBody> {
+        self.body.take_back()
     }
 }
 
 /// A part, and its data as it comes in.
 pub(crate) struct Part {
     field: Field<'static>,
-    body: Shared,
+    body: SharedBody,
 }
 
 impl Part {
@@ -115,13 +112,25 @@ impl Stream for Part {
     }
 }
 
+/// The answer to a form that cannot be read on.
+pub(super) fn form_problem(error: &multer::Error) -> Problem {
+    match error {
+        multer::Error::StreamReadFailed(source) => match source.downcast_ref::<BodyError>() {
+            Some(error) => body_problem(error),
+            None => Problem::malformed("The body broke off."),
+        },
+        multer::Error::StreamSizeExceeded { limit } => Problem::too_large(*limit),
+        other => Problem::malformed(format!("The form is broken: {other}.")),
+    }
+}
+
 fn bytes_of(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
 
 /// A body that `multer` reads and that can be taken back from it.
 #[derive(Clone)]
-struct Shared {
+struct SharedBody {
     body: Arc<Mutex<Option<PacedBody>>>,
     /// How many bytes may still be read.
     allowed: Arc<AtomicU64>,
@@ -131,7 +140,7 @@ struct Shared {
     gave: bool,
 }
 
-impl Shared {
+impl SharedBody {
     fn new(body: PacedBody) -> Self {
         Self {
             body: Arc::new(Mutex::new(Some(body))),
@@ -161,7 +170,7 @@ impl Shared {
     }
 }
 
-impl Stream for Shared {
+impl Stream for SharedBody {
     type Item = Result<Bytes, BodyError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

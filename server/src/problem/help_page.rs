@@ -46,7 +46,7 @@ struct ProblemPage {
 }
 
 /// Explains one kind.
-pub(crate) async fn page(name: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
+pub(crate) async fn help_page(name: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
     let page = name.ok().and_then(|Path(name)| find(&name)).ok_or_else(Problem::not_found)?;
     let html = page.render().map_err(|error| {
         tracing::error!(%error, "could not render the page of a problem");

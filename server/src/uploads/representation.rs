@@ -1,14 +1,11 @@
-//! What form an answer has: JSON unless a client asks for something else by name.
+//! The representation of an answer: JSON, unless a client asks for another one by name.
 
-use axum::{
-    http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use axum::http::{HeaderMap, header};
 
-/// The form of an answer.
+/// The representation of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// For programs, and for whoever takes anything.
+pub(crate) enum Representation {
+    /// For programs, and for clients that take anything.
     Json,
     /// For browsers, which name `text/html`.
     Html,
@@ -16,7 +13,7 @@ pub(crate) enum Form {
     Plain,
 }
 
-impl Form {
+impl Representation {
     /// The form that the `Accept` header likes best; of equals, the one named first.
     pub(crate) fn wanted(headers: &HeaderMap) -> Self {
         let ranges = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
@@ -39,16 +36,6 @@ impl Form {
     }
 }
 
-/// Leads a browser on.
-pub(crate) fn see_other(location: String) -> Response {
-    let headers = [
-        (header::LOCATION, location),
-        (header::CACHE_CONTROL, "no-store".to_owned()),
-        (header::VARY, "accept".to_owned()),
-    ];
-    (StatusCode::SEE_OTHER, headers).into_response()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,20 +43,20 @@ mod tests {
     #[test]
     fn html_and_plain_text_must_be_asked_for_by_name() {
         for (accept, form) in [
-            ("*/*", Form::Json),
-            ("", Form::Json),
-            ("image/png", Form::Json),
-            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Form::Html),
-            ("application/json, text/html", Form::Json),
-            ("text/html;q=0.5, application/json", Form::Json),
-            ("text/plain", Form::Plain),
-            ("TEXT/HTML", Form::Html),
-            ("text/html;q=0, */*;q=0.1", Form::Json),
-            ("text/*", Form::Json),
+            ("*/*", Representation::Json),
+            ("", Representation::Json),
+            ("image/png", Representation::Json),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Representation::Html),
+            ("application/json, text/html", Representation::Json),
+            ("text/html;q=0.5, application/json", Representation::Json),
+            ("text/plain", Representation::Plain),
+            ("TEXT/HTML", Representation::Html),
+            ("text/html;q=0, */*;q=0.1", Representation::Json),
+            ("text/*", Representation::Json),
         ] {
             let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
-            assert_eq!(Form::wanted(&headers), form, "{accept}");
+            assert_eq!(Representation::wanted(&headers), form, "{accept}");
         }
-        assert_eq!(Form::wanted(&HeaderMap::new()), Form::Json);
+        assert_eq!(Representation::wanted(&HeaderMap::new()), Representation::Json);
     }
 }

@@ -1,6 +1,8 @@
-//! What a compiler cannot see: who may name what, and what no file may hold.
+//! Rules that a compiler cannot check: which file may name which library and import which file, and how prose reads.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+mod imports;
 
 use std::{
     fs,

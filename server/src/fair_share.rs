@@ -1,0 +1,158 @@
+//! One table of who holds how much of what, and one policy of who gives way.
+//!
+//! A client holds entries: uploads on their way in, or connections. An entry is idle (a connection that waits for a
+//! request) or busy. When all room is taken, a newcomer evicts one entry, or none:
+//!
+//! | candidate | taken from | condition |
+//! | --- | --- | --- |
+//! | the oldest idle entry | the client that holds most, among those with an idle one | none: an idle entry loses nothing |
+//! | the oldest busy entry | the client that holds most, among those over their share | it holds more than [`FAIR_SHARE`] entries, and more than the newcomer will |
+//!
+//! Of two candidates, that of the client which holds more is evicted. A trusted proxy brings requests of many clients:
+//! only its idle entries count, and it is never over its share.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::client::Client;
+
+/// Entries that a client may hold at a time without being asked to give way: more than a browser opens, and more than a
+/// considerate script needs.
+pub(crate) const FAIR_SHARE: usize = 16;
+
+/// What an entry is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Activity {
+    Idle,
+    Busy,
+}
+
+/// The client that opens an entry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Holder {
+    pub(crate) client: Client,
+    /// A trusted proxy, which brings requests of others.
+    pub(crate) is_proxy: bool,
+}
+
+impl From<Client> for Holder {
+    fn from(client: Client) -> Self {
+        Self { client, is_proxy: false }
+    }
+}
+
+/// Whether a newcomer over its share may lose an entry of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OwnEntries {
+    /// Its oldest may be evicted: a connection makes room for the next.
+    Evictable,
+    /// They stay: an upload on its way in is not given up for the next one.
+    Kept,
+}
+
+/// Names an entry of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    client: Client,
+    activity: Activity,
+    number: u64,
+}
+
+/// All entries: about 100 bytes for each.
+#[derive(Default)]
+pub(crate) struct Table {
+    last_number: u64,
+    /// Clients that hold an entry; no others.
+    by_client: HashMap<Client, Held>,
+}
+
+/// The entries of one client, oldest first.
+#[derive(Default)]
+struct Held {
+    idle: BTreeMap<u64, CancellationToken>,
+    busy: BTreeMap<u64, CancellationToken>,
+    is_proxy: bool,
+}
+
+impl Held {
+    fn len(&self) -> usize {
+        self.idle.len() + self.busy.len()
+    }
+
+    const fn of(&mut self, activity: Activity) -> &mut BTreeMap<u64, CancellationToken> {
+        match activity {
+            Activity::Idle => &mut self.idle,
+            Activity::Busy => &mut self.busy,
+        }
+    }
+}
+
+impl Table {
+    /// How many entries a client holds.
+    pub(crate) fn held_by(&self, client: Client) -> usize {
+        self.by_client.get(&client).map_or(0, Held::len)
+    }
+
+    /// Adds an entry as the youngest of its kind. `evicted` is cancelled when it must give way.
+    pub(crate) fn add(&mut self, holder: Holder, activity: Activity, evicted: CancellationToken) -> Entry {
+        self.last_number += 1;
+        let held = self.by_client.entry(holder.client).or_default();
+        held.is_proxy |= holder.is_proxy;
+        held.of(activity).insert(self.last_number, evicted);
+        Entry { client: holder.client, activity, number: self.last_number }
+    }
+
+    /// Removes an entry. Answers whether it was there: an evicted one is removed already.
+    pub(crate) fn remove(&mut self, entry: Entry) -> bool {
+        let Some(held) = self.by_client.get_mut(&entry.client) else { return false };
+        let removed = held.of(entry.activity).remove(&entry.number).is_some();
+        if held.len() == 0 {
+            self.by_client.remove(&entry.client);
+        }
+        removed
+    }
+
+    /// Evicts the entry that the policy names, if it names one, and removes it.
+    pub(crate) fn evict_for(&mut self, newcomer: Client, own: OwnEntries) -> Option<Entry> {
+        let entry = self.candidate(newcomer, own)?;
+        let evicted = self.by_client.get_mut(&entry.client)?.of(entry.activity).get(&entry.number)?.clone();
+        self.remove(entry);
+        evicted.cancel();
+        Some(entry)
+    }
+
+    fn candidate(&self, newcomer: Client, own: OwnEntries) -> Option<Entry> {
+        let after = self.held_by(newcomer) + 1;
+        let over_share = |client: Client, held: &Held| {
+            let gives_way = held.len() > after || (client == newcomer && own == OwnEntries::Evictable);
+            !held.is_proxy && held.len() > FAIR_SHARE && gives_way
+        };
+        let idle = self.by_client.iter().filter(|(_, held)| !held.idle.is_empty());
+        let idle =
+            idle.map(|(client, held)| (if held.is_proxy { held.idle.len() } else { held.len() }, *client));
+        let busy = self.by_client.iter().filter(|(client, held)| over_share(**client, held));
+        let busy = busy.map(|(client, held)| (held.len(), *client));
+        let greatest_idle = idle.max_by_key(|(count, _)| *count);
+        let greatest_busy = busy.max_by_key(|(count, _)| *count);
+        let (client, activity) = match (greatest_idle, greatest_busy) {
+            (Some((count, client)), busy) if busy.is_none_or(|(most, _)| count >= most) => {
+                (client, Activity::Idle)
+            }
+            (_, Some((_, client))) => (client, Activity::Busy),
+            (_, None) => return None,
+        };
+        let held = self.by_client.get(&client)?;
+        let oldest = match activity {
+            Activity::Idle => held.idle.first_key_value(),
+            Activity::Busy => held.busy.first_key_value(),
+        };
+        oldest.map(|(number, _)| Entry { client, activity, number: *number })
+    }
+
+    /// Whether nobody holds anything.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_client.is_empty()
+    }
+}

@@ -1,0 +1,73 @@
+//! The limit of open files, and how many connections and sockets fit into it.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tracing::warn;
+
+/// Files that are neither connections nor uploads: storage, the queue, pipes of workers, and some to spare.
+const OTHER_FILES: u64 = 1024;
+
+/// Files that clients hold open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Files {
+    /// Connections, a file each.
+    pub(crate) connections: usize,
+    /// Sockets and streams of events, a file each.
+    pub(crate) sockets: usize,
+    /// Uploads on their way in: each has a staged file beside its connection.
+    pub(crate) uploads: usize,
+}
+
+/// Raises the limit of open files as far as it goes, and answers what of `wanted` fits: all of it, or the same part of
+/// everything.
+pub(crate) fn fit_open_files(wanted: Files) -> Files {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        warn!(%error, "could not raise the limit of open files");
+    }
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let fitting = fit(wanted, limit);
+    if fitting != wanted {
+        warn!(
+            limit,
+            connections = fitting.connections,
+            sockets = fitting.sockets,
+            uploads = fitting.uploads,
+            "the open-file limit allows fewer connections, sockets and uploads than are set; raise it with ulimit -n or LimitNOFILE",
+        );
+    }
+    fitting
+}
+
+fn fit(wanted: Files, limit: u64) -> Files {
+    let room = u128::from(limit.saturating_sub(OTHER_FILES));
+    let all = (wanted.connections + wanted.sockets + wanted.uploads) as u128;
+    if all <= room {
+        return wanted;
+    }
+    let share = |count: usize| usize::try_from(count as u128 * room / all).unwrap_or(count).max(1);
+    Files {
+        connections: share(wanted.connections),
+        sockets: share(wanted.sockets),
+        uploads: share(wanted.uploads),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WANTED: Files = Files { connections: 8192, sockets: 10_000, uploads: 512 };
+
+    #[test]
+    fn everything_fits_below_the_limit() {
+        assert_eq!(fit(WANTED, 20_000), WANTED);
+        assert_eq!(fit(WANTED, u64::MAX), WANTED);
+    }
+
+    #[test]
+    fn a_low_limit_is_shared_by_what_is_wanted() {
+        let fitting = fit(WANTED, OTHER_FILES + 9352);
+        assert_eq!(fitting, Files { connections: 4096, sockets: 5000, uploads: 256 });
+        assert_eq!(fit(WANTED, 0), Files { connections: 1, sockets: 1, uploads: 1 });
+    }
+}

@@ -1,0 +1,149 @@
+//! Permits for what clients do at the same time: a number in all, and a number for each client.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    client::Client,
+    fair_share::{Activity, Entry, OwnEntries, Table},
+};
+
+/// A quota of permits of one kind.
+pub(crate) struct Quota {
+    in_all: usize,
+    per_client: usize,
+    issued: Mutex<Issued>,
+}
+
+#[derive(Default)]
+struct Issued {
+    permits: usize,
+    table: Table,
+}
+
+/// Why there is no permit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum QuotaError {
+    /// All permits are taken.
+    AtCapacity,
+    /// This client has as many as one client may have.
+    OverQuota,
+}
+
+impl Quota {
+    pub(crate) fn new(in_all: usize, per_client: usize) -> Arc<Self> {
+        Arc::new(Self { in_all, per_client, issued: Mutex::default() })
+    }
+
+    /// Issues a permit, which is returned when it is dropped.
+    pub(crate) fn acquire(self: &Arc<Self>, client: Client) -> Result<Permit, QuotaError> {
+        self.issue(&mut self.issued(), client)
+    }
+
+    /// Issues a permit. Where all are taken, a client that is over its fair share is [evicted](Permit::evicted) from one.
+    pub(crate) fn acquire_or_evict(self: &Arc<Self>, client: Client) -> Result<Permit, QuotaError> {
+        let mut issued = self.issued();
+        if issued.permits >= self.in_all
+            && issued.table.held_by(client) < self.per_client
+            && issued.table.evict_for(client, OwnEntries::Kept).is_some()
+        {
+            issued.permits -= 1;
+        }
+        self.issue(&mut issued, client)
+    }
+
+    fn issue(self: &Arc<Self>, issued: &mut Issued, client: Client) -> Result<Permit, QuotaError> {
+        if issued.table.held_by(client) >= self.per_client {
+            return Err(QuotaError::OverQuota);
+        }
+        if issued.permits >= self.in_all {
+            return Err(QuotaError::AtCapacity);
+        }
+        issued.permits += 1;
+        let evicted = CancellationToken::new();
+        let entry = issued.table.add(client.into(), Activity::Busy, evicted.clone());
+        Ok(Permit { quota: Arc::clone(self), entry, evicted })
+    }
+
+    /// How many permits are taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.issued().permits
+    }
+
+    fn issued(&self) -> MutexGuard<'_, Issued> {
+        // No code that can panic runs under the lock.
+        self.issued.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A permit in use.
+pub(crate) struct Permit {
+    quota: Arc<Quota>,
+    entry: Entry,
+    evicted: CancellationToken,
+}
+
+impl Permit {
+    /// Resolves when the permit was given to another client.
+    pub(crate) async fn evicted(&self) {
+        self.evicted.cancelled().await;
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut issued = self.quota.issued();
+        if issued.table.remove(self.entry) {
+            issued.permits -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fair_share::FAIR_SHARE;
+
+    fn client(last: u8) -> Client {
+        Client::at([192, 0, 2, last].into())
+    }
+
+    #[test]
+    fn a_client_over_its_quota_is_refused_while_others_still_get_permits() {
+        let quota = Quota::new(3, 2);
+        let held = [quota.acquire(client(1)), quota.acquire(client(1))];
+        assert!(held.iter().all(Result::is_ok));
+        assert_eq!(quota.acquire(client(1)).err(), Some(QuotaError::OverQuota));
+        let other = quota.acquire(client(2));
+        assert!(other.is_ok());
+        assert_eq!(quota.acquire(client(3)).err(), Some(QuotaError::AtCapacity));
+        assert_eq!(quota.taken(), 3);
+        drop(held);
+        assert!(quota.acquire(client(1)).is_ok());
+        drop(other);
+        assert_eq!(quota.taken(), 0);
+        assert!(quota.issued().table.is_empty(), "nothing is kept of a client without permits");
+    }
+
+    #[test]
+    fn a_client_over_its_fair_share_loses_its_oldest_permit_to_a_newcomer() {
+        let quota = Quota::new(2 * (FAIR_SHARE + 1), FAIR_SHARE + 1);
+        let held: Vec<_> = (0..=FAIR_SHARE)
+            .flat_map(|_| [1, 2].map(|last| quota.acquire_or_evict(client(last)).unwrap()))
+            .collect();
+        let evicted = || held.iter().filter(|permit| permit.evicted.is_cancelled()).count();
+        assert_eq!(quota.acquire_or_evict(client(1)).err(), Some(QuotaError::OverQuota));
+        assert_eq!(quota.acquire(client(3)).err(), Some(QuotaError::AtCapacity));
+        assert_eq!(evicted(), 0);
+        let newcomers: Vec<_> = (0..4).map(|_| quota.acquire_or_evict(client(3))).collect();
+        assert_eq!(
+            newcomers.iter().filter(|permit| permit.is_ok()).count(),
+            2,
+            "then the others have a fair share"
+        );
+        assert_eq!((evicted(), held[..2].iter().all(|permit| permit.evicted.is_cancelled())), (2, true));
+        drop((held, newcomers));
+        assert_eq!(quota.taken(), 0);
+    }
+}

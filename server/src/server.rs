@@ -1,0 +1,283 @@
+//! The life of a server: it opens what it needs, starts its parts, and drains.
+//!
+//! The parts end in the order of [`SHUTDOWN`]:
+//!
+//! | step | ends | only then, because |
+//! | --- | --- | --- |
+//! | `Requests` | the listener, connections, uploads in flight | nothing else may end while an upload can be accepted |
+//! | `Relay` | outbox → broker | the last accepted upload is in the outbox, and the broker should get its job |
+//! | `Workers` | embedded workers, after their jobs | the relay has posted the last job that they could take |
+//! | `Index` | sweeper and audit | they stop with the first signal; here they have ended |
+//! | `Deliveries` | consuming and posting | no worker settles a job any more |
+//! | `Outbox` | the outbox's file | nothing posts any more |
+//! | `Completions` | announcements → hub | nothing announces any more, and subscribers have been closed by `Requests` |
+//! | `Broker` | the connection | nothing uses it any more |
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, info};
+use worker::{
+    Storage,
+    process::{open_outbox, open_transport},
+    transport::{Transport, broker_url::BrokerUrl},
+};
+
+use crate::{
+    admin,
+    app::App,
+    audit, completions,
+    config::Config,
+    connections::Connections,
+    embedded,
+    file_limit::{Files, fit_open_files},
+    hub::Hub,
+    outbox::Outbox,
+    quota::Quota,
+    relay,
+    results::Results,
+    routes, serve,
+    sightings::Sightings,
+    sweeper, telemetry,
+};
+
+/// A step of the shutdown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Requests,
+    Relay,
+    Workers,
+    Index,
+    Deliveries,
+    Outbox,
+    Completions,
+    Broker,
+}
+
+/// The order of the shutdown, as the table at the head of this file explains it.
+const SHUTDOWN: [Step; 8] = [
+    Step::Requests,
+    Step::Relay,
+    Step::Workers,
+    Step::Index,
+    Step::Deliveries,
+    Step::Outbox,
+    Step::Completions,
+    Step::Broker,
+];
+
+/// Opens everything, prints the address, serves until `draining`, and then finishes what is in flight.
+///
+/// # Errors
+/// When storage or queue cannot be opened, or the admin address is taken.
+pub async fn run(config: Config, listener: TcpListener, draining: CancellationToken) -> anyhow::Result<()> {
+    let opened = Opened::open(config, draining).await?;
+    // Not earlier: a client that reads this line may connect at once.
+    println!("listening on http://{}", listener.local_addr()?);
+    let mut running = opened.start(listener)?;
+    for step in SHUTDOWN {
+        running.end(step).await?;
+        debug!(?step, "a part of the server has ended");
+    }
+    info!("finished");
+    Ok(())
+}
+
+/// Everything that can fail to open, opened.
+struct Opened {
+    app: Arc<App>,
+    /// This server's outbox, where the broker is elsewhere.
+    relayed: Option<Arc<dyn Transport>>,
+    admin: Option<TcpListener>,
+}
+
+impl Opened {
+    async fn open(config: Config, draining: CancellationToken) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&config.data)
+            .with_context(|| format!("could not make the data directory {}", config.data.display()))?;
+        let storage = Storage::open(&config.storage_url())?;
+        let broker = config.broker_url();
+        let transport = open_transport(&broker, config.max_outbox)?;
+        let relayed = match broker {
+            BrokerUrl::Sqlite(_) => None,
+            BrokerUrl::Amqp(_) => Some(open_outbox(&config.outbox_path(), config.max_outbox)?),
+        };
+        let admin = match config.admin_listen {
+            None => None,
+            Some(address) => {
+                let listening = TcpListener::bind(address).await;
+                Some(listening.with_context(|| format!("could not listen on {address} for operators"))?)
+            }
+        };
+        let files = fit_open_files(Files {
+            connections: config.max_connections as usize,
+            sockets: config.max_sockets as usize,
+            uploads: config.max_concurrent_uploads as usize,
+        });
+        let app = Arc::new(App {
+            storage,
+            results: Results::default(),
+            sightings: Sightings::default(),
+            outbox: Outbox::new(relayed.clone().unwrap_or_else(|| Arc::clone(&transport))),
+            transport,
+            hub: Arc::new(Hub::default()),
+            links: config.link_base(),
+            uploading: Quota::new(files.uploads, config.max_uploads_per_client as usize),
+            watching: Quota::new(files.sockets, config.max_sockets_per_client as usize),
+            connections: Connections::new(files.connections),
+            keys_in_use: Arc::default(),
+            draining,
+            in_flight: TaskTracker::new(),
+            config,
+        });
+        Ok(Self { app, relayed, admin })
+    }
+
+    fn start(self, listener: TcpListener) -> anyhow::Result<Running> {
+        let Self { app, relayed, admin } = self;
+        if let Some(listener) = admin {
+            let metrics = worker::telemetry::record()?;
+            telemetry::describe();
+            info!("metrics on http://{}/metrics", listener.local_addr()?);
+            tokio::spawn(admin::serve(listener, Arc::clone(&app), metrics));
+        }
+        let served = CancellationToken::new();
+        let relay = relayed
+            .clone()
+            .map(|outbox| tokio::spawn(relay::run(outbox, Arc::clone(&app.transport), served.clone())));
+        let workers = {
+            let (app, served) = (Arc::clone(&app), served.clone());
+            tokio::spawn(async move { embedded::supervise(&app.config, served).await })
+        };
+        Ok(Running {
+            completions: tokio::spawn(completions::run(Arc::clone(&app))),
+            sweeper: tokio::spawn(sweeper::run(Arc::clone(&app), relayed.is_some())),
+            audit: tokio::spawn(audit::run(app.storage.clone(), app.draining.clone())),
+            requests: tokio::spawn(serve::serve(
+                listener,
+                routes::router(Arc::clone(&app)),
+                Arc::clone(&app),
+            )),
+            relay,
+            workers,
+            served,
+            relayed,
+            app,
+        })
+    }
+}
+
+/// A server that serves, and the tasks of its parts.
+struct Running {
+    app: Arc<App>,
+    requests: JoinHandle<()>,
+    relay: Option<JoinHandle<()>>,
+    workers: JoinHandle<()>,
+    sweeper: JoinHandle<()>,
+    audit: JoinHandle<()>,
+    completions: JoinHandle<()>,
+    /// Cancelled once no upload can be accepted any more: relay and workers end then.
+    served: CancellationToken,
+    relayed: Option<Arc<dyn Transport>>,
+}
+
+impl Running {
+    /// Waits until one part has ended.
+    async fn end(&mut self, step: Step) -> anyhow::Result<()> {
+        match step {
+            Step::Requests => (&mut self.requests).await.context("serving broke off")?,
+            Step::Relay => {
+                if let Some(relay) = &mut self.relay {
+                    relay::flush(&self.app.outbox, &*self.app.transport).await;
+                    self.served.cancel();
+                    relay.await.context("the relay broke off")?;
+                }
+            }
+            Step::Workers => {
+                self.served.cancel();
+                (&mut self.workers).await.context("the supervisor of the workers broke off")?;
+            }
+            Step::Index => {
+                (&mut self.sweeper).await.context("the sweeper broke off")?;
+                (&mut self.audit).await.context("the audit broke off")?;
+            }
+            Step::Deliveries => self.app.transport.close().await,
+            Step::Outbox => {
+                if let Some(outbox) = &self.relayed {
+                    outbox.close().await;
+                }
+            }
+            Step::Completions => {
+                (&mut self.completions).await.context("listening for completions broke off")?
+            }
+            Step::Broker => self.app.transport.disconnect().await,
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::Parser;
+    use tokio::{net::TcpStream, time::timeout};
+
+    use super::*;
+
+    impl Running {
+        /// The parts that run as tasks of their own.
+        fn runs(&self, step: Step) -> bool {
+            match step {
+                Step::Requests => !self.requests.is_finished(),
+                Step::Relay => self.relay.as_ref().is_some_and(|relay| !relay.is_finished()),
+                Step::Workers => !self.workers.is_finished(),
+                Step::Index => !self.sweeper.is_finished() || !self.audit.is_finished(),
+                Step::Completions => !self.completions.is_finished(),
+                Step::Deliveries | Step::Outbox | Step::Broker => false,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn each_part_ends_at_its_step_and_completions_outlive_all_that_announces() {
+        let data = tempfile::tempdir().unwrap();
+        let data = data.path().to_str().unwrap();
+        let config = Config::parse_from(["up-server", "--data", data, "--workers", "0"]);
+        let draining = CancellationToken::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut running = Opened::open(config, draining.clone()).await.unwrap().start(listener).unwrap();
+        TcpStream::connect(address).await.unwrap();
+        assert!([Step::Requests, Step::Completions].into_iter().all(|step| running.runs(step)));
+        draining.cancel();
+        for step in SHUTDOWN {
+            if step != Step::Completions {
+                assert!(running.runs(Step::Completions) || step == Step::Broker, "before {step:?}");
+            }
+            timeout(Duration::from_secs(10), running.end(step)).await.unwrap().unwrap();
+            assert!(!running.runs(step), "{step:?}");
+            if step == Step::Requests {
+                TcpStream::connect(address).await.unwrap_err();
+            }
+        }
+    }
+
+    #[test]
+    fn every_step_comes_after_the_steps_that_it_needs() {
+        let at = |step| SHUTDOWN.iter().position(|each| *each == step).unwrap();
+        for (first, then) in [
+            (Step::Requests, Step::Relay),
+            (Step::Relay, Step::Workers),
+            (Step::Workers, Step::Deliveries),
+            (Step::Index, Step::Deliveries),
+            (Step::Deliveries, Step::Outbox),
+            (Step::Deliveries, Step::Completions),
+            (Step::Completions, Step::Broker),
+        ] {
+            assert!(at(first) < at(then), "{first:?} before {then:?}");
+        }
+    }
+}
