@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -43,7 +44,7 @@ pub(crate) async fn supervise(config: &Config, draining: CancellationToken) {
 }
 
 async fn keep_one(config: Config, draining: CancellationToken) {
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = pauses();
     while !draining.is_cancelled() {
         let started = Instant::now();
         match start(&config) {
@@ -63,13 +64,19 @@ async fn keep_one(config: Config, draining: CancellationToken) {
             }
             Err(error) => error!(%error, "could not start a worker"),
         }
-        pause = if started.elapsed() >= GROWN_UP { FIRST_PAUSE } else { pause };
+        if started.elapsed() >= GROWN_UP {
+            pauses = self::pauses();
+        }
         tokio::select! {
             () = draining.cancelled() => {}
-            () = sleep(pause) => {}
+            () = sleep(pauses.next().unwrap_or(LONGEST_PAUSE)) => {}
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+fn pauses() -> ExponentialBackoff {
+    let growing = ExponentialBuilder::new().with_min_delay(FIRST_PAUSE).with_max_delay(LONGEST_PAUSE);
+    growing.without_max_times().build()
 }
 
 fn start(config: &Config) -> io::Result<Child> {

@@ -218,8 +218,8 @@ impl Problem {
     }
 
     /// The last part of `type`.
-    pub(crate) const fn kind(&self) -> &'static str {
-        self.kind.about().name
+    pub(crate) fn kind(&self) -> &'static str {
+        self.kind.name()
     }
 }
 

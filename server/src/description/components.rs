@@ -56,7 +56,7 @@ pub(super) fn problems(kinds: &[Kind]) -> Vec<(String, RefOr<Response>)> {
 fn problem(kinds: &[Kind]) -> ResponseBuilder {
     let titles: Vec<_> = kinds.iter().map(|kind| kind.about().title).collect();
     let example = |kind: &Kind| {
-        let name = kind.about().name;
+        let name = kind.name();
         (name, RefOr::Ref(Ref::new(format!("#/components/examples/{name}"))))
     };
     let mut content = Content::new(Some(of::<Problem>()));

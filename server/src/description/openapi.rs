@@ -7,6 +7,7 @@ use axum::{
     routing::{MethodRouter, get},
 };
 use serde_json::{Map, Value, json};
+use strum::VariantArray;
 use utoipa::openapi::{
     Info, OpenApi, PathItem, Paths, Ref, RefOr, Response, path::Operation, response::Responses,
 };
@@ -71,9 +72,9 @@ fn document(paths: Paths) -> Value {
     info.description = Some(ABOUT.to_owned());
     let mut document =
         serde_json::to_value(OpenApi::new(info, paths)).expect("a description has string keys");
-    let examples = Kind::ALL.map(|kind| {
-        let about = kind.about();
-        (about.name.to_owned(), json!({ "summary": about.advice, "value": Problem::from(kind) }))
+    let examples = Kind::VARIANTS.iter().map(|kind| {
+        let example = json!({ "summary": kind.about().advice, "value": Problem::from(*kind) });
+        (kind.name().to_owned(), example)
     });
     document["components"] = json!({
         "schemas": schemas::of_answers(),

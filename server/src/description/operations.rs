@@ -1,4 +1,5 @@
-//! What each path takes and answers, in the order of the route table.
+//! The operations of each path, in the order of the route table. They stand here and not beside their handlers, because
+//! they share their parts, and the route table names handler and operation in one line: neither can be forgotten.
 
 use utoipa::openapi::{
     Content, HttpMethod, PathItem, Required, ResponseBuilder, Type,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 use worker::{State, Upload};
 
 /// The name of the sub-protocol.
@@ -26,7 +27,8 @@ pub(crate) const PONG_WITHIN: Duration = Duration::from_secs(20);
 pub(crate) const POLL_MS: u64 = 2000;
 
 /// Why a socket is closed, as the client is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub(crate) enum Close {
     /// The server is about to stop; come back after `retry_ms`.
     Restart = 1012,
@@ -43,16 +45,9 @@ pub(crate) enum Close {
 }
 
 impl Close {
-    /// The reason in figures for operators.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Restart => "restart",
-            Self::Silent => "silent",
-            Self::Slow => "slow",
-            Self::Crowded => "crowded",
-            Self::Malformed => "malformed",
-            Self::Protocol => "protocol",
-        }
+    /// The label in metrics: the variant in lower case.
+    pub(crate) fn name(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -7,6 +7,8 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 
+use strum::VariantArray;
+
 use super::{Kind, Problem};
 use crate::frontend::PAGE_HEADERS;
 
@@ -58,15 +60,15 @@ pub(crate) async fn help_page(name: Result<Path<String>, PathRejection>) -> Resu
 
 /// Every kind that has a page.
 pub(crate) fn names() -> Vec<&'static str> {
-    let kinds = Kind::ALL.map(|kind| kind.about().name);
-    kinds.into_iter().chain(FAILURES.map(|(name, ..)| name)).collect()
+    let kinds = Kind::VARIANTS.iter().map(|kind| kind.name());
+    kinds.chain(FAILURES.map(|(name, ..)| name)).collect()
 }
 
 fn find(name: &str) -> Option<ProblemPage> {
     if let Some(kind) = Kind::named(name) {
         let about = kind.about();
         let status = Some(about.status.as_u16());
-        return Some(ProblemPage { name: about.name, status, title: about.title, advice: about.advice });
+        return Some(ProblemPage { name: kind.name(), status, title: about.title, advice: about.advice });
     }
     let (name, title, advice) = FAILURES.into_iter().find(|(failure, ..)| *failure == name)?;
     Some(ProblemPage { name, status: None, title, advice })
