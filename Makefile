@@ -66,6 +66,7 @@ fuzz:
 # Each line: what must be there, and what brings it.
 test-tools:
 	@./integration-tests/need curl curl
+	@./integration-tests/need python3 python3
 	@./integration-tests/need /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 	@./integration-tests/need npm npm
 	@./integration-tests/need chromium chromium

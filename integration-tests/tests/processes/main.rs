@@ -9,6 +9,7 @@ mod damage;
 mod damaged_facts;
 mod dead;
 mod descriptions;
+mod examples;
 mod faults;
 mod hostile;
 mod ledger;
