@@ -1,4 +1,4 @@
-//! The guarantees, with real processes and real signals. A module a theme.
+//! The guarantees, with real processes and real signals. One module for each theme.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
@@ -9,18 +9,19 @@ mod damage;
 mod damaged_facts;
 mod dead;
 mod descriptions;
+mod documents;
+mod every_request;
 mod examples;
 mod faults;
+mod flow;
 mod hostile;
+mod idempotency;
 mod ledger;
 mod live;
 mod many_stored;
 mod operators;
 mod refusals;
-mod repeats;
 mod settings;
 mod signals;
-mod surface;
 mod tour;
 mod unfinished_bodies;
-mod way;

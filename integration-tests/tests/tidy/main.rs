@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 mod imports;
+mod prose;
 
 use std::{
     fs,
@@ -13,25 +14,35 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Every source file below a directory: its path from the root, and its text.
+/// Every Rust file below a directory: its path from the root, and its text.
 fn sources(directory: &str) -> Vec<(String, String)> {
-    fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
+    files(directory, "rs")
+}
+
+/// Every file of one extension below a directory that is part of the tree: its path from the root, and its text.
+fn files(directory: &str, extension: &str) -> Vec<(String, String)> {
+    /// Directories that a build, a run or a package manager makes.
+    const MADE: [&str; 5] = ["target", "data", "node_modules", ".git", "corpus"];
+    fn walk(directory: &Path, extension: &str, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(directory).unwrap().flatten() {
             let path = entry.path();
             if path.is_dir() {
-                walk(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                if !MADE.contains(&entry.file_name().to_str().unwrap()) {
+                    walk(&path, extension, found);
+                }
+            } else if path.extension().is_some_and(|its| its == extension) {
                 found.push(path);
             }
         }
     }
     let mut found = Vec::new();
-    walk(&root().join(directory), &mut found);
+    walk(&root().join(directory), extension, &mut found);
+    found.sort();
     let relative = |path: &Path| path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
-    let sources: Vec<_> =
+    let files: Vec<_> =
         found.iter().map(|path| (relative(path), fs::read_to_string(path).unwrap())).collect();
-    assert!(!sources.is_empty(), "{directory} has sources");
-    sources
+    assert!(!files.is_empty(), "{directory} has files of {extension}");
+    files
 }
 
 /// Asserts that a word is named by those files only whose path begins with one of `allowed`.

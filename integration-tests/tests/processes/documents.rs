@@ -1,0 +1,166 @@
+//! The documents say what the programs do: settings, metrics and problems are compared with the real ones.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::Command,
+};
+
+use integration_tests::{
+    patience::SOON,
+    pictures,
+    server::{Start, binary, id},
+    socket::Socket,
+};
+
+/// A document of the repository.
+fn document(path: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    fs::read_to_string(root.join(path)).unwrap()
+}
+
+/// The part of a document from a heading to the next one of any level.
+fn section<'a>(document: &'a str, heading: &str) -> &'a str {
+    let (_, after) = document.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("{heading}"));
+    after.split("\n#").next().unwrap()
+}
+
+/// The rows of every table of a text: their cells, without backticks.
+fn rows(text: &str) -> Vec<Vec<String>> {
+    let rows = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |").map(|row| format!("`{row}")));
+    let cell = |cell: &str| cell.trim().replace('`', "");
+    rows.map(|row| row.split(" |").map(|text| cell(text.trim_start_matches('|'))).collect()).collect()
+}
+
+/// A setting as `--help` shows it.
+#[derive(Debug, PartialEq, Eq)]
+struct Setting {
+    variable: String,
+    default: Option<String>,
+}
+
+/// Every setting that a program's `--help` shows, by flag.
+fn settings(program: &str) -> BTreeMap<String, Setting> {
+    let help = Command::new(binary(program)).arg("--help").env_clear().output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let between = |text: &str, before: &str| {
+        let (_, after) = text.split_once(before)?;
+        after.split(']').next().map(|value| value.trim_end_matches('=').to_owned())
+    };
+    let mut settings = BTreeMap::new();
+    for option in help.split("\n      --").skip(1) {
+        let flag = option.split([' ', '\n']).next().unwrap();
+        let Some(variable) = between(option, "[env: ") else { continue };
+        // A default that clap applies stands on a line of its own.
+        let default = option.lines().find_map(|line| {
+            between(line.trim(), "[default: ")
+                .filter(|_| line.trim().starts_with("[default: ") && line.trim().ends_with(']'))
+        });
+        settings.insert(format!("--{flag}"), Setting { variable, default });
+    }
+    assert!(settings.len() > 5, "{program} has settings: {help}");
+    settings
+}
+
+#[test]
+fn the_readme_lists_every_setting_with_its_variable_and_default() {
+    let readme = document("README.md");
+    for program in ["up-server", "up-worker"] {
+        let listed = rows(section(&readme, &format!("### Settings of `{program}`")));
+        let settings = settings(program);
+        let flags: BTreeSet<_> = listed.iter().map(|row| row[0].clone()).collect();
+        assert_eq!(flags, settings.keys().cloned().collect(), "{program}");
+        for row in listed {
+            let Setting { variable, default } = &settings[&row[0]];
+            assert_eq!(row[1], *variable, "{program} {}", row[0]);
+            if let Some(default) = default {
+                assert!(
+                    row[2].contains(default.as_str()),
+                    "{program} {}: {default} is not in {}",
+                    row[0],
+                    row[2]
+                );
+            }
+        }
+    }
+}
+
+/// The metrics that OPERATING.md lists, with their types.
+fn documented_metrics() -> BTreeMap<String, String> {
+    let operating = document("server/OPERATING.md");
+    let rows = ["### Of a server", "### Of a worker"].map(|heading| rows(section(&operating, heading)));
+    rows.into_iter().flatten().map(|row| (row[0].clone(), row[1].clone())).collect()
+}
+
+#[test]
+fn operating_lists_every_metric_that_the_source_names() {
+    fn walk(directory: &Path, named: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(directory).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                walk(&path, named);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(path).unwrap();
+                let literals = text
+                    .split('"')
+                    .filter(|text| text.starts_with("up_") && !text.contains([' ', '\n', '{']));
+                named.extend(literals.map(str::to_owned));
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut named = BTreeSet::new();
+    for source in ["server/src", "worker/src"] {
+        walk(&root.join(source), &mut named);
+    }
+    assert_eq!(documented_metrics().into_keys().collect::<BTreeSet<_>>(), named);
+}
+
+#[tokio::test]
+async fn metrics_have_the_types_that_operating_lists() {
+    let server = Start::new().with("--admin-listen", "127.0.0.1:0").start();
+    let mut socket = Socket::connect(&server.url).await;
+    for bytes in [pictures::tiny(1), pictures::damaged()] {
+        let upload = id(&server.accepted("cat.png", bytes).await);
+        socket.subscribe(&[&upload]).await;
+        socket.end_of(&upload, SOON).await;
+    }
+    let url = server.admin().await;
+    let shown = server.client.get(url).send().await.unwrap().text().await.unwrap();
+    let documented = documented_metrics();
+    let types = shown.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let mut count = 0;
+    for (name, kind) in types {
+        let listed = documented.get(name).map(String::as_str);
+        assert!(
+            listed == Some(kind) || (kind == "summary" && listed == Some("histogram")),
+            "{name} is a {kind}"
+        );
+        count += 1;
+    }
+    assert!(count > 12, "{shown}");
+}
+
+#[tokio::test]
+async fn protocol_lists_every_problem_and_each_has_a_page() {
+    let server = Start::new().with("--workers", "0").start();
+    let protocol = document("server/PROTOCOL.md");
+    let listed: BTreeSet<_> = ["## Errors", "### Why an accepted upload fails"]
+        .iter()
+        .flat_map(|heading| rows(section(&protocol, heading)))
+        .map(|row| row[0].clone())
+        .collect();
+    let described: serde_json::Value =
+        server.client.get(server.at("/openapi.json")).send().await.unwrap().json().await.unwrap();
+    let kinds = &described["paths"]["/problems/{kind}"]["get"]["parameters"][0]["schema"]["enum"];
+    let kinds: BTreeSet<_> =
+        kinds.as_array().unwrap().iter().map(|kind| kind.as_str().unwrap().to_owned()).collect();
+    assert_eq!(listed, kinds);
+    for kind in kinds {
+        let page = server.client.get(server.at(&format!("/problems/{kind}"))).send().await.unwrap();
+        assert_eq!(page.status(), 200, "{kind}");
+    }
+}
