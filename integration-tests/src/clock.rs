@@ -7,7 +7,7 @@ use std::{
 
 use tempfile::TempDir;
 
-/// Where Debian puts the library, below the directory of the architecture.
+/// Debian's path of the library, below the directory of the architecture.
 const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
 
 /// A wall clock. Ends with the test.

@@ -13,7 +13,7 @@ use crate::{
     worker::StartWorker,
 };
 
-/// What a fleet shares.
+/// The broker and the storage that a fleet shares.
 pub struct Fleet {
     /// The vhost of the broker.
     pub vhost: Vhost,

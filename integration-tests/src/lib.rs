@@ -1,4 +1,4 @@
-//! What the tests of up! are made with: servers as real processes, pictures, sockets, and waiting for conditions.
+//! Helpers of the tests: servers as real processes, pictures, sockets, and waiting for conditions.
 //!
 //! ```text
 //! tests/transport.rs   the claims of the transport port, held to every adapter

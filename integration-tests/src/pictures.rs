@@ -4,7 +4,7 @@ use std::{fs, io::Cursor, path::PathBuf};
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 
-/// Where Debian's packages of photographs put them.
+/// The directories of Debian's packages of photographs.
 const PHOTOGRAPHS: &str = "/usr/share/backgrounds";
 
 /// A small opaque PNG, different for every seed.

@@ -11,7 +11,7 @@ use tokio::{
     sync::watch,
 };
 
-/// What becomes of connections, old and new.
+/// The treatment of connections, old and new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
     /// They work.
@@ -28,7 +28,7 @@ pub enum Network {
 
 /// A proxy on a port of its own. Ends with the test.
 pub struct Proxy {
-    /// Where it listens.
+    /// Its port.
     pub port: u16,
     network: watch::Sender<Network>,
 }
@@ -101,7 +101,7 @@ async fn pass(client: TcpStream, port: u16, network: watch::Receiver<Network>) {
     let replies = pump(from_server, to_client, network, |network| {
         matches!(network, Network::BlackHole | Network::LosesReplies)
     });
-    // Whichever side ends, both do.
+    // When one side ends, both do.
     tokio::select! {
         () = requests => {}
         () = replies => {}

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::patience::{SOON, eventually};
 
-/// Where Debian puts what the wrappers in `/usr/sbin` start, which want users of their own.
+/// Debian's path of the programs that the wrappers in `/usr/sbin` start. The wrappers want users of their own.
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 
 /// How long a node takes to start at most; it is a matter of seconds on an idle machine.
@@ -141,7 +141,7 @@ impl Node {
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// What the broker has logged.
+    /// The broker's log.
     #[must_use]
     pub fn log(&self) -> String {
         let files = fs::read_dir(self.path().join("log")).into_iter().flatten().flatten();
@@ -191,7 +191,7 @@ impl Node {
         Vhost::create(self.amqp, self.management()).await
     }
 
-    /// What [`SHARED`] must hold for tests to use this node.
+    /// The value of [`SHARED`] that makes tests use this node.
     #[must_use]
     pub fn shared(&self) -> String {
         format!("{}:{}", self.amqp, self.http)
@@ -282,7 +282,7 @@ impl Vhost {
 
     async fn create(amqp: u16, management: Management) -> Self {
         let name = format!("up-{:016x}", rand::random::<u64>());
-        // Whoever makes a vhost is let in.
+        // The maker of a vhost has its permissions.
         management.call(Method::PUT, &format!("vhosts/{name}"), None).await;
         Self { name, amqp, management, _node: None }
     }

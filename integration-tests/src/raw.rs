@@ -67,7 +67,7 @@ pub async fn begin_upload_on(mut stream: TcpStream, headers: &str, length: usize
 /// When the server accepts no connection.
 pub async fn exchange(server_url: &str, bytes: &[u8], silence: Duration) -> String {
     let mut stream = connect(server_url).await;
-    // What was refused early may be cut while more of it is written.
+    // The server may cut a request that it refused early while more of it is written.
     let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();
     let mut buffer = vec![0; 16 * 1024];

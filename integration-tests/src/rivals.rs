@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-/// What node does with sharp: one decode, three sizes, as its manual recommends; the median of eleven runs.
+/// The time of node with sharp: one decode, three sizes, as its manual recommends; the median of eleven runs.
 const SHARP: &str = r"
 const sharp = require('sharp');
 sharp.concurrency(1);

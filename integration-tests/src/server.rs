@@ -33,7 +33,7 @@ impl Data {
         Self(Arc::new(TempDir::with_prefix("up-test-").expect("a temporary directory can be made")))
     }
 
-    /// Where it is.
+    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.0.path()
@@ -204,7 +204,7 @@ fn log_of(data: &Data) -> String {
     fs::read_to_string(data.path().join("server.log")).unwrap_or_default()
 }
 
-/// Where an executable of ours is: beside the tests.
+/// The path of one of our executables: beside the tests.
 #[expect(clippy::missing_panics_doc, reason = "a test always has a path")]
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
@@ -216,9 +216,9 @@ pub fn binary(name: &str) -> PathBuf {
 /// A running server. Dropped, it and its workers are killed.
 pub struct Server {
     child: Child,
-    /// What it works on.
+    /// Its data directory.
     pub data: Data,
-    /// Where it listens, without a slash at the end.
+    /// Its URL, without a slash at the end.
     pub url: String,
     /// A client for it.
     pub client: reqwest::Client,
@@ -231,7 +231,7 @@ impl Server {
         format!("{}{path}", self.url)
     }
 
-    /// What it has logged.
+    /// Its log.
     #[must_use]
     pub fn log(&self) -> String {
         log_of(&self.data)

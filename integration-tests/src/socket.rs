@@ -16,7 +16,7 @@ pub struct Socket {
     pub stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
-/// What comes of a socket.
+/// An event of a socket.
 #[derive(Debug)]
 pub enum Came {
     /// A message.
@@ -67,7 +67,7 @@ impl Socket {
         self.say(&json!({"type": "subscribe", "ref": 1, "ids": ids})).await;
     }
 
-    /// What comes next.
+    /// The next event.
     ///
     /// # Panics
     /// When nothing does.

@@ -92,7 +92,7 @@ impl Worker {
         Pid::from_child(&self.child)
     }
 
-    /// What it has logged.
+    /// Its log.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()

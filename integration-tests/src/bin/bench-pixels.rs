@@ -30,7 +30,7 @@ const SLOW_RUNS: usize = 3;
 /// Photographs that are taken from a directory: the largest, and from there down in equal steps of rank.
 const PHOTOGRAPHS: usize = 8;
 
-/// What a job may take beyond the floor: half of it again, and a constant for what every job does.
+/// The time that a job may take beyond the floor: half of it again, and a constant for the work of every job.
 const GOAL_TIMES: f64 = 1.5;
 const GOAL_MORE: Duration = Duration::from_millis(5);
 
@@ -171,7 +171,7 @@ struct Bench {
     maker: Maker,
 }
 
-/// What a picture came to, in milliseconds.
+/// The times of a picture, in milliseconds.
 struct Row {
     job: f64,
     floor: Option<f64>,
@@ -241,7 +241,7 @@ impl Bench {
     }
 }
 
-/// What makes this program tell the memory of one picture, whose bytes it reads from its input.
+/// The argument that makes this program print the memory of one picture, read from its input.
 const MEMORY_ARGUMENT: &str = "memory-of-stages";
 
 /// The most memory that each stage has on top of what there was before the job, in MiB: of a process of its own, since
@@ -292,7 +292,7 @@ fn resident(name: &str) -> u64 {
 }
 
 fn forget_peak() {
-    // Where the kernel has no such file, peaks of stages run into each other.
+    // Without such a file in the kernel, peaks of stages run into each other.
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
@@ -325,7 +325,7 @@ fn floor(_bytes: &[u8], _format: Format) -> Option<Duration> {
     None
 }
 
-/// What one writes first: decode all of it, scale each size from the whole, encode.
+/// A straightforward program: decode all of it, scale each size from the whole, encode.
 fn plain(bytes: &[u8], sizes: &Sizes) -> Duration {
     let begun = Instant::now();
     let picture = image::load_from_memory(bytes).expect("a photograph can be decoded");

@@ -7,7 +7,7 @@ use integration_tests::{
     server::{Data, binary},
 };
 
-/// What must never be printed.
+/// A secret that must never be printed.
 const SECRET: &str = "s3ntinel";
 
 /// A user who owns nothing: a test that runs as root would otherwise be let in everywhere.
@@ -126,7 +126,7 @@ fn a_check_explains_a_storage_directory_that_may_not_be_written_to() {
 fn a_check_explains_a_bucket_without_credentials() {
     let data = Data::new();
     let mut command = command(&data, &["--storage", "s3://pictures/up"]);
-    // Where a machine of the cloud would be asked for those of its role.
+    // The address at which a cloud machine asks for the credentials of its role.
     command.env("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1");
     run(&mut command).assert_blames("storage", &["s3://pictures/up", "AWS_ACCESS_KEY_ID", "AWS_REGION"]);
 }

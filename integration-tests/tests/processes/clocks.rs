@@ -15,7 +15,7 @@ use worker::UploadId;
 
 const HOUR: i64 = 3600;
 
-/// What an upload may take on a busy machine; a clock that had to catch up would take an hour.
+/// The time of an upload on a busy machine; a clock that had to catch up would take an hour.
 const SECONDS: Duration = Duration::from_secs(10);
 
 /// How long each time of the clock is kept.

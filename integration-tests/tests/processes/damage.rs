@@ -75,7 +75,7 @@ async fn a_queue_that_is_overwritten_is_set_aside_and_every_accepted_upload_ends
 }
 
 #[tokio::test]
-async fn a_queue_that_is_damaged_under_jobs_at_work_is_begun_anew_by_everybody_at_once() {
+async fn a_queue_that_is_damaged_under_jobs_at_work_is_recreated_by_every_process_at_once() {
     let data = Data::new();
     let server = Start::on(&data).start();
     let worker = StartWorker::beside(&data).start();
@@ -99,7 +99,7 @@ async fn a_queue_that_is_damaged_under_jobs_at_work_is_begun_anew_by_everybody_a
 }
 
 #[tokio::test]
-async fn a_queue_that_is_removed_is_begun_anew_and_no_listener_misses_the_next_completion() {
+async fn a_queue_that_is_removed_is_recreated_and_no_listener_misses_the_next_completion() {
     let data = Data::new();
     let server = Start::on(&data).with("--workers", "0").start();
     let worker = StartWorker::beside(&data).start();
@@ -117,7 +117,7 @@ async fn a_queue_that_is_removed_is_begun_anew_and_no_listener_misses_the_next_c
 }
 
 #[tokio::test]
-async fn a_queue_that_cannot_be_begun_anew_is_told_by_readiness_and_recovers_without_a_restart() {
+async fn a_queue_that_cannot_be_recreated_is_reported_by_readiness_and_recovers_without_a_restart() {
     let data = Data::new();
     let server = Start::on(&data).start();
     server.workers_ready(2).await;
@@ -164,7 +164,7 @@ async fn a_queue_that_is_put_back_as_it_was_before_loses_nothing_that_was_accept
 }
 
 #[tokio::test]
-async fn a_queue_that_is_found_damaged_at_the_start_is_begun_anew() {
+async fn a_queue_that_is_found_damaged_at_the_start_is_recreated() {
     let data = Data::new();
     let mut server = Start::on(&data).with("--workers", "0").start();
     let mut accepted = Vec::new();

@@ -10,13 +10,13 @@ use integration_tests::{
 };
 use tokio::time::timeout;
 
-/// What may lie in the place of a stored object.
+/// Damage that may lie in the place of a stored object.
 const DAMAGES: [&str; 6] = ["empty", "cut", "newer", "foreign", "directory", "long"];
 
 /// Lost jobs are found with the second sweep that sees their uploads.
 const POSTED_AGAIN: Duration = Duration::from_secs(90);
 
-/// What the retry of a few small pictures takes on a busy machine.
+/// The time that a retry of a few small pictures takes on a busy machine.
 const HEALED: Duration = Duration::from_secs(15);
 
 /// Puts damage in the place of a stored object. `foreign` is the same fact of another upload.

@@ -1,4 +1,4 @@
-//! What an operator does with dead letters, on both transports.
+//! An operator lists, shows, replays and drops dead letters, on both transports.
 
 use std::{process::Command, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What the descriptions of the interface say is what a real server does, and the reverse.
+//! A real server does what the descriptions of the interface say, and nothing else.
 
 mod asyncapi;
 mod document;

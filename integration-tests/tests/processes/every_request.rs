@@ -1,4 +1,4 @@
-//! What holds for every request and answer: ids, traces, times, other sites, and the bounds of a form.
+//! Rules of every request and answer: ids, traces, times, other sites, and the bounds of a form.
 
 use std::time::{Duration, Instant};
 
@@ -163,7 +163,7 @@ async fn a_form_of_files_and_fields_in_any_order_is_taken_whole() {
 }
 
 #[tokio::test]
-async fn bytes_of_strangers_are_served_so_that_nothing_in_them_runs() {
+async fn untrusted_bytes_are_served_so_that_nothing_in_them_runs() {
     let server = Start::new().start();
     let upload = id(&server.accepted("evil.html", pictures::jpeg(300, 200)).await);
     server.end(&upload, SOON).await;

@@ -120,7 +120,7 @@ async fn server_sent_events_end_with_the_upload() {
 }
 
 #[tokio::test]
-async fn whoever_prefers_to_wait_is_answered_at_the_end() {
+async fn a_client_that_prefers_to_wait_is_answered_at_the_end() {
     let server = Start::new().start();
     let post = server
         .client

@@ -23,7 +23,7 @@ use tokio::{
 /// How long a connection is listened to that should have been answered.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// What an upload takes while strangers do what they like, on a machine that has other things to do as well.
+/// The time of an upload while hostile clients are at work, on a machine that is busy with other tests.
 const UNDISTURBED: Duration = Duration::from_secs(2);
 
 async fn half_open(server: &Server, count: usize) -> Vec<TcpStream> {
@@ -53,21 +53,21 @@ async fn assert_undisturbed(server: &Server) {
 #[tokio::test]
 async fn a_stranger_with_two_thousand_half_open_connections_does_not_slow_an_upload() {
     let server = Start::new().start();
-    let strangers = half_open(&server, 2000).await;
+    let hostile = half_open(&server, 2000).await;
     assert_undisturbed(&server).await;
-    drop(strangers);
+    drop(hostile);
 }
 
 #[tokio::test]
 async fn when_there_are_too_many_connections_the_ones_that_say_nothing_make_room() {
     let server = Start::new().with("--max-connections", "50").with("--admin-listen", "127.0.0.1:0").start();
-    let mut strangers = Vec::new();
+    let mut hostile = Vec::new();
     for _ in 0..4 {
-        strangers.extend(half_open(&server, 40).await);
+        hostile.extend(half_open(&server, 40).await);
         assert_undisturbed(&server).await;
     }
     assert!(server.figure("up_connections_let_go_total").await >= Some(110.0));
-    drop(strangers);
+    drop(hostile);
 }
 
 #[tokio::test]
@@ -78,32 +78,32 @@ async fn when_there_are_too_many_connections_a_client_that_has_most_of_them_make
     picture.resize(20_000_000, 0);
     let upload = id(&server.accepted("large.jpg", picture).await);
     let request = format!("GET /uploads/{upload}/original HTTP/1.1\r\nHost: up\r\n\r\n");
-    let mut strangers = Vec::new();
+    let mut hostile = Vec::new();
     for _ in 0..60 {
         let mut stream = raw::connect_from("127.0.0.2", &server.url).await;
         stream.write_all(request.as_bytes()).await.unwrap();
         // It is being answered, and reads no more of that.
         timeout(SOON, stream.read_u8()).await.expect("a stranger is in nobody's way").unwrap();
-        strangers.push(stream);
+        hostile.push(stream);
     }
     assert_undisturbed(&server).await;
-    drop(strangers);
+    drop(hostile);
 }
 
 #[tokio::test]
 async fn clients_that_hold_every_place_with_uploads_that_never_end_give_one_to_who_has_none() {
     let server =
         Start::new().with("--max-concurrent-uploads", "40").with("--max-uploads-per-client", "20").start();
-    let mut strangers = Vec::new();
+    let mut hostile = Vec::new();
     for own in ["127.0.0.2", "127.0.0.3"] {
         for _ in 0..20 {
             let stream = raw::connect_from(own, &server.url).await;
-            strangers.push(raw::begin_upload_on(stream, "", 50_000_000).await);
+            hostile.push(raw::begin_upload_on(stream, "", 50_000_000).await);
         }
     }
     assert_undisturbed(&server).await;
     // The oldest of one of them is told so, and is let go.
-    let (some, others) = strangers.split_at_mut(20);
+    let (some, others) = hostile.split_at_mut(20);
     let mut refusals = [String::new(), String::new()];
     let [one, other] = &mut refusals;
     let told = async {
@@ -120,9 +120,9 @@ async fn clients_that_hold_every_place_with_uploads_that_never_end_give_one_to_w
 #[tokio::test]
 async fn where_few_files_may_be_open_fewer_connections_are_and_uploads_go_on() {
     let server = Start::new().limited("-n 1224").start();
-    let strangers = half_open(&server, 1500).await;
+    let hostile = half_open(&server, 1500).await;
     assert_undisturbed(&server).await;
-    drop(strangers);
+    drop(hostile);
     assert!(
         server.log().contains("the open-file limit allows fewer connections, sockets and uploads"),
         "{}",
@@ -243,13 +243,13 @@ async fn one_client_cannot_take_all_the_places() {
         let request = server.client.post(server.at("/uploads")).header("x-forwarded-for", client);
         request.body(pictures::tiny(1)).send().await.unwrap()
     };
-    let greedy = [begin("203.0.113.1").await, begin("10.9.9.9, 203.0.113.1").await];
+    let over_share = [begin("203.0.113.1").await, begin("10.9.9.9, 203.0.113.1").await];
     let refused = post("203.0.113.1").await;
     assert_eq!(refused.status(), 429);
     assert!(refused.headers().contains_key("retry-after"));
     assert_eq!(json(refused).await["type"], "/problems/too-many-at-once");
     assert_eq!(post("203.0.113.2").await.status(), 202);
-    drop(greedy);
+    drop(over_share);
     eventually("the places come back", SOON, async || {
         (post("203.0.113.1").await.status() == 202).then_some(())
     })
@@ -273,13 +273,13 @@ async fn what_a_client_says_of_itself_gives_it_no_more_places() {
     let begin = async |said: &str| {
         raw::begin_upload(&server.url, &format!("X-Forwarded-For: {said}\r\n"), 90_000).await
     };
-    let _greedy = [begin("203.0.113.1").await, begin("203.0.113.2").await];
+    let _over_share = [begin("203.0.113.1").await, begin("203.0.113.2").await];
     let third = server.client.post(server.at("/uploads")).header("x-forwarded-for", "203.0.113.3");
     assert_eq!(third.body(pictures::tiny(1)).send().await.unwrap().status(), 429);
 }
 
 #[tokio::test]
-async fn when_all_places_are_taken_by_modest_clients_the_next_is_told_to_come_back() {
+async fn a_server_full_of_clients_within_their_share_answers_503() {
     let server = Start::new().with("--max-concurrent-uploads", "2").with("--max-sockets", "2").start();
     let _uploading =
         [raw::begin_upload(&server.url, "", 90_000).await, raw::begin_upload(&server.url, "", 90_000).await];

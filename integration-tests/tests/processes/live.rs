@@ -181,7 +181,7 @@ async fn a_drain_says_goodbye_finishes_what_is_coming_in_and_exits_with_zero() {
     assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
     assert_eq!(server.ended(SOON).await.code(), Some(0));
     assert!(socket.stream.next().await.is_none_or(|frame| frame.is_err()));
-    // What was accepted last ends with the next server.
+    // The upload that was accepted last ends with the next server.
     let upload: serde_json::Value = serde_json::from_str(answer.rsplit_once("\r\n\r\n").unwrap().1).unwrap();
     let next = Start::on(&server.data).start();
     next.assert_ready(&next.end(&id(&upload["uploads"][0]), SOON).await).await;

@@ -20,7 +20,7 @@ const STORED: u64 = 20_000;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What a server may take until it listens, in a debug build, however much is stored.
+/// The time until a server listens, in a debug build, however much is stored.
 const LISTENS_WITHIN: Duration = Duration::from_millis(500);
 
 /// Lost jobs are found with the second sweep that sees their uploads.

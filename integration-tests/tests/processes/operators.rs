@@ -1,4 +1,4 @@
-//! What operators see: figures and logs.
+//! Operators see metrics and logs.
 
 use integration_tests::{
     fleet::Fleet,
@@ -10,7 +10,7 @@ use integration_tests::{
     worker::StartWorker,
 };
 
-/// What must never be shown.
+/// A secret that must never be shown.
 const SECRET: &str = "s3ntinel";
 
 fn watched(start: Start) -> Start {
@@ -59,7 +59,7 @@ async fn a_server_tells_operators_what_it_and_its_workers_did() {
         "up_sockets 1",
         "up_subscriptions 2",
         "up_uploads_in_flight 0",
-        // Of worker processes.
+        // Metrics of worker processes.
         "up_jobs_total{outcome=\"ready\"} 1",
         "up_jobs_total{outcome=\"failed\"} 1",
         "up_job_stage_seconds_count{stage=\"fetch\"} 2",

@@ -13,8 +13,8 @@ use integration_tests::{
 use rustix::process::{Pid, Signal};
 use tokio::time::timeout;
 
-/// What it takes until a worker that stands still has lost its job to another: half a minute and a sweep of the locks, or
-/// the heartbeats of the broker.
+/// The time until a frozen worker has lost its job to another: half a minute and a look at the locks, or the
+/// heartbeats of the broker.
 const NOTICED: Duration = Duration::from_secs(90);
 
 const JOB_TIMEOUT: &str = "2s";
@@ -22,7 +22,7 @@ const JOB_TIMEOUT: &str = "2s";
 /// Less than the pictures of these tests have, and more than any message.
 const PICTURE_BYTES: u64 = 10_000;
 
-/// Where jobs and pictures of a test are.
+/// The queue and the storage of a test.
 struct Place<'test> {
     server: &'test Server,
     storage: &'test Path,

@@ -8,10 +8,10 @@ use integration_tests::{
     server::{Data, Server, Start, id},
 };
 
-/// Where the README's server listens.
+/// The address of the README's server.
 const THERE: &str = "http://127.0.0.1:8080";
 
-/// What is answered to a line that contains these words, and what the answer contains. The first that fits counts.
+/// For lines that contain these words: a part of the answer. The first that fits counts.
 const EXPECTED: [(&str, u16, &str); 20] = [
     ("lane=bulk", 202, "photo.jpg"),
     ("traceparent", 202, "photo.jpg"),

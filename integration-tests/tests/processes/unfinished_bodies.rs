@@ -20,8 +20,8 @@ use tokio::{
 /// The header of a form, as clients write it.
 const FORM: &str = "Content-Type: multipart/form-data; boundary=b\r\n";
 
-/// What a client may hold of everything before it has more than its fair share.
-const GREEDY: usize = 17;
+/// The fair share of a client.
+const OVER_SHARE: usize = 17;
 
 /// A file of a form.
 fn part(name: &str, bytes: &[u8]) -> Vec<u8> {
@@ -150,7 +150,7 @@ async fn a_body_that_comes_slowly_is_accepted_while_the_sweeper_and_others_work(
 
 /// A server whose places one client can hold.
 fn small_server() -> Start {
-    let places = GREEDY.to_string();
+    let places = OVER_SHARE.to_string();
     Start::new()
         .with("--max-concurrent-uploads", &places)
         .with("--max-uploads-per-client", &places)
@@ -164,7 +164,7 @@ async fn begin_as(server: &Server, client: &str, headers: &str, length: usize) -
 /// Begins uploads of the client that has one until it holds every place.
 async fn hold_other_places(server: &Server) -> Vec<TcpStream> {
     let mut held = Vec::new();
-    for _ in 1..GREEDY {
+    for _ in 1..OVER_SHARE {
         held.push(begin_as(server, "203.0.113.1", "", 90_000).await);
     }
     held

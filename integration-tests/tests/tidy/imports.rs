@@ -1,4 +1,4 @@
-//! Which file imports which, read from the tokens of every source file: `use` and paths alike, through re-exports.
+//! The imports of every source file, read from its tokens: `use` and paths alike, through re-exports.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -71,7 +71,7 @@ impl Imports {
         rings(&edges.collect())
     }
 
-    /// Which module of `lib.rs` imports which.
+    /// The imports between the modules of `lib.rs`.
     pub(crate) fn between_modules(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut between: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (from, targets) in &self.edges {

@@ -48,16 +48,16 @@ fn files(directory: &str, extension: &str) -> Vec<(String, String)> {
 /// Asserts that a word is named by those files only whose path begins with one of `allowed`.
 fn assert_named_only_by(word: &str, allowed: &[&str]) {
     let all = ["worker/src", "server/src"].into_iter().flat_map(sources);
-    let (mut namers, mut strangers) = (0, Vec::new());
+    let (mut count, mut others) = (0, Vec::new());
     for (path, text) in all.filter(|(_, text)| text.contains(word)) {
-        namers += 1;
+        count += 1;
         if !allowed.iter().any(|allowed| path.starts_with(allowed)) {
-            strangers.push(path);
+            others.push(path);
         }
         drop(text);
     }
-    assert!(namers > 0, "nobody names {word}: this claim is out of date");
-    assert!(strangers.is_empty(), "{word} is named by {strangers:?}");
+    assert!(count > 0, "nobody names {word}: this claim is out of date");
+    assert!(others.is_empty(), "{word} is named by {others:?}");
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn nothing_else_grows_at_the_top_level() {
         "server",
         "worker",
     ];
-    // What a build or a run makes is not part of the tree.
+    // Directories that a build or a run makes are not part of the tree.
     let made = ["target", "data"];
     for entry in fs::read_dir(root()).unwrap().flatten() {
         let name = entry.file_name().into_string().unwrap();

@@ -1,4 +1,4 @@
-//! What an upload costs the broker.
+//! The cost of an upload at the broker.
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use integration_tests::{
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-/// What an outage may take to heal: two heartbeats until it is noticed, the longest pause, and the work.
+/// The time that an outage may take to heal: two heartbeats until it is noticed, the longest pause, and the work.
 const HEALED: Duration = Duration::from_secs(60);
 
 async fn ready_state(server: &Server) -> Value {
@@ -212,7 +212,7 @@ async fn jobs_that_are_on_the_broker_are_done_during_a_memory_alarm() {
 }
 
 #[tokio::test]
-async fn a_queue_that_a_killed_broker_has_forgotten_half_is_made_anew() {
+async fn a_queue_that_a_killed_broker_has_forgotten_half_is_recreated() {
     let mut node = Node::start().await;
     let fleet = Fleet::on(node.vhost().await);
     let arguments = json!({

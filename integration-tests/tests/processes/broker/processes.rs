@@ -1,4 +1,4 @@
-//! What servers and workers do to each other.
+//! Servers and workers that are killed, added and removed beside each other.
 
 use std::{fs, time::Duration};
 

@@ -58,7 +58,7 @@ async fn two_servers_and_two_workers_share_nothing_but_a_broker_and_a_bucket() {
         accepted.push(one.accepted("cat.png", pictures::tiny(seed)).await);
     }
     one.kill();
-    // What only the dead server's outbox holds, the other server finds in the bucket.
+    // The other server finds in the bucket the upload whose job is only in the dead server's outbox.
     fleet.assert_all_ready(&other, &accepted, Duration::from_secs(90)).await;
     fleet.assert_queue_holds(0).await;
     for log in [other.log(), workers[0].log(), workers[1].log()] {

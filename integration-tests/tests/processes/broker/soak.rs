@@ -29,10 +29,10 @@ const SOAK: Duration = Duration::from_secs(60);
 /// outbox is at the worst found by a sweep, and a job that failed rests for half a minute.
 const SETTLED: Duration = Duration::from_secs(150);
 
-/// What was promised, and what came of it.
+/// The ledger: accepted uploads and their ends.
 #[derive(Default)]
 struct Ledger {
-    /// Whether whoever waits for it on a socket was told its end, and which.
+    /// The end that its subscriber was told on a socket, if it was told one.
     accepted: BTreeMap<String, Option<String>>,
     /// Uploads that no server was there to answer.
     unanswered: u32,
@@ -251,7 +251,7 @@ fn note(ledger: &Shared, told: Vec<Value>) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_any_faults_everything_accepted_has_ended_and_whoever_waited_knows() {
+async fn after_any_faults_every_upload_has_ended_and_every_subscriber_was_told() {
     let variable = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let seed = variable("UP_TEST_SEED").unwrap_or_else(rand::random);
     let lasts = variable("UP_TEST_SOAK_SECONDS").map_or(SOAK, Duration::from_secs);

@@ -13,7 +13,7 @@ impl Document {
         Self(json(answer).await)
     }
 
-    /// What a value of the document stands for: itself, or what it refers to.
+    /// A value of the document, or the value that it refers to.
     pub(super) fn resolved<'document>(&'document self, value: &'document Value) -> &'document Value {
         match value["$ref"].as_str() {
             None => value,
