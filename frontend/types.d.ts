@@ -77,15 +77,15 @@ interface PollSurroundings extends Timers, Hearer {
   random: () => number;
 }
 
-type Rung = "connecting" | "live" | "polling" | "offline";
+type Level = "connecting" | "live" | "polling" | "offline";
 
-interface LadderSurroundings extends Timers {
+interface FallbackSurroundings extends Timers {
   live: Pick<import("./assets/live.js").Live, "isLive" | "connect" | "wake" | "distrust" | "watch" | "unwatch">;
   poller: Pick<import("./assets/poll.js").Poller, "start" | "stop" | "watch" | "unwatch">;
   isOnline: () => boolean;
   isHidden: () => boolean;
-  /** On another rung. */
-  stand: (rung: Rung) => void;
+  /** On another level. */
+  stand: (level: Level) => void;
 }
 
 interface AnnouncerSurroundings extends Pick<Timers, "after"> {

@@ -12,9 +12,9 @@ import { preview } from "./picture.js";
 import { HEAD_BYTES, USUAL, judge, probe } from "./probe.js";
 import { Queue, advance } from "./queue.js";
 import { Network, sendThrough } from "./send.js";
-import { Shelf } from "./shelf.js";
+import { EarlierUploads } from "./earlier.js";
 import { Tile } from "./tile.js";
-import { hop, showPicturesFollow, showTotal } from "./total.js";
+import { hop, reattachBelowTiles, showSummary } from "./summary.js";
 import * as words from "./words.js";
 
 /** From this file of a drop on. */
@@ -30,27 +30,27 @@ const byId = new Map();
 const list = find("#tiles");
 const memory = new Memory(() => localStorage);
 const queue = new Queue(sendItem);
-const ladder = connect({ tell: told, unknown: forgotten, stand });
+const connection = connect({ tell: told, unknown: forgotten, stand });
 const announcer = new Announcer({
   after: (callback, ms) => setTimeout(callback, ms),
   say: (text) => (find("#announcer").textContent = text),
   count: () => ({ ready: count().ready, total: words.totalOf(count()) }),
 });
 const lightbox = new Lightbox(copy);
-const shelf = new Shelf({
+const earlier = new EarlierUploads({
   forget(id) {
     memory.forget(id);
-    ladder.unwatch(id);
+    connection.unwatch(id);
     announcer.note(words.SAID.forgotten);
-    showShelf();
+    showEarlier();
   },
 });
 
-const network = new Network(() => navigator.onLine || ladder.rung === "live");
+const network = new Network(() => navigator.onLine || connection.level === "live");
 
-/** @param {Rung} rung @param {Rung} before */
-function stand(rung, before) {
-  if (rung === "offline") announcer.note(words.SAID.offline);
+/** @param {Level} level @param {Level} before */
+function stand(level, before) {
+  if (level === "offline") announcer.note(words.SAID.offline);
   else if (before === "offline") announcer.note(words.SAID.online);
   network.look();
   if (network.isUp()) queue.release();
@@ -111,7 +111,7 @@ function add(files) {
     item.tile.show(item);
   });
   announcer.added(files.length);
-  showPicturesFollow();
+  reattachBelowTiles();
   showAll();
 }
 
@@ -200,15 +200,15 @@ function accepted(item, upload) {
 
 /** @param {Upload} upload */
 function follow(upload) {
-  if (upload.state === "ready") ladder.unwatch(upload.id);
-  else ladder.watch(upload);
+  if (upload.state === "ready") connection.unwatch(upload.id);
+  else connection.watch(upload);
 }
 
 /** By whatever way. @param {Upload} upload */
 function told(upload) {
   memory.update(upload);
   const item = byId.get(upload.id);
-  if (!item?.upload) return shelfTold(upload);
+  if (!item?.upload) return earlierTold(upload);
   const merged = merge(item.upload, upload);
   if (merged === item.upload) return follow(merged);
   item.upload = merged;
@@ -226,22 +226,22 @@ function told(upload) {
 }
 
 /** @param {Upload} upload */
-function shelfTold(upload) {
-  if (upload.state === "ready") ladder.unwatch(upload.id);
-  showShelf();
+function earlierTold(upload) {
+  if (upload.state === "ready") connection.unwatch(upload.id);
+  showEarlier();
 }
 
 /** The server does not know it any more. @param {string} id */
 function forgotten(id) {
   memory.forget(id);
-  ladder.unwatch(id);
+  connection.unwatch(id);
   const item = byId.get(id);
   if (item && item.stage !== "ready") {
     item.isGone = true;
     if (item.stage !== "failed") fail(item, words.FAILED.unknown);
     show(item);
   }
-  showShelf();
+  showEarlier();
 }
 
 /** @param {Item} item */
@@ -254,7 +254,7 @@ function remove(item) {
   item.abort.abort();
   if (item.upload && byId.get(item.upload.id) === item) {
     byId.delete(item.upload.id);
-    ladder.unwatch(item.upload.id);
+    connection.unwatch(item.upload.id);
     memory.forget(item.upload.id);
   }
   items.splice(place, 1);
@@ -335,18 +335,18 @@ function showAll() {
   isShowing = true;
   queueMicrotask(() => {
     isShowing = false;
-    showTotal(count(), items.map((item) => item.stage), retriable().length);
+    showSummary(count(), items.map((item) => item.stage), retriable().length);
   });
 }
 
-function showShelf() {
-  shelf.show(memory.all().filter((upload) => upload.state === "ready" && !byId.has(upload.id)));
+function showEarlier() {
+  earlier.show(memory.all().filter((upload) => upload.state === "ready" && !byId.has(upload.id)));
 }
 
-/** What is on its way or failed takes its place again, the rest stands on the shelf. */
+/** Restores unfinished and failed uploads as tiles; ready ones are listed under Earlier. */
 function remember() {
   for (const upload of memory.all().reverse()) {
-    ladder.watch(upload);
+    connection.watch(upload);
     if (upload.state === "ready") continue;
     const { name, bytes, width, height, state } = upload;
     const item = makeItem({ name, bytes, width, height, upload, stage: state, sent: 1, reason: upload.error?.title ?? "" });
@@ -354,7 +354,7 @@ function remember() {
     item.tile.showKind(upload.format.toUpperCase(), upload);
     item.tile.show(item);
   }
-  showShelf();
+  showEarlier();
   showAll();
 }
 
@@ -371,13 +371,13 @@ function listen() {
     for (const upload of memory.all()) {
       if (byId.has(upload.id)) continue;
       memory.forget(upload.id);
-      ladder.unwatch(upload.id);
+      connection.unwatch(upload.id);
     }
     announcer.note(words.SAID.forgotten);
-    showShelf();
+    showEarlier();
     find("#files").focus();
   });
-  addEventListener("storage", showShelf);
+  addEventListener("storage", showEarlier);
 }
 
 find("#here").textContent = new URL("./uploads/", location.href).href;
@@ -385,4 +385,4 @@ takeFiles(add);
 listen();
 remember();
 learnLimits();
-ladder.start();
+connection.start();

@@ -1,6 +1,6 @@
-/** The ladder in the browser, and the pill that says which rung it is. */
+/** Connects the page to the server in a browser, and shows the level of the connection in the pill. */
 
-import { Ladder } from "./ladder.js";
+import { Fallback } from "./fallback.js";
 import { Live } from "./live.js";
 import { Poller } from "./poll.js";
 import { CONNECTION } from "./words.js";
@@ -8,7 +8,7 @@ import { CONNECTION } from "./words.js";
 /** Wherever the page lies. */
 const ROOT = new URL(".", import.meta.url);
 
-/** @param {Hearer & {stand?: (rung: Rung, before: Rung) => void}} listener @returns {Ladder} not started yet */
+/** @param {Hearer & {stand?: (level: Level, before: Level) => void}} listener @returns {Fallback} not started yet */
 export function connect({ tell, unknown, stand }) {
   const timers = {
     after: (/** @type {() => void} */ callback, /** @type {number} */ ms) => setTimeout(callback, ms),
@@ -22,39 +22,39 @@ export function connect({ tell, unknown, stand }) {
     // The wall clock goes on while a computer sleeps.
     now: Date.now,
     open: () => new WebSocket(new URL("live", ROOT).href.replace(/^http/, "ws"), "up.v1"),
-    changed: () => ladder.settle(),
+    changed: () => fallback.settle(),
   });
   const poller = new Poller({ ...timers, tell, unknown, fetch: (url, options) => fetch(url, options) });
-  /** @type {Rung} */
+  /** @type {Level} */
   let before = "connecting";
-  const ladder = new Ladder({
+  const fallback = new Fallback({
     ...timers,
     live,
     poller,
     isOnline: () => navigator.onLine,
     isHidden: () => document.hidden,
-    stand(rung) {
-      showPill(rung);
-      stand?.(rung, before);
-      before = rung;
+    stand(level) {
+      showPill(level);
+      stand?.(level, before);
+      before = level;
     },
   });
-  addEventListener("online", () => ladder.wake());
-  addEventListener("offline", () => ladder.offline());
+  addEventListener("online", () => fallback.wake());
+  addEventListener("offline", () => fallback.offline());
   // With an open socket a browser would not keep the page for the way back.
   addEventListener("pagehide", () => live.close());
-  addEventListener("pageshow", (event) => event.persisted && ladder.wake());
-  document.addEventListener("visibilitychange", () => (document.hidden ? ladder.settle() : ladder.wake()));
-  return ladder;
+  addEventListener("pageshow", (event) => event.persisted && fallback.wake());
+  document.addEventListener("visibilitychange", () => (document.hidden ? fallback.settle() : fallback.wake()));
+  return fallback;
 }
 
-/** @param {Rung} rung */
-function showPill(rung) {
+/** @param {Level} level */
+function showPill(level) {
   const old = document.querySelector(".pill");
   if (!old) return;
   // Anew: another word would push its beginning.
   const pill = /** @type {HTMLElement} */ (old.cloneNode(false));
-  pill.dataset.connection = rung;
-  pill.textContent = CONNECTION[rung];
+  pill.dataset.connection = level;
+  pill.textContent = CONNECTION[level];
   old.replaceWith(pill);
 }

@@ -1,4 +1,4 @@
-/** The page of one upload: waits for the end by the same ladder, and is then asked for anew. */
+/** The page of one upload: waits for the end by the same connection, and is then asked for anew. */
 
 import { connect } from "./connection.js";
 import { copyLink } from "./copy.js";
@@ -10,19 +10,19 @@ const page = find(".one");
 let known = { gen: Number(page.dataset.generation), state: /** @type {State} */ (page.dataset.state) };
 const id = page.dataset.upload ?? "";
 
-const ladder = connect({
+const connection = connect({
   tell(upload) {
     if (upload.id !== id || compare(upload, known) <= 0) return;
     known = { gen: upload.gen, state: upload.state };
     if (isFinal(upload) || page.dataset.state === "failed") renew();
     else showStation(upload.state === "processing" ? "worker" : "queue");
   },
-  unknown: () => ladder.unwatch(id),
+  unknown: () => connection.unwatch(id),
 });
 
 /** Takes the page as the server writes it now. */
 async function renew() {
-  if (isFinal(known)) ladder.unwatch(id);
+  if (isFinal(known)) connection.unwatch(id);
   const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
   if (!answer?.ok) return location.reload();
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -64,6 +64,6 @@ document.addEventListener("click", async (event) => {
 
 if (known.state !== "ready") {
   const links = { self: location.pathname, original: "", events: "" };
-  ladder.watch(/** @type {Upload} */ ({ id, ...known, links }));
+  connection.watch(/** @type {Upload} */ ({ id, ...known, links }));
 }
-ladder.start();
+connection.start();

@@ -69,7 +69,7 @@ export function splitName(name) {
   return dot > 0 && name.length - dot <= 6 ? [name.slice(0, dot), name.slice(dot)] : [name, ""];
 }
 
-/** @type {Record<Rung, string>} */
+/** @type {Record<Level, string>} */
 export const CONNECTION = {
   connecting: "Connecting",
   live: "Live",

@@ -142,8 +142,8 @@ test("after a reload this browser's uploads are back, followed to their end, and
 
   await tab.page.reload();
   await tab.until("queued");
-  assert.deepEqual(await tab.page.locator(".shelf .name").evaluateAll((names) => names.map(({ title }) => title).sort()), ["one.png", "two.png"]);
-  await tab.page.locator(".shelf img").first().waitFor();
+  assert.deepEqual(await tab.page.locator(".earlier-list .name").evaluateAll((names) => names.map(({ title }) => title).sort()), ["one.png", "two.png"]);
+  await tab.page.locator(".earlier-list img").first().waitFor();
   await tab.pill("Live");
   await restart();
   await tab.until("ready");
@@ -151,13 +151,13 @@ test("after a reload this browser's uploads are back, followed to their end, and
   await tab.isStill();
 
   await tab.page.getByRole("button", { name: "Forget one.png" }).click();
-  await until(async () => (await tab.page.locator(".shelf li").count()) === 1, "one is gone");
+  await until(async () => (await tab.page.locator(".earlier-list li").count()) === 1, "one is gone");
   assert.equal(await tab.page.evaluate(() => document.activeElement?.textContent), "Forget two.png");
   await tab.page.getByRole("button", { name: "Forget all" }).click();
   await tab.page.locator(".earlier").waitFor({ state: "hidden" });
   await tab.page.reload();
   await tab.pill("Live");
-  assert.deepEqual(await tab.page.locator(".shelf .name").evaluateAll((names) => names.map(({ title }) => title)), ["three.png"]);
+  assert.deepEqual(await tab.page.locator(".earlier-list .name").evaluateAll((names) => names.map(({ title }) => title)), ["three.png"]);
   await tab.isQuiet();
 });
 
@@ -185,7 +185,7 @@ test("two tabs share what they remember", async (t) => {
   await two.page.getByRole("link", { name: "one.png" }).waitFor();
   await two.choose(file("two.png", png(320, 240, 2)));
   await two.until("ready");
-  await one.page.locator(".shelf").getByRole("link", { name: "two.png" }).waitFor();
+  await one.page.locator(".earlier-list").getByRole("link", { name: "two.png" }).waitFor();
   await two.page.getByRole("button", { name: "Forget one.png" }).click();
   await until(async () => !(await one.page.evaluate(() => localStorage.getItem("up.uploads.1"))).includes("one.png"), "it is forgotten for both");
   await one.isQuiet();

@@ -40,7 +40,7 @@ test("every state of a tile", async (t) => {
   await tab.choose(file("great-wave.png", png(600, 600, 9)), file("tram-28.png", png(720, 480, 4)));
   await tab.until("ready", 2);
   await tab.page.reload();
-  await tab.page.locator(".shelf img").first().waitFor();
+  await tab.page.locator(".earlier-list img").first().waitFor();
   await tab.choose(
     file("harbour.png", png(1600, 1200, 1)),
     file("alps-panorama-with-a-name-that-is-much-too-long-for-its-tile.png", png(1800, 600, 2)),

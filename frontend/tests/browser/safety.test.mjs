@@ -70,8 +70,8 @@ test("a name is text wherever it is shown, quotation marks and all", async (t) =
   await tab.until("ready");
   assert.equal(await tab.page.locator(".tile .name").getAttribute("title"), name);
   await tab.page.reload();
-  assert.equal(await tab.page.locator(".shelf .name").getAttribute("title"), name, "as the server has it");
-  await tab.page.locator(".shelf a").click();
+  assert.equal(await tab.page.locator(".earlier-list .name").getAttribute("title"), name, "as the server has it");
+  await tab.page.locator(".earlier-list a").click();
   await tab.page.waitForURL("**/uploads/*");
   assert.equal(await tab.page.locator("h1 bdi").textContent(), name);
   await tab.isQuiet();

@@ -312,6 +312,6 @@ test("behind a path prefix everything is found", async (t) => {
   assert.equal(await tab.page.locator(".trio img").count(), 3);
   await tab.page.getByRole("link", { name: "Send another picture" }).first().click();
   await tab.page.waitForURL(`${proxy.url}/`);
-  await tab.page.locator(".shelf img").waitFor();
+  await tab.page.locator(".earlier-list img").waitFor();
   await tab.isQuiet();
 });

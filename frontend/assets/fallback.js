@@ -1,20 +1,20 @@
-/** The ladder: live socket, polling, offline. */
+/** The fallback of the connection: live socket, then polling, then offline. */
 
 import { isFinal } from "./merge.js";
 
 /** How long the socket may be away before polling begins. */
 export const PATIENCE_MS = 2000;
 
-export class Ladder {
+export class Fallback {
   /** @type {any} */
   #patience = null;
   #isImpatient = false;
 
-  /** @param {LadderSurroundings} surroundings */
+  /** @param {FallbackSurroundings} surroundings */
   constructor(surroundings) {
     this.at = surroundings;
-    /** @type {Rung} */
-    this.rung = "connecting";
+    /** @type {Level} */
+    this.level = "connecting";
   }
 
   start() {
@@ -45,7 +45,7 @@ export class Ladder {
     this.settle();
   }
 
-  /** Takes the rung that fits; called whenever the socket, the network or the page changes. */
+  /** Takes the level that fits; called whenever the socket, the network or the page changes. */
   settle() {
     if (this.at.live.isLive) {
       this.at.cancel(this.#patience);
@@ -66,10 +66,10 @@ export class Ladder {
     this.#stand(!isOnline ? "offline" : this.#isImpatient ? "polling" : "connecting");
   }
 
-  /** @param {Rung} rung */
-  #stand(rung) {
-    if (this.rung === rung) return;
-    this.rung = rung;
-    this.at.stand(rung);
+  /** @param {Level} level */
+  #stand(level) {
+    if (this.level === level) return;
+    this.level = level;
+    this.at.stand(level);
   }
 }

@@ -1,13 +1,13 @@
-/** What this browser sent earlier: small prints on one shelf. */
+/** The list “Earlier”: ready uploads of earlier visits that this browser remembers. */
 
 import { find, make, nameOf, setRatio, unseen } from "./dom.js";
 import { arrive, image, impression } from "./picture.js";
-import { showPicturesFollow } from "./total.js";
+import { reattachBelowTiles } from "./summary.js";
 import { when } from "./words.js";
 
 const SIZES = "8rem";
 
-export class Shelf {
+export class EarlierUploads {
   /** @type {Map<string, HTMLElement>} */
   #prints = new Map();
 
@@ -19,16 +19,16 @@ export class Shelf {
   /** @param {Upload[]} uploads the newest first */
   show(uploads) {
     const section = find(".earlier");
-    const shelf = find(".shelf", section);
-    const hadFocus = shelf.contains(document.activeElement);
+    const list = find(".earlier-list", section);
+    const hadFocus = list.contains(document.activeElement);
     const had = this.#prints;
     this.#prints = new Map(uploads.map((upload) => [upload.id, had.get(upload.id) ?? this.#print(upload)]));
     const isSame = had.size === this.#prints.size && [...had.keys()].every((id) => this.#prints.has(id));
     if (isSame) return;
     const focused = [...had.keys()].findIndex((id) => had.get(id)?.contains(document.activeElement));
-    shelf.replaceChildren(...this.#prints.values());
+    list.replaceChildren(...this.#prints.values());
     section.hidden = uploads.length === 0;
-    showPicturesFollow();
+    reattachBelowTiles();
     if (!hadFocus) return;
     const next = [...this.#prints.values()][Math.min(focused, this.#prints.size - 1)];
     find(next ? "button" : "#files", next).focus();

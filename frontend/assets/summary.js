@@ -1,4 +1,4 @@
-/** The head of the desk: total, beads, tally, and the mark's hop. */
+/** The summary above the tiles: total, one bead per picture, tally, and the hop of the mark. */
 
 import { find, make } from "./dom.js";
 import * as words from "./words.js";
@@ -8,7 +8,7 @@ const MAX_BEADS = 40;
 const HOP_EVERY_MS = 2000;
 
 /** @param {Counts} counts @param {Stage[]} stages in the order of the tiles @param {number} retriable */
-export function showTotal(counts, stages, retriable) {
+export function showSummary(counts, stages, retriable) {
   const total = words.total(counts);
   const isNothing = stages.length === 0;
   setText(find("#total"), total);
@@ -49,7 +49,7 @@ function setText(element, text) {
 }
 
 /** What stands under the tiles is put there anew, it does not slide. */
-export function showPicturesFollow() {
+export function reattachBelowTiles() {
   for (const part of [find(".earlier"), find(".foot")]) {
     if (!part.contains(document.activeElement)) part.parentElement?.append(part);
   }

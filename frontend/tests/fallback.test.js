@@ -1,33 +1,33 @@
 import { beforeEach, test } from "node:test";
 import assert from "node:assert/strict";
-import { Ladder } from "../assets/ladder.js";
+import { Fallback } from "../assets/fallback.js";
 import { Clock, upload } from "./clock.js";
 
-let clock, live, poller, rungs, calls, ladder, isOnline, isHidden;
+let clock, live, poller, levels, calls, fallback, isOnline, isHidden;
 
 beforeEach(() => {
-  [clock, rungs, calls, isOnline, isHidden] = [new Clock(), [], [], true, false];
+  [clock, levels, calls, isOnline, isHidden] = [new Clock(), [], [], true, false];
   const record = (name) => (...given) => calls.push([name, ...given]);
   live = { isLive: false };
   for (const name of ["connect", "wake", "distrust", "watch", "unwatch"]) live[name] = record(`live.${name}`);
   poller = { isRunning: false, watch: record("poller.watch"), unwatch: record("poller.unwatch") };
   poller.start = () => (poller.isRunning = true);
   poller.stop = () => (poller.isRunning = false);
-  ladder = new Ladder({
+  fallback = new Fallback({
     live,
     poller,
     after: clock.after,
     cancel: clock.cancel,
     isOnline: () => isOnline,
     isHidden: () => isHidden,
-    stand: (rung) => rungs.push(rung),
+    stand: (level) => levels.push(level),
   });
-  ladder.start();
+  fallback.start();
 });
 
 const become = (isLive) => {
   live.isLive = isLive;
-  ladder.settle();
+  fallback.settle();
 };
 
 test("polling begins when the socket was away for two seconds, and stops when it is back", async () => {
@@ -41,7 +41,7 @@ test("polling begins when the socket was away for two seconds, and stops when it
   await clock.pass(1999);
   assert.equal(poller.isRunning, false);
   await clock.pass(1);
-  assert.deepEqual(rungs, ["polling", "live", "connecting", "polling"]);
+  assert.deepEqual(levels, ["polling", "live", "connecting", "polling"]);
 });
 
 test("a socket that is back in time leads to no polling", async () => {
@@ -51,42 +51,42 @@ test("a socket that is back in time leads to no polling", async () => {
   become(true);
   await clock.pass(60_000);
   assert.equal(poller.isRunning, false);
-  assert.deepEqual(rungs, ["live", "connecting", "live"]);
+  assert.deepEqual(levels, ["live", "connecting", "live"]);
 });
 
 test("offline is said at once, and nothing is asked", async () => {
   await clock.pass(2000);
   isOnline = false;
-  ladder.offline();
-  assert.equal(rungs.at(-1), "offline");
+  fallback.offline();
+  assert.equal(levels.at(-1), "offline");
   assert.equal(poller.isRunning, false);
   assert.deepEqual(calls.at(-1), ["live.distrust"]);
   isOnline = true;
-  ladder.wake();
+  fallback.wake();
   assert.deepEqual(calls.at(-1), ["live.wake"]);
-  assert.equal(rungs.at(-1), "polling");
+  assert.equal(levels.at(-1), "polling");
 });
 
 test("a socket that answers is believed before what the browser says of the network", () => {
   isOnline = false;
-  ladder.offline();
+  fallback.offline();
   become(true);
-  assert.equal(rungs.at(-1), "live");
+  assert.equal(levels.at(-1), "live");
 });
 
 test("a hidden page does not poll", async () => {
   isHidden = true;
-  ladder.settle();
+  fallback.settle();
   await clock.pass(60_000);
   assert.equal(poller.isRunning, false);
   isHidden = false;
-  ladder.wake();
+  fallback.wake();
   assert.equal(poller.isRunning, true);
 });
 
 test("what is final is waited for by the socket only", () => {
-  ladder.watch(upload("a", "failed"));
-  ladder.watch(upload("b", "queued"));
+  fallback.watch(upload("a", "failed"));
+  fallback.watch(upload("b", "queued"));
   assert.deepEqual(calls.slice(1), [
     ["poller.unwatch", "a"],
     ["live.watch", "a"],
