@@ -1,28 +1,68 @@
-// Types of the page, for `npm run check`: known to every module, and not served.
+// Types of the page for `npm run check`: global to every module, and not served.
+// The modules are served as written, so their comments count towards the size of the page; longer ones are here.
+//
+// Pure modules, without DOM:
+//   announcer   collects the events of one second into one sentence of the live region
+//   backoff     delay before a retry
+//   fallback    chooses the level of the connection: live socket, else polling, else offline
+//   live        the socket, protocol `up.v1`: one for all uploads of a page; it reconnects when it is lost
+//   memory      the uploads that this browser remembers, shared by all tabs
+//   merge       decides which of two revisions of an upload is later
+//   model       the pictures on the page and every change of their state
+//   poll        requests each small thumbnail until it exists, while there is no socket
+//   probe       detects the type of a file from its first bytes, and refuses files before they are sent
+//   queue       runs a few tasks at a time, in order
+//   send        sends a file; retries are safe because each file has an idempotency key
+//   thumbhash   decodes the blurred preview that an upload carries
+//   words       the texts of the page, except those in the HTML
+//
+// Views and wiring:
+//   app         the page of all uploads: connects the model with the server and the views
+//   connection  builds the connection from browser parts, and shows its level in the pill
+//   copy        copies a link, and confirms it on the button
+//   dom         creates and finds elements; text is never parsed as HTML
+//   earlier     the list “Earlier”: ready uploads of earlier visits
+//   intake      accepts files and folders that are chosen, pasted or dropped
+//   lightbox    one large picture at a time, in a native dialog
+//   picture     local previews, blurred previews and thumbnails
+//   summary     above the tiles: total, one bead per picture, tally, and the hop of the mark
+//   tile        the tile of one picture
+//   upload      the page of one upload: reloads its content when the upload has ended
+
+type Milliseconds = number;
+type Bytes = number;
+type BytesPerSecond = number;
+/** From 0 to 1. */
+type Fraction = number;
+/** Returns a number from 0 up to 1. */
+type Random = () => number;
 
 type State = "queued" | "processing" | "failed" | "ready";
 
-interface Standing {
+/** The generation and the state of an upload: together they decide which of two copies is later. */
+interface Revision {
   gen: number;
   state: State;
 }
 
-interface Thumbnail {
-  size: string;
+/** In pixels. */
+interface Sides {
   width: number;
   height: number;
-  bytes: number;
+}
+
+interface Thumbnail extends Sides {
+  size: string;
+  bytes: Bytes;
   url: string;
 }
 
-/** An upload, whole, as every message carries it. */
-interface Upload extends Standing {
+/** A whole upload, as every message carries it. */
+interface Upload extends Revision, Sides {
   id: string;
   name: string;
   format: string;
-  bytes: number;
-  width: number;
-  height: number;
+  bytes: Bytes;
   created_at: string;
   ended_at?: string;
   thumbhash?: string;
@@ -31,24 +71,36 @@ interface Upload extends Standing {
   links: { self: string; original: string; events: string };
 }
 
-interface Sides {
-  width: number;
-  height: number;
-}
+/** Creates an element. */
+type Make = <T extends keyof HTMLElementTagNameMap>(
+  tag: T,
+  attributes?: Record<string, string>,
+  ...children: (Node | string)[]
+) => HTMLElementTagNameMap[T];
+
+/** Finds the first element that matches in a node, or in the document. Throws if there is none. */
+type Find = <T extends Element = HTMLElement>(selector: string, within?: ParentNode) => T;
 
 interface Timers {
-  after: (callback: () => void, ms: number) => any;
+  after: (callback: () => void, ms: Milliseconds) => any;
   cancel: (timer: any) => void;
 }
 
-/** Who hears what the server says. */
-interface Hearer {
-  tell: (upload: Upload) => void;
-  /** An id that the server does not know. */
-  unknown: (id: string) => void;
+/** Receives updates of subscribed uploads. */
+interface Subscriber {
+  onUpload: (upload: Upload) => void;
+  /** The server does not know this id. */
+  onUnknown: (id: string) => void;
 }
 
-/** What a socket looks like from the page: a `WebSocket`, or a test's own. */
+interface LevelSubscriber extends Subscriber {
+  onLevel?: (level: Level, before: Level) => void;
+}
+
+/** Throws where storage is forbidden. */
+type OpenStorage = () => Pick<Storage, "getItem" | "setItem" | "removeItem">;
+
+/** The part of a `WebSocket` that the page uses, so that tests can replace it. */
 interface SocketLike {
   send: (text: string) => void;
   close: (code?: number) => void;
@@ -56,14 +108,11 @@ interface SocketLike {
   onclose: ((event: any) => void) | null;
 }
 
-interface LiveSurroundings extends Timers, Hearer {
+interface LiveEnvironment extends Timers, Subscriber {
   open: () => SocketLike;
-  /** Milliseconds. */
-  now: () => number;
-  /** From 0 up to 1. */
-  random: () => number;
-  /** Whether the socket is one that news come by. */
-  changed: (live: boolean) => void;
+  now: () => Milliseconds;
+  random: Random;
+  onLiveChange: (isLive: boolean) => void;
 }
 
 interface AnswerLike {
@@ -72,126 +121,159 @@ interface AnswerLike {
   json: () => Promise<any>;
 }
 
-interface PollSurroundings extends Timers, Hearer {
+interface PollEnvironment extends Timers, Subscriber {
   fetch: (url: string, options: { headers?: Record<string, string>; signal: AbortSignal }) => Promise<AnswerLike>;
-  random: () => number;
+  random: Random;
 }
 
+/** How the page receives updates at present. */
 type Level = "connecting" | "live" | "polling" | "offline";
 
-interface FallbackSurroundings extends Timers {
-  live: Pick<import("./assets/live.js").Live, "isLive" | "connect" | "wake" | "distrust" | "watch" | "unwatch">;
-  poller: Pick<import("./assets/poll.js").Poller, "start" | "stop" | "watch" | "unwatch">;
+interface FallbackEnvironment extends Timers {
+  live: Pick<import("./assets/live.js").Live, "isLive" | "connect" | "wake" | "assumeLost" | "subscribe" | "unsubscribe">;
+  poller: Pick<import("./assets/poll.js").Poller, "start" | "stop" | "subscribe" | "unsubscribe">;
   isOnline: () => boolean;
   isHidden: () => boolean;
-  /** On another level. */
-  stand: (level: Level) => void;
+  onLevel: (level: Level, before: Level) => void;
 }
 
-interface AnnouncerSurroundings extends Pick<Timers, "after"> {
-  say: (text: string) => void;
+interface AnnouncerEnvironment extends Pick<Timers, "after"> {
+  announce: (text: string) => void;
   count: () => { ready: number; total: number };
 }
 
 type Stage = "chosen" | "uploading" | State | "refused" | "removed";
 type Counts = Record<Stage, number>;
+/** Steps of an upload on its line. */
+type Step = "sent" | "queued" | "processing" | "ready";
 
-/** What a file is by its first bytes. */
+/** The type of a file by its first bytes. */
 interface Kind {
-  /** As shown on a tile, such as PDF. */
+  /** Short name for the tile, such as PDF. */
   name: string;
-  /** As the server names it, if it is a picture that is known here. */
+  /** The server's name of the format, if it is a known picture format. */
   format?: string;
-  /** With its article, if it is no picture. */
+  /** Name with article, if it is not a picture. */
   article?: string;
-  /** As stored, before EXIF turns it. */
+  /** Pixels as stored, before EXIF rotation. */
   width?: number;
   height?: number;
 }
 
 interface Limits {
-  max_upload_bytes: number;
+  max_upload_bytes: Bytes;
   max_pixels: number;
   formats: string[];
 }
 
-interface Order {
+/** One attempt to send a file. */
+interface SendAttempt {
   url: string;
   file: File;
-  /** The same for every try, so that a retry makes no second upload. */
+  /** Idempotency key: the same for every attempt, so that a retry makes no second upload. */
   key: string;
   signal: AbortSignal;
-  /** A part of 1, and bytes a second; 0 while unknown. */
-  progress: (sent: number, speed: number) => void;
+  progress: (sent: Fraction) => void;
 }
 
-/** What became of a file that was sent. `dropped` is worth another try by itself. */
-type Outcome = { upload: Upload } | { dropped: true } | { refused: boolean; reason: string } | { aborted: true };
-
-interface TileHandlers {
-  remove: () => void;
-  retry: () => void;
-  copy: (button: HTMLElement) => void;
-  look: () => void;
+/** A file to send, with retries. */
+interface SendOrder extends Omit<SendAttempt, "progress"> {
+  /** The speed is 0 while unknown. */
+  progress: (sent: Fraction, speed: BytesPerSecond) => void;
 }
+
+/** Measures a speed from the bytes sent so far; 0 while unknown. */
+type Speedometer = (bytes: Bytes) => BytesPerSecond;
+
+/** Result of sending a file. After `interrupted` another attempt makes sense. */
+type Outcome = { upload: Upload } | { interrupted: true } | { refused: boolean; reason: string } | { aborted: true };
 
 /** One picture on the page. */
 interface Item {
-  /** `null` for one that an earlier visit sent. */
+  /** `null` if an earlier visit sent it. */
   file: File | null;
   name: string;
-  bytes: number;
-  /** 0 if unknown. */
+  bytes: Bytes;
+  /** Pixels; 0 if unknown. */
   width: number;
   height: number;
   stage: Stage;
   upload: Upload | null;
   /** Why it failed or was refused. */
   reason: string;
-  /** A part of 1. */
-  sent: number;
-  /** Bytes a second; 0 if unknown. */
-  speed: number;
-  /** For the network. */
-  isWaiting: boolean;
-  /** The server knows nothing of it. */
+  sent: Fraction;
+  /** 0 if unknown. */
+  speed: BytesPerSecond;
+  /** The upload is paused until the network is back. */
+  isOffline: boolean;
+  /** The server no longer knows it, so it cannot be retried. */
   isGone: boolean;
   isRetrying: boolean;
   isBulk: boolean;
   key: string;
   abort: AbortController;
-  tile: import("./assets/tile.js").Tile;
+  /** Set by the view; the model does not use it. */
+  tile?: import("./assets/tile.js").Tile;
 }
 
-type Words = string;
+type ItemFields = Pick<Item, "name" | "bytes"> & Partial<Item>;
 
-/** What a tile says of its state. */
-type Statuses = Record<"chosen" | "uploading" | "noNetwork" | "queued" | "processing" | "failed" | "refused", Words> & {
-  ready: (time: string) => Words;
+interface ModelEnvironment {
+  memory: Pick<import("./assets/memory.js").Memory, "all" | "keep" | "update" | "forget">;
+  connection: Pick<import("./assets/fallback.js").Fallback, "subscribe" | "unsubscribe">;
+  announcer: Pick<import("./assets/announcer.js").Announcer, "added" | "ready" | "note">;
+  queue: Pick<import("./assets/queue.js").Queue<Item>, "add" | "remove">;
+  /** Asks the server for a retry; `null` if that failed. */
+  requestRetry: (upload: Upload, signal: AbortSignal) => Promise<Upload | null>;
+  randomKey: () => string;
+  onChange: (item: Item) => void;
+  /** An upload became ready while the page was open. */
+  onReady: () => void;
+  /** `neighbour` is the item that takes its position, else the one before. */
+  onRemove: (item: Item, neighbour?: Item) => void;
+  onEarlierChange: () => void;
+}
+
+/** A preview to draw; `done` takes `null` if the browser cannot draw it. */
+interface Drawing {
+  file: Blob;
+  done: (picture: HTMLImageElement | null) => void;
+}
+
+interface TileHandlers {
+  remove: () => void;
+  retry: () => void;
+  copy: (button: HTMLElement) => void;
+  view: () => void;
+}
+
+/** Text of each state. */
+type StatusTexts = Record<"chosen" | "uploading" | "offline" | "queued" | "processing" | "failed" | "refused", string> & {
+  ready: (time: string) => string;
 };
 
-/** Why a file is not taken. */
-interface Refusals {
-  empty: Words;
-  other: Words;
-  heic: Words;
-  /** With its article, as in “a PDF”. */
-  kind: (kind: string) => Words;
-  format: (kind: string) => Words;
-  tooLarge: (bytes: number, most: number) => Words;
-  tooManyPixels: (pixels: number, most: number) => Words;
-  tooMany: (most: number) => Words;
+/** Reasons to refuse a file. */
+interface RefusalTexts {
+  empty: string;
+  other: string;
+  heic: string;
+  /** `kind` with its article, such as “a PDF”. */
+  kind: (kind: string) => string;
+  format: (kind: string) => string;
+  tooLarge: (bytes: Bytes, most: Bytes) => string;
+  tooManyPixels: (pixels: number, most: number) => string;
+  tooMany: (most: number) => string;
 }
 
-/** What the live region says. */
-interface Said {
-  failed: (name: string, reason: string) => Words;
-  refused: (name: string, reason: string) => Words;
-  retrying: (name: string) => Words;
-  removed: (name: string) => Words;
-  copied: Words;
-  notCopied: Words;
-  offline: Words;
-  online: Words;
-  forgotten: Words;
+/** Sentences of the live region. */
+interface Announcements {
+  failed: (name: string, reason: string) => string;
+  refused: (name: string, reason: string) => string;
+  retrying: (name: string) => string;
+  removed: (name: string) => string;
+  copied: string;
+  notCopied: string;
+  offline: string;
+  online: string;
+  forgotten: string;
 }

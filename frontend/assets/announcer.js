@@ -1,60 +1,58 @@
-/** What the live region says: a burst becomes one sentence. */
-
-/** How long a burst is gathered. */
-export const GATHER_MS = 1000;
+export const COLLECT_MS = 1000;
 
 export class Announcer {
+  #environment;
   #added = 0;
   /** @type {string[]} */
   #ready = [];
   /** @type {string[]} */
   #sentences = [];
-  #isGathering = false;
+  #isCollecting = false;
 
-  /** @param {AnnouncerSurroundings} surroundings */
-  constructor(surroundings) {
-    this.at = surroundings;
+  /** @param {AnnouncerEnvironment} environment */
+  constructor(environment) {
+    this.#environment = environment;
   }
 
   /** @param {number} count */
   added(count) {
     this.#added += count;
-    this.#gather();
+    this.#collect();
   }
 
   /** @param {string} name */
   ready(name) {
     this.#ready.push(name);
-    this.#gather();
+    this.#collect();
   }
 
   /** @param {string} sentence */
   note(sentence) {
     if (!this.#sentences.includes(sentence)) this.#sentences.push(sentence);
-    this.#gather();
+    this.#collect();
   }
 
-  #gather() {
-    if (this.#isGathering) return;
-    this.#isGathering = true;
-    this.at.after(() => this.#speak(), GATHER_MS);
+  #collect() {
+    if (this.#isCollecting) return;
+    this.#isCollecting = true;
+    this.#environment.after(() => this.#announce(), COLLECT_MS);
   }
 
-  #speak() {
-    this.#isGathering = false;
-    const said = [];
-    if (this.#added) said.push(`${this.#added} ${this.#added === 1 ? "picture" : "pictures"} added.`);
-    said.push(...this.#sentences);
+  #announce() {
+    this.#isCollecting = false;
+    const sentences = [];
+    if (this.#added) sentences.push(`${this.#added} ${this.#added === 1 ? "picture" : "pictures"} added.`);
+    sentences.push(...this.#sentences);
     const [first, ...others] = this.#ready;
     if (first !== undefined) {
-      const { ready, total } = this.at.count();
-      said.push(others.length ? `${first} and ${others.length} more ready.` : `${first} ready.`);
-      if (ready < total) said.push(`${ready} of ${total}.`);
-      else if (total > 1) said.push(`All ${total} ready.`);
+      const { ready, total } = this.#environment.count();
+      sentences.push(others.length ? `${first} and ${others.length} more ready.` : `${first} ready.`);
+      if (ready < total) sentences.push(`${ready} of ${total}.`);
+      else if (total > 1) sentences.push(`All ${total} ready.`);
     }
     this.#added = 0;
     this.#ready = [];
     this.#sentences = [];
-    this.at.say(said.join(" "));
+    this.#environment.announce(sentences.join(" "));
   }
 }

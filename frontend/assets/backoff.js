@@ -1,12 +1,13 @@
-/** The wait before the next try: full jitter, so that many pages do not come back at once. */
+/** Exponential backoff with full jitter, so that many pages do not reconnect at once. */
 
 const FIRST_MS = 500;
 const LONGEST_MS = 30_000;
 
 /**
- * @param {number} tries that failed
- * @param {() => number} random
+ * @param {number} failures before this retry
+ * @param {Random} random
+ * @returns {Milliseconds}
  */
-export function backoff(tries, random) {
-  return random() * Math.min(LONGEST_MS, FIRST_MS * 2 ** tries);
+export function backoff(failures, random) {
+  return random() * Math.min(LONGEST_MS, FIRST_MS * 2 ** failures);
 }

@@ -1,50 +1,46 @@
-/** Connects the page to the server in a browser, and shows the level of the connection in the pill. */
-
 import { Fallback } from "./fallback.js";
 import { Live } from "./live.js";
 import { Poller } from "./poll.js";
 import { CONNECTION } from "./words.js";
 
-/** Wherever the page lies. */
+/** The service may be below a path prefix. */
 const ROOT = new URL(".", import.meta.url);
 
-/** @param {Hearer & {stand?: (level: Level, before: Level) => void}} listener @returns {Fallback} not started yet */
-export function connect({ tell, unknown, stand }) {
+/** @param {LevelSubscriber} subscriber @returns {Fallback} not started yet */
+export function connect({ onUpload, onUnknown, onLevel }) {
+  /** @type {Timers & {random: Random}} */
   const timers = {
-    after: (/** @type {() => void} */ callback, /** @type {number} */ ms) => setTimeout(callback, ms),
-    cancel: (/** @type {number} */ timer) => clearTimeout(timer),
+    after: (callback, ms) => setTimeout(callback, ms),
+    cancel: (timer) => clearTimeout(timer),
     random: Math.random,
   };
   const live = new Live({
     ...timers,
-    tell,
-    unknown,
-    // The wall clock goes on while a computer sleeps.
+    onUpload,
+    onUnknown,
+    // Monotonic clocks may stop while a computer sleeps.
     now: Date.now,
     open: () => new WebSocket(new URL("live", ROOT).href.replace(/^http/, "ws"), "up.v1"),
-    changed: () => fallback.settle(),
+    onLiveChange: () => fallback.update(),
   });
-  const poller = new Poller({ ...timers, tell, unknown, fetch: (url, options) => fetch(url, options) });
-  /** @type {Level} */
-  let before = "connecting";
+  const poller = new Poller({ ...timers, onUpload, onUnknown, fetch: (url, options) => fetch(url, options) });
   const fallback = new Fallback({
     ...timers,
     live,
     poller,
     isOnline: () => navigator.onLine,
     isHidden: () => document.hidden,
-    stand(level) {
+    onLevel(level, before) {
       showPill(level);
-      stand?.(level, before);
-      before = level;
+      onLevel?.(level, before);
     },
   });
   addEventListener("online", () => fallback.wake());
-  addEventListener("offline", () => fallback.offline());
-  // With an open socket a browser would not keep the page for the way back.
+  addEventListener("offline", () => fallback.goOffline());
+  // The back/forward cache takes no page with an open socket.
   addEventListener("pagehide", () => live.close());
   addEventListener("pageshow", (event) => event.persisted && fallback.wake());
-  document.addEventListener("visibilitychange", () => (document.hidden ? fallback.settle() : fallback.wake()));
+  document.addEventListener("visibilitychange", () => (document.hidden ? fallback.update() : fallback.wake()));
   return fallback;
 }
 
@@ -52,7 +48,7 @@ export function connect({ tell, unknown, stand }) {
 function showPill(level) {
   const old = document.querySelector(".pill");
   if (!old) return;
-  // Anew: another word would push its beginning.
+  // A new element: a longer text in the old one is a layout shift.
   const pill = /** @type {HTMLElement} */ (old.cloneNode(false));
   pill.dataset.connection = level;
   pill.textContent = CONNECTION[level];

@@ -1,75 +1,77 @@
-/** The fallback of the connection: live socket, then polling, then offline. */
-
 import { isFinal } from "./merge.js";
 
-/** How long the socket may be away before polling begins. */
-export const PATIENCE_MS = 2000;
+export const POLL_AFTER_MS = 2000;
 
 export class Fallback {
+  #environment;
   /** @type {any} */
-  #patience = null;
-  #isImpatient = false;
+  #pollTimer = null;
+  #mayPoll = false;
 
-  /** @param {FallbackSurroundings} surroundings */
-  constructor(surroundings) {
-    this.at = surroundings;
+  /** @param {FallbackEnvironment} environment */
+  constructor(environment) {
+    this.#environment = environment;
     /** @type {Level} */
     this.level = "connecting";
   }
 
   start() {
-    this.at.live.connect();
-    this.settle();
+    this.#environment.live.connect();
+    this.update();
   }
 
-  /** Waits for an upload; for a final one by the socket only. @param {Upload} upload */
-  watch(upload) {
-    if (isFinal(upload)) this.at.poller.unwatch(upload.id);
-    else this.at.poller.watch(upload.id, upload.links.self);
-    this.at.live.watch(upload.id);
+  /** Final uploads are not polled: the socket reports retries. @param {Upload} upload */
+  subscribe(upload) {
+    const { live, poller } = this.#environment;
+    if (isFinal(upload)) poller.unsubscribe(upload.id);
+    else poller.subscribe(upload.id, upload.links.self);
+    live.subscribe(upload.id);
   }
 
   /** @param {string} id */
-  unwatch(id) {
-    this.at.poller.unwatch(id);
-    this.at.live.unwatch(id);
+  unsubscribe(id) {
+    this.#environment.poller.unsubscribe(id);
+    this.#environment.live.unsubscribe(id);
   }
 
+  /** The network or the page is back. */
   wake() {
-    this.at.live.wake();
-    this.settle();
+    this.#environment.live.wake();
+    this.update();
   }
 
-  offline() {
-    this.at.live.distrust();
-    this.settle();
+  goOffline() {
+    this.#environment.live.assumeLost();
+    this.update();
   }
 
-  /** Takes the level that fits; called whenever the socket, the network or the page changes. */
-  settle() {
-    if (this.at.live.isLive) {
-      this.at.cancel(this.#patience);
-      this.#patience = null;
-      this.#isImpatient = false;
-      this.at.poller.stop();
-      return this.#stand("live");
+  /** The socket, the network or the page's visibility has changed. */
+  update() {
+    const { live, poller, after, cancel, isOnline, isHidden } = this.#environment;
+    if (live.isLive) {
+      cancel(this.#pollTimer);
+      this.#pollTimer = null;
+      this.#mayPoll = false;
+      poller.stop();
+      return this.#setLevel("live");
     }
-    if (this.#patience === null) {
-      this.#patience = this.at.after(() => {
-        this.#isImpatient = true;
-        this.settle();
-      }, PATIENCE_MS);
+    if (this.#pollTimer === null) {
+      this.#pollTimer = after(() => {
+        this.#mayPoll = true;
+        this.update();
+      }, POLL_AFTER_MS);
     }
-    const isOnline = this.at.isOnline();
-    if (this.#isImpatient && isOnline && !this.at.isHidden()) this.at.poller.start();
-    else this.at.poller.stop();
-    this.#stand(!isOnline ? "offline" : this.#isImpatient ? "polling" : "connecting");
+    const online = isOnline();
+    if (this.#mayPoll && online && !isHidden()) poller.start();
+    else poller.stop();
+    this.#setLevel(!online ? "offline" : this.#mayPoll ? "polling" : "connecting");
   }
 
   /** @param {Level} level */
-  #stand(level) {
-    if (this.level === level) return;
+  #setLevel(level) {
+    const before = this.level;
+    if (level === before) return;
     this.level = level;
-    this.at.stand(level);
+    this.#environment.onLevel(level, before);
   }
 }

@@ -1,22 +1,19 @@
-/** The ways in: chosen, pasted, or dropped anywhere, folders and all. */
-
 import { find } from "./dom.js";
 
-/** More do not fit on the page. */
-const MAX_FILES = 1000;
-/** In a folder only these are meant. */
+const MAX_FOLDER_FILES = 1000;
+/** Other files of a folder are ignored. */
 const PICTURE = /\.(jpe?g|jfif|png|webp|gif|bmp|tiff?|hei[cf]|avif)$/i;
 
 /** @param {(files: File[]) => void} add */
-export function takeFiles(add) {
+export function listenForFiles(add) {
   const input = /** @type {HTMLInputElement} */ (find("#files"));
-  const take = () => {
+  const addChosen = () => {
     add([...(input.files ?? [])]);
     input.value = "";
   };
-  input.addEventListener("change", take);
-  // What was dropped on the form before this ran.
-  take();
+  input.addEventListener("change", addChosen);
+  // Files may be dropped before this script runs.
+  addChosen();
   find("form.send").addEventListener("submit", (event) => event.preventDefault());
   addEventListener("paste", (event) => add([...(event.clipboardData?.files ?? [])]));
   addEventListener("dragover", (event) => {
@@ -38,7 +35,7 @@ export function takeFiles(add) {
 
 /** @param {DataTransfer} transfer @returns {Promise<File[]>} */
 export async function filesOf(transfer) {
-  // Entries must be taken before the first wait: the transfer is emptied after.
+  // Browsers empty the transfer at the first `await`.
   const entries = Array.from(transfer.items, (item) => item.webkitGetAsEntry?.() ?? null);
   const plain = [...transfer.files];
   if (!entries.some((entry) => entry?.isDirectory)) return plain;
@@ -48,20 +45,20 @@ export async function filesOf(transfer) {
   return files;
 }
 
-/** @param {FileSystemEntry} entry @param {File[]} files @param {boolean} isDropped itself */
+/** @param {FileSystemEntry} entry @param {File[]} files @param {boolean} isDropped not from a folder */
 async function collect(entry, files, isDropped) {
-  if (files.length >= MAX_FILES) return;
+  if (files.length >= MAX_FOLDER_FILES) return;
   if (entry.isFile) {
     if (!isDropped && !PICTURE.test(entry.name)) return;
     files.push(await new Promise((resolve, reject) => /** @type {FileSystemFileEntry} */ (entry).file(resolve, reject)));
   } else {
     const reader = /** @type {FileSystemDirectoryEntry} */ (entry).createReader();
-    // A hundred at a time, and none at the end.
+    // Each call returns up to 100 entries, and none at the end.
     for (;;) {
       /** @type {FileSystemEntry[]} */
-      const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-      if (!some.length) return;
-      for (const inner of some) await collect(inner, files, false);
+      const batch = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+      if (!batch.length) return;
+      for (const inner of batch) await collect(inner, files, false);
     }
   }
 }

@@ -1,208 +1,206 @@
-/** The live socket, `up.v1`: one for all uploads of a page, opened again whenever it is lost. */
-
 import { backoff } from "./backoff.js";
 
-/** A socket that was open for so long was a good one: the next wait is short again. */
-const GOOD_AFTER_MS = 30_000;
-/** How much longer than between two pings a silence may last. */
+/** After this the backoff starts over. */
+const STABLE_AFTER_MS = 30_000;
+/** Silence longer than the ping interval and this is a dead socket. */
 const SILENCE_MARGIN_MS = 10_000;
-/** Between two pings, until the server has said. */
-const PING_MS = 25_000;
-/** How long the server's first word may take. */
-const OPEN_WITHIN_MS = 10_000;
-/** A socket that opens for so long when the network returns was opened without one. */
-const FRESH_MS = 2000;
-/** Ids of one socket, until the server has said. */
-const MAX_IDS = 500;
-/** With these codes the server says when to come back. */
-const COME_BACK = [1012, 1013];
+const DEFAULT_PING_MS = 25_000;
+const WELCOME_WITHIN_MS = 10_000;
+/** A connect that has been pending this long predates the network's return. */
+const STALE_CONNECT_MS = 2000;
+const DEFAULT_MAX_IDS = 500;
+/** With these codes the delay of the server's `bye` counts. */
+const RESTART_CODES = [1012, 1013];
+const LOST_CODE = 1006;
 
 export class Live {
+  #environment;
   /** @type {SocketLike | null} */
   #socket = null;
-  /** What is waited for, and whether this socket has been told. @type {Map<string, boolean>} */
+  /** Subscribed ids, and whether this socket has sent each. @type {Map<string, boolean>} */
   #ids = new Map();
-  #tries = 0;
+  #failures = 0;
   #reference = 0;
-  /** The subscription that is not answered yet, or 0. */
-  #unanswered = 0;
+  /** Reference of the subscription without a snapshot, or 0. */
+  #awaited = 0;
   #openedAt = 0;
-  #heardAt = 0;
-  #pingMs = PING_MS;
-  #maxIds = MAX_IDS;
-  /** @type {number | null} */
+  #receivedAt = 0;
+  #pingMs = DEFAULT_PING_MS;
+  #maxIds = DEFAULT_MAX_IDS;
+  /** From `bye`. @type {number | null} */
   #retryMs = null;
   #isRefused = false;
   /** @type {any} */
-  #reconnect = null;
+  #reconnectTimer = null;
   /** @type {any} */
   #watchdog = null;
 
-  /** @param {LiveSurroundings} surroundings */
-  constructor(surroundings) {
-    this.at = surroundings;
-    /** It is open, and has answered what it was asked. */
+  /** @param {LiveEnvironment} environment */
+  constructor(environment) {
+    this.#environment = environment;
+    /** Open, and every subscription has its snapshot. */
     this.isLive = false;
   }
 
   connect() {
-    this.at.cancel(this.#reconnect);
+    this.#environment.cancel(this.#reconnectTimer);
     if (this.#socket || this.#isRefused) return;
-    const socket = this.at.open();
+    const socket = this.#environment.open();
     this.#socket = socket;
-    this.#openedAt = this.at.now();
+    this.#openedAt = this.#environment.now();
     socket.onmessage = (event) => {
-      if (socket === this.#socket) this.#hear(event.data);
+      if (socket === this.#socket) this.#receive(event.data);
     };
     socket.onclose = (event) => {
-      if (socket === this.#socket) this.#lose(event.code);
+      if (socket === this.#socket) this.#reconnectAfter(event.code);
     };
-    this.#heard(OPEN_WITHIN_MS);
+    this.#restartWatchdog(WELCOME_WITHIN_MS);
   }
 
-  /** Waits for an upload. @param {string} id */
-  watch(id) {
+  /** @param {string} id */
+  subscribe(id) {
     if (this.#ids.has(id)) return;
     this.#ids.set(id, false);
-    if (this.isLive) this.#subscribe();
+    if (this.isLive) this.#sendSubscriptions();
   }
 
-  /** Waits for it no longer. @param {string} id */
-  unwatch(id) {
-    const wasTold = this.#ids.get(id);
+  /** @param {string} id */
+  unsubscribe(id) {
+    const wasSent = this.#ids.get(id);
     this.#ids.delete(id);
-    if (!wasTold) return;
-    this.#say({ type: "unsubscribe", ids: [id] });
-    this.#subscribe();
+    if (!wasSent) return;
+    this.#send({ type: "unsubscribe", ids: [id] });
+    this.#sendSubscriptions();
   }
 
-  /** The network or the page is back: a dead socket goes, and another is opened at once. */
+  /** Replaces a dead socket at once, when the network or the page is back. */
   wake() {
-    const silence = this.at.now() - this.#heardAt;
-    if (this.#socket && silence < (this.isLive ? this.#pingMs + SILENCE_MARGIN_MS : FRESH_MS)) return;
-    this.#tries = 0;
-    this.#drop();
+    const silenceMs = this.#environment.now() - this.#receivedAt;
+    if (this.#socket && silenceMs < (this.isLive ? this.#pingMs + SILENCE_MARGIN_MS : STALE_CONNECT_MS)) return;
+    this.#failures = 0;
+    this.#discard();
     this.connect();
   }
 
-  /** The network is gone: an open socket can lose frames silently then. */
-  distrust() {
-    if (this.#socket) this.#lose(1006);
+  /** Without network an open socket loses frames silently. */
+  assumeLost() {
+    if (this.#socket) this.#reconnectAfter(LOST_CODE);
   }
 
-  /** Closes it until it is woken. */
+  /** Disconnects until `wake`. */
   close() {
-    this.at.cancel(this.#reconnect);
-    this.#drop();
+    this.#environment.cancel(this.#reconnectTimer);
+    this.#discard();
   }
 
   /** @param {string} text */
-  #hear(text) {
-    this.#heard();
+  #receive(text) {
+    this.#restartWatchdog();
     const message = JSON.parse(text);
     switch (message.type) {
       case "welcome":
-        this.#pingMs = message.ping_ms ?? PING_MS;
-        this.#maxIds = message.max_ids ?? MAX_IDS;
-        this.#heard();
-        this.#subscribe();
-        this.#settle();
+        this.#pingMs = message.ping_ms ?? DEFAULT_PING_MS;
+        this.#maxIds = message.max_ids ?? DEFAULT_MAX_IDS;
+        this.#restartWatchdog();
+        this.#sendSubscriptions();
+        this.#checkLive();
         break;
       case "snapshot":
         for (const id of message.unknown ?? []) {
           this.#ids.delete(id);
-          this.at.unknown(id);
+          this.#environment.onUnknown(id);
         }
-        for (const upload of message.uploads ?? []) this.at.tell(upload);
-        this.#answered(message.ref);
+        for (const upload of message.uploads ?? []) this.#environment.onUpload(upload);
+        this.#acknowledge(message.ref);
         break;
       case "thumbnail-ready":
       case "upload-changed":
       case "upload-failed":
-        this.at.tell(message.upload);
+        this.#environment.onUpload(message.upload);
         break;
       case "ping":
-        this.#say({ type: "pong", t: message.t });
+        this.#send({ type: "pong", t: message.t });
         break;
       case "error":
-        this.#answered(message.ref);
+        this.#acknowledge(message.ref);
         break;
       case "bye":
         this.#retryMs = message.retry_ms ?? null;
         break;
-      default: // of a later protocol
+      default: // of a later version
     }
   }
 
   /** @param {number} [reference] */
-  #answered(reference) {
-    if (reference === this.#unanswered) this.#unanswered = 0;
-    this.#settle();
+  #acknowledge(reference) {
+    if (reference === this.#awaited) this.#awaited = 0;
+    this.#checkLive();
   }
 
   /** @param {number} code */
-  #lose(code) {
-    if (this.at.now() - this.#openedAt >= GOOD_AFTER_MS) this.#tries = 0;
-    const asked = COME_BACK.includes(code) ? this.#retryMs : null;
+  #reconnectAfter(code) {
+    if (this.#environment.now() - this.#openedAt >= STABLE_AFTER_MS) this.#failures = 0;
+    const delayMs = RESTART_CODES.includes(code) ? this.#retryMs : null;
     this.#isRefused = code >= 4500 && code <= 4599;
-    this.#drop();
+    this.#discard();
     if (this.#isRefused) return;
-    this.#reconnect = this.at.after(() => this.connect(), asked ?? backoff(this.#tries, this.at.random));
-    this.#tries += 1;
+    const { after, random } = this.#environment;
+    this.#reconnectTimer = after(() => this.connect(), delayMs ?? backoff(this.#failures, random));
+    this.#failures += 1;
   }
 
-  #drop() {
+  #discard() {
     const socket = this.#socket;
     this.#socket = null;
-    this.#unanswered = 0;
+    this.#awaited = 0;
     this.#retryMs = null;
-    this.at.cancel(this.#watchdog);
+    this.#environment.cancel(this.#watchdog);
     for (const id of this.#ids.keys()) this.#ids.set(id, false);
     if (socket) {
       socket.onmessage = socket.onclose = null;
       socket.close();
     }
-    this.#become(false);
+    this.#setLive(false);
   }
 
-  /** A sign of life; after a longer silence the socket is dead. @param {number} [silenceMs] */
-  #heard(silenceMs = this.#pingMs + SILENCE_MARGIN_MS) {
-    this.#heardAt = this.at.now();
-    this.at.cancel(this.#watchdog);
-    this.#watchdog = this.at.after(() => this.#lose(1006), silenceMs);
+  /** @param {Milliseconds} [silenceMs] */
+  #restartWatchdog(silenceMs = this.#pingMs + SILENCE_MARGIN_MS) {
+    const { now, after, cancel } = this.#environment;
+    this.#receivedAt = now();
+    cancel(this.#watchdog);
+    this.#watchdog = after(() => this.#reconnectAfter(LOST_CODE), silenceMs);
   }
 
-  /** Asks for what this socket has not been asked for. */
-  #subscribe() {
-    let told = 0;
-    for (const wasTold of this.#ids.values()) told += Number(wasTold);
+  #sendSubscriptions() {
+    let sent = 0;
+    for (const wasSent of this.#ids.values()) sent += Number(wasSent);
     /** @type {string[]} */
     const ids = [];
-    for (const [id, wasTold] of this.#ids) {
-      if (wasTold || told + ids.length >= this.#maxIds) continue;
+    for (const [id, wasSent] of this.#ids) {
+      if (wasSent || sent + ids.length >= this.#maxIds) continue;
       ids.push(id);
     }
     if (!ids.length) return;
     for (const id of ids) this.#ids.set(id, true);
     this.#reference += 1;
-    this.#unanswered = this.#reference;
-    this.#say({ type: "subscribe", ref: this.#reference, ids });
+    this.#awaited = this.#reference;
+    this.#send({ type: "subscribe", ref: this.#reference, ids });
   }
 
   /** @param {object} message */
-  #say(message) {
+  #send(message) {
     this.#socket?.send(JSON.stringify(message));
   }
 
-  /** Later subscriptions of the same socket do not take this back. */
-  #settle() {
-    if (!this.#unanswered) this.#become(true);
+  /** Later subscriptions do not end the live state. */
+  #checkLive() {
+    if (!this.#awaited) this.#setLive(true);
   }
 
-  /** @param {boolean} live */
-  #become(live) {
-    if (this.isLive === live) return;
-    this.isLive = live;
-    this.at.changed(live);
+  /** @param {boolean} isLive */
+  #setLive(isLive) {
+    if (this.isLive === isLive) return;
+    this.isLive = isLive;
+    this.#environment.onLiveChange(isLive);
   }
 }

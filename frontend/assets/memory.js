@@ -1,23 +1,21 @@
-/** What this browser remembers of its uploads: the newest first, bounded, shared by its tabs. */
-
 import { merge } from "./merge.js";
 
-/** One takes about a kilobyte, of five thousand that there are. */
+/** About 1 kB each; browsers allow 5 MB. */
 export const MAX_REMEMBERED = 60;
-/** The number counts incompatible forms. */
+/** The number changes with the format. */
 export const KEY = "up.uploads.1";
 
 export class Memory {
-  /** @param {() => Pick<Storage, "getItem" | "setItem" | "removeItem">} storage throws where it is forbidden */
+  /** @param {OpenStorage} storage */
   constructor(storage) {
     this.storage = storage;
   }
 
-  /** @returns {Upload[]} */
+  /** @returns {Upload[]} newest first */
   all() {
     try {
-      const kept = JSON.parse(this.storage().getItem(KEY) ?? "[]");
-      return Array.isArray(kept) ? kept.filter(isUpload) : [];
+      const stored = JSON.parse(this.storage().getItem(KEY) ?? "[]");
+      return Array.isArray(stored) ? stored.filter(isUpload) : [];
     } catch {
       return [];
     }
@@ -26,9 +24,9 @@ export class Memory {
   /** @param {Upload} upload */
   keep(upload) {
     const all = this.all();
-    const at = all.findIndex((other) => other.id === upload.id);
-    if (at < 0) all.unshift(upload);
-    else all[at] = merge(/** @type {Upload} */ (all[at]), upload);
+    const index = all.findIndex((other) => other.id === upload.id);
+    if (index < 0) all.unshift(upload);
+    else all[index] = merge(/** @type {Upload} */ (all[index]), upload);
     this.#write(all.slice(0, MAX_REMEMBERED));
   }
 

@@ -1,11 +1,11 @@
-/** The merge rule: of two states of one upload, the greater `(gen, rank)` is the later one. */
+/** The merge rule: the revision with the greater `(gen, rank)` is later. */
 
 /** @type {State[]} */
 const RANK = ["queued", "processing", "failed", "ready"];
 
 /**
- * @param {Standing} a
- * @param {Standing} b
+ * @param {Revision} a
+ * @param {Revision} b
  * @returns {number} above zero if `a` is later
  */
 export function compare(a, b) {
@@ -14,7 +14,7 @@ export function compare(a, b) {
 
 /**
  * Idempotent, commutative and associative.
- * @template {Standing} T
+ * @template {Revision} T
  * @param {T} a
  * @param {T} b
  * @returns {T}
@@ -23,7 +23,7 @@ export function merge(a, b) {
   return compare(b, a) > 0 ? b : a;
 }
 
-/** @param {Standing} upload */
+/** @param {Revision} upload */
 export function isFinal({ state }) {
   return state === "ready" || state === "failed";
 }

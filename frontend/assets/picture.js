@@ -1,21 +1,16 @@
-/** Pictures that are decoded before they are shown. */
-
 import { make } from "./dom.js";
 import { Queue } from "./queue.js";
 import { thumbhashPixels } from "./thumbhash.js";
 
 const PREVIEW_WIDTH = 640;
-/** After this what is under a picture goes. */
-const FADED_MS = 400;
+const FADE_MS = 400;
 
-/** Twenty large photographs at once would stop the page. */
-const drawing = new Queue(async (/** @type {{file: Blob, done: (picture: HTMLImageElement | null) => void}} */ { file, done }) =>
-  done(await draw(file).catch(() => null)),
-);
+/** Twenty large photographs at a time would block the page. */
+const drawings = new Queue(async (/** @type {Drawing} */ { file, done }) => done(await draw(file).catch(() => null)));
 
-/** Draws a file small. @param {Blob} file @returns {Promise<HTMLImageElement | null>} `null` if the browser cannot */
+/** @param {Blob} file @returns {Promise<HTMLImageElement | null>} `null` if the browser cannot draw it */
 export function preview(file) {
-  return new Promise((done) => drawing.add({ file, done }));
+  return new Promise((done) => drawings.add({ file, done }));
 }
 
 /** @param {Blob} file */
@@ -26,22 +21,23 @@ async function draw(file) {
   canvas.height = bitmap.height;
   canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
   bitmap.close();
-  return pictured(canvas);
+  return toImage(canvas);
 }
 
-/** As an image: of many canvases a small device leaves some blank. @param {HTMLCanvasElement} canvas */
-async function pictured(canvas) {
-  const blob = await new Promise((/** @type {(blob: Blob | null) => void} */ done) => canvas.toBlob(done));
+/** Small devices leave some of many canvases blank, but no image. @param {HTMLCanvasElement} canvas */
+async function toImage(canvas) {
+  /** @type {Blob | null} */
+  const blob = await new Promise((done) => canvas.toBlob(done));
   if (!blob) return null;
   const picture = make("img", { alt: "", width: String(canvas.width), height: String(canvas.height) });
   picture.src = URL.createObjectURL(blob);
-  // Decoded before its bytes are let go.
+  // Decoded before the URL is revoked.
   await picture.decode().finally(() => URL.revokeObjectURL(picture.src));
   return picture;
 }
 
-/** The blurred impression of an upload. @param {string | undefined} thumbhash */
-export function impression(thumbhash) {
+/** @param {string | undefined} thumbhash Base64 */
+export function blurredPreview(thumbhash) {
   if (!thumbhash) return null;
   try {
     const { width, height, pixels } = thumbhashPixels(Uint8Array.from(atob(thumbhash), (letter) => letter.charCodeAt(0)));
@@ -55,8 +51,8 @@ export function impression(thumbhash) {
   }
 }
 
-/** An image of the sizes that there are; not loaded yet. @param {Upload} upload @param {string} sizes */
-export function image(upload, sizes) {
+/** Not loaded yet. @param {Upload} upload @param {string} sizes as in HTML */
+export function thumbnailImage(upload, sizes) {
   const widths = new Map(upload.thumbnails.map((thumbnail) => [thumbnail.width, thumbnail.url]));
   const small = upload.thumbnails[0];
   const picture = make("img", { alt: "", decoding: "async", width: String(small?.width ?? 4), height: String(small?.height ?? 3), sizes });
@@ -65,13 +61,13 @@ export function image(upload, sizes) {
   return picture;
 }
 
-/** Fades in over what is there. @param {Element} picture decoded @param {Element} print */
-export function arrive(picture, print) {
-  const under = print.querySelector("canvas, img");
+/** Replaces the present picture. @param {Element} picture decoded @param {Element} print */
+export function fadeIn(picture, print) {
+  const present = print.querySelector("canvas, img");
   picture.classList.add("over");
   print.append(picture);
   setTimeout(() => {
-    under?.remove();
+    present?.remove();
     picture.classList.remove("over");
-  }, FADED_MS);
+  }, FADE_MS);
 }

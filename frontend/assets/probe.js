@@ -1,12 +1,10 @@
-/** What a file is, from its first bytes, and whether it is worth sending: refused in words before anything is sent. */
-
 import { REFUSED } from "./words.js";
 
-/** The frame header of a JPEG stands behind an EXIF block of up to 64 KiB, or two. */
+/** The frame header of a JPEG follows one or two segments of up to 64 KiB. */
 export const HEAD_BYTES = 192 * 1024;
 
-/** First bytes, short name, with article. @type {[string, string, string][]} */
-const OTHERS = [
+/** First bytes, short name, name with article. @type {[string, string, string][]} */
+const NOT_PICTURES = [
   ["%PDF-", "PDF", "a PDF"],
   ["PK\x03\x04", "ZIP", "a ZIP archive or a document"],
   ["\x1f\x8b", "GZ", "an archive"],
@@ -15,29 +13,29 @@ const OTHERS = [
   ["#!", "script", "a program"],
 ];
 
-/** Unless the server says otherwise. @type {Limits} */
-export const USUAL = {
+/** Until the server's are known. @type {Limits} */
+export const DEFAULT_LIMITS = {
   max_upload_bytes: 50 * 1024 * 1024,
   max_pixels: 100_000_000,
   formats: ["jpeg", "png", "gif", "webp", "bmp", "tiff"],
 };
 
-/** @param {Uint8Array} head @returns {Kind | null} */
+/** @param {Uint8Array} head @returns {Kind | null} `null` if unknown */
 export function probe(head) {
   const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
   const text = String.fromCharCode(...head.subarray(0, 512));
-  const picture = picturesBy(text, view);
+  const picture = probePicture(text, view);
   if (picture) return picture;
-  if (text.slice(4, 8) === "ftyp") return boxed(text.slice(8, 12));
+  if (text.slice(4, 8) === "ftyp") return probeBrand(text.slice(8, 12));
   if (/^\s*(<\?xml[^]*)?(<!--[^]*-->\s*)?<svg/i.test(text)) return { name: "SVG", format: "svg" };
   if (text.startsWith("\xff\x0a") || text.startsWith("\0\0\0\x0cJXL ")) return { name: "JXL", format: "jxl" };
-  const other = OTHERS.find(([start]) => text.startsWith(start));
+  const other = NOT_PICTURES.find(([start]) => text.startsWith(start));
   if (other) return { name: other[1], article: other[2] };
   return text && /^[\t\n\r\x20-\x7e\x80-\xff]*$/.test(text) ? { name: "TXT", article: "text" } : null;
 }
 
 /** @param {string} text @param {DataView} view @returns {Kind | null} */
-function picturesBy(text, view) {
+function probePicture(text, view) {
   if (text.startsWith("\xff\xd8\xff")) return { name: "JPEG", format: "jpeg", ...jpegSides(view) };
   if (text.startsWith("\x89PNG\r\n\x1a\n")) {
     return { name: "PNG", format: "png", ...(view.byteLength >= 24 && sides(view.getUint32(16), view.getUint32(20))) };
@@ -54,7 +52,7 @@ function picturesBy(text, view) {
 }
 
 /** @param {string} brand @returns {Kind} */
-function boxed(brand) {
+function probeBrand(brand) {
   if (/^(hei|hev|mif1|msf1)/.test(brand)) return { name: "HEIC", format: "heic" };
   if (/^avi[fs]/.test(brand)) return { name: "AVIF", format: "avif" };
   return { name: "MP4", article: "a film" };
@@ -101,12 +99,12 @@ function uint24(view, at) {
 }
 
 /**
- * @param {number} bytes
+ * @param {Bytes} bytes
  * @param {Kind | null} kind
  * @param {Limits} limits
- * @returns {string} why it is refused; empty if it is not
+ * @returns {string} empty if the file is fine
  */
-export function judge(bytes, kind, limits) {
+export function reasonToRefuse(bytes, kind, limits) {
   if (bytes === 0) return REFUSED.empty;
   if (!kind) return REFUSED.other;
   if (kind.article) return REFUSED.kind(kind.article);
@@ -119,12 +117,11 @@ export function judge(bytes, kind, limits) {
 }
 
 /**
- * The same in the server's answer.
- * @param {number} status
- * @param {any} problem
- * @param {number} bytes
+ * @param {number} status of HTTP
+ * @param {any} problem RFC 9457, or `null`
+ * @param {Bytes} bytes
  */
-export function refusal(status, problem, bytes) {
+export function readProblem(status, problem, bytes) {
   const title = typeof problem?.title === "string" ? problem.title : "";
   switch (status) {
     case 413:

@@ -1,42 +1,16 @@
-/** The life of a file in the page, and how many are sent at a time. */
-
-/** Enough to fill the line, few enough that each moves. */
-export const AT_A_TIME = 3;
-
-/** Which stage may follow which. @type {Record<Stage, Stage[]>} */
-const NEXT = {
-  chosen: ["uploading", "refused", "removed"],
-  uploading: ["queued", "processing", "ready", "failed", "refused", "removed"],
-  queued: ["processing", "ready", "failed", "removed"],
-  // Queued again after a retry.
-  processing: ["queued", "ready", "failed", "removed"],
-  ready: ["queued", "processing", "failed", "removed"],
-  failed: ["chosen", "queued", "processing", "ready", "removed"],
-  refused: ["removed"],
-  removed: [],
-};
-
-/**
- * A change that cannot happen is a mistake in the page.
- * @param {{stage: Stage}} item
- * @param {Stage} stage
- */
-export function advance(item, stage) {
-  if (item.stage === stage) return;
-  if (!NEXT[item.stage].includes(stage)) throw new Error(`A file that is ${item.stage} cannot become ${stage}.`);
-  item.stage = stage;
-}
+/** Enough to use the whole bandwidth, few enough that each upload advances visibly. */
+export const MAX_RUNNING = 3;
 
 /** @template T */
 export class Queue {
   /** @type {T[]} */
   #waiting = [];
-  #sending = 0;
-  #isHeld = false;
+  #running = 0;
+  #isPaused = false;
 
-  /** @param {(item: T) => Promise<void>} send */
-  constructor(send) {
-    this.send = send;
+  /** @param {(item: T) => Promise<void>} run */
+  constructor(run) {
+    this.run = run;
   }
 
   /** @param {T} item */
@@ -50,26 +24,26 @@ export class Queue {
     this.#waiting = this.#waiting.filter((other) => other !== item);
   }
 
-  /** Starts nothing new. */
-  hold() {
-    this.#isHeld = true;
+  /** Running items go on. */
+  pause() {
+    this.#isPaused = true;
   }
 
-  release() {
-    this.#isHeld = false;
+  resume() {
+    this.#isPaused = false;
     this.#fill();
   }
 
   #fill() {
-    while (!this.#isHeld && this.#sending < AT_A_TIME) {
+    while (!this.#isPaused && this.#running < MAX_RUNNING) {
       const item = this.#waiting.shift();
       if (item === undefined) return;
-      this.#sending += 1;
+      this.#running += 1;
       const done = () => {
-        this.#sending -= 1;
+        this.#running -= 1;
         this.#fill();
       };
-      this.send(item).then(done, (error) => {
+      this.run(item).then(done, (error) => {
         done();
         throw error;
       });

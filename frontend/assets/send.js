@@ -1,16 +1,12 @@
-/** Sends a file, and again while that makes sense: its key makes it safe. */
-
 import { backoff } from "./backoff.js";
-import { refusal } from "./probe.js";
+import { readProblem } from "./probe.js";
 import { FAILED } from "./words.js";
 
-/** Tries while the network is there, before a file fails. */
-const MAX_TRIES = 3;
-const REST_MS = 300;
-/** How far a speed looks back. */
-const LOOK_BACK_MS = 4000;
-/** Before this it is a guess. */
-const AT_LEAST_MS = 300;
+/** While the network is up. */
+const MAX_ATTEMPTS = 3;
+const MIN_DELAY_MS = 300;
+const SPEED_WINDOW_MS = 4000;
+const MIN_SPEED_SPAN_MS = 300;
 
 export class Network extends EventTarget {
   /** @param {() => boolean} isUp */
@@ -19,12 +15,13 @@ export class Network extends EventTarget {
     this.isUp = isUp;
   }
 
-  look() {
+  /** The network may have changed. */
+  check() {
     if (this.isUp()) this.dispatchEvent(new Event("up"));
   }
 
-  /** Until it is up. @param {AbortSignal} signal @returns {Promise<void>} */
-  up(signal) {
+  /** Or until the abort. @param {AbortSignal} signal @returns {Promise<void>} */
+  waitUntilUp(signal) {
     return new Promise((resolve) => {
       this.addEventListener("up", () => resolve(), { once: true, signal });
       signal.addEventListener("abort", () => resolve(), { once: true });
@@ -32,39 +29,39 @@ export class Network extends EventTarget {
   }
 }
 
-/** @param {Order} order @param {Network} network @returns {Promise<Outcome>} */
-export async function sendThrough(order, network) {
+/** @param {SendOrder} order @param {Network} network @returns {Promise<Outcome>} */
+export async function sendWithRetries(order, network) {
   const { file, signal } = order;
-  for (let tries = 1; ; tries += 1) {
+  for (let attempts = 1; ; attempts += 1) {
     const readSpeed = speedometer(() => performance.now());
     const outcome = await send({ ...order, progress: (sent) => order.progress(sent, readSpeed(sent * file.size)) });
-    if (!("dropped" in outcome) || signal.aborted) return outcome;
-    if (tries < MAX_TRIES) await new Promise((resolve) => setTimeout(resolve, REST_MS + backoff(tries, Math.random)));
+    if (!("interrupted" in outcome) || signal.aborted) return outcome;
+    if (attempts < MAX_ATTEMPTS) await new Promise((resolve) => setTimeout(resolve, MIN_DELAY_MS + backoff(attempts, Math.random)));
     if (!network.isUp()) {
-      await network.up(signal);
-      tries = 0;
-    } else if (tries >= MAX_TRIES) {
+      await network.waitUntilUp(signal);
+      attempts = 0;
+    } else if (attempts >= MAX_ATTEMPTS) {
       return outcome;
     }
   }
 }
 
-/** Over the last moments only. @param {() => number} now milliseconds @returns {(bytes: number) => number} bytes so far to bytes a second; 0 while unknown */
+/** @param {() => Milliseconds} now @returns {Speedometer} */
 export function speedometer(now) {
-  const marks = [{ at: now(), bytes: 0 }];
+  const samples = [{ at: now(), bytes: 0 }];
   return (bytes) => {
     const at = now();
-    marks.push({ at, bytes });
-    while (marks.length > 2 && at - (marks[1]?.at ?? at) > LOOK_BACK_MS) marks.shift();
-    const first = marks[0];
-    if (!first || at - first.at < AT_LEAST_MS) return 0;
+    samples.push({ at, bytes });
+    while (samples.length > 2 && at - (samples[1]?.at ?? at) > SPEED_WINDOW_MS) samples.shift();
+    const first = samples[0];
+    if (!first || at - first.at < MIN_SPEED_SPAN_MS) return 0;
     return ((bytes - first.bytes) / (at - first.at)) * 1000;
   };
 }
 
 /**
- * Once. `XMLHttpRequest` because `fetch` tells nothing of the progress of a body.
- * @param {Omit<Order, "progress"> & {progress: (sent: number) => void}} order
+ * One attempt. `fetch` reports no upload progress.
+ * @param {SendAttempt} attempt
  * @param {() => XMLHttpRequest} [open]
  * @returns {Promise<Outcome>}
  */
@@ -79,8 +76,8 @@ export function send({ url, file, key, signal, progress }, open = () => new XMLH
     request.setRequestHeader("idempotency-key", key);
     request.responseType = "json";
     request.upload.onprogress = ({ loaded, total }) => progress(total ? Math.min(1, loaded / total) : 0);
-    request.onload = () => resolve(read(request, file.size));
-    request.onerror = () => resolve({ dropped: true });
+    request.onload = () => resolve(outcomeOf(request, file.size));
+    request.onerror = () => resolve({ interrupted: true });
     request.onabort = () => resolve({ aborted: true });
     request.onloadend = () => signal.removeEventListener("abort", abort);
     const form = new FormData();
@@ -90,18 +87,36 @@ export function send({ url, file, key, signal, progress }, open = () => new XMLH
 }
 
 /**
- * @param {Pick<XMLHttpRequest, "status" | "response">} answer
- * @param {number} bytes
+ * @param {XMLHttpRequest} answer
+ * @param {Bytes} bytes
  * @returns {Outcome}
  */
-function read({ status, response }, bytes) {
+function outcomeOf({ status, response }, bytes) {
   const upload = response?.uploads?.[0];
   if (status >= 200 && status < 300 && upload) return { upload };
   const rejected = response?.rejected?.[0];
-  if (rejected) return refusal(rejected.status, rejected, bytes);
-  // A gateway without a server behind it, a server that starts again, or the try before this one still on its way.
-  if ([502, 504].includes(status) || /draining|key-in-use/.test(response?.type)) return { dropped: true };
+  if (rejected) return readProblem(rejected.status, rejected, bytes);
+  // A gateway without its server, a restart, or an earlier attempt in flight.
+  if ([502, 504].includes(status) || /draining|key-in-use/.test(response?.type)) return { interrupted: true };
   if (status === 429 || status === 503 || status === 507) return { refused: false, reason: response?.title || FAILED.full };
-  const { refused, reason } = refusal(status, response, bytes);
+  const { refused, reason } = readProblem(status, response, bytes);
   return { refused, reason: reason || FAILED.server };
+}
+
+/**
+ * @param {Upload} upload
+ * @param {AbortSignal} signal
+ * @param {typeof fetch} [request]
+ * @returns {Promise<Upload | null>} `null` on failure
+ */
+export async function requestRetry({ links }, signal, request = fetch) {
+  try {
+    const headers = { accept: "application/json" };
+    const answer = await request(`${links.self}/retry`, { method: "POST", headers, signal });
+    // 409: another client has retried it.
+    const current = answer.status === 409 ? await request(links.self, { headers, signal }) : answer;
+    return current.ok ? await current.json() : null;
+  } catch {
+    return null;
+  }
 }

@@ -1,21 +1,18 @@
-/** The summary above the tiles: total, one bead per picture, tally, and the hop of the mark. */
-
 import { find, make } from "./dom.js";
 import * as words from "./words.js";
 
-/** More would be a pattern. */
 const MAX_BEADS = 40;
 const HOP_EVERY_MS = 2000;
 
 /** @param {Counts} counts @param {Stage[]} stages in the order of the tiles @param {number} retriable */
 export function showSummary(counts, stages, retriable) {
   const total = words.total(counts);
-  const isNothing = stages.length === 0;
+  const isEmpty = stages.length === 0;
   setText(find("#total"), total);
   document.title = words.totalOf(counts) ? `${total} · up!` : "up!";
-  find(".nothing").hidden = !isNothing;
-  find(".tiles").hidden = isNothing;
-  find(".rest").hidden = isNothing;
+  find(".nothing").hidden = !isEmpty;
+  find(".tiles").hidden = isEmpty;
+  find(".rest").hidden = isEmpty;
   setText(find(".tally"), words.tally(counts));
   showBeads(stages.filter((stage) => stage !== "refused").slice(0, MAX_BEADS));
   const retry = find(".retry-all");
@@ -27,7 +24,7 @@ export function showSummary(counts, stages, retriable) {
 function showBeads(stages) {
   const beads = find(".beads");
   if (beads.children.length === stages.length) return colour(beads, stages);
-  // Beside another bead it is put anew, it does not slide.
+  // A new tally: moving the old one is a layout shift.
   const tally = find(".tally");
   tally.replaceWith(tally.cloneNode(true));
   while (beads.children.length > stages.length) beads.lastElementChild?.remove();
@@ -37,8 +34,8 @@ function showBeads(stages) {
 
 /** @param {HTMLElement} beads @param {string[]} stages */
 function colour(beads, stages) {
-  stages.forEach((stage, place) => {
-    const bead = /** @type {HTMLElement} */ (beads.children[place]);
+  stages.forEach((stage, index) => {
+    const bead = /** @type {HTMLElement} */ (beads.children[index]);
     if (bead.dataset.state !== stage) bead.dataset.state = stage;
   });
 }
@@ -48,16 +45,16 @@ function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** What stands under the tiles is put there anew, it does not slide. */
+/** Sections that new tiles push down are a layout shift, so they are appended again. */
 export function reattachBelowTiles() {
-  for (const part of [find(".earlier"), find(".foot")]) {
-    if (!part.contains(document.activeElement)) part.parentElement?.append(part);
+  for (const section of [find(".earlier"), find(".foot")]) {
+    if (!section.contains(document.activeElement)) section.parentElement?.append(section);
   }
 }
 
 let hoppedAt = -Infinity;
 
-export function hop() {
+export function hopMark() {
   const now = performance.now();
   if (now - hoppedAt < HOP_EVERY_MS) return;
   hoppedAt = now;

@@ -1,14 +1,8 @@
-/** One tile: picture, line, gauge, words. */
-
-import { copyButton, icon, make, nameOf, setRatio, unseen } from "./dom.js";
-import { arrive, impression, image } from "./picture.js";
+import { copyButton, fileName, icon, make, setRatio, visuallyHidden } from "./dom.js";
+import { blurredPreview, fadeIn, thumbnailImage } from "./picture.js";
 import * as words from "./words.js";
 
-/** How wide a tile's picture is. */
 const SIZES = "(min-width: 34rem) 19rem, 6.5rem";
-
-/** Where the message is. @type {Partial<Record<Stage, string>>} */
-const AT = { queued: "queue", processing: "worker" };
 
 export class Tile {
   #print = make("span", { class: "print", "data-empty": "" });
@@ -18,17 +12,17 @@ export class Tile {
   #percent = make("span", { class: "percent", "aria-hidden": "true" });
   #status = make("p", { class: "status" });
   #actions = make("div", { class: "actions" });
-  /** What the parts show: only what changes is made anew. */
+  /** A part is recreated only when its kind changes. */
   #lineKind = "";
   #gaugeKind = "";
   #actionsKind = "";
-  #pictureOf = "";
+  #thumbnailsOf = "";
 
   /** @param {string} name @param {TileHandlers} handlers */
   constructor(name, handlers) {
     this.name = name;
     this.handlers = handlers;
-    const heading = make("h3", {}, nameOf(name));
+    const heading = make("h3", {}, fileName(name));
     this.element = make(
       "li",
       { class: "tile" },
@@ -40,12 +34,12 @@ export class Tile {
     this.#frame.addEventListener("click", (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
-      handlers.look();
+      handlers.view();
     });
   }
 
-  /** For the lightbox to begin with. */
-  get shown() {
+  /** Empty if there is none. */
+  get thumbnailUrl() {
     const picture = /** @type {HTMLImageElement | null} */ (this.#print.querySelector("img[srcset]"));
     return picture?.currentSrc ?? "";
   }
@@ -57,10 +51,10 @@ export class Tile {
     if (item.stage !== "uploading") this.element.style.removeProperty("--sent");
     this.#showLine(item);
     this.#showGauge(item);
-    this.#percent.textContent = item.stage === "uploading" && !item.isWaiting ? words.percent(item.sent) : "";
+    this.#percent.textContent = item.stage === "uploading" && !item.isOffline ? words.percent(item.sent) : "";
     this.#status.replaceChildren(...statusOf(item));
     this.#showActions(item);
-    this.#showMaking(item.stage === "processing");
+    this.#showResizing(item.stage === "processing");
     if (item.stage === "ready" && item.upload) {
       this.#frame.href = item.upload.thumbnails.at(-1)?.url ?? item.upload.links.original;
       this.#frame.setAttribute("aria-label", `Look at ${this.name}`);
@@ -74,27 +68,27 @@ export class Tile {
     this.element.style.setProperty("--sent", words.percent(item.sent));
     const bar = this.#line.querySelector("progress");
     if (bar) bar.value = Math.floor(item.sent * 100);
-    this.#percent.textContent = item.isWaiting ? "" : words.percent(item.sent);
+    this.#percent.textContent = item.isOffline ? "" : words.percent(item.sent);
     this.#showGauge(item);
   }
 
-  /** The file's own picture. @param {HTMLImageElement} picture */
+  /** @param {HTMLImageElement} picture */
   showPreview(picture) {
-    if (this.#pictureOf) return;
+    if (this.#thumbnailsOf) return;
     setRatio(this.element, picture);
-    this.#place(picture);
+    this.#setPicture(picture);
   }
 
-  /** What the browser cannot draw: its kind, in type. @param {string} kind @param {{width?: number, height?: number}} [sides] */
+  /** For files that the browser cannot draw. @param {string} kind @param {Partial<Sides>} [sides] */
   showKind(kind, sides = {}) {
-    if (this.#pictureOf) return;
+    if (this.#thumbnailsOf) return;
     if (sides.width && sides.height) setRatio(this.element, { width: sides.width, height: sides.height });
     this.#print.classList.add("kind");
     delete this.#print.dataset.empty;
     this.#print.replaceChildren(kind);
   }
 
-  /** To its picture, else to its first action. */
+  /** The picture, else the first action. */
   focus() {
     const first = this.element.querySelector("a[href], button");
     if (first instanceof HTMLElement) first.focus();
@@ -107,45 +101,46 @@ export class Tile {
 
   /** @param {Upload} upload */
   async #showThumbnails(upload) {
-    const name = `${upload.id}/${upload.gen}`;
-    if (this.#pictureOf === name) return;
-    this.#pictureOf = name;
+    const revision = `${upload.id}/${upload.gen}`;
+    if (this.#thumbnailsOf === revision) return;
+    this.#thumbnailsOf = revision;
     if (!this.#print.querySelector("canvas, img")) {
-      const blurred = impression(upload.thumbhash);
-      if (blurred) this.#place(blurred);
+      const blurred = blurredPreview(upload.thumbhash);
+      if (blurred) this.#setPicture(blurred);
     }
-    const picture = image(upload, SIZES);
+    const picture = thumbnailImage(upload, SIZES);
     await picture.decode().catch(() => undefined);
-    if (this.#pictureOf !== name || !picture.naturalWidth) return;
-    if (this.#print.querySelector("canvas, img")) arrive(picture, this.#print);
-    else this.#place(picture);
+    if (this.#thumbnailsOf !== revision || !picture.naturalWidth) return;
+    if (this.#print.querySelector("canvas, img")) fadeIn(picture, this.#print);
+    else this.#setPicture(picture);
   }
 
   /** @param {Element} picture */
-  #place(picture) {
+  #setPicture(picture) {
     this.#print.classList.remove("kind");
     delete this.#print.dataset.empty;
-    this.#print.replaceChildren(picture, ...this.#print.querySelectorAll(".making"));
+    this.#print.replaceChildren(picture, ...this.#print.querySelectorAll(".resizing"));
   }
 
-  /** @param {boolean} isMaking */
-  #showMaking(isMaking) {
-    const drawn = this.#print.querySelector(".making");
-    if (!isMaking) drawn?.remove();
-    else if (!drawn) this.#print.append(make("span", { class: "making", "aria-hidden": "true" }, make("i")));
+  /** @param {boolean} isResizing */
+  #showResizing(isResizing) {
+    const drawn = this.#print.querySelector(".resizing");
+    if (!isResizing) drawn?.remove();
+    else if (!drawn) this.#print.append(make("span", { class: "resizing", "aria-hidden": "true" }, make("i")));
   }
 
   /** @param {Item} item */
   #showLine(item) {
-    const stopped = item.stage === "failed" || item.stage === "refused";
-    const kind = item.stage === "uploading" ? "progress" : AT[item.stage] ? "journey" : stopped ? "stopped" : "plain";
+    const step = stepOf(item);
+    const isStopped = item.stage === "failed" || item.stage === "refused";
+    const kind = item.stage === "uploading" ? "progress" : isStopped ? "stopped" : step ? "steps" : "plain";
     if (kind !== this.#lineKind) {
       this.#lineKind = kind;
       this.#line.replaceChildren(...lineOf(kind, this.name));
       if (kind === "progress") this.#line.removeAttribute("aria-hidden");
       else this.#line.setAttribute("aria-hidden", "true");
     }
-    const at = AT[item.stage] ?? (item.stage === "refused" ? "sent" : item.stage === "failed" && item.upload ? "worker" : "");
+    const at = item.stage === "refused" ? "sent" : step;
     if (at) this.#line.dataset.at = at;
     else delete this.#line.dataset.at;
     if (item.stage === "failed" && !item.upload) this.#line.style.setProperty("--at", item.sent.toFixed(3));
@@ -154,16 +149,16 @@ export class Tile {
 
   /** @param {Item} item */
   #showGauge(item) {
-    const here = AT[item.stage] ?? (item.stage === "failed" && item.upload ? "worker" : "");
-    const facts = here ? [] : factsOf(item);
-    const kind = here || [item.stage, ...facts].join("\n");
+    const step = stepOf(item);
+    const facts = step ? [] : factsOf(item);
+    const kind = step ?? [item.stage, ...facts].join("\n");
     if (kind === this.#gaugeKind) return;
     this.#gaugeKind = kind;
-    this.#gauge.classList.toggle("journey", here !== "");
-    if (here) this.#gauge.setAttribute("aria-hidden", "true");
+    this.#gauge.classList.toggle("steps", step !== null);
+    if (step) this.#gauge.setAttribute("aria-hidden", "true");
     else this.#gauge.removeAttribute("aria-hidden");
-    const parts = here
-      ? words.STATIONS.map((station) => make("span", station === here ? { class: "here" } : {}, station))
+    const parts = step
+      ? Object.entries(words.STEPS).map(([name, text]) => make("span", name === step ? { class: "here" } : {}, text))
       : facts.map((fact) => make("span", {}, fact));
     this.#gauge.replaceChildren(...parts);
   }
@@ -174,38 +169,44 @@ export class Tile {
     if (kind === this.#actionsKind) return;
     this.#actionsKind = kind;
     const hadFocus = this.#actions.contains(document.activeElement);
-    // A new element does not slide.
-    const actions = make("div", { class: "actions" }, ...this.#make(kind, item));
+    // A new element: moved buttons are a layout shift.
+    const actions = make("div", { class: "actions" }, ...this.#buttons(kind, item));
     this.#actions.replaceWith(actions);
     this.#actions = actions;
     if (hadFocus) this.#actions.querySelector("button")?.focus();
   }
 
   /** @param {string} kind @param {Item} item */
-  #make(kind, item) {
+  #buttons(kind, item) {
     const { remove, retry, copy } = this.handlers;
-    const press = (/** @type {string} */ symbol, /** @type {string} */ text, /** @type {() => void} */ act, more = "") => {
-      const button = make("button", { class: `button ${more}`.trim(), type: "button" }, icon(symbol), text, unseen(` ${this.name}`));
-      button.addEventListener("click", act);
+    const action = (/** @type {string} */ symbol, /** @type {string} */ text, /** @type {() => void} */ onClick, classes = "") => {
+      const button = make("button", { class: `button ${classes}`.trim(), type: "button" }, icon(symbol), text, visuallyHidden(` ${this.name}`));
+      button.addEventListener("click", onClick);
       return button;
     };
     switch (kind) {
       case "chosen":
       case "gone":
-        return [press("close", "Remove", remove)];
+        return [action("close", "Remove", remove)];
       case "uploading":
-        return [press("close", "Cancel", remove)];
+        return [action("close", "Cancel", remove)];
       case "refused":
-        return [press("close", "Dismiss", remove)];
+        return [action("close", "Dismiss", remove)];
       case "failed":
-        return [press("again", "Retry", retry, "solid"), press("close", "Remove", remove, "plain")];
+        return [action("again", "Retry", retry, "solid"), action("close", "Remove", remove, "plain")];
       default: {
         const button = copyButton(this.name, () => copy(button));
-        const open = make("a", { class: "button plain", href: item.upload?.links.self ?? "" }, "Open", icon("open", "turns"), unseen(` ${this.name}`));
+        const open = make("a", { class: "button plain", href: item.upload?.links.self ?? "" }, "Open", icon("open", "turns"), visuallyHidden(` ${this.name}`));
         return [button, open];
       }
     }
   }
+}
+
+/** @param {Item} item @returns {Step | null} */
+function stepOf({ stage, upload }) {
+  if (stage === "queued" || stage === "processing") return stage;
+  return stage === "failed" && upload ? "processing" : null;
 }
 
 /** @param {Item} item */
@@ -216,15 +217,15 @@ function actionsOf(item) {
 
 /** @param {string} kind @param {string} name @returns {Element[]} */
 function lineOf(kind, name) {
-  const message = make("span", { class: "message" });
+  const marker = make("span", { class: "marker" });
   switch (kind) {
     case "progress":
       return [make("progress", { max: "100", value: "0", "aria-label": `Sending ${name}` })];
-    case "journey":
-      return [make("span", { class: "stations" }, make("i"), make("i"), make("i"), make("i")), message];
+    case "steps":
+      return [make("span", { class: "dots" }, make("i"), make("i"), make("i"), make("i")), marker];
     case "stopped":
-      message.append(icon("close"));
-      return [message];
+      marker.append(icon("close"));
+      return [marker];
     default:
       return [];
   }
@@ -234,7 +235,7 @@ function lineOf(kind, name) {
 function factsOf(item) {
   const { stage, bytes, sent, width, height } = item;
   if (stage === "uploading") {
-    if (item.isWaiting) return [words.sentPart(sent), ""];
+    if (item.isOffline) return [words.sentPart(sent), ""];
     if (!item.speed) return ["", words.size(bytes)];
     return [words.speed(item.speed), words.timeLeft(((1 - sent) * bytes) / item.speed)];
   }
@@ -247,7 +248,7 @@ function factsOf(item) {
 function statusOf(item) {
   switch (item.stage) {
     case "uploading":
-      return [item.isWaiting ? words.STATUS.noNetwork : words.STATUS.uploading];
+      return [item.isOffline ? words.STATUS.offline : words.STATUS.uploading];
     case "ready":
       return [words.STATUS.ready(item.upload ? words.took(item.upload) : "")];
     case "failed":

@@ -1,28 +1,25 @@
-/** The page of one upload: waits for the end by the same connection, and is then asked for anew. */
-
 import { connect } from "./connection.js";
 import { copyLink } from "./copy.js";
 import { find } from "./dom.js";
 import { compare, isFinal } from "./merge.js";
-import { SAID, STATIONS } from "./words.js";
+import { ANNOUNCEMENTS, STEPS } from "./words.js";
 
 const page = find(".one");
 let known = { gen: Number(page.dataset.generation), state: /** @type {State} */ (page.dataset.state) };
 const id = page.dataset.upload ?? "";
 
 const connection = connect({
-  tell(upload) {
+  onUpload(upload) {
     if (upload.id !== id || compare(upload, known) <= 0) return;
     known = { gen: upload.gen, state: upload.state };
-    if (isFinal(upload) || page.dataset.state === "failed") renew();
-    else showStation(upload.state === "processing" ? "worker" : "queue");
+    if (isFinal(upload) || page.dataset.state === "failed") reloadContent();
+    else showStep(upload.state === "processing" ? "processing" : "queued");
   },
-  unknown: () => connection.unwatch(id),
+  onUnknown: () => connection.unsubscribe(id),
 });
 
-/** Takes the page as the server writes it now. */
-async function renew() {
-  if (isFinal(known)) connection.unwatch(id);
+async function reloadContent() {
+  if (isFinal(known)) connection.unsubscribe(id);
   const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
   if (!answer?.ok) return location.reload();
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -44,26 +41,28 @@ async function renew() {
   if (hadFocus) find("h1").focus();
 }
 
-/** @param {string} here */
-function showStation(here) {
-  find(".trip").setAttribute("aria-label", `Where the message is: ${here}`);
-  find(".trip .line").dataset.at = here;
-  document.querySelectorAll(".journey span").forEach((station, place) => {
-    station.classList.toggle("here", STATIONS[place] === here);
-    if (STATIONS[place] === here) station.setAttribute("aria-current", "step");
-    else station.removeAttribute("aria-current");
+/** @param {Step} current */
+function showStep(current) {
+  find(".progress").setAttribute("aria-label", `Where the message is: ${STEPS[current]}`);
+  find(".progress .line").dataset.at = current;
+  const names = Object.keys(STEPS);
+  document.querySelectorAll(".steps span").forEach((step, index) => {
+    const isCurrent = names[index] === current;
+    step.classList.toggle("here", isCurrent);
+    if (isCurrent) step.setAttribute("aria-current", "step");
+    else step.removeAttribute("aria-current");
   });
 }
 
 document.addEventListener("click", async (event) => {
   const button = event.target instanceof Element ? event.target.closest("[data-copy]") : null;
   if (!(button instanceof HTMLElement)) return;
-  const worked = await copyLink(button, button.dataset.copy ?? "");
-  find("#announcer").textContent = worked ? SAID.copied : SAID.notCopied;
+  const isCopied = await copyLink(button, button.dataset.copy ?? "");
+  find("#announcer").textContent = isCopied ? ANNOUNCEMENTS.copied : ANNOUNCEMENTS.notCopied;
 });
 
 if (known.state !== "ready") {
   const links = { self: location.pathname, original: "", events: "" };
-  connection.watch(/** @type {Upload} */ ({ id, ...known, links }));
+  connection.subscribe(/** @type {Upload} */ ({ id, ...known, links }));
 }
 connection.start();

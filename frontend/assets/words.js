@@ -1,32 +1,30 @@
-/** All words that people read and that are not in the HTML. */
-
 const NO_BREAK = "\u00a0";
 
-/** Powers of ten, one digit after the point where it matters. @param {number} bytes */
+/** In powers of ten. @param {Bytes} bytes */
 export function size(bytes) {
   if (bytes < 1000) return bytes === 1 ? "1 byte" : `${bytes} bytes`;
   if (bytes < 999_500) return `${Math.round(bytes / 1000)} KB`;
   return `${megabytes(bytes)} MB`;
 }
 
-/** @param {number} bytes */
+/** @param {Bytes} bytes */
 function megabytes(bytes) {
   const millions = bytes / 1_000_000;
   return millions < 9.95 ? millions.toFixed(1) : String(Math.round(millions));
 }
 
-/** Set in powers of two often, and said in round numbers. @param {number} bytes */
+/** In powers of two where that is a whole number. @param {Bytes} bytes */
 export function limit(bytes) {
   const mebibytes = bytes / 1_048_576;
   return Number.isInteger(mebibytes) ? `${mebibytes} MB` : size(bytes);
 }
 
-/** @param {{width: number, height: number}} sides */
+/** @param {Sides} sides */
 export function sides({ width, height }) {
   return `${width} × ${height}`;
 }
 
-/** @param {number} bytesPerSecond */
+/** @param {BytesPerSecond} bytesPerSecond */
 export function speed(bytesPerSecond) {
   return bytesPerSecond < 499_500
     ? `${Math.max(1, Math.round(bytesPerSecond / 1000))} KB/s`
@@ -39,23 +37,23 @@ export function timeLeft(seconds) {
   return seconds < 90 ? `${Math.round(seconds)} s left` : `${Math.round(seconds / 60)} min left`;
 }
 
-/** @param {number} sent a part of 1 */
+/** @param {Fraction} sent */
 export function percent(sent) {
   return `${Math.floor(sent * 100)}%`;
 }
 
-/** @param {number} sent a part of 1 */
+/** @param {Fraction} sent */
 export function sentPart(sent) {
   return `${percent(sent)} sent`;
 }
 
-/** @param {number} sent a part of 1 @param {number} bytes */
+/** @param {Fraction} sent @param {Bytes} bytes */
 export function sentOf(sent, bytes) {
   if (bytes < 999_500) return `${Math.round((sent * bytes) / 1000)} of ${size(bytes)}`;
   return `${((sent * bytes) / 1_000_000).toFixed(bytes < 9_950_000 ? 1 : 0)} of ${size(bytes)}`;
 }
 
-/** @param {{created_at: string, ended_at?: string}} upload */
+/** Empty before the end. @param {Upload} upload */
 export function took({ created_at, ended_at }) {
   if (!ended_at) return "";
   const seconds = (Date.parse(ended_at) - Date.parse(created_at)) / 1000;
@@ -63,7 +61,7 @@ export function took({ created_at, ended_at }) {
   return `${Math.round(seconds / 60)}${NO_BREAK}min`;
 }
 
-/** @param {string} name @returns {[string, string]} */
+/** @param {string} name @returns {[string, string]} stem and ending */
 export function splitName(name) {
   const dot = name.lastIndexOf(".");
   return dot > 0 && name.length - dot <= 6 ? [name.slice(0, dot), name.slice(dot)] : [name, ""];
@@ -77,14 +75,14 @@ export const CONNECTION = {
   offline: "Offline",
 };
 
-/** Stations of a message's way. */
-export const STATIONS = ["sent", "queue", "worker", "back"];
+/** In order. @type {Record<Step, string>} */
+export const STEPS = { sent: "sent", queued: "queue", processing: "worker", ready: "back" };
 
-/** @type {Statuses} */
+/** @type {StatusTexts} */
 export const STATUS = {
   chosen: "Next up",
   uploading: "Uploading",
-  noNetwork: "Waiting for the network",
+  offline: "Waiting for the network",
   queued: "Sent. Waiting for a worker.",
   processing: "A worker is making three sizes.",
   failed: "Failed.",
@@ -100,7 +98,7 @@ export const FAILED = {
   noRetry: "It could not be sent round again. Try again later.",
 };
 
-/** @type {Refusals} */
+/** @type {RefusalTexts} */
 export const REFUSED = {
   empty: "The file is empty.",
   other: "This is not a picture.",
@@ -113,16 +111,16 @@ export const REFUSED = {
   tooMany: (most) => `Only ${most} pictures fit on this page. Reload it for more.`,
 };
 
-/** @param {string[]} formats as the server names them @param {number} bytes */
+/** @param {string[]} formats by the server's names @param {Bytes} bytes of a file */
 export function limits(formats, bytes) {
   /** @type {Record<string, string>} */
-  const written = { webp: "WebP" };
-  const names = formats.map((format) => written[format] ?? format.toUpperCase());
+  const spellings = { webp: "WebP" };
+  const names = formats.map((format) => spellings[format] ?? format.toUpperCase());
   const last = names.pop() ?? "";
   return `${names.length ? `${names.join(", ")} or ${last}` : last}, up to ${limit(bytes).replace(" ", NO_BREAK)} each.`;
 }
 
-/** What was refused never set out. @param {Counts} counts */
+/** Without the refused ones. @param {Counts} counts */
 export function totalOf(counts) {
   return counts.chosen + counts.uploading + counts.queued + counts.processing + counts.ready + counts.failed;
 }
@@ -152,8 +150,8 @@ export function retryAll(failed) {
   return `Retry ${failed} failed`;
 }
 
-/** @type {Said} */
-export const SAID = {
+/** @type {Announcements} */
+export const ANNOUNCEMENTS = {
   failed: (name, reason) => `${name} failed: ${lowerFirst(reason)}`,
   refused: (name, reason) => `${name} refused: ${lowerFirst(reason)}`,
   copied: "Link copied.",
@@ -165,7 +163,7 @@ export const SAID = {
   forgotten: "Forgotten.",
 };
 
-/** @param {string} sentence */
+/** For use after a colon; acronyms stay. @param {string} sentence */
 function lowerFirst(sentence) {
   return /^[A-Z][a-z ]/.test(sentence) ? sentence.charAt(0).toLowerCase() + sentence.slice(1) : sentence;
 }

@@ -1,4 +1,4 @@
-/** A clock that tests turn by hand. */
+/** Helpers of the unit tests: a clock that tests advance by hand, and an upload. */
 export class Clock {
   time = 0;
   #next = 1;
@@ -17,7 +17,7 @@ export class Clock {
     return this.#timers.size;
   }
 
-  /** Lets time pass, and every promise settle in between. */
+  /** Advances the time; promises settle between timers. @param {number} ms */
   async pass(ms) {
     const end = this.time + ms;
     await settle();
@@ -33,10 +33,12 @@ export class Clock {
   }
 }
 
+/** Lets pending promises settle. */
 export async function settle() {
   for (let i = 0; i < 20; i += 1) await Promise.resolve();
 }
 
+/** An upload as the server sends it. */
 export function upload(id, state = "queued", gen = 1) {
   return { id, gen, state, name: `${id}.jpg`, format: "jpeg", bytes: 1000, width: 4, height: 3, created_at: "2026-11-24T06:00:00Z", thumbnails: [], links: { self: `/uploads/${id}`, original: "", events: "" } };
 }

@@ -9,8 +9,8 @@ beforeEach(() => {
   [clock, levels, calls, isOnline, isHidden] = [new Clock(), [], [], true, false];
   const record = (name) => (...given) => calls.push([name, ...given]);
   live = { isLive: false };
-  for (const name of ["connect", "wake", "distrust", "watch", "unwatch"]) live[name] = record(`live.${name}`);
-  poller = { isRunning: false, watch: record("poller.watch"), unwatch: record("poller.unwatch") };
+  for (const name of ["connect", "wake", "assumeLost", "subscribe", "unsubscribe"]) live[name] = record(`live.${name}`);
+  poller = { isRunning: false, subscribe: record("poller.subscribe"), unsubscribe: record("poller.unsubscribe") };
   poller.start = () => (poller.isRunning = true);
   poller.stop = () => (poller.isRunning = false);
   fallback = new Fallback({
@@ -20,63 +20,63 @@ beforeEach(() => {
     cancel: clock.cancel,
     isOnline: () => isOnline,
     isHidden: () => isHidden,
-    stand: (level) => levels.push(level),
+    onLevel: (level, before) => levels.push([before, level]),
   });
   fallback.start();
 });
 
-const become = (isLive) => {
+const setLive = (isLive) => {
   live.isLive = isLive;
-  fallback.settle();
+  fallback.update();
 };
 
-test("polling begins when the socket was away for two seconds, and stops when it is back", async () => {
+test("polling starts after two seconds without the socket, and stops when the socket is back", async () => {
   await clock.pass(1999);
   assert.equal(poller.isRunning, false);
   await clock.pass(1);
   assert.equal(poller.isRunning, true);
-  become(true);
+  setLive(true);
   assert.equal(poller.isRunning, false);
-  become(false);
+  setLive(false);
   await clock.pass(1999);
   assert.equal(poller.isRunning, false);
   await clock.pass(1);
-  assert.deepEqual(levels, ["polling", "live", "connecting", "polling"]);
+  assert.deepEqual(levels.map(([, level]) => level), ["polling", "live", "connecting", "polling"]);
 });
 
-test("a socket that is back in time leads to no polling", async () => {
-  become(true);
-  become(false);
+test("a socket that reconnects within two seconds causes no polling", async () => {
+  setLive(true);
+  setLive(false);
   await clock.pass(1500);
-  become(true);
+  setLive(true);
   await clock.pass(60_000);
   assert.equal(poller.isRunning, false);
-  assert.deepEqual(levels, ["live", "connecting", "live"]);
+  assert.deepEqual(levels, [["connecting", "live"], ["live", "connecting"], ["connecting", "live"]]);
 });
 
-test("offline is said at once, and nothing is asked", async () => {
+test("offline is reported at once, and nothing is polled", async () => {
   await clock.pass(2000);
   isOnline = false;
-  fallback.offline();
-  assert.equal(levels.at(-1), "offline");
+  fallback.goOffline();
+  assert.equal(levels.at(-1)[1], "offline");
   assert.equal(poller.isRunning, false);
-  assert.deepEqual(calls.at(-1), ["live.distrust"]);
+  assert.deepEqual(calls.at(-1), ["live.assumeLost"]);
   isOnline = true;
   fallback.wake();
   assert.deepEqual(calls.at(-1), ["live.wake"]);
-  assert.equal(levels.at(-1), "polling");
+  assert.equal(levels.at(-1)[1], "polling");
 });
 
-test("a socket that answers is believed before what the browser says of the network", () => {
+test("a live socket outweighs a browser that reports no network", () => {
   isOnline = false;
-  fallback.offline();
-  become(true);
-  assert.equal(levels.at(-1), "live");
+  fallback.goOffline();
+  setLive(true);
+  assert.equal(levels.at(-1)[1], "live");
 });
 
 test("a hidden page does not poll", async () => {
   isHidden = true;
-  fallback.settle();
+  fallback.update();
   await clock.pass(60_000);
   assert.equal(poller.isRunning, false);
   isHidden = false;
@@ -84,13 +84,13 @@ test("a hidden page does not poll", async () => {
   assert.equal(poller.isRunning, true);
 });
 
-test("what is final is waited for by the socket only", () => {
-  fallback.watch(upload("a", "failed"));
-  fallback.watch(upload("b", "queued"));
+test("a final upload is subscribed on the socket only, not polled", () => {
+  fallback.subscribe(upload("a", "failed"));
+  fallback.subscribe(upload("b", "queued"));
   assert.deepEqual(calls.slice(1), [
-    ["poller.unwatch", "a"],
-    ["live.watch", "a"],
-    ["poller.watch", "b", "/uploads/b"],
-    ["live.watch", "b"],
+    ["poller.unsubscribe", "a"],
+    ["live.subscribe", "a"],
+    ["poller.subscribe", "b", "/uploads/b"],
+    ["live.subscribe", "b"],
   ]);
 });

@@ -4,16 +4,16 @@ import { KEY, MAX_REMEMBERED, Memory } from "../assets/memory.js";
 import { upload } from "./clock.js";
 
 function storage() {
-  const kept = new Map();
-  return { kept, getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key) };
+  const values = new Map();
+  return { values, getItem: (key) => values.get(key) ?? null, setItem: (key, value) => values.set(key, value), removeItem: (key) => values.delete(key) };
 }
 
 const ids = (memory) => memory.all().map(({ id }) => id);
 
-test("the newest comes first, and the oldest are forgotten", () => {
+test("uploads are listed newest first, and the oldest beyond the limit are forgotten", () => {
   const memory = new Memory(storage);
-  const place = storage();
-  const bounded = new Memory(() => place);
+  const shared = storage();
+  const bounded = new Memory(() => shared);
   assert.deepEqual(memory.all(), []);
   for (let i = 0; i < MAX_REMEMBERED + 5; i += 1) bounded.keep(upload(`u${i}`));
   assert.equal(bounded.all().length, MAX_REMEMBERED);
@@ -21,9 +21,9 @@ test("the newest comes first, and the oldest are forgotten", () => {
   assert.equal(ids(bounded).at(-1), "u5");
 });
 
-test("a later state takes the place of an earlier one, never the reverse", () => {
-  const place = storage();
-  const memory = new Memory(() => place);
+test("a later revision replaces an earlier one, never the reverse", () => {
+  const shared = storage();
+  const memory = new Memory(() => shared);
   memory.keep(upload("a"));
   memory.keep(upload("b"));
   memory.update(upload("a", "ready"));
@@ -31,9 +31,9 @@ test("a later state takes the place of an earlier one, never the reverse", () =>
   assert.deepEqual(memory.all().map(({ id, state }) => [id, state]), [["b", "queued"], ["a", "ready"]]);
 });
 
-test("two tabs share it, and what one forgot the other does not bring back", () => {
-  const place = storage();
-  const [one, other] = [new Memory(() => place), new Memory(() => place)];
+test("two tabs share the list, and neither restores an upload that the other forgot", () => {
+  const shared = storage();
+  const [one, other] = [new Memory(() => shared), new Memory(() => shared)];
   one.keep(upload("a"));
   other.keep(upload("b"));
   assert.deepEqual(ids(one), ["b", "a"]);
@@ -41,19 +41,19 @@ test("two tabs share it, and what one forgot the other does not bring back", () 
   other.update(upload("a", "ready"));
   assert.deepEqual(ids(other), ["b"]);
   one.forget("b");
-  assert.equal(place.kept.has(KEY), false);
+  assert.equal(shared.values.has(KEY), false);
 });
 
-test("the page works where nothing can be kept, and with nonsense in the store", () => {
+test("forbidden storage and invalid content count as an empty list", () => {
   const memory = new Memory(() => {
     throw new Error("forbidden");
   });
   memory.keep(upload("a"));
   memory.forget("a");
   assert.deepEqual(memory.all(), []);
-  for (const nonsense of ["{", "7", '{"a":1}', '[null,7,{"id":"a"}]']) {
-    const place = storage();
-    place.kept.set(KEY, nonsense);
-    assert.deepEqual(new Memory(() => place).all(), []);
+  for (const invalid of ["{", "7", '{"a":1}', '[null,7,{"id":"a"}]']) {
+    const shared = storage();
+    shared.values.set(KEY, invalid);
+    assert.deepEqual(new Memory(() => shared).all(), []);
   }
 });

@@ -3,12 +3,12 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { compare, isFinal, merge } from "../assets/merge.js";
 
-/** The same cases that the worker's tests read. */
+/** Golden cases, shared with the tests of the worker. */
 const CASES = JSON.parse(readFileSync(new URL("../../worker/golden/merge.json", import.meta.url), "utf8"));
-const STANDINGS = [...new Map(CASES.map(({ a }) => [`${a.gen} ${a.state}`, a])).values()];
+const REVISIONS = [...new Map(CASES.map(({ a }) => [`${a.gen} ${a.state}`, a])).values()];
 const same = (a, b) => assert.equal(compare(a, b), 0, `${JSON.stringify(a)} and ${JSON.stringify(b)}`);
 
-test("the greater of generation and rank wins, whichever comes first", () => {
+test("the revision with the greater generation and rank wins in either order", () => {
   assert.ok(CASES.length >= 64);
   for (const { a, b, greater } of CASES) {
     const wanted = { a, b, same: a }[greater];
@@ -17,17 +17,17 @@ test("the greater of generation and rank wins, whichever comes first", () => {
   }
 });
 
-test("of equals the one that is known stays", () => {
+test("of two equal revisions the known one stays", () => {
   const known = { gen: 1, state: "ready" };
   assert.equal(merge(known, { gen: 1, state: "ready" }), known);
 });
 
 test("merging is idempotent, commutative and associative", () => {
-  for (const a of STANDINGS) {
+  for (const a of REVISIONS) {
     same(merge(a, a), a);
-    for (const b of STANDINGS) {
+    for (const b of REVISIONS) {
       same(merge(a, b), merge(b, a));
-      for (const c of STANDINGS) same(merge(merge(a, b), c), merge(a, merge(b, c)));
+      for (const c of REVISIONS) same(merge(merge(a, b), c), merge(a, merge(b, c)));
     }
   }
 });

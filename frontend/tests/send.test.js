@@ -1,6 +1,6 @@
 import { beforeEach, test } from "node:test";
 import assert from "node:assert/strict";
-import { send, speedometer } from "../assets/send.js";
+import { requestRetry, send, speedometer } from "../assets/send.js";
 
 let request;
 
@@ -37,7 +37,7 @@ beforeEach(() => {
   sent.length = 0;
 });
 
-test("a file goes as one field of a form, with its key", async () => {
+test("a file is sent as one form field, with its idempotency key", async () => {
   const outcome = start();
   assert.deepEqual([request.method, request.url, request.headers["idempotency-key"]], ["POST", "./uploads", "k1"]);
   assert.equal(request.form.get("file").name, "cat.jpg");
@@ -47,14 +47,14 @@ test("a file goes as one field of a form, with its key", async () => {
   assert.deepEqual(sent, [0.5]);
 });
 
-test("every other answer is told apart", async () => {
+test("every other answer gets the outcome that fits it", async () => {
   const cases = [
     [202, { uploads: [], rejected: [{ name: "cat.jpg", status: 415, looks_like: "a film" }] }, { refused: true, reason: "This is a film, not a picture." }],
     [413, { limit: 1_048_576 }, { refused: true, reason: "10 bytes is too large. The limit is 1 MB." }],
     [503, { type: "/problems/busy", title: "The server is full. Try again later." }, { refused: false, reason: "The server is full. Try again later." }],
-    [503, { type: "/problems/draining" }, { dropped: true }],
+    [503, { type: "/problems/draining" }, { interrupted: true }],
     [507, null, { refused: false, reason: "The server is full. Try again later." }],
-    [502, null, { dropped: true }],
+    [502, null, { interrupted: true }],
     [500, null, { refused: false, reason: "The server made a mistake. Try again later." }],
   ];
   for (const [status, body, wanted] of cases) {
@@ -64,7 +64,7 @@ test("every other answer is told apart", async () => {
   }
 });
 
-test("it can be aborted before and on its way", async () => {
+test("sending can be aborted before and during the request", async () => {
   const controller = new AbortController();
   const outcome = start(controller.signal);
   controller.abort();
@@ -75,7 +75,7 @@ test("it can be aborted before and on its way", async () => {
   assert.equal(request, null);
 });
 
-test("the speed is that of the last seconds", () => {
+test("the speed is measured over the last seconds", () => {
   let now = 0;
   const read = speedometer(() => now);
   now = 100;
@@ -84,4 +84,22 @@ test("the speed is that of the last seconds", () => {
   assert.equal(read(100_000), 100_000);
   for (let bytes = 100_000; now < 20_000; now += 500) read((bytes += 5000));
   assert.ok(Math.abs(read(300_000) - 10_000) < 2000);
+});
+
+test("a retry returns the upload, also if another client retried first, and null on failure", async () => {
+  const upload = { id: "a", links: { self: "/uploads/a" } };
+  const { signal } = new AbortController();
+  const retry = async (...answers) => {
+    const requests = [];
+    const request = async (url, { method = "GET" }) => {
+      requests.push(`${method} ${url}`);
+      const [status, body] = answers.shift();
+      return new Response(JSON.stringify(body), { status });
+    };
+    return [await requestRetry(upload, signal, request), requests];
+  };
+  assert.deepEqual(await retry([202, { id: "a", gen: 2 }]), [{ id: "a", gen: 2 }, ["POST /uploads/a/retry"]]);
+  assert.deepEqual(await retry([409, {}], [200, { id: "a", gen: 3 }]), [{ id: "a", gen: 3 }, ["POST /uploads/a/retry", "GET /uploads/a"]]);
+  assert.deepEqual(await retry([503, {}]), [null, ["POST /uploads/a/retry"]]);
+  assert.equal(await requestRetry(upload, signal, () => Promise.reject(new Error("no network"))), null);
 });

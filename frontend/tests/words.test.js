@@ -4,14 +4,14 @@ import * as words from "../assets/words.js";
 
 const plain = (text) => text.replaceAll("\u00a0", " ");
 
-test("sizes are said as people say them", () => {
-  const said = { 0: "0 bytes", 1: "1 byte", 999: "999 bytes", 5120: "5 KB", 184_000: "184 KB", 2_417_733: "2.4 MB", 84_000_000: "84 MB" };
-  for (const [bytes, text] of Object.entries(said)) assert.equal(words.size(Number(bytes)), text);
+test("sizes are rounded for people", () => {
+  const texts = { 0: "0 bytes", 1: "1 byte", 999: "999 bytes", 5120: "5 KB", 184_000: "184 KB", 2_417_733: "2.4 MB", 84_000_000: "84 MB" };
+  for (const [bytes, text] of Object.entries(texts)) assert.equal(words.size(Number(bytes)), text);
   assert.equal(words.limit(52_428_800), "50 MB");
   assert.equal(words.limit(2_000_000), "2.0 MB");
 });
 
-test("speeds, times and parts", () => {
+test("speeds, times and fractions are rounded for people", () => {
   assert.deepEqual([1_400_000, 890_000, 90_000, 1].map(words.speed), ["1.4 MB/s", "0.9 MB/s", "90 KB/s", "1 KB/s"]);
   assert.deepEqual([0.4, 4.2, 21, 300].map(words.timeLeft), ["nearly there", "4 s left", "21 s left", "5 min left"]);
   assert.equal(words.percent(0.629), "62%");
@@ -22,13 +22,13 @@ test("speeds, times and parts", () => {
   assert.equal(words.took({ created_at: "2026-11-24T06:00:00Z" }), "");
 });
 
-test("names keep their ending", () => {
+test("a file name is split before its ending", () => {
   assert.deepEqual(words.splitName("harbour.jpg"), ["harbour", ".jpg"]);
   assert.deepEqual(words.splitName(".hidden"), [".hidden", ""]);
   assert.deepEqual(words.splitName("a.sentence with a dot"), ["a.sentence with a dot", ""]);
 });
 
-test("refusals are plain", () => {
+test("refusals name the size and the limit", () => {
   assert.equal(words.REFUSED.kind("a PDF"), "This is a PDF, not a picture.");
   assert.equal(words.REFUSED.tooLarge(84_000_000, 52_428_800), "84 MB is too large. The limit is 50 MB.");
   assert.equal(words.REFUSED.tooManyPixels(120_000_000, 100_000_000), "120 megapixels are too many. The limit is 100.");
@@ -36,7 +36,7 @@ test("refusals are plain", () => {
   assert.equal(plain(words.limits(["jpeg", "webp", "tiff"], 52_428_800)), "JPEG, WebP or TIFF, up to 50 MB each.");
 });
 
-test("the total and the tally", () => {
+test("the total counts ready pictures, the tally all others", () => {
   const none = { chosen: 0, uploading: 0, queued: 0, processing: 0, ready: 0, failed: 0, refused: 0, removed: 0 };
   const busy = { ...none, chosen: 1, uploading: 2, queued: 1, processing: 1, ready: 3, failed: 2, refused: 2 };
   assert.equal(words.total(none), "Nothing up yet");
@@ -47,12 +47,12 @@ test("the total and the tally", () => {
   assert.equal(words.tally({ ...none, ready: 10 }), "");
 });
 
-test("what is announced reads as one sentence", () => {
-  assert.equal(words.SAID.failed("citrus.webp", words.FAILED.dropped), "citrus.webp failed: the connection dropped on the way up.");
-  assert.equal(words.SAID.refused("a.heic", "HEIC pictures are not taken."), "a.heic refused: HEIC pictures are not taken.");
+test("an announcement continues the reason in lower case", () => {
+  assert.equal(words.ANNOUNCEMENTS.failed("citrus.webp", words.FAILED.dropped), "citrus.webp failed: the connection dropped on the way up.");
+  assert.equal(words.ANNOUNCEMENTS.refused("a.heic", "HEIC pictures are not taken."), "a.heic refused: HEIC pictures are not taken.");
 });
 
-test("moments are said by their distance", () => {
+test("nearer moments are shown more exactly", () => {
   const now = new Date(2026, 10, 24, 12, 0);
   const at = (...parts) => words.when(new Date(...parts), now);
   assert.equal(at(2026, 10, 24, 9, 12), "Today, 09:12");

@@ -225,7 +225,7 @@ test("pictures can be pasted, and dropped anywhere", async (t) => {
         const at = { dataTransfer: transfer, bubbles: true, cancelable: true };
         const foot = document.querySelector(".foot");
         foot.dispatchEvent(new DragEvent("dragover", at));
-        globalThis.letGo = getComputedStyle(document.querySelector(".letgo")).visibility;
+        globalThis.letGo = getComputedStyle(document.querySelector(".drop-hint")).visibility;
         foot.dispatchEvent(new DragEvent("drop", at));
       },
       [kind, [...png(320, 240)]],

@@ -1,0 +1,256 @@
+import { merge } from "./merge.js";
+import { reasonToRefuse } from "./probe.js";
+import { ANNOUNCEMENTS, FAILED, REFUSED } from "./words.js";
+
+/** Per drop; further files use the bulk lane. */
+export const BULK_AFTER = 20;
+/** As many as one socket may subscribe to. */
+export const MAX_ITEMS = 500;
+
+/** The stages that may follow each. @type {Record<Stage, Stage[]>} */
+const NEXT = {
+  chosen: ["uploading", "refused", "removed"],
+  uploading: ["queued", "processing", "ready", "failed", "refused", "removed"],
+  queued: ["processing", "ready", "failed", "removed"],
+  // Queued again by a retry.
+  processing: ["queued", "ready", "failed", "removed"],
+  ready: ["queued", "processing", "failed", "removed"],
+  failed: ["chosen", "queued", "processing", "ready", "removed"],
+  refused: ["removed"],
+  removed: [],
+};
+
+/** Throws on a change that is not allowed, which is a bug of the page. @param {{stage: Stage}} item @param {Stage} stage */
+export function advance(item, stage) {
+  if (item.stage === stage) return;
+  if (!NEXT[item.stage].includes(stage)) throw new Error(`A file that is ${item.stage} cannot become ${stage}.`);
+  item.stage = stage;
+}
+
+export class Model {
+  #environment;
+  /** By the id of the upload. @type {Map<string, Item>} */
+  #byId = new Map();
+
+  /** @param {ModelEnvironment} environment */
+  constructor(environment) {
+    this.#environment = environment;
+    /** In the order of the tiles. @type {Item[]} */
+    this.items = [];
+  }
+
+  /** @returns {Counts} */
+  counts() {
+    const counts = { chosen: 0, uploading: 0, queued: 0, processing: 0, ready: 0, failed: 0, refused: 0, removed: 0 };
+    for (const { stage } of this.items) counts[stage] += 1;
+    return counts;
+  }
+
+  retriable() {
+    return this.items.filter((item) => item.stage === "failed" && !item.isGone);
+  }
+
+  viewable() {
+    return this.items.filter((item) => item.stage === "ready" && item.upload);
+  }
+
+  /** Ready uploads without an item, newest first. */
+  earlier() {
+    return this.#environment.memory.all().filter((upload) => upload.state === "ready" && !this.#byId.has(upload.id));
+  }
+
+  /** @param {File[]} files of one drop @returns {Item[]} one per file, to `prepare` unless refused */
+  add(files) {
+    const added = files.map((file, index) => {
+      const item = this.#create({ file, name: file.name || "picture", bytes: file.size, isBulk: index >= BULK_AFTER });
+      if (this.items.length > MAX_ITEMS) this.#refuse(item, REFUSED.tooMany(MAX_ITEMS));
+      return item;
+    });
+    this.#environment.announcer.added(files.length);
+    return added;
+  }
+
+  /** Creates items for remembered uploads that are not ready. */
+  restore() {
+    const restored = [];
+    for (const upload of this.#environment.memory.all().reverse()) {
+      this.#environment.connection.subscribe(upload);
+      if (upload.state === "ready") continue;
+      const { name, bytes, width, height, state } = upload;
+      const item = this.#create({ name, bytes, width, height, upload, stage: state, sent: 1, reason: upload.error?.title ?? "" });
+      this.#byId.set(upload.id, item);
+      restored.push(item);
+    }
+    return restored;
+  }
+
+  /** Queues or refuses a file. @param {Item} item @param {Kind | null} kind @param {Limits} limits */
+  prepare(item, kind, limits) {
+    Object.assign(item, { width: kind?.width ?? 0, height: kind?.height ?? 0 });
+    const reason = reasonToRefuse(item.bytes, kind, limits);
+    if (reason) this.#refuse(item, reason);
+    else this.#environment.queue.add(item);
+  }
+
+  /** @param {Item} item @returns {File | null} the file to send */
+  start(item) {
+    if (item.stage !== "chosen" || !item.file) return null;
+    advance(item, "uploading");
+    Object.assign(item, { sent: 0, speed: 0, abort: new AbortController() });
+    this.#environment.onChange(item);
+    return item.file;
+  }
+
+  /** @param {Item} item @param {Outcome} outcome */
+  finish(item, outcome) {
+    if (item.abort.signal.aborted) return;
+    if ("upload" in outcome) this.#accept(item, outcome.upload);
+    else if (!("reason" in outcome)) this.#fail(item, FAILED.dropped);
+    else if (outcome.refused) this.#refuse(item, outcome.reason);
+    else this.#fail(item, outcome.reason);
+    this.#environment.onChange(item);
+  }
+
+  /** By socket, polling or retry. @param {Upload} upload */
+  receive(upload) {
+    const { memory, connection, announcer, onChange, onReady, onEarlierChange } = this.#environment;
+    memory.update(upload);
+    const item = this.#byId.get(upload.id);
+    if (!item?.upload) {
+      if (upload.state === "ready") connection.unsubscribe(upload.id);
+      return onEarlierChange();
+    }
+    const merged = merge(item.upload, upload);
+    if (merged === item.upload) return this.#follow(merged);
+    item.upload = merged;
+    advance(item, merged.state);
+    item.isGone = false;
+    item.reason = merged.error?.title ?? "";
+    this.#follow(merged);
+    if (merged.state === "ready") {
+      announcer.ready(item.name);
+      onReady();
+    } else if (merged.state === "failed") {
+      announcer.note(ANNOUNCEMENTS.failed(item.name, item.reason));
+    }
+    onChange(item);
+  }
+
+  /** @param {string} id */
+  receiveUnknown(id) {
+    this.#forget(id);
+    const item = this.#byId.get(id);
+    if (item && item.stage !== "ready") {
+      item.isGone = true;
+      if (item.stage !== "failed") this.#fail(item, FAILED.unknown);
+      this.#environment.onChange(item);
+    }
+    this.#environment.onEarlierChange();
+  }
+
+  /** The upload stays on the server. @param {Item} item */
+  remove(item) {
+    const index = this.items.indexOf(item);
+    if (index < 0) return;
+    this.#environment.queue.remove(item);
+    advance(item, "removed");
+    item.abort.abort();
+    if (item.upload && this.#byId.get(item.upload.id) === item) {
+      this.#byId.delete(item.upload.id);
+      this.#forget(item.upload.id);
+    }
+    this.items.splice(index, 1);
+    this.#environment.announcer.note(ANNOUNCEMENTS.removed(item.name));
+    this.#environment.onRemove(item, this.items[index] ?? this.items[index - 1]);
+  }
+
+  /** @param {Item} item */
+  async retry(item) {
+    if (item.stage !== "failed" || item.isRetrying || item.isGone) return;
+    this.#environment.announcer.note(ANNOUNCEMENTS.retrying(item.name));
+    if (!item.upload) {
+      advance(item, "chosen");
+      this.#environment.queue.add(item);
+      return this.#environment.onChange(item);
+    }
+    item.isRetrying = true;
+    const upload = await this.#environment.requestRetry(item.upload, item.abort.signal);
+    item.isRetrying = false;
+    if (upload) this.receive(upload);
+    else if (item.stage === "failed") {
+      item.reason = FAILED.noRetry;
+      this.#environment.onChange(item);
+    }
+  }
+
+  /** @param {Pick<Upload, "id">[]} uploads without items; all of them by default */
+  forgetEarlier(uploads = this.#environment.memory.all().filter(({ id }) => !this.#byId.has(id))) {
+    for (const { id } of uploads) this.#forget(id);
+    this.#environment.announcer.note(ANNOUNCEMENTS.forgotten);
+    this.#environment.onEarlierChange();
+  }
+
+  /** @param {ItemFields} fields @returns {Item} */
+  #create(fields) {
+    /** @type {Item} */
+    const item = {
+      file: null,
+      width: 0,
+      height: 0,
+      stage: "chosen",
+      upload: null,
+      reason: "",
+      sent: 0,
+      speed: 0,
+      isOffline: false,
+      isGone: false,
+      isRetrying: false,
+      isBulk: false,
+      key: this.#environment.randomKey(),
+      abort: new AbortController(),
+      ...fields,
+    };
+    this.items.push(item);
+    return item;
+  }
+
+  /** @param {Item} item @param {Upload} upload */
+  #accept(item, upload) {
+    const other = this.#byId.get(upload.id);
+    if (other && other !== item) return this.remove(item);
+    const { width, height, bytes } = upload;
+    Object.assign(item, { upload, sent: 1, width, height, bytes });
+    this.#byId.set(upload.id, item);
+    this.#environment.memory.keep(upload);
+    advance(item, upload.state);
+    if (upload.state === "failed") item.reason = upload.error?.title ?? "";
+    else if (upload.state === "ready") this.#environment.announcer.ready(item.name);
+    this.#follow(upload);
+  }
+
+  /** @param {Upload} upload */
+  #follow(upload) {
+    if (upload.state === "ready") this.#environment.connection.unsubscribe(upload.id);
+    else this.#environment.connection.subscribe(upload);
+  }
+
+  /** @param {string} id */
+  #forget(id) {
+    this.#environment.memory.forget(id);
+    this.#environment.connection.unsubscribe(id);
+  }
+
+  /** @param {Item} item @param {string} reason */
+  #refuse(item, reason) {
+    advance(item, "refused");
+    item.reason = reason;
+    this.#environment.announcer.note(ANNOUNCEMENTS.refused(item.name, reason));
+  }
+
+  /** @param {Item} item @param {string} reason */
+  #fail(item, reason) {
+    advance(item, "failed");
+    item.reason = reason;
+    this.#environment.announcer.note(ANNOUNCEMENTS.failed(item.name, reason));
+  }
+}
