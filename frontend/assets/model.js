@@ -105,7 +105,7 @@ export class Model {
   finish(item, outcome) {
     if (item.abort.signal.aborted) return;
     if ("upload" in outcome) this.#accept(item, outcome.upload);
-    else if (!("reason" in outcome)) this.#fail(item, FAILED.dropped);
+    else if (!("reason" in outcome)) this.#fail(item, item.sent ? FAILED.interrupted : FAILED.unreachable);
     else if (outcome.refused) this.#refuse(item, outcome.reason);
     else this.#fail(item, outcome.reason);
     this.#environment.onChange(item);

@@ -57,7 +57,7 @@ export class Tile {
     this.#showResizing(item.stage === "processing");
     if (item.stage === "ready" && item.upload) {
       this.#frame.href = item.upload.thumbnails.at(-1)?.url ?? item.upload.links.original;
-      this.#frame.setAttribute("aria-label", `Look at ${this.name}`);
+      this.#frame.setAttribute("aria-label", `View ${this.name}`);
       this.#showThumbnails(item.upload);
     }
   }

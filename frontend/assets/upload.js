@@ -43,7 +43,7 @@ async function reloadContent() {
 
 /** @param {Step} current */
 function showStep(current) {
-  find(".progress").setAttribute("aria-label", `Where the message is: ${STEPS[current]}`);
+  find(".progress").setAttribute("aria-label", `Progress: ${STEPS[current]}`);
   find(".progress .line").dataset.at = current;
   const names = Object.keys(STEPS);
   document.querySelectorAll(".steps span").forEach((step, index) => {

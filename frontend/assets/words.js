@@ -70,32 +70,33 @@ export function splitName(name) {
 /** @type {Record<Level, string>} */
 export const CONNECTION = {
   connecting: "Connecting",
-  live: "Live",
-  polling: `Polling every 2${NO_BREAK}s`,
+  live: "Live updates",
+  polling: `Checking every 2${NO_BREAK}s`,
   offline: "Offline",
 };
 
 /** In order. @type {Record<Step, string>} */
-export const STEPS = { sent: "sent", queued: "queue", processing: "worker", ready: "back" };
+export const STEPS = { sent: "sent", queued: "in line", processing: "resizing", ready: "done" };
 
 /** @type {StatusTexts} */
 export const STATUS = {
   chosen: "Next up",
   uploading: "Uploading",
   offline: "Waiting for the network",
-  queued: "Sent. Waiting for a worker.",
-  processing: "A worker is making three sizes.",
+  queued: "Uploaded. In line for resizing.",
+  processing: "Making three sizes…",
   failed: "Failed.",
-  refused: "Refused.",
+  refused: "Not uploaded.",
   ready: (time) => (time ? `Ready in ${time}` : "Ready"),
 };
 
 export const FAILED = {
-  dropped: "The connection dropped on the way up.",
+  interrupted: "The upload was interrupted.",
+  unreachable: "The server isn't answering.",
   full: "The server is full. Try again later.",
-  server: "The server made a mistake. Try again later.",
-  unknown: "The server does not know this picture any more.",
-  noRetry: "It could not be sent round again. Try again later.",
+  server: "Something went wrong on the server.",
+  unknown: "This picture is no longer on the server.",
+  noRetry: "Retry didn't work.",
 };
 
 /** @type {RefusalTexts} */
@@ -103,11 +104,11 @@ export const REFUSED = {
   empty: "The file is empty.",
   other: "This is not a picture.",
   kind: (kind) => `This is ${kind}, not a picture.`,
-  heic: "This is HEIC, which is not taken. Save it as JPEG first.",
-  format: (kind) => `${kind} pictures are not taken.`,
+  heic: "HEIC pictures don't work here yet. Save it as JPEG and try again.",
+  format: (kind) => `${kind} isn't supported. Use JPEG, PNG or WebP.`,
   tooLarge: (bytes, most) => `${size(bytes)} is too large. The limit is ${limit(most)}.`,
   tooManyPixels: (pixels, most) =>
-    `${Math.ceil(pixels / 1_000_000)} megapixels are too many. The limit is ${Math.floor(most / 1_000_000)}.`,
+    `Too big: ${Math.ceil(pixels / 1_000_000)} megapixels. The limit is ${Math.floor(most / 1_000_000)}.`,
   tooMany: (most) => `Only ${most} pictures fit on this page. Reload it for more.`,
 };
 
@@ -140,7 +141,7 @@ export function tally(counts) {
     onTheWay && `${onTheWay} on the way`,
     counts.chosen && `${counts.chosen} next`,
     counts.failed && `${counts.failed} failed`,
-    counts.refused && `${counts.refused} refused`,
+    counts.refused && `${counts.refused} not uploaded`,
   ];
   return parts.filter(Boolean).join(", ");
 }
@@ -153,14 +154,14 @@ export function retryAll(failed) {
 /** @type {Announcements} */
 export const ANNOUNCEMENTS = {
   failed: (name, reason) => `${name} failed: ${lowerFirst(reason)}`,
-  refused: (name, reason) => `${name} refused: ${lowerFirst(reason)}`,
+  refused: (name, reason) => `${name} not uploaded: ${lowerFirst(reason)}`,
   copied: "Link copied.",
   notCopied: "The link could not be copied.",
-  offline: "Offline. Uploads wait.",
+  offline: "Offline. Uploads will resume.",
   online: "Back online.",
-  retrying: (name) => `${name} goes round again.`,
+  retrying: (name) => `Retrying ${name}.`,
   removed: (name) => `${name} removed.`,
-  forgotten: "Forgotten.",
+  forgotten: "Removed from this list.",
 };
 
 /** For use after a colon; acronyms stay. @param {string} sentence */

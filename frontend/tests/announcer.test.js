@@ -18,10 +18,10 @@ test("events within one second become one announcement", async () => {
   await clock.pass(399);
   assert.deepEqual(announced, []);
   await clock.pass(1);
-  announcer.note("Offline. Uploads wait.");
-  announcer.note("Offline. Uploads wait.");
+  announcer.note("Offline. Uploads will resume.");
+  announcer.note("Offline. Uploads will resume.");
   await clock.pass(1000);
-  assert.deepEqual(announced, ["5 pictures added. harbour.jpg ready. 3 of 10.", "Offline. Uploads wait."]);
+  assert.deepEqual(announced, ["5 pictures added. harbour.jpg ready. 3 of 10.", "Offline. Uploads will resume."]);
 });
 
 test("several ready pictures become one sentence", async () => {

@@ -104,6 +104,13 @@ test("a file that the server refuses is refused, any other failure can be retrie
   assert.deepEqual(model.retriable(), [failed, interrupted]);
 });
 
+test("an interrupted file says whether the server received any of it", () => {
+  const [some, none] = ["a.jpg", "b.jpg"].map(sending);
+  some.sent = 0.4;
+  for (const item of [some, none]) model.finish(item, { interrupted: true });
+  assert.deepEqual([some.reason, none.reason], ["The upload was interrupted.", "The server isn't answering."]);
+});
+
 test("the result of a file that was removed meanwhile is ignored", () => {
   const item = sending("a.jpg");
   const { signal } = item.abort;
@@ -206,7 +213,7 @@ test("a retry that the server does not answer leaves the item failed, with that 
   model.receive(upload("a", "failed"));
   await model.retry(item);
   assert.equal(item.stage, "failed");
-  assert.notEqual(item.reason, "");
+  assert.equal(item.reason, "Retry didn't work.");
   retryAnswer = upload("a", "queued", 2);
   await model.retry(item);
   assert.equal(item.stage, "queued");

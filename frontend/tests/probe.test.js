@@ -47,10 +47,10 @@ test("files that the server would reject are refused with a reason", () => {
   assert.equal(reasonToRefuse(0, null, DEFAULT_LIMITS), "The file is empty.");
   assert.equal(reasonToRefuse(9, null, DEFAULT_LIMITS), "This is not a picture.");
   assert.equal(reasonToRefuse(9, { name: "PDF", article: "a PDF" }, DEFAULT_LIMITS), "This is a PDF, not a picture.");
-  assert.equal(reasonToRefuse(9, { name: "AVIF", format: "avif" }, DEFAULT_LIMITS), "AVIF pictures are not taken.");
+  assert.equal(reasonToRefuse(9, { name: "AVIF", format: "avif" }, DEFAULT_LIMITS), "AVIF isn't supported. Use JPEG, PNG or WebP.");
   assert.equal(reasonToRefuse(9, { name: "AVIF", format: "avif" }, { ...DEFAULT_LIMITS, formats: ["avif"] }), "");
   assert.equal(reasonToRefuse(84_000_000, png, DEFAULT_LIMITS), "84 MB is too large. The limit is 50 MB.");
-  assert.equal(reasonToRefuse(9, png, DEFAULT_LIMITS), "120 megapixels are too many. The limit is 100.");
+  assert.equal(reasonToRefuse(9, png, DEFAULT_LIMITS), "Too big: 120 megapixels. The limit is 100.");
   assert.equal(reasonToRefuse(9, { ...png, height: 1000 }, DEFAULT_LIMITS), "");
 });
 

@@ -55,7 +55,7 @@ test("every other answer gets the outcome that fits it", async () => {
     [503, { type: "/problems/draining" }, { interrupted: true }],
     [507, null, { refused: false, reason: "The server is full. Try again later." }],
     [502, null, { interrupted: true }],
-    [500, null, { refused: false, reason: "The server made a mistake. Try again later." }],
+    [500, null, { refused: false, reason: "Something went wrong on the server." }],
   ];
   for (const [status, body, wanted] of cases) {
     const outcome = start();

@@ -31,8 +31,8 @@ test("a file name is split before its ending", () => {
 test("refusals name the size and the limit", () => {
   assert.equal(words.REFUSED.kind("a PDF"), "This is a PDF, not a picture.");
   assert.equal(words.REFUSED.tooLarge(84_000_000, 52_428_800), "84 MB is too large. The limit is 50 MB.");
-  assert.equal(words.REFUSED.tooManyPixels(120_000_000, 100_000_000), "120 megapixels are too many. The limit is 100.");
-  assert.equal(words.REFUSED.tooManyPixels(100_000_001, 100_000_000), "101 megapixels are too many. The limit is 100.");
+  assert.equal(words.REFUSED.tooManyPixels(120_000_000, 100_000_000), "Too big: 120 megapixels. The limit is 100.");
+  assert.equal(words.REFUSED.tooManyPixels(100_000_001, 100_000_000), "Too big: 101 megapixels. The limit is 100.");
   assert.equal(plain(words.limits(["jpeg", "webp", "tiff"], 52_428_800)), "JPEG, WebP or TIFF, up to 50 MB each.");
 });
 
@@ -41,15 +41,15 @@ test("the total counts ready pictures, the tally all others", () => {
   const busy = { ...none, chosen: 1, uploading: 2, queued: 1, processing: 1, ready: 3, failed: 2, refused: 2 };
   assert.equal(words.total(none), "Nothing up yet");
   assert.equal(words.total(busy), "3 of 10 ready");
-  assert.equal(words.tally(busy), "4 on the way, 1 next, 2 failed, 2 refused");
+  assert.equal(words.tally(busy), "4 on the way, 1 next, 2 failed, 2 not uploaded");
   assert.equal(words.total({ ...none, ready: 10 }), "All 10 ready");
   assert.equal(words.total({ ...none, ready: 1 }), "1 ready");
   assert.equal(words.tally({ ...none, ready: 10 }), "");
 });
 
 test("an announcement continues the reason in lower case", () => {
-  assert.equal(words.ANNOUNCEMENTS.failed("citrus.webp", words.FAILED.dropped), "citrus.webp failed: the connection dropped on the way up.");
-  assert.equal(words.ANNOUNCEMENTS.refused("a.heic", "HEIC pictures are not taken."), "a.heic refused: HEIC pictures are not taken.");
+  assert.equal(words.ANNOUNCEMENTS.failed("citrus.webp", words.FAILED.interrupted), "citrus.webp failed: the upload was interrupted.");
+  assert.equal(words.ANNOUNCEMENTS.refused("a.heic", "HEIC pictures don't work here yet."), "a.heic not uploaded: HEIC pictures don't work here yet.");
 });
 
 test("nearer moments are shown more exactly", () => {

@@ -11,7 +11,7 @@ const TWENTY = Array.from({ length: 20 }, (_, i) => file(`p${i}.png`, png(1200, 
 /** A page onto which all twenty were just dropped. */
 async function dropped(open) {
   const tab = await open();
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.choose(...TWENTY);
   return tab;
 }
@@ -19,7 +19,7 @@ async function dropped(open) {
 async function settled(tab) {
   await tab.until("ready", 20, 90_000);
   assert.equal(await tab.text("#total"), "All 20 ready");
-  assert.ok((await tab.said()).every((text) => !/fail|poll/i.test(text)), "nobody is alarmed");
+  assert.ok((await tab.said()).every((text) => !/fail|poll|check/i.test(text)), "nobody is alarmed");
   await tab.isStill();
   await tab.isQuiet();
 }
@@ -41,7 +41,7 @@ test("twenty pictures move and end, with the broker alive, killed, and restarted
     // Every one is taken, and the page stays calm and live meanwhile.
     await until(async () => (await tab.tiles("queued")) + (await tab.tiles("processing")) + (await tab.tiles("ready")) === 20, "all are sent", 60_000);
     assert.ok((await tab.tiles("ready")) < 20, "what waits for the broker is shown to wait");
-    await tab.pill("Live");
+    await tab.pill("Live updates");
     await broker.start();
     await settled(tab);
   });

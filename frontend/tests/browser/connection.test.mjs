@@ -15,12 +15,12 @@ test("without a socket the page polls, with one it stops, and by polling ready i
   const tab = await open("/", { allowed: NETWORK });
   await tab.choose(file("a.png", png(320, 240)));
   await tab.until("queued");
-  await tab.pill("Polling every 2 s");
+  await tab.pill("Checking every 2 s");
   await until(() => asksFor(proxy) >= 2, "the thumbnail is asked for");
 
   proxy.refusesLive = false;
   await tab.page.evaluate(() => dispatchEvent(new Event("online")));
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   const asked = asksFor(proxy);
   await sleep(3000);
   assert.equal(asksFor(proxy), asked, "polling has stopped");
@@ -28,7 +28,7 @@ test("without a socket the page polls, with one it stops, and by polling ready i
 
   proxy.refusesLive = true;
   proxy.cutLive();
-  await tab.pill("Polling every 2 s");
+  await tab.pill("Checking every 2 s");
   await until(() => asksFor(proxy) > asked, "polling has begun again");
   const path = await tab.page.locator(".tile a.plain").getAttribute("href");
   await restart();
@@ -37,8 +37,8 @@ test("without a socket the page polls, with one it stops, and by polling ready i
   await tab.until("ready");
   assert.ok(Date.now() - ready <= SEEN_WITHIN_MS, `seen ${Date.now() - ready} ms later`);
   proxy.refusesLive = false;
-  await tab.pill("Live", 40_000);
-  assert.ok((await tab.said()).every((text) => !/poll/i.test(text)), "polling is never said");
+  await tab.pill("Live updates", 40_000);
+  assert.ok((await tab.said()).every((text) => !/poll|check/i.test(text)), "polling is never said");
   await tab.isStill();
   await tab.isQuiet();
 });
@@ -46,14 +46,14 @@ test("without a socket the page polls, with one it stops, and by polling ready i
 test("a restart of the server under the page is survived, and what ended meanwhile is seen", async (t) => {
   const { open, proxy, restart } = await scene(t, { options: ["--workers", "0"] });
   const tab = await open("/", { allowed: NETWORK });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.choose(file("harbour.png", png(320, 240)));
   await tab.until("queued");
-  assert.equal(plain(await tab.text(".status")), "Sent. Waiting for a worker.");
+  assert.equal(plain(await tab.text(".status")), "Uploaded. In line for resizing.");
   await until(async () => (await tab.said()).length === 1, "the addition is said");
   await restart();
   await tab.until("ready");
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await until(async () => (await tab.said()).length === 2, "the end is said");
   assert.deepEqual(await tab.said(), ["1 picture added.", "harbour.png ready."]);
   await tab.choose(file("second.png", png(320, 240, 2)));
@@ -73,14 +73,14 @@ test("a subscription after the end still learns of it", async (t) => {
   await until(async () => (await get(path)).state === "ready", "the server has it ready");
   mayPass = true;
   await tab.until("ready");
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.isQuiet();
 });
 
 test("offline is said at once, uploads wait, and go on when the network is back", async (t) => {
   const { open, proxy } = await scene(t);
   const tab = await open("/", { allowed: NETWORK });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   // However fast it goes up, it is not through before the network is gone.
   let isHeld = true;
   proxy.answer = async (request) => {
@@ -105,11 +105,11 @@ test("offline is said at once, uploads wait, and go on when the network is back"
   assert.match(await tab.text(".gauge"), /^\d+% sent$/);
   await tab.choose(file("later.png", png(320, 240)));
   await tab.until("chosen");
-  await until(async () => (await tab.said()).join(" ").includes("Offline. Uploads wait."), "it is said");
+  await until(async () => (await tab.said()).join(" ").includes("Offline. Uploads will resume."), "it is said");
 
   isHeld = false;
   await set(false);
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.until("ready", 2, 30_000);
   await until(async () => (await tab.said()).join(" ").includes("Back online."), "that it is back is said");
   await tab.isStill();
@@ -119,14 +119,14 @@ test("offline is said at once, uploads wait, and go on when the network is back"
 test("a hidden page that comes back opens its socket at once", async (t) => {
   const { open, proxy } = await scene(t);
   const tab = await open("/", { allowed: NETWORK });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   proxy.refusesLive = true;
   proxy.cutLive();
-  await tab.pill("Polling every 2 s");
+  await tab.pill("Checking every 2 s");
   await until(() => proxy.seen.filter((seen) => seen.startsWith("UPGRADE")).length >= 5, "the waits have grown", 30_000);
   proxy.refusesLive = false;
   await tab.page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
-  await tab.pill("Live", 3000);
+  await tab.pill("Live updates", 3000);
   await tab.isQuiet();
 });
 
@@ -136,7 +136,7 @@ test("after a reload this browser's uploads are back, followed to their end, and
   await tab.choose(file("one.png", png(320, 240, 1)), file("two.png", png(240, 320, 2)));
   await tab.until("ready", 2);
   await restart("--workers", "0");
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.choose(file("three.png", png(300, 300, 3)));
   await tab.until("queued");
 
@@ -144,7 +144,7 @@ test("after a reload this browser's uploads are back, followed to their end, and
   await tab.until("queued");
   assert.deepEqual(await tab.page.locator(".earlier-list .name").evaluateAll((names) => names.map(({ title }) => title).sort()), ["one.png", "two.png"]);
   await tab.page.locator(".earlier-list img").first().waitFor();
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await restart();
   await tab.until("ready");
   await tab.page.locator(".tile img[srcset]").waitFor();
@@ -156,7 +156,7 @@ test("after a reload this browser's uploads are back, followed to their end, and
   await tab.page.getByRole("button", { name: "Forget all" }).click();
   await tab.page.locator(".earlier").waitFor({ state: "hidden" });
   await tab.page.reload();
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   assert.deepEqual(await tab.page.locator(".earlier-list .name").evaluateAll((names) => names.map(({ title }) => title)), ["three.png"]);
   await tab.isQuiet();
 });
@@ -195,7 +195,7 @@ test("two tabs share what they remember", async (t) => {
 test("a page that comes back from the browser's cache goes on where it was", async (t) => {
   const { open, proxy, restart } = await scene(t, { options: ["--workers", "0"], launching: { ignoreDefaultArgs: ["--disable-back-forward-cache"] } });
   const tab = await open("/", { allowed: NETWORK });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.choose(file("a.png", png(320, 240)));
   await tab.until("queued");
   await tab.page.evaluate(() => {
@@ -205,7 +205,7 @@ test("a page that comes back from the browser's cache goes on where it was", asy
   });
   await tab.page.locator(".tile a.plain").click();
   await tab.page.waitForURL("**/uploads/*");
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await restart();
   await until(async () => (await tab.page.locator(".trio img").count()) === 3, "the pictures are there");
   await tab.page.evaluate(() => history.back());
@@ -213,5 +213,5 @@ test("a page that comes back from the browser's cache goes on where it was", asy
   await tab.page.waitForURL(`${proxy.url}/`, { waitUntil: "commit" });
   await tab.until("ready");
   assert.equal(await tab.page.evaluate(() => globalThis.wasKept), true, "it was kept");
-  await tab.pill("Live");
+  await tab.pill("Live updates");
 });

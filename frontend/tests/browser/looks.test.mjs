@@ -26,7 +26,7 @@ async function checkLooks(tab, name) {
 test("nothing, and something dragged over it", async (t) => {
   const { open } = await scene(t);
   const tab = await open();
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await checkLooks(tab, "nothing");
   await tab.page.evaluate(() => (document.body.dataset.dragging = ""));
   await tab.isAccessible("something dragged over it");
@@ -49,7 +49,7 @@ test("every state of a tile", async (t) => {
   await tab.until("ready", 2);
   await tab.until("failed");
   await restart("--workers", "0");
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.choose(file("pool.png", png(800, 600, 3)), file("foobar.png", png(600, 800, 5)));
   await tab.until("queued", 2);
   await startWork(tab, "foobar.png");
@@ -79,7 +79,7 @@ test("every state of a tile", async (t) => {
   await tab.until("refused");
   await until(async () => (await tab.page.locator(".gauge", { hasText: "left" }).count()) > 0, "a time is known");
   assert.equal(await tab.text("#total"), "2 of 10 ready");
-  assert.equal(await tab.text(".tally"), "5 on the way, 1 next, 2 failed, 1 refused");
+  assert.equal(await tab.text(".tally"), "5 on the way, 1 next, 2 failed, 1 not uploaded");
   await checkLooks(tab, "states");
   await tab.page.setViewportSize({ width: 320, height: 640 });
   assert.ok(await tab.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "it fits 320 px");

@@ -21,14 +21,14 @@ test("on the smallest phone the total keeps its line and nothing shifts, from co
   const before = await height();
   await tab.choose(...Array.from({ length: 12 }, (_, i) => file(`IMG_${4000 + i}.png`, png(400 + 40 * i, 300, i))));
   await tab.until("queued", 12);
-  await tab.pill("Polling every 2 s");
+  await tab.pill("Checking every 2 s");
   assert.deepEqual([await lines(), await height()], [1, before], "while it polls");
   mayPass = true;
   await tab.page.evaluate(() => dispatchEvent(new Event("online")));
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await restart();
   await tab.until("ready", 12);
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   assert.equal(await tab.text("#total"), "All 12 ready");
   assert.deepEqual([await lines(), await height()], [1, before], "while it is live");
   await tab.context.setOffline(true);

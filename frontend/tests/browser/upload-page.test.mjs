@@ -20,8 +20,8 @@ test("without script the form works, and the page refreshes itself until the pic
   await tab.page.setInputFiles("#files", [file("foobar.png", png(800, 600))]);
   await tab.page.getByRole("button", { name: "Send" }).click();
   await tab.page.waitForURL(/\/uploads\/[0-9a-f-]+$/);
-  assert.equal(await heading(tab), "foobar.png sent. Please wait for the preview to be generated.");
-  assert.equal(await tab.page.locator(".after noscript").innerText(), "This page looks again every 2 seconds.");
+  assert.equal(await heading(tab), "foobar.png sent. Your preview is on its way.");
+  assert.equal(await tab.page.locator(".after noscript").innerText(), "This page refreshes every 2 seconds.");
   assert.equal(await tab.page.locator(".pill").isVisible(), false);
   await tab.shoot("upload-no-script-1280");
   await restart();
@@ -45,8 +45,8 @@ test("with script the placeholder becomes the pictures by itself, without a shif
   const { open, proxy, restart } = await scene(t, { options: ["--workers", "0"] });
   const path = await send(proxy.url, 'a & <b>name.png', png(800, 600));
   const tab = await open(path, { allowed: NETWORK });
-  await tab.pill("Live");
-  assert.equal(await heading(tab), 'a & <b>name.png sent. Please wait for the preview to be generated.');
+  await tab.pill("Live updates");
+  assert.equal(await heading(tab), 'a & <b>name.png sent. Your preview is on its way.');
   assert.equal(await tab.page.locator('meta[property^="og:"]').count(), 0);
   await tab.isAccessible("the placeholder");
   await tab.shoot("upload-queued-1280");
@@ -73,7 +73,7 @@ test("a ready upload has Open Graph tags, copy buttons and its original", async 
   await tab.page.getByRole("button", { name: "Copy link to medium" }).click();
   await until(async () => (await tab.said()).includes("Link copied."), "it is said");
   assert.equal(await tab.page.evaluate(() => navigator.clipboard.readText()), `${proxy.url}${path}/medium`);
-  assert.equal(await tab.page.getByRole("link", { name: "Original" }).getAttribute("href"), `${path}/original`);
+  assert.equal(await tab.page.getByRole("link", { name: "Download original" }).getAttribute("href"), `${path}/original`);
   await tab.shoot("upload-ready-1280");
   await tab.page.setViewportSize({ width: 360, height: 800 });
   await tab.shoot("upload-ready-360");
@@ -85,7 +85,7 @@ test("a failed upload says why, and turns again when it is retried", async (t) =
   const path = await send(proxy.url, "damaged.png", damagedPng());
   await until(async () => (await get(path)).state === "failed", "it failed");
   const tab = await open(path);
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   assert.equal(await heading(tab), "damaged.png failed. The file is damaged.");
   await tab.isAccessible("the failure");
   await tab.shoot("upload-failed-1280");

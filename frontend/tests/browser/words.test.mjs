@@ -8,7 +8,7 @@ import { NETWORK, scene, until } from "./support/scene.mjs";
 test("the live region says transitions, never percentages, never polling", async (t) => {
   const { open } = await scene(t, { options: ["--workers", "0"], context: { permissions: ["clipboard-read", "clipboard-write"] } });
   const tab = await open("/", { allowed: NETWORK });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   /** Does something, and waits until it is said: what happens within a second is one sentence. */
   const after = async (act) => {
     const before = (await tab.said()).length;
@@ -40,9 +40,9 @@ test("the live region says transitions, never percentages, never polling", async
     "harbour.png failed: the file is damaged.",
     "citrus.png ready. 2 of 3.",
     "harbour.png removed.",
-    "1 picture added. Invoice.pdf refused: this is a PDF, not a picture.",
+    "1 picture added. Invoice.pdf not uploaded: this is a PDF, not a picture.",
     "Link copied.",
-    "Offline. Uploads wait.",
+    "Offline. Uploads will resume.",
     "Back online.",
   ]);
 });

@@ -189,7 +189,7 @@ async fn the_form_without_script_leads_to_a_page_that_refreshes_itself_until_the
     };
     let placeholder = page().await;
     assert!(placeholder.contains("http-equiv=\"refresh\" content=\"2\""), "{placeholder}");
-    assert!(placeholder.contains("Please wait for the preview to be generated."));
+    assert!(placeholder.contains("Your preview is on its way."));
     assert!(!placeholder.contains("<cat>"), "a name is escaped");
     let pid = eventually("a worker parks", SOON, async || std::fs::read_to_string(&marker).ok()).await;
     rustix::process::kill_process(
