@@ -8,7 +8,7 @@ const folder = (name, ...inner) => ({
   isDirectory: true,
   name,
   createReader() {
-    // As browsers do: some at a time, none at the end.
+    // Browsers return some entries per call, and none at the end.
     const rest = [...inner];
     return { readEntries: (resolve) => resolve(rest.splice(0, 2)) };
   },
@@ -19,11 +19,11 @@ const drop = (...entries) => ({
 });
 const names = async (transfer) => (await filesOf(transfer)).map(({ name }) => name);
 
-test("files that are dropped are taken whatever they are", async () => {
+test("dropped files are added whatever their type", async () => {
   assert.deepEqual(await names(drop(fileEntry("a.jpg"), fileEntry("b.pdf"))), ["a.jpg", "b.pdf"]);
 });
 
-test("folders give their pictures, at any depth, and keep the rest", async () => {
+test("dropped folders add their pictures at any depth, and no other files", async () => {
   const inner = folder("inner", fileEntry("c.PNG"), fileEntry(".DS_Store"));
   const outer = folder("outer", fileEntry("a.jpg"), fileEntry("notes.txt"), fileEntry("b.webp"), inner);
   assert.deepEqual(await names(drop(outer, fileEntry("loose.pdf"))), ["a.jpg", "b.webp", "c.PNG", "loose.pdf"]);

@@ -1,4 +1,4 @@
-// What operators are told to put before a server really works: TLS, a path, and a cut of what is silent for a minute.
+// The nginx configuration of the README works: TLS, a path prefix, and a timeout of one minute for idle connections.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -10,7 +10,7 @@ import { freePort, startNginx } from "./support/nginx.mjs";
 import { file, png } from "./support/pictures.mjs";
 import { openPage, scene, until } from "./support/scene.mjs";
 
-/** What nginx does with silent connections, in seconds, and then some. */
+/** The idle timeout of nginx in seconds, plus a margin. */
 const CUT_AFTER_S = 65;
 
 const curl = async (...options) => (await promisify(execFile)("curl", ["-sSk", ...options])).stdout;
@@ -32,7 +32,7 @@ test("behind nginx, over TLS and below a path, everything works, and a quiet soc
   const shared = await openPage(t, browser, link, { ignoreHTTPSErrors: true });
   await until(async () => (await shared.page.locator(".trio img").count()) === 3, "the pictures are there");
 
-  // Files larger than what nginx would buffer, events, and a refusal that can be read.
+  // A file larger than the buffers of nginx, events, and a readable rejection.
   const photograph = "/usr/share/backgrounds/Kleiber_by_Lukas_Baubkus.jpg";
   assert.ok((await readFile(photograph)).length > 1_000_000);
   const sent = JSON.parse(await curl("-T", photograph, `${nginx.url}/uploads/`)).uploads[0];
@@ -43,11 +43,11 @@ test("behind nginx, over TLS and below a path, everything works, and a quiet soc
   const refused = await curl("-w", "%{http_code}", "-F", `file=@${large}`, `${nginx.url}/uploads`);
   assert.match(refused, /\/problems\/too-large[\s\S]*413$/);
 
-  await until(() => Date.now() - opened > CUT_AFTER_S * 1000, "nginx would have cut it", CUT_AFTER_S * 2000);
+  await until(() => Date.now() - opened > CUT_AFTER_S * 1000, "the idle timeout of nginx has passed", CUT_AFTER_S * 2000);
   await tab.choose(file("later.png", png(320, 240, 2)));
   await tab.until("ready", 2);
-  // nginx logs a socket when it ends.
-  assert.equal((await nginx.log()).filter((line) => line.includes("GET /pictures/live HTTP")).length, 0, "no socket was cut");
-  await tab.isStill();
-  await tab.isQuiet();
+  // nginx logs a socket when it closes.
+  assert.equal((await nginx.log()).filter((line) => line.includes("GET /pictures/live HTTP")).length, 0, "no socket was closed");
+  await tab.hasNoShifts();
+  await tab.hasQuietConsole();
 });

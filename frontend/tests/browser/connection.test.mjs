@@ -4,84 +4,84 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { file, noisyPng, png } from "./support/pictures.mjs";
 import { NETWORK, openPage, plain, scene, until } from "./support/scene.mjs";
 
-/** Ready must be seen so soon after it is so, in milliseconds, when there is no socket. */
-const SEEN_WITHIN_MS = 2500;
+/** Longest time by polling from ready on the server to ready on the page. */
+const SHOWN_WITHIN_MS = 2500;
 
-const asksFor = (proxy) => proxy.seen.filter((seen) => /^GET .*\/small$/.test(seen)).length;
+const polls = (proxy) => proxy.seen.filter((seen) => /^GET .*\/small$/.test(seen)).length;
 
-test("without a socket the page polls, with one it stops, and by polling ready is seen within 2.5 s", async (t) => {
+test("the page polls only without a socket, and polling shows ready within 2.5 s", async (t) => {
   const { open, proxy, restart, get } = await scene(t, { options: ["--workers", "0"] });
   proxy.refusesLive = true;
   const tab = await open("/", { allowed: NETWORK });
   await tab.choose(file("a.png", png(320, 240)));
   await tab.until("queued");
   await tab.pill("Checking every 2 s");
-  await until(() => asksFor(proxy) >= 2, "the thumbnail is asked for");
+  await until(() => polls(proxy) >= 2, "the thumbnail is polled");
 
   proxy.refusesLive = false;
   await tab.page.evaluate(() => dispatchEvent(new Event("online")));
   await tab.pill("Live updates");
-  const asked = asksFor(proxy);
+  const before = polls(proxy);
   await sleep(3000);
-  assert.equal(asksFor(proxy), asked, "polling has stopped");
+  assert.equal(polls(proxy), before, "polling has stopped");
   assert.equal(await tab.tiles("queued"), 1);
 
   proxy.refusesLive = true;
   proxy.cutLive();
   await tab.pill("Checking every 2 s");
-  await until(() => asksFor(proxy) > asked, "polling has begun again");
+  await until(() => polls(proxy) > before, "polling has begun again");
   const path = await tab.page.locator(".tile a.plain").getAttribute("href");
   await restart();
-  await until(async () => (await get(path)).state === "ready", "the server has it ready");
+  await until(async () => (await get(path)).state === "ready", "the server reports ready");
   const ready = Date.now();
   await tab.until("ready");
-  assert.ok(Date.now() - ready <= SEEN_WITHIN_MS, `seen ${Date.now() - ready} ms later`);
+  assert.ok(Date.now() - ready <= SHOWN_WITHIN_MS, `shown ${Date.now() - ready} ms later`);
   proxy.refusesLive = false;
   await tab.pill("Live updates", 40_000);
-  assert.ok((await tab.said()).every((text) => !/poll|check/i.test(text)), "polling is never said");
-  await tab.isStill();
-  await tab.isQuiet();
+  assert.ok((await tab.announced()).every((text) => !/poll|check/i.test(text)), "polling is never announced");
+  await tab.hasNoShifts();
+  await tab.hasQuietConsole();
 });
 
-test("a restart of the server under the page is survived, and what ended meanwhile is seen", async (t) => {
+test("after a restart of the server the page reconnects and shows what ended meanwhile", async (t) => {
   const { open, proxy, restart } = await scene(t, { options: ["--workers", "0"] });
   const tab = await open("/", { allowed: NETWORK });
   await tab.pill("Live updates");
   await tab.choose(file("harbour.png", png(320, 240)));
   await tab.until("queued");
   assert.equal(plain(await tab.text(".status")), "Uploaded. In line for resizing.");
-  await until(async () => (await tab.said()).length === 1, "the addition is said");
+  await until(async () => (await tab.announced()).length === 1, "the addition is announced");
   await restart();
   await tab.until("ready");
   await tab.pill("Live updates");
-  await until(async () => (await tab.said()).length === 2, "the end is said");
-  assert.deepEqual(await tab.said(), ["1 picture added.", "harbour.png ready."]);
+  await until(async () => (await tab.announced()).length === 2, "the end is announced");
+  assert.deepEqual(await tab.announced(), ["1 picture added.", "harbour.png ready."]);
   await tab.choose(file("second.png", png(320, 240, 2)));
   await tab.until("ready", 2);
-  await tab.isStill();
-  await tab.isQuiet();
+  await tab.hasNoShifts();
+  await tab.hasQuietConsole();
 });
 
-test("a subscription after the end still learns of it", async (t) => {
+test("a subscription that follows the end still receives it", async (t) => {
   const { open, proxy, get } = await scene(t);
-  let mayPass = false;
-  proxy.beforeLive = (socket) => until(() => mayPass || socket.destroyed, "the socket may pass");
+  let isLetThrough = false;
+  proxy.beforeLive = (socket) => until(() => isLetThrough || socket.destroyed, "the socket is let through");
   const tab = await open();
   await tab.choose(file("a.png", png(320, 240)));
   await until(async () => (await tab.tiles("queued")) === 1, "it is sent");
   const path = await tab.page.locator(".tile a.plain").getAttribute("href");
-  await until(async () => (await get(path)).state === "ready", "the server has it ready");
-  mayPass = true;
+  await until(async () => (await get(path)).state === "ready", "the server reports ready");
+  isLetThrough = true;
   await tab.until("ready");
   await tab.pill("Live updates");
-  await tab.isQuiet();
+  await tab.hasQuietConsole();
 });
 
-test("offline is said at once, uploads wait, and go on when the network is back", async (t) => {
+test("offline is shown at once, and uploads resume when the network is back", async (t) => {
   const { open, proxy } = await scene(t);
   const tab = await open("/", { allowed: NETWORK });
   await tab.pill("Live updates");
-  // However fast it goes up, it is not through before the network is gone.
+  // Holds the upload until the network is gone, however fast it is.
   let isHeld = true;
   proxy.answer = async (request) => {
     if (request.method === "POST") await until(() => !isHeld || request.destroyed, "the file is let through", 60_000).catch(() => {});
@@ -94,43 +94,43 @@ test("offline is said at once, uploads wait, and go on when the network is back"
 
   await set(false, 200_000);
   await tab.choose(file("slow.png", noisyPng()));
-  await until(async () => /^[1-9]\d*%$/.test((await tab.text(".percent")) ?? ""), "it is on its way");
+  await until(async () => /^[1-9]\d*%$/.test((await tab.text(".percent")) ?? ""), "the upload has started");
   await tab.page.evaluate(() => {
     const read = () => [".pill", ".status"].map((part) => document.querySelector(part).textContent);
-    addEventListener("offline", () => setTimeout(() => (globalThis.saidOffline = read())));
+    addEventListener("offline", () => setTimeout(() => (globalThis.offlineTexts = read())));
   });
   await set(true);
-  const said = await until(() => tab.page.evaluate(() => globalThis.saidOffline), "the network is gone");
-  assert.deepEqual(said, ["Offline", "Waiting for the network"], "that is said with the event itself");
+  const texts = await until(() => tab.page.evaluate(() => globalThis.offlineTexts), "the network is gone");
+  assert.deepEqual(texts, ["Offline", "Waiting for the network"], "both change with the event itself");
   assert.match(await tab.text(".gauge"), /^\d+% sent$/);
   await tab.choose(file("later.png", png(320, 240)));
   await tab.until("chosen");
-  await until(async () => (await tab.said()).join(" ").includes("Offline. Uploads will resume."), "it is said");
+  await until(async () => (await tab.announced()).join(" ").includes("Offline. Uploads will resume."), "it is announced");
 
   isHeld = false;
   await set(false);
   await tab.pill("Live updates");
   await tab.until("ready", 2, 30_000);
-  await until(async () => (await tab.said()).join(" ").includes("Back online."), "that it is back is said");
-  await tab.isStill();
-  await tab.isQuiet();
+  await until(async () => (await tab.announced()).join(" ").includes("Back online."), "the return is announced");
+  await tab.hasNoShifts();
+  await tab.hasQuietConsole();
 });
 
-test("a hidden page that comes back opens its socket at once", async (t) => {
+test("a page that becomes visible reconnects at once", async (t) => {
   const { open, proxy } = await scene(t);
   const tab = await open("/", { allowed: NETWORK });
   await tab.pill("Live updates");
   proxy.refusesLive = true;
   proxy.cutLive();
   await tab.pill("Checking every 2 s");
-  await until(() => proxy.seen.filter((seen) => seen.startsWith("UPGRADE")).length >= 5, "the waits have grown", 30_000);
+  await until(() => proxy.seen.filter((seen) => seen.startsWith("UPGRADE")).length >= 5, "the backoff has grown", 30_000);
   proxy.refusesLive = false;
   await tab.page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
   await tab.pill("Live updates", 3000);
-  await tab.isQuiet();
+  await tab.hasQuietConsole();
 });
 
-test("after a reload this browser's uploads are back, followed to their end, and can be forgotten", async (t) => {
+test("after a reload this browser's uploads are restored, followed to their end, and can be forgotten", async (t) => {
   const { open, restart } = await scene(t);
   const tab = await open("/", { allowed: NETWORK });
   await tab.choose(file("one.png", png(320, 240, 1)), file("two.png", png(240, 320, 2)));
@@ -148,7 +148,7 @@ test("after a reload this browser's uploads are back, followed to their end, and
   await restart();
   await tab.until("ready");
   await tab.page.locator(".tile img[srcset]").waitFor();
-  await tab.isStill();
+  await tab.hasNoShifts();
 
   await tab.page.getByRole("button", { name: "Forget one.png" }).click();
   await until(async () => (await tab.page.locator(".earlier-list li").count()) === 1, "one is gone");
@@ -158,10 +158,10 @@ test("after a reload this browser's uploads are back, followed to their end, and
   await tab.page.reload();
   await tab.pill("Live updates");
   assert.deepEqual(await tab.page.locator(".earlier-list .name").evaluateAll((names) => names.map(({ title }) => title)), ["three.png"]);
-  await tab.isQuiet();
+  await tab.hasQuietConsole();
 });
 
-test("what the server does not know any more is forgotten", async (t) => {
+test("an upload that the server no longer knows is forgotten", async (t) => {
   const { open } = await scene(t);
   const { open: openOther, proxy } = await scene(t);
   const tab = await open();
@@ -176,7 +176,7 @@ test("what the server does not know any more is forgotten", async (t) => {
   assert.ok(proxy.seen.length > 0);
 });
 
-test("two tabs share what they remember", async (t) => {
+test("two tabs share the remembered uploads", async (t) => {
   const { browser, open, proxy } = await scene(t);
   const one = await open();
   const two = await openPage(t, browser, `${proxy.url}/`, { within: one.context });
@@ -188,30 +188,30 @@ test("two tabs share what they remember", async (t) => {
   await one.page.locator(".earlier-list").getByRole("link", { name: "two.png" }).waitFor();
   await two.page.getByRole("button", { name: "Forget one.png" }).click();
   await until(async () => !(await one.page.evaluate(() => localStorage.getItem("up.uploads.1"))).includes("one.png"), "it is forgotten for both");
-  await one.isQuiet();
-  await two.isQuiet();
+  await one.hasQuietConsole();
+  await two.hasQuietConsole();
 });
 
-test("a page that comes back from the browser's cache goes on where it was", async (t) => {
+test("a page restored from the back/forward cache reconnects and shows what ended meanwhile", async (t) => {
   const { open, proxy, restart } = await scene(t, { options: ["--workers", "0"], launching: { ignoreDefaultArgs: ["--disable-back-forward-cache"] } });
   const tab = await open("/", { allowed: NETWORK });
   await tab.pill("Live updates");
   await tab.choose(file("a.png", png(320, 240)));
   await tab.until("queued");
   await tab.page.evaluate(() => {
-    addEventListener("pageshow", (event) => (globalThis.wasKept = event.persisted));
-    // By that event alone: not every browser tells of visibility then.
+    addEventListener("pageshow", (event) => (globalThis.isFromCache = event.persisted));
+    // Not every browser sends visibilitychange then, so pageshow alone must suffice.
     addEventListener("visibilitychange", (event) => event.stopImmediatePropagation(), true);
   });
   await tab.page.locator(".tile a.plain").click();
   await tab.page.waitForURL("**/uploads/*");
   await tab.pill("Live updates");
   await restart();
-  await until(async () => (await tab.page.locator(".trio img").count()) === 3, "the pictures are there");
+  await until(async () => (await tab.page.locator(".trio img").count()) === 3, "the pictures are shown");
   await tab.page.evaluate(() => history.back());
-  // A page that was kept is not loaded again.
+  // A page from the cache is not loaded again.
   await tab.page.waitForURL(`${proxy.url}/`, { waitUntil: "commit" });
   await tab.until("ready");
-  assert.equal(await tab.page.evaluate(() => globalThis.wasKept), true, "it was kept");
+  assert.equal(await tab.page.evaluate(() => globalThis.isFromCache), true, "the page is from the cache");
   await tab.pill("Live updates");
 });

@@ -1,4 +1,4 @@
-// Serves the page from this folder before a real server: npm run dev, with UP_SERVER_BIN set.
+// Serves the page from this folder, with a real server behind it: npm run dev, with UP_SERVER_BIN set.
 
 import { startProxy } from "./support/proxy.mjs";
 import { makeDirectory, startServer } from "./support/server.mjs";

@@ -1,4 +1,4 @@
-// Every state at once: accessible, still, and with UP_SCREENSHOTS set drawn to look at beside the design.
+// Every state at once is accessible and has no layout shift. With UP_SCREENSHOTS=folder it saves screenshots there.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -10,7 +10,7 @@ const VIEWPORTS = [
   { width: 360, height: 740 },
 ];
 
-/** Draws and checks what is shown now, at both widths, light and dark. */
+/** Checks the present state at both widths, in light and dark. */
 async function checkLooks(tab, name) {
   for (const viewport of VIEWPORTS) {
     await tab.page.setViewportSize(viewport);
@@ -23,18 +23,18 @@ async function checkLooks(tab, name) {
   }
 }
 
-test("nothing, and something dragged over it", async (t) => {
+test("the empty page is accessible, also while files are dragged over it", async (t) => {
   const { open } = await scene(t);
   const tab = await open();
   await tab.pill("Live updates");
   await checkLooks(tab, "nothing");
   await tab.page.evaluate(() => (document.body.dataset.dragging = ""));
-  await tab.isAccessible("something dragged over it");
+  await tab.isAccessible("files dragged over the page");
   await tab.shoot("dragging");
-  await tab.isQuiet();
+  await tab.hasQuietConsole();
 });
 
-test("every state of a tile", async (t) => {
+test("every state of a tile is accessible and fits the viewport", async (t) => {
   const { open, proxy, restart } = await scene(t);
   const tab = await open("/", { allowed: NETWORK, viewport: VIEWPORTS[0] });
   await tab.choose(file("great-wave.png", png(600, 600, 9)), file("tram-28.png", png(720, 480, 4)));
@@ -52,7 +52,7 @@ test("every state of a tile", async (t) => {
   await tab.pill("Live updates");
   await tab.choose(file("pool.png", png(800, 600, 3)), file("foobar.png", png(600, 800, 5)));
   await tab.until("queued", 2);
-  await startWork(tab, "foobar.png");
+  await deliverProcessing(tab, "foobar.png");
   await tab.until("processing");
   proxy.answer = (request) => (request.method === "POST" ? "cut" : null);
   await tab.choose(file("citrus.png", png(600, 600, 6)));
@@ -77,7 +77,7 @@ test("every state of a tile", async (t) => {
   await tab.until("uploading", 3);
   await tab.until("chosen");
   await tab.until("refused");
-  await until(async () => (await tab.page.locator(".gauge", { hasText: "left" }).count()) > 0, "a time is known");
+  await until(async () => (await tab.page.locator(".gauge", { hasText: "left" }).count()) > 0, "the time left is known");
   assert.equal(await tab.text("#total"), "2 of 10 ready");
   assert.equal(await tab.text(".tally"), "5 on the way, 1 next, 2 failed, 1 not uploaded");
   await checkLooks(tab, "states");
@@ -93,11 +93,11 @@ test("every state of a tile", async (t) => {
   await tab.page.setViewportSize({ width: 2560, height: 1440 });
   await tab.page.emulateMedia({ forcedColors: "none", colorScheme: "light" });
   await tab.shoot("states-2560");
-  await tab.isQuiet();
+  await tab.hasQuietConsole();
 });
 
-/** Tells the page that a worker has it, as the server would: a real one is too quick to be looked at. */
-async function startWork(tab, name) {
+/** Delivers `processing` to the page like the server: a real worker is too fast to be seen. */
+async function deliverProcessing(tab, name) {
   await tab.page.evaluate((name) => {
     const upload = JSON.parse(localStorage.getItem("up.uploads.1")).find((upload) => upload.name === name);
     globalThis.lastSocket.dispatchEvent(new MessageEvent("message", { data: JSON.stringify({ type: "upload-changed", upload: { ...upload, state: "processing" } }) }));

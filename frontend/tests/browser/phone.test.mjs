@@ -1,4 +1,4 @@
-// The smallest phone: everything fits, and nothing moves whatever happens.
+// The smallest phone: everything fits, and no state causes a layout shift.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -7,10 +7,10 @@ import { NETWORK, scene, until } from "./support/scene.mjs";
 
 const PHONE = { viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 };
 
-test("on the smallest phone the total keeps its line and nothing shifts, from connecting to offline", async (t) => {
+test("on the smallest phone the total stays on one line and nothing shifts, from connecting to offline", async (t) => {
   const { open, proxy, restart } = await scene(t, { options: ["--workers", "0"], context: PHONE });
-  let mayPass = false;
-  proxy.beforeLive = (socket) => until(() => mayPass || socket.destroyed, "the socket may pass", 60_000);
+  let isLetThrough = false;
+  proxy.beforeLive = (socket) => until(() => isLetThrough || socket.destroyed, "the socket is let through", 60_000);
   const tab = await open("/", { allowed: NETWORK });
   const lines = () => tab.page.evaluate(() => {
     const total = document.querySelector("#total");
@@ -23,7 +23,7 @@ test("on the smallest phone the total keeps its line and nothing shifts, from co
   await tab.until("queued", 12);
   await tab.pill("Checking every 2 s");
   assert.deepEqual([await lines(), await height()], [1, before], "while it polls");
-  mayPass = true;
+  isLetThrough = true;
   await tab.page.evaluate(() => dispatchEvent(new Event("online")));
   await tab.pill("Live updates");
   await restart();
@@ -36,18 +36,18 @@ test("on the smallest phone the total keeps its line and nothing shifts, from co
   assert.deepEqual([await lines(), await height()], [1, before], "while it is offline");
   assert.ok(await tab.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "it fits");
   const rows = await tab.page.locator(".actions").evaluateAll((all) => all.map((actions) => new Set([...actions.children].map((child) => child.getBoundingClientRect().top)).size));
-  assert.deepEqual(new Set(rows), new Set([1]), "the actions of a tile stand in one row");
-  await tab.isStill();
+  assert.deepEqual(new Set(rows), new Set([1]), "the actions of a tile are in one row");
+  await tab.hasNoShifts();
   await tab.shoot("phone-320");
-  await tab.isQuiet();
+  await tab.hasQuietConsole();
 });
 
-test("every preview is a picture, however many there are", async (t) => {
+test("every one of thirty previews is an image, not a canvas", async (t) => {
   const { open } = await scene(t, { options: ["--workers", "0"], context: PHONE });
   const tab = await open();
   await tab.choose(...Array.from({ length: 30 }, (_, i) => file(`p${i}.png`, png(320, 240, i))));
   const drawn = () => tab.page.locator(".tile .print img").evaluateAll((all) => all.filter((image) => image.complete && image.naturalWidth).length);
   await until(async () => (await drawn()) === 30, "thirty previews");
   assert.equal(await tab.page.locator(".tile canvas").count(), 0);
-  await tab.isQuiet();
+  await tab.hasQuietConsole();
 });

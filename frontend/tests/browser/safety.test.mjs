@@ -1,11 +1,11 @@
-// What a stranger sends is shown as a picture or not at all.
+// Untrusted input is shown as a picture or not at all.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { file, png } from "./support/pictures.mjs";
 import { scene } from "./support/scene.mjs";
 
-/** A JPEG by its header, and a page with a script to whoever reads it as HTML. */
+/** A file with a JPEG header that is a page with a script if it is read as HTML. */
 function jpegAndPage() {
   const page = Buffer.from("<!doctype html><title>ran</title><script>document.title = 'ran'; globalThis.ran = true; alert(1)</script>");
   const length = Buffer.alloc(2);
@@ -15,7 +15,7 @@ function jpegAndPage() {
   return Buffer.concat([Buffer.from([0xff, 0xd8, 0xff, 0xfe]), length, page, frame, scan]);
 }
 
-/** A GIF of 10,799 × 16 pixels by its header, and a program to whoever reads it as JavaScript. */
+/** A file with a GIF header (10,799 × 16 pixels) that is a program if it is read as JavaScript. */
 function gifAndScript() {
   return Buffer.concat([Buffer.from("GIF89a/*", "latin1"), Buffer.from([16, 0, 0, 0, 0]), Buffer.from("*/=1;globalThis.ran=true;document.title='ran';//")]);
 }
@@ -26,7 +26,7 @@ const send = async (url, name, bytes) => {
   return (await answer.json()).uploads[0].links;
 };
 
-test("a picture that is a page or a program as well runs nothing, wherever it is opened", async (t) => {
+test("a picture that is also a page or a program runs no script, wherever it is opened", async (t) => {
   const { open, proxy } = await scene(t);
   for (const [name, bytes] of [["page.jpg", jpegAndPage()], ["page.html", jpegAndPage()], ["program.gif", gifAndScript()], ["program.js", gifAndScript()]]) {
     const { self, original } = await send(proxy.url, name, bytes);
@@ -34,7 +34,7 @@ test("a picture that is a page or a program as well runs nothing, wherever it is
     const download = tab.page.waitForEvent("download");
     await tab.page.goto(proxy.url + original).catch(() => {});
     await download;
-    // And where it is shown all the same, it is shown as a picture.
+    // Without the attachment header the browser still shows it as a picture.
     await tab.page.route("**/original", async (route) => {
       const response = await route.fetch();
       const { "content-disposition": _, ...headers } = response.headers();
@@ -58,11 +58,11 @@ test("a picture that is a page or a program as well runs nothing, wherever it is
     assert.deepEqual([outcome, await within.page.evaluate(() => globalThis.ran)], ["refused", undefined], `${name} as a script`);
     const shown = await open(self);
     assert.equal(await shown.page.evaluate(() => globalThis.ran), undefined, `the page of ${name}`);
-    await shown.isQuiet();
+    await shown.hasQuietConsole();
   }
 });
 
-test("a name is text wherever it is shown, quotation marks and all", async (t) => {
+test("a file name with markup and quotation marks is shown as text everywhere", async (t) => {
   const { open } = await scene(t);
   const name = `"<img src=x onerror=alert(1)> & 'cat'.png`;
   const tab = await open();
@@ -70,9 +70,9 @@ test("a name is text wherever it is shown, quotation marks and all", async (t) =
   await tab.until("ready");
   assert.equal(await tab.page.locator(".tile .name").getAttribute("title"), name);
   await tab.page.reload();
-  assert.equal(await tab.page.locator(".earlier-list .name").getAttribute("title"), name, "as the server has it");
+  assert.equal(await tab.page.locator(".earlier-list .name").getAttribute("title"), name, "with the name that the server stored");
   await tab.page.locator(".earlier-list a").click();
   await tab.page.waitForURL("**/uploads/*");
   assert.equal(await tab.page.locator("h1 bdi").textContent(), name);
-  await tab.isQuiet();
+  await tab.hasQuietConsole();
 });

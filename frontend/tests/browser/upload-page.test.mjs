@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { damagedPng, file, png } from "./support/pictures.mjs";
 import { NETWORK, plain, scene, until } from "./support/scene.mjs";
 
-/** Sends a picture as a script would, and says where it is. */
+/** Sends a picture without the page. @returns its path */
 async function send(url, name, bytes) {
   const form = new FormData();
   form.append("file", new Blob([bytes]), name);
@@ -13,7 +13,7 @@ async function send(url, name, bytes) {
 
 const heading = async (tab) => plain(await tab.text("h1"));
 
-test("without script the form works, and the page refreshes itself until the pictures are there", async (t) => {
+test("without script the form works, and the page refreshes until the pictures are ready", async (t) => {
   const { open, restart } = await scene(t, { options: ["--workers", "0"] });
   const tab = await open("/", { javaScriptEnabled: false });
   await tab.page.getByRole("button", { name: "Send" }).waitFor();
@@ -28,20 +28,20 @@ test("without script the form works, and the page refreshes itself until the pic
   await until(async () => (await heading(tab).catch(() => "")).startsWith("foobar.png is up. Three thumbnails, ready in"), "it is ready", 30_000);
   assert.equal(await tab.page.locator('meta[http-equiv="refresh"]').count(), 0);
   assert.equal(await tab.page.locator(".trio img").count(), 3);
-  await tab.isQuiet();
+  await tab.hasQuietConsole();
 });
 
-test("without script a failed upload is retried by its form", async (t) => {
+test("without script a form retries a failed upload", async (t) => {
   const { open, proxy } = await scene(t);
   const path = await send(proxy.url, "damaged.png", damagedPng());
   const tab = await open(path, { javaScriptEnabled: false });
   await until(async () => (await heading(tab).catch(() => "")) === "damaged.png failed. The file is damaged.", "it failed", 30_000);
   await tab.page.getByRole("button", { name: "Retry" }).click();
-  await until(() => proxy.seen.some((seen) => seen === `POST ${path}/retry`), "the retry is asked for");
+  await until(() => proxy.seen.some((seen) => seen === `POST ${path}/retry`), "the retry is requested");
   await until(async () => (await heading(tab).catch(() => "")) === "damaged.png failed. The file is damaged.", "it failed again", 30_000);
 });
 
-test("with script the placeholder becomes the pictures by itself, without a shift", async (t) => {
+test("with script the pictures replace the placeholder without a layout shift", async (t) => {
   const { open, proxy, restart } = await scene(t, { options: ["--workers", "0"] });
   const path = await send(proxy.url, 'a & <b>name.png', png(800, 600));
   const tab = await open(path, { allowed: NETWORK });
@@ -51,14 +51,14 @@ test("with script the placeholder becomes the pictures by itself, without a shif
   await tab.isAccessible("the placeholder");
   await tab.shoot("upload-queued-1280");
   await restart();
-  await until(async () => (await tab.page.locator(".trio img").count()) === 3, "the pictures are there", 30_000);
+  await until(async () => (await tab.page.locator(".trio img").count()) === 3, "the pictures are shown", 30_000);
   assert.match(await heading(tab), /is up\. Three thumbnails, ready in \d+\.\d s\.$/);
-  assert.deepEqual(await tab.said(), [await heading(tab)]);
+  assert.deepEqual(await tab.announced(), [await heading(tab)]);
   await tab.isAccessible("the pictures");
   await tab.page.emulateMedia({ colorScheme: "dark" });
   await tab.shoot("upload-ready-dark-1280");
-  await tab.isStill();
-  await tab.isQuiet();
+  await tab.hasNoShifts();
+  await tab.hasQuietConsole();
 });
 
 test("a ready upload has Open Graph tags, copy buttons and its original", async (t) => {
@@ -71,16 +71,16 @@ test("a ready upload has Open Graph tags, copy buttons and its original", async 
   assert.equal(await tag("image"), `${proxy.url}${path}/large`);
   assert.equal(await tag("image:width"), "800");
   await tab.page.getByRole("button", { name: "Copy link to medium" }).click();
-  await until(async () => (await tab.said()).includes("Link copied."), "it is said");
+  await until(async () => (await tab.announced()).includes("Link copied."), "it is announced");
   assert.equal(await tab.page.evaluate(() => navigator.clipboard.readText()), `${proxy.url}${path}/medium`);
   assert.equal(await tab.page.getByRole("link", { name: "Download original" }).getAttribute("href"), `${path}/original`);
   await tab.shoot("upload-ready-1280");
   await tab.page.setViewportSize({ width: 360, height: 800 });
   await tab.shoot("upload-ready-360");
-  await tab.isQuiet();
+  await tab.hasQuietConsole();
 });
 
-test("a failed upload says why, and turns again when it is retried", async (t) => {
+test("a failed upload shows its reason, and follows a retry by another client", async (t) => {
   const { open, proxy, get } = await scene(t);
   const path = await send(proxy.url, "damaged.png", damagedPng());
   await until(async () => (await get(path)).state === "failed", "it failed");
@@ -91,5 +91,5 @@ test("a failed upload says why, and turns again when it is retried", async (t) =
   await tab.shoot("upload-failed-1280");
   await fetch(`${proxy.url}${path}/retry`, { method: "POST" });
   await until(() => tab.page.evaluate(() => Number(document.querySelector(".one").dataset.generation) === 2 && document.querySelector(".one").dataset.state === "failed"), "the second failure is shown");
-  await tab.isQuiet();
+  await tab.hasQuietConsole();
 });

@@ -6,7 +6,7 @@ import { damagedPng, file, hugePng, noisyPng, pdf, png } from "./support/picture
 import { NETWORK, plain, scene, until } from "./support/scene.mjs";
 import { makeDirectory } from "./support/server.mjs";
 
-test("one picture goes its whole way", async (t) => {
+test("one picture is uploaded and becomes ready", async (t) => {
   const { open, get } = await scene(t);
   const tab = await open();
   await tab.pill("Live updates");
@@ -22,13 +22,13 @@ test("one picture goes its whole way", async (t) => {
   assert.match(srcset, /small 160w, .*medium 480w, .*large 800w$/);
   const path = await tab.page.locator(".tile a.plain").getAttribute("href");
   assert.equal((await get(path)).state, "ready");
-  await until(async () => (await tab.said()).length > 0, "something is said");
-  assert.match((await tab.said()).join(" "), /^1 picture added\. harbour\.png ready\.$/);
-  await tab.isStill();
-  await tab.isQuiet();
+  await until(async () => (await tab.announced()).length > 0, "something is announced");
+  assert.match((await tab.announced()).join(" "), /^1 picture added\. harbour\.png ready\.$/);
+  await tab.hasNoShifts();
+  await tab.hasQuietConsole();
 });
 
-test("a photograph of twenty megapixels goes its whole way", async (t) => {
+test("a photograph of twenty megapixels is uploaded and becomes ready", async (t) => {
   const { open, get } = await scene(t);
   const photograph = await readFile("/usr/share/backgrounds/Kleiber_by_Lukas_Baubkus.jpg");
   const tab = await open();
@@ -40,11 +40,11 @@ test("a photograph of twenty megapixels goes its whole way", async (t) => {
   assert.match(await picture.getAttribute("srcset"), /small 160w, .*medium 480w, .*large 1024w$/);
   const upload = await get(await tab.page.locator(".tile a.plain").getAttribute("href"));
   assert.deepEqual([upload.width, upload.height, upload.bytes], [6028, 3391, photograph.length]);
-  await tab.isStill();
-  await tab.isQuiet();
+  await tab.hasNoShifts();
+  await tab.hasQuietConsole();
 });
 
-test("twenty pictures end, three at a time, and none twice", async (t) => {
+test("twenty pictures end, three are sent at a time, and none twice", async (t) => {
   const { open, proxy } = await scene(t);
   const tab = await open();
   await tab.pill("Live updates");
@@ -58,17 +58,17 @@ test("twenty pictures end, three at a time, and none twice", async (t) => {
   assert.equal(await tab.text("#total"), "All 20 ready");
   assert.equal(proxy.seen.filter((seen) => seen.startsWith("POST /uploads")).length, 20);
   assert.equal(proxy.seen.filter((seen) => seen.includes("lane=bulk")).length, 0);
-  await until(async () => (await tab.said()).at(-1)?.endsWith("All 20 ready."), "the end is said");
-  assert.match((await tab.said())[0], /^20 pictures added\./);
-  await tab.isStill();
-  await tab.isQuiet();
+  await until(async () => (await tab.announced()).at(-1)?.endsWith("All 20 ready."), "the end is announced");
+  assert.match((await tab.announced())[0], /^20 pictures added\./);
+  await tab.hasNoShifts();
+  await tab.hasQuietConsole();
 });
 
-test("twenty pictures end, and none is there twice, though the server is killed under them", async (t) => {
+test("twenty pictures end, and none is stored twice, though the server is killed meanwhile", async (t) => {
   const { open, proxy, directory, server, restart } = await scene(t);
   const tab = await open("/", { allowed: NETWORK });
   await tab.pill("Live updates");
-  // The answer to one of them is lost: it was taken, and the page cannot know.
+  // The server accepts one of them, but its answer is lost.
   let lost = null;
   proxy.answer = async (request) => {
     if (request.method !== "POST" || lost) return null;
@@ -83,7 +83,7 @@ test("twenty pictures end, and none is there twice, though the server is killed 
   await until(async () => (await tab.tiles("ready")) >= 3, "some are ready");
   await server().kill();
   await restart();
-  // What failed meanwhile is sent again, as a person would.
+  // Retries failed pictures, as a person would.
   const retry = tab.page.getByRole("button", { name: /^Retry \d+ failed$/ });
   await until(async () => {
     if (await retry.isVisible()) await retry.click();
@@ -92,11 +92,11 @@ test("twenty pictures end, and none is there twice, though the server is killed 
   const stored = await readdir(join(directory, "uploads"), { recursive: true });
   assert.equal(stored.filter((file) => file.endsWith("result.json")).length, 20);
   assert.ok(lost);
-  await tab.isStill();
-  await tab.isQuiet();
+  await tab.hasNoShifts();
+  await tab.hasQuietConsole();
 });
 
-test("from the twenty-first file of a drop on the bulk lane is asked for, each with a key of its own", async (t) => {
+test("from the twenty-first file on a drop uses the bulk lane, and every file has its own key", async (t) => {
   const { open, proxy } = await scene(t);
   const keys = new Set();
   proxy.answer = (request) => {
@@ -108,10 +108,10 @@ test("from the twenty-first file of a drop on the bulk lane is asked for, each w
   await tab.until("ready", 23, 60_000);
   assert.equal(proxy.seen.filter((seen) => seen === "POST /uploads?lane=bulk").length, 3);
   assert.equal(keys.size, 23);
-  await tab.isQuiet();
+  await tab.hasQuietConsole();
 });
 
-test("what is no picture, too large or too many pixels is refused in words and not sent", async (t) => {
+test("a file that is no picture or too large is refused with its reason and not sent", async (t) => {
   const { open, proxy } = await scene(t, { options: ["--max-upload-bytes", "1000000"] });
   const tab = await open();
   await until(async () => plain(await tab.text("#limits")).includes("up to 1.0 MB"), "the limits are known");
@@ -129,10 +129,10 @@ test("what is no picture, too large or too many pixels is refused in words and n
   await tab.page.getByRole("button", { name: "Dismiss huge.png" }).click();
   await tab.until("refused", 3);
   assert.equal(await tab.page.evaluate(() => document.activeElement?.textContent), "Dismiss empty.png");
-  await tab.isQuiet();
+  await tab.hasQuietConsole();
 });
 
-test("what only the server can see is refused in its words", async (t) => {
+test("a rejection by the server is shown with its reason", async (t) => {
   const { open, proxy } = await scene(t);
   const tab = await open("/", { allowed: NETWORK });
   proxy.answer = (request) => {
@@ -143,14 +143,14 @@ test("what only the server can see is refused in its words", async (t) => {
   await tab.choose(file("cat.png", png()));
   await tab.until("refused");
   assert.equal(plain(await tab.text(".status")), "Not uploaded. This is a film, not a picture.");
-  await tab.isQuiet();
+  await tab.hasQuietConsole();
 });
 
-test("a file can be cancelled on its way, and the next takes its place", async (t) => {
+test("an upload can be cancelled, and the next file starts", async (t) => {
   const { open, proxy } = await scene(t);
   let isHeld = true;
   proxy.answer = async (request) => {
-    if (request.method === "POST") await until(() => !isHeld || request.destroyed, "the file is let go", 20_000).catch(() => {});
+    if (request.method === "POST") await until(() => !isHeld || request.destroyed, "the file is let through", 20_000).catch(() => {});
     return request.destroyed ? "cut" : null;
   };
   const tab = await open();
@@ -166,10 +166,10 @@ test("a file can be cancelled on its way, and the next takes its place", async (
   isHeld = false;
   await tab.until("ready", 3);
   assert.equal(await tab.text("#total"), "All 3 ready");
-  await tab.isQuiet();
+  await tab.hasQuietConsole();
 });
 
-test("a file that is damaged fails, and can be sent round again", async (t) => {
+test("a damaged file fails, and can be retried", async (t) => {
   const { open, proxy } = await scene(t);
   const tab = await open();
   await tab.choose(file("cat.png", png()), file("damaged.png", damagedPng()));
@@ -179,19 +179,19 @@ test("a file that is damaged fails, and can be sent round again", async (t) => {
   assert.equal(plain(await tab.text(".tally")), "1 failed");
   await tab.page.getByRole("button", { name: "Retry damaged.png" }).focus();
   await tab.page.keyboard.press("Enter");
-  await until(() => proxy.seen.some((seen) => /^POST .*\/retry$/.test(seen)), "the retry is asked for");
-  await until(async () => (await tab.said()).join(" ").includes("Retrying damaged.png."), "it is said");
+  await until(() => proxy.seen.some((seen) => /^POST .*\/retry$/.test(seen)), "the retry is requested");
+  await until(async () => (await tab.announced()).join(" ").includes("Retrying damaged.png."), "it is announced");
   await tab.until("failed");
   await until(() => tab.page.evaluate(() => document.activeElement?.closest(".tile") !== null), "focus stays in the tile");
   await tab.page.getByRole("button", { name: "Retry 1 failed" }).click();
-  await until(() => proxy.seen.filter((seen) => /\/retry$/.test(seen)).length === 2, "all that failed are retried");
+  await until(() => proxy.seen.filter((seen) => /\/retry$/.test(seen)).length === 2, "every failed picture is retried");
   await tab.until("failed");
   await tab.page.getByRole("button", { name: "Remove damaged.png" }).click();
   await until(async () => (await tab.text("#total")) === "1 ready", "it is gone");
-  await tab.isQuiet();
+  await tab.hasQuietConsole();
 });
 
-test("a dropped connection is tried again by itself, then fails, and a retry sends the same key", async (t) => {
+test("a lost connection is retried automatically, then fails, and a retry sends the same key", async (t) => {
   const { open, proxy } = await scene(t);
   const keys = [];
   let isBroken = true;
@@ -204,13 +204,13 @@ test("a dropped connection is tried again by itself, then fails, and a retry sen
   await tab.choose(file("citrus.png", png()));
   await tab.until("failed");
   assert.match(plain(await tab.text(".status")), /^Failed\. (The upload was interrupted|The server isn't answering)\.$/);
-  // The browser repeats some by itself where a kept connection breaks.
+  // The browser itself repeats requests on a kept-alive connection that breaks.
   assert.ok(keys.length >= 3);
   isBroken = false;
   await tab.page.getByRole("button", { name: "Retry citrus.png" }).click();
   await tab.until("ready");
   assert.equal(new Set(keys).size, 1);
-  await tab.isQuiet();
+  await tab.hasQuietConsole();
 });
 
 test("pictures can be pasted, and dropped anywhere", async (t) => {
@@ -225,7 +225,7 @@ test("pictures can be pasted, and dropped anywhere", async (t) => {
         const at = { dataTransfer: transfer, bubbles: true, cancelable: true };
         const foot = document.querySelector(".foot");
         foot.dispatchEvent(new DragEvent("dragover", at));
-        globalThis.letGo = getComputedStyle(document.querySelector(".drop-hint")).visibility;
+        globalThis.dropHint = getComputedStyle(document.querySelector(".drop-hint")).visibility;
         foot.dispatchEvent(new DragEvent("drop", at));
       },
       [kind, [...png(320, 240)]],
@@ -234,13 +234,13 @@ test("pictures can be pasted, and dropped anywhere", async (t) => {
   await tab.until("ready", 1);
   await give("drop");
   await tab.until("ready", 2);
-  assert.equal(await tab.page.evaluate(() => globalThis.letGo), "visible");
+  assert.equal(await tab.page.evaluate(() => globalThis.dropHint), "visible");
   assert.equal(await tab.page.locator("[data-dragging]").count(), 0);
   assert.deepEqual(await tab.page.locator(".tile .name").evaluateAll((names) => names.map((name) => name.title)), ["paste.png", "drop.png"]);
-  await tab.isQuiet();
+  await tab.hasQuietConsole();
 });
 
-test("a folder is dropped with its pictures, and without the rest of it", async (t) => {
+test("a dropped folder adds its pictures and ignores other files", async (t) => {
   const { open } = await scene(t);
   const tab = await open();
   const folder = await makeDirectory();
@@ -248,16 +248,16 @@ test("a folder is dropped with its pictures, and without the rest of it", async 
   await mkdir(join(folder.path, "holiday", "beach"), { recursive: true });
   await writeFile(join(folder.path, "holiday", "one.png"), png(320, 240, 1));
   await writeFile(join(folder.path, "holiday", "beach", "two.png"), png(320, 240, 2));
-  await writeFile(join(folder.path, "holiday", "beach", "notes.txt"), "none of this is meant");
+  await writeFile(join(folder.path, "holiday", "beach", "notes.txt"), "not a picture");
   const input = await tab.context.newCDPSession(tab.page);
   const data = { items: [], files: [join(folder.path, "holiday")], dragOperationsMask: 1 };
   for (const type of ["dragEnter", "dragOver", "drop"]) await input.send("Input.dispatchDragEvent", { type, x: 900, y: 500, data });
   await tab.until("ready", 2);
   assert.deepEqual((await tab.page.locator(".tile .name").evaluateAll((names) => names.map(({ title }) => title))).sort(), ["one.png", "two.png"]);
-  await tab.isQuiet();
+  await tab.hasQuietConsole();
 });
 
-test("the lightbox opens on Close, turns by arrows, and Escape returns to the picture", async (t) => {
+test("the lightbox focuses Close, arrow keys change the picture, and Escape returns to it", async (t) => {
   const { open } = await scene(t);
   const tab = await open();
   await tab.choose(file("a.png", png(320, 240, 1)), file("b.png", png(240, 320, 2)), file("c.png", png(300, 300, 3)));
@@ -280,26 +280,26 @@ test("the lightbox opens on Close, turns by arrows, and Escape returns to the pi
   await tab.page.keyboard.press("Escape");
   await dialog.waitFor({ state: "hidden" });
   const returned = () => tab.page.evaluate(() => document.activeElement?.getAttribute("aria-label") === "View c.png");
-  await until(returned, "focus is on the picture that was shown");
-  await tab.isQuiet();
+  await until(returned, "focus is on the last shown picture");
+  await tab.hasQuietConsole();
 });
 
-test("a link is copied, and that is said", async (t) => {
+test("a copied link is confirmed on its button and announced", async (t) => {
   const { open, proxy } = await scene(t, { context: { permissions: ["clipboard-read", "clipboard-write"] } });
   const tab = await open();
   await tab.choose(file("a.png", png(320, 240)));
   await tab.until("ready");
   const button = tab.page.getByRole("button", { name: "Copy link to a.png" });
   await button.click();
-  await until(async () => (await button.getAttribute("data-done")) !== null, "the button says so");
+  await until(async () => (await button.getAttribute("data-done")) !== null, "the button confirms it");
   const path = await tab.page.locator(".tile a.plain").getAttribute("href");
   assert.equal(await tab.page.evaluate(() => navigator.clipboard.readText()), proxy.url + path);
-  await until(async () => (await tab.said()).join(" ").includes("Link copied."), "it is said");
-  await until(async () => (await button.getAttribute("data-done")) === null, "and no longer after a while");
-  await tab.isQuiet();
+  await until(async () => (await tab.announced()).join(" ").includes("Link copied."), "it is announced");
+  await until(async () => (await button.getAttribute("data-done")) === null, "the confirmation ends");
+  await tab.hasQuietConsole();
 });
 
-test("behind a path prefix everything is found", async (t) => {
+test("below a path prefix the page, the socket and every link work", async (t) => {
   const { open, proxy } = await scene(t, { prefix: "/pictures" });
   const tab = await open();
   await tab.pill("Live updates");
@@ -313,5 +313,5 @@ test("behind a path prefix everything is found", async (t) => {
   await tab.page.getByRole("link", { name: "Send another picture" }).first().click();
   await tab.page.waitForURL(`${proxy.url}/`);
   await tab.page.locator(".earlier-list img").waitFor();
-  await tab.isQuiet();
+  await tab.hasQuietConsole();
 });

@@ -1,22 +1,22 @@
-// What is said to those who listen: all of it, word for word.
+// The announcements for screen readers, word for word.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { file, pdf, png } from "./support/pictures.mjs";
 import { NETWORK, scene, until } from "./support/scene.mjs";
 
-test("the live region says transitions, never percentages, never polling", async (t) => {
+test("the live region announces changes of state, never percentages or polling", async (t) => {
   const { open } = await scene(t, { options: ["--workers", "0"], context: { permissions: ["clipboard-read", "clipboard-write"] } });
   const tab = await open("/", { allowed: NETWORK });
   await tab.pill("Live updates");
-  /** Does something, and waits until it is said: what happens within a second is one sentence. */
+  /** Acts, and waits for the announcement: events within one second share one. */
   const after = async (act) => {
-    const before = (await tab.said()).length;
+    const before = (await tab.announced()).length;
     await act();
-    await until(async () => (await tab.said()).length > before, "something is said");
+    await until(async () => (await tab.announced()).length > before, "something is announced");
   };
-  // As the server would, which does not always say it as far apart.
-  const tell = (name, type, more) => () =>
+  // Delivers a message like the server, but with a pause: real ones may share an announcement.
+  const deliver = (name, type, more) => () =>
     tab.page.evaluate(([name, type, more]) => {
       const upload = JSON.parse(localStorage.getItem("up.uploads.1")).find((upload) => upload.name === name);
       globalThis.lastSocket.dispatchEvent(new MessageEvent("message", { data: JSON.stringify({ type, upload: { ...upload, ...more } }) }));
@@ -24,17 +24,17 @@ test("the live region says transitions, never percentages, never polling", async
   const thumbnails = [];
   await after(() => tab.choose(file("cat.png", png(320, 240, 1)), file("harbour.png", png(320, 240, 2)), file("citrus.png", png(320, 240, 3))));
   await tab.until("queued", 3);
-  await tell("cat.png", "upload-changed", { state: "processing" })();
+  await deliver("cat.png", "upload-changed", { state: "processing" })();
   await tab.until("processing");
-  await after(tell("cat.png", "thumbnail-ready", { state: "ready", thumbnails }));
-  await after(tell("harbour.png", "upload-failed", { state: "failed", error: { type: "/problems/damaged", title: "The file is damaged." } }));
-  await after(tell("citrus.png", "thumbnail-ready", { state: "ready", thumbnails }));
+  await after(deliver("cat.png", "thumbnail-ready", { state: "ready", thumbnails }));
+  await after(deliver("harbour.png", "upload-failed", { state: "failed", error: { type: "/problems/damaged", title: "The file is damaged." } }));
+  await after(deliver("citrus.png", "thumbnail-ready", { state: "ready", thumbnails }));
   await after(() => tab.page.getByRole("button", { name: "Remove harbour.png" }).click());
   await after(() => tab.choose(file("Invoice.pdf", pdf(), "application/pdf")));
   await after(() => tab.page.getByRole("button", { name: "Copy link to cat.png" }).click());
   await after(() => tab.context.setOffline(true));
   await after(() => tab.context.setOffline(false));
-  assert.deepEqual(await tab.said(), [
+  assert.deepEqual(await tab.announced(), [
     "3 pictures added.",
     "cat.png ready. 1 of 3.",
     "harbour.png failed: the file is damaged.",

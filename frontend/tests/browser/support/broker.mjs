@@ -1,4 +1,4 @@
-// A RabbitMQ node of one test, which can be killed, stopped and started.
+// A RabbitMQ node for one test, which can be killed, stopped and started.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -16,16 +16,16 @@ export async function startBroker() {
     if (done) throw new Error(`${program} ended with ${(await ended)[0]}.`);
     return value;
   };
-  const tell = async (word) => {
-    child.stdin.write(`${word}\n`);
+  const command = async (name) => {
+    child.stdin.write(`${name}\n`);
     const answer = await line();
-    if (answer !== word) throw new Error(`${program} answered ${answer} to ${word}.`);
+    if (answer !== name) throw new Error(`${program} answered ${answer} to ${name}.`);
   };
   return {
     url: await line(),
-    kill: () => tell("kill"),
-    stop: () => tell("stop"),
-    start: () => tell("start"),
+    kill: () => command("kill"),
+    stop: () => command("stop"),
+    start: () => command("start"),
     async end() {
       child.stdin.end();
       await ended;

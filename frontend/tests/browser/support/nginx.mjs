@@ -1,4 +1,4 @@
-// nginx before a server: the recipe that operators are given, with the places of this machine.
+// nginx in front of a server: the configuration that the project recommends, with local paths and ports.
 
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -11,7 +11,7 @@ import { until } from "./scene.mjs";
 
 const RECIPE = new URL("../../../../server/deploy/nginx.conf", import.meta.url);
 
-/** A port that nobody listens on. */
+/** A free port. */
 export async function freePort() {
   const server = net.createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -21,22 +21,22 @@ export async function freePort() {
   return port;
 }
 
-/** Starts it on a port, over TLS, before a server on another. */
+/** Starts nginx with TLS on one port, in front of a server on another. */
 export async function startNginx(port, upstreamPort) {
   const { path, remove } = await makeDirectory();
   const [certificate, key, log] = ["certificate.pem", "key.pem", "access.log"].map((name) => join(path, name));
   const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
   await promisify(execFile)("openssl", ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", ...subject, "-keyout", key, "-out", certificate]);
   let recipe = await readFile(RECIPE, "utf8");
-  for (const [ours, here] of [
+  for (const [original, local] of [
     ["listen 443 ssl", `listen 127.0.0.1:${port} ssl`],
     ["up.example.org;", "localhost;"],
     ["/etc/letsencrypt/live/up.example.org/fullchain.pem", certificate],
     ["/etc/letsencrypt/live/up.example.org/privkey.pem", key],
     ["http://127.0.0.1:8080/", `http://127.0.0.1:${upstreamPort}/`],
   ]) {
-    if (!recipe.includes(ours)) throw new Error(`The recipe lacks ${ours}.`);
-    recipe = recipe.replaceAll(ours, here);
+    if (!recipe.includes(original)) throw new Error(`The recipe lacks ${original}.`);
+    recipe = recipe.replaceAll(original, local);
   }
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((what) => `${what}_temp_path ${path}/${what};`).join(" ");
   const configuration = join(path, "nginx.conf");
@@ -46,7 +46,7 @@ export async function startNginx(port, upstreamPort) {
   await until(() => isOpen(port), "nginx listens");
   return {
     url: `https://localhost:${port}/pictures`,
-    /** The lines of its log. */
+    /** Lines of the access log. */
     log: async () => (await readFile(log, "utf8")).split("\n"),
     async stop() {
       child.kill("SIGTERM");

@@ -1,4 +1,4 @@
-// Pictures made here, so that none is kept: PNG with a plain encoder.
+// Generated pictures, so that none is stored in the repository: a plain PNG encoder.
 
 import { crc32 as nodeCrc32, deflateSync } from "node:zlib";
 
@@ -28,7 +28,7 @@ function header(width, height) {
 const SIGNATURE = Buffer.from("\x89PNG\r\n\x1a\n", "latin1");
 const END = chunk("IEND", Buffer.alloc(0));
 
-/** A sky over a hill, coloured by its number. */
+/** A sky over a hill; the number sets the colours. */
 export function png(width = 640, height = 480, number = 0) {
   const rows = Buffer.alloc((width * 3 + 1) * height);
   for (let y = 0, at = 0; y < height; y += 1) {
@@ -46,7 +46,7 @@ export function png(width = 640, height = 480, number = 0) {
   return Buffer.concat([SIGNATURE, header(width, height), chunk("IDAT", deflateSync(rows, { level: 1 })), END]);
 }
 
-/** Noise, which takes as many bytes as it has: for what should take its time. */
+/** Noise, which does not compress, for uploads that must take some time. */
 export function noisyPng(width = 800, height = 600) {
   let seed = 1;
   const rows = Buffer.alloc((width * 3 + 1) * height);
@@ -54,14 +54,14 @@ export function noisyPng(width = 800, height = 600) {
   return Buffer.concat([SIGNATURE, header(width, height), chunk("IDAT", deflateSync(rows, { level: 0 })), END]);
 }
 
-/** Begins as a picture, and is damaged further in. */
+/** A valid header, then damaged pixel data. */
 export function damagedPng(width = 640, height = 480) {
   const data = Buffer.from(png(width, height));
   data.fill(0x55, 60, data.length - 20);
   return data;
 }
 
-/** Says that it is huge, and has nothing in it. */
+/** The header claims 120 megapixels; the data is empty. */
 export function hugePng() {
   return Buffer.concat([SIGNATURE, header(12_000, 10_000), chunk("IDAT", deflateSync(Buffer.alloc(64))), END]);
 }

@@ -1,5 +1,5 @@
-// A proxy before the server, for faults on command: the socket refused, everything cut, the server exchanged.
-// With UP_PAGE=disk it serves the page from this folder, so that a change is seen without building the server.
+// A proxy in front of the server that causes faults: refuses the socket, cuts connections, changes the server.
+// With UP_PAGE=disk it serves the page from this folder, so that changes need no build of the server.
 
 import http from "node:http";
 import net from "node:net";
@@ -21,9 +21,9 @@ export async function startProxy(upstream, { fromDisk = process.env.UP_PAGE === 
   const proxy = {
     upstream,
     refusesLive: false,
-    /** Answers instead of the server if it returns one: `{status, headers, body}`; "cut" breaks the connection off. */
+    /** Returns an answer `{status, headers, body}` to send instead of the server's, "cut" to close the connection, or `null`. */
     answer: (_request) => null,
-    /** What a socket waits for before it goes through. */
+    /** Resolves when a socket may be connected to the server. */
     beforeLive: async (_socket) => {},
     /** Every request, as "GET /path". */
     seen: [],

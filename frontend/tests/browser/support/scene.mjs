@@ -1,4 +1,4 @@
-// One server, one proxy, one browser, and what every test watches: the console, layout shifts, the live region.
+// One server, one proxy and one browser per test, and watchers: console, layout shifts, live region.
 
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
@@ -14,32 +14,33 @@ const CHROMIUM = process.env.UP_CHROMIUM ?? "/usr/bin/chromium";
 const ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const AXE = await readFile(new URL("../../../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
 
-/** What a browser writes itself when a request or a socket fails: expected only where a test breaks them. */
+/** Console messages of the browser for failed requests and sockets: expected only where a test causes them. */
 export const NETWORK = /Failed to load resource|WebSocket connection to/;
 
+/** Waits for a condition, with a deadline. */
 export async function until(condition, what, ms = 15_000) {
   const end = Date.now() + ms;
   for (;;) {
     const value = await condition();
     if (value) return value;
-    if (Date.now() > end) throw new Error(`Waited ${ms} ms in vain: ${what}`);
+    if (Date.now() > end) throw new Error(`Waited ${ms} ms without success: ${what}`);
     await sleep(25);
   }
 }
 
-/** One browser for all tests of a file, each in a context of its own. */
+/** One browser for all tests of a file; each test has its own context. */
 let shared = null;
 after(async () => (await shared)?.close());
 
 function launch(more = {}) {
-  if (!existsSync(CHROMIUM)) throw new Error(`There is no ${CHROMIUM}: apt-get install chromium, or name one in UP_CHROMIUM.`);
+  if (!existsSync(CHROMIUM)) throw new Error(`${CHROMIUM} does not exist: apt-get install chromium, or set UP_CHROMIUM to its path.`);
   return chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS, ...more });
 }
 
-/** Starts everything for one test, and ends everything after it. `launching` asks for a browser of its own. */
+/** Starts everything for one test, and stops it afterwards. With `launching` the test has its own browser. */
 export async function scene(t, { options = [], context = {}, prefix = "", launching = null } = {}) {
   const ends = [];
-  // What was started last ends first: a directory goes when nobody writes to it any more.
+  // In reverse order: a directory is removed when no process writes to it.
   t.after(async () => {
     for (const end of ends.reverse()) await end();
   });
@@ -59,16 +60,16 @@ export async function scene(t, { options = [], context = {}, prefix = "", launch
     directory: directory.path,
     server: () => server,
     open: (path = "/", more = {}) => openPage(t, browser, proxy.url + path, { ...context, ...more }),
-    /** Ends the server and starts one on the same data; a page that had a socket has lost it then and asked anew. */
+    /** Restarts the server on the same data, and waits until the page, if it was connected, reconnects. */
     async restart(...newOptions) {
       const upgrades = () => proxy.seen.filter((seen) => seen.startsWith("UPGRADE")).length;
-      const [before, had] = [upgrades(), proxy.isLive()];
+      const [before, wasLive] = [upgrades(), proxy.isLive()];
       await server.stop();
       server = await startServer(directory.path, ...always, ...newOptions);
       proxy.upstream = server.url;
-      if (had) await until(() => upgrades() > before, "the page asks for a socket again", 40_000);
+      if (wasLive) await until(() => upgrades() > before, "the page reconnects", 40_000);
     },
-    /** What the server itself says. */
+    /** The server's own JSON. */
     get: async (path) => (await fetch(server.url + path, { headers: { accept: "application/json" } })).json(),
   };
 }
@@ -77,12 +78,12 @@ export async function openPage(t, browser, url, { viewport = { width: 1280, heig
   const context = within ?? (await browser.newContext({ viewport, ...more }));
   if (!within) t.after(() => context.close());
   const page = await context.newPage();
-  const complaints = [];
+  const problems = [];
   page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) complaints.push(`${message.text()} ${message.location().url}`);
+    if (["error", "warning"].includes(message.type())) problems.push(`${message.text()} ${message.location().url}`);
   });
-  page.on("pageerror", (error) => complaints.push(String(error.stack ?? error)));
-  page.on("dialog", (dialog) => complaints.push(`a dialog: ${dialog.message()}`));
+  page.on("pageerror", (error) => problems.push(String(error.stack ?? error)));
+  page.on("dialog", (dialog) => problems.push(`a dialog: ${dialog.message()}`));
   if (more.javaScriptEnabled !== false) await page.addInitScript(watch);
   await page.goto(url);
   return {
@@ -90,21 +91,21 @@ export async function openPage(t, browser, url, { viewport = { width: 1280, heig
     context,
     choose: (...files) => page.setInputFiles("#files", files),
     text: (selector) => page.locator(selector).first().textContent(),
-    /** How many tiles stand at a stage. */
+    /** Number of tiles at a stage. */
     tiles: (stage) => page.locator(`.tile[data-state="${stage}"]`).count(),
     until: (stage, count = 1, ms = 20_000) =>
       until(async () => (await page.locator(`.tile[data-state="${stage}"]`).count()) === count, `${count} tiles ${stage}`, ms),
-    pill: (text, ms) => until(async () => plain(await page.locator(".pill").textContent()) === text, `the pill says ${text}`, ms),
-    said: () => page.evaluate(() => globalThis.heard),
+    pill: (text, ms) => until(async () => plain(await page.locator(".pill").textContent()) === text, `the pill shows ${text}`, ms),
+    announced: () => page.evaluate(() => globalThis.announced),
     shifts: () => page.evaluate(() => globalThis.shifts),
-    async isQuiet() {
-      const loud = complaints.filter((text) => !allowed?.test(text));
-      assert.deepEqual(loud, [], "the console is empty");
+    async hasQuietConsole() {
+      const unexpected = problems.filter((text) => !allowed?.test(text));
+      assert.deepEqual(unexpected, [], "the console is empty");
     },
-    async isStill() {
+    async hasNoShifts() {
       assert.deepEqual(await page.evaluate(() => globalThis.shifts), [], "nothing shifts");
     },
-    /** In light and dark, without the motion between them. */
+    /** Checks with axe in light and dark, without motion. */
     async isAccessible(where) {
       await page.evaluate(AXE);
       for (const colorScheme of ["light", "dark"]) {
@@ -123,10 +124,10 @@ export async function openPage(t, browser, url, { viewport = { width: 1280, heig
   };
 }
 
-/** Runs in the page before anything else. */
+/** Runs in the page before any other script. */
 function watch() {
   globalThis.shifts = [];
-  globalThis.heard = [];
+  globalThis.announced = [];
   new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) {
       const moved = entry.sources.map(({ node, previousRect: from, currentRect: to }) => {
@@ -144,8 +145,8 @@ function watch() {
   };
   addEventListener("DOMContentLoaded", () => {
     const region = document.querySelector("#announcer");
-    const listen = () => region.textContent && globalThis.heard.push(region.textContent);
-    if (region) new MutationObserver(listen).observe(region, { childList: true, characterData: true, subtree: true });
+    const record = () => region.textContent && globalThis.announced.push(region.textContent);
+    if (region) new MutationObserver(record).observe(region, { childList: true, characterData: true, subtree: true });
   });
 }
 

@@ -1,4 +1,4 @@
-// The server under test, in a directory of its own.
+// The server under test, with its own directory.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";

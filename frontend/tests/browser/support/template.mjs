@@ -1,4 +1,4 @@
-// Renders templates/upload.html without the server: just as much of the template language as that file uses.
+// Renders templates/upload.html without the server. Supports only the part of the template language that this file uses.
 
 import { readFile } from "node:fs/promises";
 
@@ -9,7 +9,7 @@ export async function renderUpload(upload, origin) {
   return render(await readFile(TEMPLATE, "utf8"), context(upload, origin));
 }
 
-/** The fields that the head of the template names, as the server fills them. */
+/** The fields that the comment of the template lists, as the server sets them. */
 function context(upload, origin) {
   const long = Math.max(upload.width, upload.height);
   const fit = (side, most) => (long <= most ? side : Math.max(1, Math.round((side * most) / long)));
@@ -61,7 +61,7 @@ function statement(text) {
   if (text === "else") return "} else {";
   if ((match = /^for (\w+) in (\w+)$/.exec(text))) return `for (const ${match[1]} of ${match[2]}) {`;
   if (text === "endif" || text === "endfor") return "}";
-  throw new Error(`The template says {% ${text} %}, which is not known here.`);
+  throw new Error(`The template uses {% ${text} %}, which is not supported here.`);
 }
 
 const condition = (text) => text.replace(/([\w.]+)\.is_empty\(\)/g, "$1 === ''");
