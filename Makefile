@@ -12,6 +12,10 @@ TESTED := --workspace --features server/failpoints,worker/failpoints
 # Nothing, or what cargo needs to do without libjpeg-turbo. Asked only by who builds, hence no `:=`.
 PIXELS = $(shell ./integration-tests/fast-pixels)
 
+# The page's type checker and the libraries of its tests. `npm ci` writes this file, so it runs only after a
+# change of the lock file.
+PAGE_TOOLS := frontend/node_modules/.package-lock.json
+
 .PHONY: run test test-page test-api test-rabbitmq lint bench fuzz test-tools lint-tools
 
 run:
@@ -26,8 +30,8 @@ test-rabbitmq: test-tools
 	target/debug/with-rabbitmq cargo nextest run --locked $(TESTED) $(PIXELS) --no-capture $(FILTER)
 
 # The page: its types, its modules, and all of it in real Chromium against a real server.
-test-page: test-tools
-	cd frontend && npm ci --no-audit --no-fund --loglevel=error && npm run check && npm test
+test-page: test-tools $(PAGE_TOOLS)
+	cd frontend && npm run check && npm test
 	cargo build --locked --bins $(TESTED) $(PIXELS)
 	cd frontend && UP_SERVER_BIN="$(CURDIR)/target/debug/up-server" npm run browser
 
@@ -36,7 +40,8 @@ test-api: test-tools
 	cargo build --locked --bins $(TESTED) $(PIXELS)
 	./integration-tests/api/run
 
-lint: lint-tools
+lint: lint-tools $(PAGE_TOOLS)
+	cd frontend && npm run check
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets $(TESTED) $(PIXELS) -- -D warnings
 	cargo deny --config .deny.toml check bans licenses sources
@@ -75,6 +80,10 @@ test-tools:
 	@./integration-tests/need faketime faketime
 	@./integration-tests/need /usr/share/backgrounds/Fossa_by_Jasper_Roks.jpg lomiri-wallpapers-20.04
 	@command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
+
+$(PAGE_TOOLS): frontend/package-lock.json
+	@./integration-tests/need npm npm
+	cd frontend && npm ci --no-audit --no-fund --loglevel=error
 
 lint-tools:
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
