@@ -127,7 +127,7 @@ export class Live {
       case "bye":
         this.#retryMs = message.retry_ms ?? null;
         break;
-      default: // of a later version
+      default: // unknown messages are ignored
     }
   }
 

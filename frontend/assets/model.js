@@ -4,7 +4,7 @@ import { ANNOUNCEMENTS, FAILED, REFUSED } from "./words.js";
 
 /** Per drop; further files use the bulk lane. */
 export const BULK_AFTER = 20;
-/** As many as one socket may subscribe to. */
+/** Limit of subscriptions per socket. */
 export const MAX_ITEMS = 500;
 
 /** The stages that may follow each. @type {Record<Stage, Stage[]>} */
@@ -29,7 +29,7 @@ export function advance(item, stage) {
 
 export class Model {
   #environment;
-  /** By the id of the upload. @type {Map<string, Item>} */
+  /** Keys are upload ids. @type {Map<string, Item>} */
   #byId = new Map();
 
   /** @param {ModelEnvironment} environment */
@@ -111,7 +111,7 @@ export class Model {
     this.#environment.onChange(item);
   }
 
-  /** By socket, polling or retry. @param {Upload} upload */
+  /** Called for socket, polling and retry alike. @param {Upload} upload */
   receive(upload) {
     const { memory, connection, announcer, onChange, onReady, onEarlierChange } = this.#environment;
     memory.update(upload);

@@ -4,7 +4,7 @@ const JITTER = 0.1;
 
 export class Poller {
   #environment;
-  /** By id. @type {Map<string, string>} */
+  /** Keys are upload ids. @type {Map<string, string>} */
   #urls = new Map();
   /** @type {Map<string, any>} */
   #timers = new Map();

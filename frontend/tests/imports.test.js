@@ -1,4 +1,4 @@
-// Rules that the type checker cannot see: who imports whom, and which modules are free of DOM.
+// Rules that the type checker cannot check: no import cycles, and no DOM in pure modules.
 
 import { test } from "node:test";
 import assert from "node:assert/strict";

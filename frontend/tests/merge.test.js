@@ -17,7 +17,7 @@ test("the revision with the greater generation and rank wins in either order", (
   }
 });
 
-test("of two equal revisions the known one stays", () => {
+test("an equal revision does not replace the known one", () => {
   const known = { gen: 1, state: "ready" };
   assert.equal(merge(known, { gen: 1, state: "ready" }), known);
 });

@@ -45,7 +45,7 @@ test("with script the pictures replace the placeholder without a layout shift", 
   const { open, proxy, restart } = await scene(t, { options: ["--workers", "0"] });
   const path = await send(proxy.url, 'a & <b>name.png', png(800, 600));
   const tab = await open(path, { allowed: NETWORK });
-  await tab.pill("Live updates");
+  await tab.pill("Live");
   assert.equal(await heading(tab), 'a & <b>name.png sent. Your preview is on its way.');
   assert.equal(await tab.page.locator('meta[property^="og:"]').count(), 0);
   await tab.isAccessible("the placeholder");
@@ -85,7 +85,7 @@ test("a failed upload shows its reason, and follows a retry by another client", 
   const path = await send(proxy.url, "damaged.png", damagedPng());
   await until(async () => (await get(path)).state === "failed", "it failed");
   const tab = await open(path);
-  await tab.pill("Live updates");
+  await tab.pill("Live");
   assert.equal(await heading(tab), "damaged.png failed. The file is damaged.");
   await tab.isAccessible("the failure");
   await tab.shoot("upload-failed-1280");

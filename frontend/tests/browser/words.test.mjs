@@ -8,7 +8,7 @@ import { NETWORK, scene, until } from "./support/scene.mjs";
 test("the live region announces changes of state, never percentages or polling", async (t) => {
   const { open } = await scene(t, { options: ["--workers", "0"], context: { permissions: ["clipboard-read", "clipboard-write"] } });
   const tab = await open("/", { allowed: NETWORK });
-  await tab.pill("Live updates");
+  await tab.pill("Live");
   /** Acts, and waits for the announcement: events within one second share one. */
   const after = async (act) => {
     const before = (await tab.announced()).length;
