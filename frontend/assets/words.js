@@ -141,7 +141,7 @@ export function tally(counts) {
     onTheWay && `${onTheWay} on the way`,
     counts.chosen && `${counts.chosen} next`,
     counts.failed && `${counts.failed} failed`,
-    counts.refused && `${counts.refused} not uploaded`,
+    counts.refused && `${counts.refused} not sent`,
   ];
   return parts.filter(Boolean).join(", ");
 }

@@ -41,7 +41,7 @@ test("the total counts ready pictures, the tally all others", () => {
   const busy = { ...none, chosen: 1, uploading: 2, queued: 1, processing: 1, ready: 3, failed: 2, refused: 2 };
   assert.equal(words.total(none), "Nothing up yet");
   assert.equal(words.total(busy), "3 of 10 ready");
-  assert.equal(words.tally(busy), "4 on the way, 1 next, 2 failed, 2 not uploaded");
+  assert.equal(words.tally(busy), "4 on the way, 1 next, 2 failed, 2 not sent");
   assert.equal(words.total({ ...none, ready: 10 }), "All 10 ready");
   assert.equal(words.total({ ...none, ready: 1 }), "1 ready");
   assert.equal(words.tally({ ...none, ready: 10 }), "");

@@ -79,7 +79,7 @@ test("every state of a tile is accessible and fits the viewport", async (t) => {
   await tab.until("refused");
   await until(async () => (await tab.page.locator(".gauge", { hasText: "left" }).count()) > 0, "the time left is known");
   assert.equal(await tab.text("#total"), "2 of 10 ready");
-  assert.equal(await tab.text(".tally"), "5 on the way, 1 next, 2 failed, 1 not uploaded");
+  assert.equal(await tab.text(".tally"), "5 on the way, 1 next, 2 failed, 1 not sent");
   await checkLooks(tab, "states");
   await tab.page.setViewportSize({ width: 320, height: 640 });
   assert.ok(await tab.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "it fits 320 px");
