@@ -2,7 +2,7 @@ import { backoff } from "./backoff.js";
 
 /** After this the backoff starts over. */
 const STABLE_AFTER_MS = 30_000;
-/** Silence longer than the ping interval and this is a dead socket. */
+/** After a ping interval and this without a message the socket is dead. */
 const SILENCE_MARGIN_MS = 10_000;
 const DEFAULT_PING_MS = 25_000;
 const WELCOME_WITHIN_MS = 10_000;

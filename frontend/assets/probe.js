@@ -117,7 +117,7 @@ export function reasonToRefuse(bytes, kind, limits) {
 }
 
 /**
- * @param {number} status of HTTP
+ * @param {number} status HTTP
  * @param {any} problem RFC 9457, or `null`
  * @param {Bytes} bytes
  */

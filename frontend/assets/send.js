@@ -20,7 +20,7 @@ export class Network extends EventTarget {
     if (this.isUp()) this.dispatchEvent(new Event("up"));
   }
 
-  /** Or until the abort. @param {AbortSignal} signal @returns {Promise<void>} */
+  /** Resolves on abort, too. @param {AbortSignal} signal @returns {Promise<void>} */
   waitUntilUp(signal) {
     return new Promise((resolve) => {
       this.addEventListener("up", () => resolve(), { once: true, signal });
@@ -60,7 +60,7 @@ export function speedometer(now) {
 }
 
 /**
- * One attempt. `fetch` reports no upload progress.
+ * One attempt, not by `fetch`: it reports no upload progress.
  * @param {SendAttempt} attempt
  * @param {() => XMLHttpRequest} [open]
  * @returns {Promise<Outcome>}
