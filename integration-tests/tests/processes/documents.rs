@@ -76,7 +76,8 @@ fn the_readme_lists_every_setting_with_its_variable_and_default() {
         for row in listed {
             let Setting { variable, default } = &settings[&row[0]];
             assert_eq!(row[1], *variable, "{program} {}", row[0]);
-            if let Some(default) = default {
+            // A default in words is said in other words.
+            if let Some(default) = default.as_ref().filter(|default| !default.contains(' ')) {
                 assert!(
                     row[2].contains(default.as_str()),
                     "{program} {}: {default} is not in {}",
@@ -104,6 +105,7 @@ fn operating_lists_every_metric_that_the_source_names() {
                 walk(&path, named);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(path).unwrap();
+                let text = text.split("#[cfg(test)]").next().unwrap();
                 let literals = text
                     .split('"')
                     .filter(|text| text.starts_with("up_") && !text.contains([' ', '\n', '{']));

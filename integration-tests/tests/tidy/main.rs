@@ -21,28 +21,37 @@ fn sources(directory: &str) -> Vec<(String, String)> {
 
 /// Every file of one extension below a directory that is part of the tree: its path from the root, and its text.
 fn files(directory: &str, extension: &str) -> Vec<(String, String)> {
+    let end = format!(".{extension}");
+    let below = |path: &String| directory.is_empty() || path.starts_with(&format!("{directory}/"));
+    let paths = tree().into_iter().filter(|path| below(path) && path.ends_with(&end));
+    let files: Vec<_> = paths
+        .map(|path| {
+            let text = fs::read_to_string(root().join(&path)).unwrap();
+            (path, text)
+        })
+        .collect();
+    assert!(!files.is_empty(), "{directory} has files of {extension}");
+    files
+}
+
+/// Every file and directory of the tree, as its path from the root.
+fn tree() -> Vec<String> {
     /// Directories that a build, a run or a package manager makes.
     const MADE: [&str; 5] = ["target", "data", "node_modules", ".git", "corpus"];
-    fn walk(directory: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+    fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(directory).unwrap().flatten() {
             let path = entry.path();
-            if path.is_dir() {
-                if !MADE.contains(&entry.file_name().to_str().unwrap()) {
-                    walk(&path, extension, found);
-                }
-            } else if path.extension().is_some_and(|its| its == extension) {
-                found.push(path);
+            if path.is_dir() && !MADE.contains(&entry.file_name().to_str().unwrap()) {
+                walk(&path, found);
             }
+            found.push(path);
         }
     }
     let mut found = Vec::new();
-    walk(&root().join(directory), extension, &mut found);
+    walk(&root(), &mut found);
     found.sort();
-    let relative = |path: &Path| path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
-    let files: Vec<_> =
-        found.iter().map(|path| (relative(path), fs::read_to_string(path).unwrap())).collect();
-    assert!(!files.is_empty(), "{directory} has files of {extension}");
-    files
+    let relative = |path: &PathBuf| path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+    found.iter().map(relative).collect()
 }
 
 /// Asserts that a word is named by those files only whose path begins with one of `allowed`.

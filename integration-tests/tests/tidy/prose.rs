@@ -1,10 +1,10 @@
 //! How prose reads: comments, errors, logs and `--help`. The README's Terms say which words are used.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use proc_macro2::{TokenStream, TokenTree};
 
-use crate::{files, root, sources};
+use crate::{files, root, sources, tree};
 
 /// Words that stand for a noun when a sentence begins with them.
 const RELATIVE: [&str; 14] = [
@@ -208,13 +208,13 @@ fn markdown_names_files_that_exist() {
             let head: Vec<_> = text.lines().filter(|line| line.trim_start().starts_with("//!")).collect();
             (path, head.join("\n"))
         });
+    let tree = tree();
     let mut missing = Vec::new();
     for (path, text) in documents.into_iter().chain(comments) {
         for named in paths_in(&text) {
-            let beside = Path::new(&path).parent().unwrap_or(Path::new(""));
-            let beside_sources = beside.join("src");
-            let places = [Path::new(""), beside, &beside_sources, Path::new("integration-tests/tests")];
-            if !places.iter().any(|place| root().join(place).join(&named).exists()) {
+            let named = named.trim_start_matches("../").trim_end_matches('/');
+            let end = format!("/{named}");
+            if !tree.iter().any(|known| known == named || known.ends_with(&end)) {
                 missing.push(format!("{path}: {named}"));
             }
         }
