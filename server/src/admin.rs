@@ -58,6 +58,11 @@ async fn metrics(State((app, figures)): State<(Arc<App>, PrometheusHandle)>) -> 
     for (name, help, number) in [
         ("up_subscriptions", "Uploads that somebody waits for.", app.hub.subscriptions()),
         ("up_sockets", "Sockets and streams of events that are open.", app.watching.taken()),
+        (
+            "up_upload_memory_bytes",
+            "Memory that bodies of uploads in flight have reserved.",
+            app.memory.reserved(),
+        ),
         ("up_uploads_in_flight", "Requests with uploads that are on their way in.", app.uploading.taken()),
         ("up_connections", "Connections that are open, sockets apart.", app.connections.open()),
     ] {

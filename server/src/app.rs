@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use worker::{
     LinkBase, Storage, Upload, UploadFailure, UploadId, UploadRecord, UploadResult, UploadStatus,
@@ -9,8 +10,8 @@ use worker::{
 };
 
 use crate::{
-    config::Config, connections::Connections, hub::Hub, keys_in_use::KeysInUse, outbox::Outbox,
-    problem::Problem, quota::Quota, results::Results, sightings::Sightings,
+    config::Config, connections::Connections, hub::Hub, keys_in_use::KeysInUse, memory::UploadMemory,
+    outbox::Outbox, problem::Problem, quota::Quota, results::Results, sightings::Sightings,
 };
 
 /// The parts of a running server.
@@ -25,6 +26,10 @@ pub(crate) struct App {
     pub(crate) links: LinkBase,
     /// Permits of requests with uploads that are on their way in.
     pub(crate) uploading: Arc<Quota>,
+    /// Memory of uploads that are on their way in.
+    pub(crate) memory: Arc<UploadMemory>,
+    /// Probes of headers that lie so far back that they are read from storage.
+    pub(crate) header_probes: Semaphore,
     /// Permits of subscribers: sockets and streams of events.
     pub(crate) watching: Arc<Quota>,
     pub(crate) connections: Arc<Connections>,
@@ -115,6 +120,8 @@ impl App {
             sightings: Sightings::default(),
             links: config.link_base(),
             uploading: Quota::new(8, 8),
+            memory: UploadMemory::new(16 * 1024 * 1024),
+            header_probes: Semaphore::new(1),
             watching: Quota::new(8, 8),
             connections: Connections::new(8),
             keys_in_use: Arc::default(),

@@ -73,6 +73,12 @@ pub struct Config {
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_uploads_per_client: u32,
 
+    /// Memory for the bodies of all uploads in flight, in bytes. When it is used up, the client that holds the most of it
+    /// gives way; uploads that find none within 5 s are refused with 503
+    #[arg(long, env = "UP_UPLOAD_MEMORY_BYTES", default_value_t = 256 * 1024 * 1024, value_name = "BYTES",
+          value_parser = clap::value_parser!(u64).range(16 * 1024 * 1024..))]
+    pub upload_memory_bytes: u64,
+
     /// Connections that may be open at once, sockets apart; one more costs whoever has most of them waiting its oldest
     #[arg(long, env = "UP_MAX_CONNECTIONS", default_value_t = 8192, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]

@@ -59,6 +59,12 @@ pub(crate) struct Entry {
     number: u64,
 }
 
+impl Entry {
+    pub(crate) const fn client(self) -> Client {
+        self.client
+    }
+}
+
 /// All entries: about 100 bytes for each.
 #[derive(Default)]
 pub(crate) struct Table {

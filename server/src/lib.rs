@@ -5,7 +5,7 @@
 //! ```text
 //! config telemetry client            settings; counters and times; the client that a limit counts for
 //! answer frontend                    parts of answers; the page's files
-//! fair_share quota connections       who holds how much of what, and who gives way
+//! fair_share quota memory connections  who holds how much of what, and who gives way
 //! origin request cors                pages of other sites; ids, traces and times of requests
 //! problem                            where an error becomes a status
 //! hub sightings results keys_in_use  subscribers; pending uploads seen; results read last; idempotency keys in use
@@ -45,6 +45,7 @@ mod health;
 mod hub;
 mod keys_in_use;
 mod live;
+mod memory;
 mod origin;
 mod outbox;
 mod problem;

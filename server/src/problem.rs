@@ -15,7 +15,7 @@ use tracing::{error, warn};
 use worker::{Upload, storage::StorageError, transport::TransportError};
 
 pub(crate) use self::kind::Kind;
-use crate::{answer::json, quota::QuotaError};
+use crate::{answer::json, memory::OutOfMemory, quota::QuotaError};
 
 /// Seconds after which a client may look again while something is on its way.
 pub(crate) const RETRY_SOON: u32 = 2;
@@ -229,6 +229,12 @@ impl From<QuotaError> for Problem {
             QuotaError::AtCapacity => Self::busy(),
             QuotaError::OverQuota => Self::too_many_at_once(),
         }
+    }
+}
+
+impl From<OutOfMemory> for Problem {
+    fn from(_: OutOfMemory) -> Self {
+        Self::busy()
     }
 }
 

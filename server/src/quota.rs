@@ -85,7 +85,17 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
-    /// Resolves when the permit was given to another client.
+    /// Its holder.
+    pub(crate) const fn client(&self) -> Client {
+        self.entry.client()
+    }
+
+    /// Cancelled when its holder must give way.
+    pub(crate) fn eviction(&self) -> CancellationToken {
+        self.evicted.clone()
+    }
+
+    /// Resolves when its holder must give way.
     pub(crate) async fn evicted(&self) {
         self.evicted.cancelled().await;
     }

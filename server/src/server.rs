@@ -16,7 +16,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info};
 use worker::{
@@ -34,6 +34,7 @@ use crate::{
     embedded,
     file_limit::{Files, fit_open_files},
     hub::Hub,
+    memory::UploadMemory,
     outbox::Outbox,
     quota::Quota,
     relay,
@@ -42,6 +43,9 @@ use crate::{
     sightings::Sightings,
     sweeper, telemetry,
 };
+
+/// Headers that are read back from storage at a time. Each takes two blocking threads, of which the runtime has 512.
+const HEADER_PROBES: usize = 16;
 
 /// A step of the shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +129,8 @@ impl Opened {
             hub: Arc::new(Hub::default()),
             links: config.link_base(),
             uploading: Quota::new(files.uploads, config.max_uploads_per_client as usize),
+            memory: UploadMemory::new(usize::try_from(config.upload_memory_bytes).unwrap_or(usize::MAX)),
+            header_probes: Semaphore::new(HEADER_PROBES),
             watching: Quota::new(files.sockets, config.max_sockets_per_client as usize),
             connections: Connections::new(files.connections),
             keys_in_use: Arc::default(),

@@ -40,14 +40,14 @@ pub use self::{
     claim::Claim,
     facts::{Settled, UploadStatus},
     url::{BadStorageUrl, StorageUrl},
-    writer::OriginalWriter,
+    writer::{OriginalWriter, PieceGuard},
 };
 use crate::contract::{id::UploadId, key::StorageKey, result::Making, result::ThumbnailFact};
 
-/// Parts that an original is written in, in bytes. S3 takes none below 5 MiB but the last; on a disk smaller ones
-/// keep the memory of many uploads at once low.
+/// Parts that an original is written in, in bytes. S3 takes none below 5 MiB but the last; on a disk smaller ones keep the
+/// memory of many uploads at once low.
 const S3_PART_BYTES: usize = 5 * 1024 * 1024;
-const LOCAL_PART_BYTES: usize = 1024 * 1024;
+const LOCAL_PART_BYTES: usize = 256 * 1024;
 
 /// How long S3 is asked for by a storage that must answer soon.
 const IMPATIENT_WITHIN: Duration = Duration::from_secs(5);

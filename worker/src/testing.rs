@@ -117,7 +117,7 @@ pub fn worker(storage: &Storage, transport: &Script, maker: Instantly) -> Consum
 /// Stores an original of an upload.
 pub async fn store_original(storage: &Storage, id: UploadId, bytes: &'static [u8]) {
     let mut writer = storage.write_original(id);
-    writer.write(bytes.into()).await.expect("the store takes it");
+    writer.write(bytes.into(), Box::new(())).await.expect("the store takes it");
     writer.finish().await.expect("the store takes it");
 }
 

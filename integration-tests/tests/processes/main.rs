@@ -19,6 +19,7 @@ mod idempotency;
 mod ledger;
 mod live;
 mod many_stored;
+mod memory;
 mod operators;
 mod refusals;
 mod settings;

@@ -9,10 +9,10 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
-use futures::{Stream, StreamExt};
+use bytes::Bytes;
+use futures::Stream;
 use tokio::runtime::Handle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, info, info_span};
 use worker::{
     FileDigest, Fingerprint, Format, Storage, Upload, UploadId, UploadRecord, clock,
@@ -22,6 +22,7 @@ use worker::{
 
 use super::{
     body::BodyError,
+    chunks::{CHUNK_BYTES, Chunk, Chunks},
     idempotency::{FileKey, Made, SETTLES_WITHIN},
 };
 use crate::{app::App, problem::Problem, quota::Permit, request::Context};
@@ -32,6 +33,10 @@ const HEAD_BYTES: usize = 256 * 1024;
 
 /// How much a read of a stored header takes at once, in bytes.
 const HEADER_READ_BYTES: usize = 16 * 1024;
+
+/// Reads of storage for one header, and the time for all of them. A header of a real picture takes two or three.
+const MAX_HEADER_READS: u32 = 64;
+const STORED_HEADER_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long an upload may take from its stored original to its commit. Past it, the original is looked at again before
 /// the answer: the audit may have taken it for an orphan.
@@ -88,37 +93,45 @@ where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     Refusal: From<E>,
 {
-    let mut bytes = Evictable { bytes, permit };
+    let account = app.memory.open(permit.client(), permit.eviction());
+    let mut chunks = Chunks::new(bytes, permit, account);
     if let Some(key) = &declared.key
         && let Some(made) = key.made(app).await?
     {
-        return repeat(app, made, &declared.name, &mut bytes).await;
+        return repeat(app, made, &declared.name, &mut chunks).await;
     }
-    let mut first = BytesMut::new();
-    while first.len() < probe::SNIFF_BYTES
-        && let Some(piece) = bytes.next().await?
-    {
-        first.extend_from_slice(&piece);
-    }
-    let mut head = Head::new(judge(&first)?);
     let limit = app.config.max_upload_bytes;
+    let mut chunk = Chunk::default();
+    let mut goes_on = chunks.fill(&mut chunk, probe::SNIFF_BYTES).await?;
+    let format = judge(chunk.bytes())?;
+    if goes_on {
+        // One byte more than the limit tells that the picture is too large.
+        let most = usize::try_from(limit).map_or(HEAD_BYTES, |limit| HEAD_BYTES.min(limit + 1));
+        goes_on = chunks.fill(&mut chunk, most.max(probe::SNIFF_BYTES)).await?;
+    }
+    if chunk.bytes().len() as u64 > limit {
+        return Err(Problem::too_large(limit).into());
+    }
+    let header = header_in(chunk.bytes(), format, !goes_on, app)?;
     let id = UploadId::new();
     let mut original = app.storage.write_original(id);
     let mut digest = declared.key.is_some().then(|| FileDigest::new(&declared.name));
-    let mut next = Some(first.freeze());
-    while let Some(piece) = next {
+    loop {
+        let (piece, reserved) = chunk.into_parts();
         if original.written() + piece.len() as u64 > limit {
             return Err(Problem::too_large(limit).into());
         }
-        head.take_in(&piece, app)?;
         if let Some(digest) = &mut digest {
             digest.add(&piece);
         }
-        original.write(piece).await?;
-        next = bytes.next().await?;
+        original.write(piece, Box::new(reserved)).await?;
+        if !goes_on {
+            break;
+        }
+        chunk = Chunk::default();
+        goes_on = chunks.fill(&mut chunk, CHUNK_BYTES).await?;
     }
-    let (format, bytes) = (head.format, original.written());
-    let header = head.finish(app)?;
+    let bytes = original.written();
     let app = Arc::clone(app);
     let span = info_span!("accept", %id);
     // On a task of its own: a client that leaves now does not leave half an upload behind.
@@ -161,7 +174,7 @@ async fn accept(
     let Probed { format, bytes, header, stored } = probed;
     let header = match header {
         Some(header) => header,
-        None => check(probe_stored(&app.storage, id, bytes, format).await?, app)?,
+        None => check(probe_stored(app, id, bytes, format).await?, app)?,
     };
     let claimed = Instant::now();
     if let Some((key, file)) = &claiming {
@@ -215,33 +228,8 @@ async fn accept(
     Ok(Upload::queued(&record, &app.links))
 }
 
-/// A body that ends when its request is evicted. Once it is read to its end nothing evicts the upload any more.
-struct Evictable<'body, S> {
-    bytes: &'body mut S,
-    permit: &'body Permit,
-}
-
-impl<S, E> Evictable<'_, S>
-where
-    S: Stream<Item = Result<Bytes, E>> + Unpin,
-    Refusal: From<E>,
-{
-    async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
-        tokio::select! {
-            biased;
-            piece = self.bytes.next() => Ok(piece.transpose()?),
-            () = self.permit.evicted() => Err(Refusal::Evicted),
-        }
-    }
-}
-
 /// Reads a repeated file to see that it is the same, and stores nothing.
-async fn repeat<S, E>(
-    app: &App,
-    made: Made,
-    name: &str,
-    bytes: &mut Evictable<'_, S>,
-) -> Result<Upload, Refusal>
+async fn repeat<S, E>(app: &App, made: Made, name: &str, bytes: &mut Chunks<'_, S>) -> Result<Upload, Refusal>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     Refusal: From<E>,
@@ -259,44 +247,12 @@ where
     Ok(made.of(digest.finish())?)
 }
 
-/// The beginning of a picture, and what its header says.
-struct Head {
-    format: Format,
-    /// At most [`HEAD_BYTES`]; empty once judged.
-    window: BytesMut,
-    judged: bool,
-    header: Option<Header>,
-}
-
-impl Head {
-    fn new(format: Format) -> Self {
-        Self { format, window: BytesMut::new(), judged: false, header: None }
-    }
-
-    /// Keeps the beginning, and judges it once it is long enough. That a header is not whole by then says nothing.
-    fn take_in(&mut self, piece: &Bytes, app: &App) -> Result<(), Problem> {
-        if self.judged {
-            return Ok(());
-        }
-        let room = HEAD_BYTES - self.window.len();
-        self.window.extend_from_slice(&piece[..piece.len().min(room)]);
-        if self.window.len() == HEAD_BYTES {
-            self.judged = true;
-            let window = std::mem::take(&mut self.window);
-            if let Ok(header) = probe::probe(Cursor::new(&window), self.format) {
-                self.header = Some(check(header, app)?);
-            }
-        }
-        Ok(())
-    }
-
-    /// What is known at the end: nothing, if the header lies further back than was kept.
-    fn finish(self, app: &App) -> Result<Option<Header>, Problem> {
-        if self.judged {
-            return Ok(self.header);
-        }
-        let header = probe::probe(Cursor::new(&self.window), self.format).map_err(probe_problem)?;
-        check(header, app).map(Some)
+/// The header that the beginning of a picture holds; `None` if it lies further back. A picture that is whole must have it.
+fn header_in(beginning: &[u8], format: Format, is_whole: bool, app: &App) -> Result<Option<Header>, Problem> {
+    match probe::probe(Cursor::new(beginning), format) {
+        Ok(header) => check(header, app).map(Some),
+        Err(error) if is_whole => Err(probe_problem(error)),
+        Err(_) => Ok(None),
     }
 }
 
@@ -327,16 +283,27 @@ fn probe_problem(error: ProbeError) -> Problem {
     }
 }
 
-async fn probe_stored(
-    storage: &Storage,
-    id: UploadId,
-    bytes: u64,
-    format: Format,
-) -> Result<Header, Problem> {
-    let reader = StoredReader { storage: storage.clone(), runtime: Handle::current(), id, bytes, at: 0 };
+/// Reads a header that lies further back from storage, in bounded time and with bounded reads.
+async fn probe_stored(app: &App, id: UploadId, bytes: u64, format: Format) -> Result<Header, Problem> {
+    let deadline = Instant::now() + STORED_HEADER_WITHIN;
+    let permit = timeout_at(deadline, app.header_probes.acquire()).await.map_err(|_| Problem::busy())?;
+    let reader = StoredReader {
+        storage: app.storage.clone(),
+        runtime: Handle::current(),
+        id,
+        bytes,
+        at: 0,
+        reads: 0,
+        deadline,
+    };
     let reader = BufReader::with_capacity(HEADER_READ_BYTES, reader);
     let probed = tokio::task::spawn_blocking(move || probe::probe(reader, format)).await;
-    probed.map_err(|_panic| Problem::damaged())?.map_err(probe_problem)
+    drop(permit);
+    match probed.map_err(|_panic| Problem::damaged())? {
+        Err(ProbeError::Io(error)) if error.kind() == io::ErrorKind::TimedOut => Err(Problem::unavailable()),
+        Err(ProbeError::Io(error)) if error.kind() == io::ErrorKind::QuotaExceeded => Err(Problem::damaged()),
+        probed => probed.map_err(probe_problem),
+    }
 }
 
 /// A stored original as something to read and seek in. Blocks.
@@ -346,6 +313,8 @@ struct StoredReader {
     id: UploadId,
     bytes: u64,
     at: u64,
+    reads: u32,
+    deadline: Instant,
 }
 
 impl Read for StoredReader {
@@ -354,7 +323,12 @@ impl Read for StoredReader {
         if self.at >= end {
             return Ok(0);
         }
-        let read = self.runtime.block_on(self.storage.original_range(self.id, self.at..end));
+        if self.reads == MAX_HEADER_READS {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        self.reads += 1;
+        let read = timeout_at(self.deadline, self.storage.original_range(self.id, self.at..end));
+        let read = self.runtime.block_on(read).map_err(|_| io::ErrorKind::TimedOut)?;
         let read = read.map_err(io::Error::other)?;
         buffer[..read.len()].copy_from_slice(&read);
         self.at += read.len() as u64;

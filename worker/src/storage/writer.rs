@@ -1,45 +1,69 @@
 //! Writing an original piece by piece, whole or absent.
 
+use std::{mem, sync::Arc};
+
 use bytes::Bytes;
-use object_store::buffered::BufWriter;
-use std::sync::Arc;
-use tokio::io::AsyncWriteExt;
+use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
+use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::{Storage, StorageError};
 use crate::contract::{id::UploadId, key::StorageKey};
 
-/// Parts of one original that may be on their way to the store at once; with the part size it bounds the memory of
-/// an upload.
+/// Parts of one original that may be on their way to the store at once. With the part size it bounds the memory of an
+/// upload.
 const PARTS_IN_FLIGHT: usize = 2;
 
-/// An original on its way in. [`finish`](Self::finish) makes it visible; dropping the writer instead removes every
-/// trace, also when the future that held it was cancelled because a client left.
+/// A guard of a piece's memory, dropped once the store has taken the piece.
+pub type PieceGuard = Box<dyn Send>;
+
+/// An original on its way in. [`finish`](Self::finish) makes it visible. Dropping the writer instead removes every trace,
+/// also when the future that held it was cancelled because a client disconnected.
 pub struct OriginalWriter {
     storage: Storage,
     id: UploadId,
-    /// `None` once finished or abandoned.
-    writer: Option<BufWriter>,
     written: u64,
+    part: Part,
+    /// `None` until the first part is full: a small original is written by one request.
+    upload: Option<Box<dyn MultipartUpload>>,
+    in_flight: JoinSet<object_store::Result<()>>,
+    is_finished: bool,
+}
+
+/// The part that is being filled.
+#[derive(Default)]
+struct Part {
+    pieces: Vec<Bytes>,
+    bytes: usize,
+    guards: Vec<PieceGuard>,
 }
 
 impl OriginalWriter {
     pub(super) fn new(storage: Storage, id: UploadId) -> Self {
-        let path = StorageKey::original(id).path().clone();
-        let writer = BufWriter::with_capacity(Arc::clone(&storage.store), path, storage.part_bytes)
-            .with_max_concurrency(PARTS_IN_FLIGHT);
-        Self { storage, id, writer: Some(writer), written: 0 }
+        Self {
+            storage,
+            id,
+            written: 0,
+            part: Part::default(),
+            upload: None,
+            in_flight: JoinSet::new(),
+            is_finished: false,
+        }
     }
 
-    /// Appends bytes; waits while the store is behind.
+    /// Appends a piece; waits while the store is behind. The guard lives as long as the piece is in memory.
     ///
     /// # Errors
     /// As [`StorageError`] says. The upload is lost then: drop the writer.
-    pub async fn write(&mut self, bytes: Bytes) -> Result<(), StorageError> {
-        let key = StorageKey::original(self.id);
-        self.written += bytes.len() as u64;
-        let writer = self.writer.as_mut().expect("a writer that is written to is not finished");
-        writer.put(bytes).await.map_err(|source| StorageError::sort("write", &key, source))
+    pub async fn write(&mut self, piece: Bytes, guard: PieceGuard) -> Result<(), StorageError> {
+        self.written += piece.len() as u64;
+        self.part.bytes += piece.len();
+        self.part.pieces.push(piece);
+        self.part.guards.push(guard);
+        if self.part.bytes >= self.storage.part_bytes {
+            self.send_part().await.map_err(|source| self.error(source))?;
+        }
+        Ok(())
     }
 
     /// How many bytes were written.
@@ -53,35 +77,99 @@ impl OriginalWriter {
     /// # Errors
     /// As [`StorageError`] says; nothing is left behind then.
     pub async fn finish(mut self) -> Result<(), StorageError> {
-        let key = StorageKey::original(self.id);
-        let mut writer = self.writer.take().expect("a writer is finished once");
-        if let Err(error) = writer.shutdown().await {
-            // One that failed to finish can no longer be aborted.
-            drop(writer);
-            let _ = self.storage.remove_original(self.id).await;
-            let source = object_store::Error::Generic { store: "original", source: error.into() };
-            return Err(StorageError::sort("write", &key, source));
+        let completed = self.complete().await.map_err(|source| self.error(source));
+        self.is_finished = true;
+        if completed.is_err() {
+            self.abandoned().remove().await;
         }
+        completed
+    }
+
+    async fn complete(&mut self) -> object_store::Result<()> {
+        let path = StorageKey::original(self.id).path().clone();
+        if self.upload.is_none() {
+            let Part { pieces, guards, .. } = mem::take(&mut self.part);
+            let put = self.storage.store.put(&path, PutPayload::from_iter(pieces)).await;
+            drop(guards);
+            return put.map(drop);
+        }
+        if self.part.bytes > 0 {
+            self.send_part().await?;
+        }
+        while let Some(stored) = self.in_flight.join_next().await {
+            joined(stored)?;
+        }
+        let upload = self.upload.as_mut().expect("it was begun");
+        upload.complete().await.map(drop)
+    }
+
+    /// Sends the full part, once one of those before it is stored.
+    async fn send_part(&mut self) -> object_store::Result<()> {
+        let path = StorageKey::original(self.id).path().clone();
+        if self.upload.is_none() {
+            self.upload = Some(Arc::clone(&self.storage.store).put_multipart(&path).await?);
+        }
+        while self.in_flight.len() >= PARTS_IN_FLIGHT
+            && let Some(stored) = self.in_flight.join_next().await
+        {
+            joined(stored)?;
+        }
+        let Part { pieces, guards, .. } = mem::take(&mut self.part);
+        let upload = self.upload.as_mut().expect("it was begun above");
+        let storing = upload.put_part(PutPayload::from_iter(pieces));
+        self.in_flight.spawn(async move {
+            let stored = storing.await;
+            drop(guards);
+            stored
+        });
         Ok(())
+    }
+
+    fn error(&self, source: object_store::Error) -> StorageError {
+        StorageError::sort("write", StorageKey::original(self.id), source)
+    }
+}
+
+fn joined(stored: Result<object_store::Result<()>, tokio::task::JoinError>) -> object_store::Result<()> {
+    stored.unwrap_or_else(|error| Err(object_store::Error::JoinError { source: error }))
+}
+
+impl OriginalWriter {
+    fn abandoned(&mut self) -> Abandoned {
+        let (upload, in_flight) = (self.upload.take(), mem::take(&mut self.in_flight));
+        Abandoned { storage: self.storage.clone(), id: self.id, upload, in_flight }
     }
 }
 
 impl Drop for OriginalWriter {
     fn drop(&mut self) {
-        let Some(mut writer) = self.writer.take() else {
+        if self.is_finished {
             return;
-        };
-        let (storage, id) = (self.storage.clone(), self.id);
+        }
         // Outside a runtime the process is ending; the audit finds what is left.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                // A writer that failed cannot always be aborted; dropping it removes its staged file.
-                let _ = writer.abort().await;
-                drop(writer);
-                if let Err(error) = storage.remove_original(id).await {
-                    warn!(%id, %error, "could not remove an abandoned original; the audit removes it");
-                }
-            });
+            runtime.spawn(self.abandoned().remove());
+        }
+    }
+}
+
+/// The parts of an original that is not finished.
+struct Abandoned {
+    storage: Storage,
+    id: UploadId,
+    upload: Option<Box<dyn MultipartUpload>>,
+    in_flight: JoinSet<object_store::Result<()>>,
+}
+
+impl Abandoned {
+    async fn remove(mut self) {
+        self.in_flight.shutdown().await;
+        if let Some(mut upload) = self.upload {
+            // An upload that failed cannot always be aborted; dropping it removes its staged file.
+            let _ = upload.abort().await;
+        }
+        if let Err(error) = self.storage.remove_original(self.id).await {
+            warn!(id = %self.id, %error, "could not remove an abandoned original; the audit removes it");
         }
     }
 }

@@ -1,5 +1,6 @@
 use std::{collections::HashSet, convert::Infallible, num::NonZero};
 
+use futures::StreamExt;
 use tokio::time::Instant;
 use worker::{
     JobName, UploadStatus,

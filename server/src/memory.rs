@@ -1,0 +1,222 @@
+//! Memory of uploads on their way in: a budget of bytes over all of them.
+//!
+//! An upload reserves its next buffer before its body is read on, and gives it back when storage has taken the bytes. The
+//! bytes are those that lie in memory: a buffer counts in full, however little of it is filled.
+//!
+//! When the budget is used up, the client that holds most gives way: its greatest upload is evicted, if the client holds
+//! more than the newcomer's client would. Otherwise the newcomer waits, at most [`WAIT_WITHIN`]. So slow uploads of one
+//! client, however many, delay nobody else.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::client::Client;
+
+/// How long an upload waits for memory before it is refused with 503: an evicted upload ends within milliseconds, and a
+/// part is stored within a second or two.
+const WAIT_WITHIN: Duration = Duration::from_secs(5);
+
+/// The budget.
+pub(crate) struct UploadMemory {
+    /// In bytes.
+    budget: usize,
+    held: Mutex<Held>,
+    released: Notify,
+}
+
+#[derive(Default)]
+struct Held {
+    bytes: usize,
+    last_number: u64,
+    by_client: HashMap<Client, HashMap<u64, Upload>>,
+}
+
+struct Upload {
+    bytes: usize,
+    evicted: CancellationToken,
+}
+
+impl Held {
+    fn of(&self, client: Client) -> usize {
+        self.by_client.get(&client).map_or(0, |uploads| uploads.values().map(|upload| upload.bytes).sum())
+    }
+
+    /// Evicts the greatest upload of the client that holds most, if that is more than `least`.
+    fn evict(&self, least: usize) {
+        let totals = self.by_client.keys().map(|client| (self.of(*client), *client));
+        let Some((_, client)) = totals.max_by_key(|(bytes, _)| *bytes).filter(|(bytes, _)| *bytes > least)
+        else {
+            return;
+        };
+        let uploads = self.by_client.get(&client).into_iter().flat_map(HashMap::values);
+        let candidates = uploads.filter(|upload| !upload.evicted.is_cancelled());
+        if let Some(greatest) = candidates.max_by_key(|upload| upload.bytes) {
+            greatest.evicted.cancel();
+        }
+    }
+}
+
+/// No memory became free in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OutOfMemory;
+
+impl UploadMemory {
+    pub(crate) fn new(budget: usize) -> Arc<Self> {
+        Arc::new(Self { budget, held: Mutex::default(), released: Notify::new() })
+    }
+
+    /// Opens the account of an upload, which `evicted` ends.
+    pub(crate) fn open(self: &Arc<Self>, client: Client, evicted: CancellationToken) -> Account {
+        let mut held = self.held();
+        held.last_number += 1;
+        let number = held.last_number;
+        held.by_client.entry(client).or_default().insert(number, Upload { bytes: 0, evicted });
+        drop(held);
+        Account(Arc::new(Open { memory: Arc::clone(self), client, number }))
+    }
+
+    /// Bytes that are reserved now.
+    pub(crate) fn reserved(&self) -> usize {
+        self.held().bytes
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // No code that can panic runs under the lock.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The account of one upload. It is closed when it and its last reservation are dropped.
+#[derive(Clone)]
+pub(crate) struct Account(Arc<Open>);
+
+struct Open {
+    memory: Arc<UploadMemory>,
+    client: Client,
+    number: u64,
+}
+
+impl Account {
+    /// Reserves bytes; waits for them if need be. Dropping the future reserves nothing.
+    pub(crate) async fn reserve(&self, bytes: usize) -> Result<Reserved, OutOfMemory> {
+        let Open { memory, client, .. } = &*self.0;
+        let deadline = Instant::now() + WAIT_WITHIN;
+        loop {
+            // Registered before the attempt, so that no release falls between.
+            let mut released = std::pin::pin!(memory.released.notified());
+            released.as_mut().enable();
+            {
+                let mut held = memory.held();
+                if held.bytes + bytes <= memory.budget {
+                    held.bytes += bytes;
+                    self.0.count(&mut held, |held| *held += bytes);
+                    return Ok(Reserved { account: Arc::clone(&self.0), bytes });
+                }
+                held.evict(held.of(*client) + bytes);
+            }
+            timeout_at(deadline, released).await.map_err(|_| OutOfMemory)?;
+        }
+    }
+}
+
+impl Open {
+    fn count(&self, held: &mut Held, change: impl FnOnce(&mut usize)) {
+        let uploads = held.by_client.get_mut(&self.client);
+        if let Some(upload) = uploads.and_then(|uploads| uploads.get_mut(&self.number)) {
+            change(&mut upload.bytes);
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut held = self.memory.held();
+        if let Some(uploads) = held.by_client.get_mut(&self.client) {
+            uploads.remove(&self.number);
+            if uploads.is_empty() {
+                held.by_client.remove(&self.client);
+            }
+        }
+    }
+}
+
+/// Reserved bytes, which are given back when this is dropped.
+pub(crate) struct Reserved {
+    account: Arc<Open>,
+    bytes: usize,
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        let mut held = self.account.memory.held();
+        held.bytes -= self.bytes;
+        let bytes = self.bytes;
+        self.account.count(&mut held, |held| *held -= bytes);
+        drop(held);
+        self.account.memory.released.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    const BUDGET: usize = 100;
+
+    fn client(last: u8) -> Client {
+        Client::at([192, 0, 2, last].into())
+    }
+
+    fn open(memory: &Arc<UploadMemory>, last: u8) -> (Account, CancellationToken) {
+        let evicted = CancellationToken::new();
+        (memory.open(client(last), evicted.clone()), evicted)
+    }
+
+    #[tokio::test]
+    async fn an_upload_waits_for_bytes_that_another_gives_back() {
+        let memory = UploadMemory::new(BUDGET);
+        let ((one, _), (other, _)) = (open(&memory, 1), open(&memory, 2));
+        let (held, rest) = (one.reserve(50).await.unwrap(), other.reserve(50).await.unwrap());
+        let mut waiting = Box::pin(other.reserve(30));
+        assert!((&mut waiting).now_or_never().is_none());
+        drop(held);
+        let more = waiting.await.unwrap();
+        assert_eq!(memory.reserved(), 80);
+        drop((rest, more, one, other));
+        assert_eq!(memory.reserved(), 0);
+        assert!(memory.held().by_client.is_empty(), "nothing is kept of clients without uploads");
+    }
+
+    #[tokio::test]
+    async fn the_greatest_upload_of_the_client_that_holds_most_is_evicted_for_another_client() {
+        let memory = UploadMemory::new(BUDGET);
+        let [small, great] = [open(&memory, 1), open(&memory, 1)];
+        let (_small, held) = (small.0.reserve(40).await.unwrap(), great.0.reserve(60).await.unwrap());
+        let (newcomer, _) = open(&memory, 2);
+        let mut waiting = Box::pin(newcomer.reserve(30));
+        assert!((&mut waiting).now_or_never().is_none());
+        assert_eq!((small.1.is_cancelled(), great.1.is_cancelled()), (false, true));
+        drop(held);
+        waiting.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_holds_most_evicts_nobody_for_its_own_next_upload() {
+        let memory = UploadMemory::new(BUDGET);
+        let [one, other, mine] = [open(&memory, 1), open(&memory, 2), open(&memory, 2)];
+        let _held = (one.0.reserve(45).await.unwrap(), other.0.reserve(55).await.unwrap());
+        assert!(mine.0.reserve(10).now_or_never().is_none());
+        assert!(!one.1.is_cancelled() && !other.1.is_cancelled());
+    }
+}
