@@ -7,8 +7,8 @@
 //!
 //! ```text
 //!  worker                                        confined process (the same executable, with a hidden argument)
-//!    decoder   request, original ── pipe ──►       child    walls first, then read, make, write
-//!              reply, checked    ◄── pipe ──       walls    limits, landlock, filter
+//!    decoder   request, original ── pipe ──►       child    sandbox first, then read, make, write
+//!              reply, checked    ◄── pipe ──       layers   limits, landlock, filter
 //! ```
 //!
 //! | what a job does | what ends it | what the upload is told |
@@ -21,8 +21,9 @@
 mod child;
 mod decoder;
 mod filter;
+mod layers;
 mod self_test;
-mod walls;
+mod status;
 mod wire;
 
 use std::{ffi::OsString, process::ExitCode};

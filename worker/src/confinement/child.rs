@@ -1,4 +1,4 @@
-//! The confined process: raises its walls, says how they stand, and then makes thumbnails until its input ends.
+//! The decoder process: enforces its sandbox, reports the status, and makes thumbnails until its input ends.
 
 use std::{
     any::Any,
@@ -14,7 +14,7 @@ use clap::ValueEnum;
 
 use super::{
     Mode,
-    walls::{self, Walls},
+    layers::{self, SandboxLayers},
     wire::{self, FileHeader, Ready, Reply, Request},
 };
 use crate::thumbnail::{self, Made, Recipe, Scaler, ThumbnailError};
@@ -40,17 +40,17 @@ pub(super) fn run(mut arguments: impl Iterator<Item = String>) -> ExitCode {
 }
 
 fn serve(mode: Mode, memory: u64) -> io::Result<()> {
-    walls::close_strays()?;
+    layers::close_leaked_descriptors()?;
     // Copies without a buffer, made while there are still descriptors to be had.
     let mut input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     // The reply tells of a panic.
     panic::set_hook(Box::new(|_| {}));
-    let standing = Walls::from(mode).raise(memory);
-    wire::write(&mut output, &Ready { standing }, &[])?;
+    let status = SandboxLayers::from(mode).enforce(memory);
+    wire::write(&mut output, &Ready { status }, &[])?;
     let mut workshop = Workshop::default();
     while let Some(request) = wire::read::<Request>(&mut input)? {
-        walls::allow_cpu(request.timeout)?;
+        layers::allow_cpu(request.timeout)?;
         match workshop.work(&mut input, &request)? {
             Ok((made, took)) => {
                 let Made { width, height, thumbhash, thumbnails } = made;

@@ -152,13 +152,13 @@ impl Decoder {
         let _ = rustix::pipe::fcntl_setpipe_size(&decoder.input, PIPE_BYTES);
         let ready: Ready =
             timeout(START_TIMEOUT, decoder.message()).await.map_err(|_| StartError::Late)??;
-        let standing = ready.standing;
-        if standing.is_whole() || launch.mode == Mode::Off {
-            debug!(?standing, "a confined process is ready");
+        let status = ready.status;
+        if status.is_enforced() || launch.mode == Mode::Off {
+            debug!(?status, "a decoder is ready");
         } else if launch.mode == Mode::Require {
-            return Err(StartError::NotConfined(format!("{standing:?}")));
+            return Err(StartError::NotConfined(format!("{status:?}")));
         } else {
-            warn!(?standing, "decoders are less confined than they should be: the kernel is too old");
+            warn!(?status, "the kernel cannot fully sandbox decoders: it is too old");
         }
         Ok(decoder)
     }

@@ -1,5 +1,5 @@
-//! The system calls that computing takes. Every other is refused with `EPERM`, which a decoder that never asked for one
-//! does not notice, and which an unusual C library survives, where killing would fail good pictures.
+//! The seccomp filter: an allow-list of the system calls that computing needs. Every other call fails with `EPERM`. An
+//! unusual C library survives that error; killing the process instead would fail good pictures.
 
 use std::env::consts::ARCH;
 
@@ -9,11 +9,11 @@ use seccompiler::{
     SeccompCondition as Condition, SeccompFilter, SeccompRule as Rule,
 };
 
-use super::walls::Stands;
+use super::status::LayerStatus;
 
-/// Without conditions.
+/// System calls that are allowed with any arguments.
 const ALLOWED: [libc::c_long; 26] = [
-    // Pipes that are open.
+    // Open pipes.
     libc::SYS_read,
     libc::SYS_readv,
     libc::SYS_write,
@@ -25,7 +25,7 @@ const ALLOWED: [libc::c_long; 26] = [
     libc::SYS_munmap,
     libc::SYS_mremap,
     libc::SYS_madvise,
-    // Time, chance, the number of processors.
+    // Time, random numbers, the number of processors.
     libc::SYS_clock_gettime,
     libc::SYS_gettimeofday,
     libc::SYS_getrandom,
@@ -45,8 +45,8 @@ const ALLOWED: [libc::c_long; 26] = [
     libc::SYS_rseq,
 ];
 
-/// Raises the filter around the calling thread, and whatever it could start.
-pub(super) fn raise() -> Result<Stands, seccompiler::Error> {
+/// Applies the filter to the calling thread and to its future children.
+pub(super) fn apply() -> Result<LayerStatus, seccompiler::Error> {
     let mut rules: std::collections::BTreeMap<i64, Vec<Rule>> =
         ALLOWED.into_iter().map(|call| (call, Vec::new())).collect();
     // Memory is never made executable.
@@ -56,10 +56,10 @@ pub(super) fn raise() -> Result<Stands, seccompiler::Error> {
     };
     rules.insert(libc::SYS_mmap, vec![no_code()?]);
     rules.insert(libc::SYS_mprotect, vec![no_code()?]);
-    // An abort is a signal to oneself.
+    // An abort is a signal to the own process.
     let own = u64::from(getpid().as_raw_nonzero().get().unsigned_abs());
     rules.insert(libc::SYS_tgkill, vec![Rule::new(vec![Condition::new(0, Length::Dword, Is::Eq, own)?])?]);
-    // Every job gets its processor time anew.
+    // The processor limit is set again for every job.
     let cpu = Condition::new(1, Length::Dword, Is::Eq, Resource::Cpu as u64)?;
     let oneself = Condition::new(0, Length::Dword, Is::Eq, 0)?;
     rules.insert(libc::SYS_prlimit64, vec![Rule::new(vec![oneself, cpu])?]);
@@ -67,5 +67,5 @@ pub(super) fn raise() -> Result<Stands, seccompiler::Error> {
     let filter = SeccompFilter::new(rules, refused, SeccompAction::Allow, ARCH.try_into()?)?;
     let program: BpfProgram = filter.try_into()?;
     seccompiler::apply_filter(&program)?;
-    Ok(Stands::Whole)
+    Ok(LayerStatus::Enforced)
 }

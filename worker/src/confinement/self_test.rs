@@ -1,7 +1,7 @@
-//! Tries to break out: for tests, which must see each attempt fail behind its wall, and succeed without.
+//! Attempts to escape from the sandbox. Tests check that each attempt fails with its layer and succeeds without.
 //!
-//! `confinement-self-test BYTES [limits] [landlock] [filter]` raises the walls that are named and prints a line for each
-//! attempt. It ends with success only if every one was refused.
+//! `confinement-self-test BYTES [limits] [landlock] [filter]` enforces the named layers and prints a line for each
+//! attempt. It exits with success only if every attempt was refused.
 
 use std::{
     env, fs, io,
@@ -13,12 +13,12 @@ use std::{
 
 use rustix::process::{Pid, getppid, test_kill_process};
 
-use super::walls::Walls;
+use super::layers::SandboxLayers;
 
-/// An attempt, by its name.
+/// The name of an attempt, and the attempt.
 type Attempt = (&'static str, fn(Option<Pid>) -> io::Result<()>);
 
-/// What is tried. A refusal must be one by a wall: that nobody listens, or that a file is missing, is none.
+/// The attempts. Only an error of a sandbox layer counts as a refusal: a missing listener or file does not.
 const ATTEMPTS: [Attempt; 8] = [
     ("read a file", |_| fs::read("/proc/self/status").map(drop)),
     ("list a directory", |_| fs::read_dir("/").map(drop)),
@@ -36,14 +36,17 @@ pub(super) fn run(mut arguments: impl Iterator<Item = String>) -> ExitCode {
         return ExitCode::from(crate::config::EXIT_USAGE);
     };
     let named: Vec<String> = arguments.collect();
-    let is_named = |wall: &str| named.iter().any(|name| name == wall);
-    let walls =
-        Walls { limits: is_named("limits"), landlock: is_named("landlock"), filter: is_named("filter") };
-    // Asked now: later even that is refused.
+    let is_named = |layer: &str| named.iter().any(|name| name == layer);
+    let layers = SandboxLayers {
+        limits: is_named("limits"),
+        landlock: is_named("landlock"),
+        filter: is_named("filter"),
+    };
+    // The filter refuses this call later.
     let parent = getppid();
-    println!("walls: {:?}", walls.raise(memory));
+    println!("sandbox: {:?}", layers.enforce(memory));
     let mut all_refused = true;
-    let mut tell = |name: &str, tried: io::Result<()>| {
+    let mut report = |name: &str, tried: io::Result<()>| {
         all_refused &= tried.is_err();
         match tried {
             Ok(()) => println!("{name}: done"),
@@ -51,17 +54,17 @@ pub(super) fn run(mut arguments: impl Iterator<Item = String>) -> ExitCode {
         }
     };
     for (name, attempt) in ATTEMPTS {
-        tell(name, attempt(parent));
+        report(name, attempt(parent));
     }
-    tell("take twice the memory", take(memory.saturating_mul(2)));
-    // The last, because it does not come back.
+    report("take twice the memory", take(memory.saturating_mul(2)));
+    // The last attempt, because on success it does not return.
     println!("become another program: tried");
     let error = Command::new("/bin/false").exec();
     println!("become another program: refused, {error}");
     if all_refused { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// A connection that is refused by the other side has got out.
+/// A connection that the other side refuses has left the sandbox.
 fn through(tried: io::Result<()>) -> io::Result<()> {
     match tried {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::walls::Standing;
+use super::status::SandboxStatus;
 use crate::{Encoding, Format, thumbnail::ThumbnailError};
 
 /// The longest JSON that is read, in bytes: its own texts are short.
@@ -17,7 +17,7 @@ pub(super) const MAX_JSON_BYTES: u32 = 16 * 1024;
 /// The first thing that a confined process says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Ready {
-    pub(super) standing: Standing,
+    pub(super) status: SandboxStatus,
 }
 
 /// A job. The original follows.

@@ -13,7 +13,7 @@ fn message(json: &str) -> Vec<u8> {
     [&length.to_le_bytes(), json.as_bytes()].concat()
 }
 
-const READY: &str = r#"{"standing":{"limits":"whole","landlock":"whole","filter":"whole"}}"#;
+const READY: &str = r#"{"status":{"limits":"enforced","landlock":"enforced","filter":"enforced"}}"#;
 
 /// What a picture of 300 × 200 comes to with a child that says it is ready, takes the job, and answers this.
 async fn answered(answer: &[u8]) -> String {

@@ -4,6 +4,6 @@
 
 mod bombs;
 mod hostile;
+mod layers;
 mod making;
 mod support;
-mod walls;

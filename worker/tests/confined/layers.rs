@@ -1,14 +1,14 @@
-//! What a confined process cannot do, and that each wall holds by itself.
+//! The sandbox as a whole, and each of its layers alone.
 
 use std::process::{Command, Output};
 
-/// Tries to break out from behind the walls that are named.
-fn self_test(walls: &[&str]) -> Output {
-    // Little, so that twice as much can be had on any machine that the test runs on.
+/// Attempts to escape from a sandbox with these layers.
+fn self_test(layers: &[&str]) -> Output {
+    // So little that any test machine has twice as much.
     const MEMORY: &str = "67108864";
     Command::new(env!("CARGO_BIN_EXE_up-worker"))
         .args(["confinement-self-test", MEMORY])
-        .args(walls)
+        .args(layers)
         .output()
         .unwrap()
 }
@@ -35,21 +35,21 @@ const ALL: [&str; 10] = [
 ];
 
 #[test]
-fn nothing_gets_out_of_a_confined_process() {
+fn every_attempt_to_escape_the_sandbox_is_refused() {
     let output = self_test(&["limits", "landlock", "filter"]);
     assert_eq!(refused(&output), ALL);
     assert!(output.status.success());
 }
 
 #[test]
-fn without_walls_everything_gets_out_and_the_self_test_is_red() {
+fn without_layers_every_attempt_succeeds_and_the_self_test_fails() {
     let output = self_test(&[]);
     assert!(refused(&output).is_empty());
     assert!(!output.status.success());
 }
 
 #[test]
-fn every_wall_holds_by_itself() {
+fn every_layer_is_effective_alone() {
     let limits = refused(&self_test(&["limits"]));
     for attempt in ["read a file", "write a file", "connect", "take twice the memory"] {
         assert!(limits.iter().any(|refused| refused == attempt), "limits: {attempt}");

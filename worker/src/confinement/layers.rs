@@ -1,0 +1,127 @@
+//! The sandbox layers. A decoder enforces them on itself, for good, before it reads untrusted input.
+
+use std::{fs, io, os::fd::RawFd, time::Duration};
+
+use super::{
+    Mode, filter,
+    status::{LayerStatus, SandboxStatus},
+};
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetStatus, Scope,
+};
+use rustix::{
+    process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit},
+    time::{ClockId, clock_gettime},
+};
+
+/// Seconds of processor time that a job gets on top of its timeout, so that the worker's clock ends the job first.
+const CPU_MARGIN_S: u64 = 1;
+
+/// The sandbox layers to enforce.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct SandboxLayers {
+    pub(super) limits: bool,
+    pub(super) landlock: bool,
+    pub(super) filter: bool,
+}
+
+impl From<Mode> for SandboxLayers {
+    fn from(mode: Mode) -> Self {
+        let wanted = mode != Mode::Off;
+        Self { limits: wanted, landlock: wanted, filter: wanted }
+    }
+}
+
+impl SandboxLayers {
+    /// Enforces the layers. The process may allocate `memory` bytes on top of its present address space.
+    pub(super) fn enforce(self, memory: u64) -> SandboxStatus {
+        let enforced = |wanted: bool, layer: &dyn Fn() -> Result<LayerStatus, String>| {
+            if wanted {
+                layer().unwrap_or_else(LayerStatus::Missing)
+            } else {
+                LayerStatus::Missing("not wanted".into())
+            }
+        };
+        // The order matters: the address space is read from a file, Landlock needs a descriptor, and the filter refuses
+        // the system calls of both.
+        let base = address_space();
+        let landlock = enforced(self.landlock, &landlock);
+        let limits = enforced(self.limits, &|| {
+            let base = base.as_ref().map_err(ToString::to_string)?;
+            limits(base.saturating_add(memory)).map_err(|error| error.to_string())
+        });
+        let filter = enforced(self.filter, &|| filter::apply().map_err(|error| error.to_string()));
+        SandboxStatus { limits, landlock, filter }
+    }
+}
+
+/// Denies paths, TCP, abstract sockets and signals to other processes.
+fn landlock() -> Result<LayerStatus, String> {
+    let ruleset = || {
+        Ruleset::default()
+            .set_compatibility(CompatLevel::BestEffort)
+            .handle_access(AccessFs::from_all(ABI::V5))?
+            .handle_access(AccessNet::from_all(ABI::V4))?
+            .scope(Scope::from_all(ABI::V6))?
+            .create()?
+            .restrict_self()
+    };
+    let status = ruleset().map_err(|error| error.to_string())?;
+    Ok(match status.ruleset {
+        RulesetStatus::FullyEnforced => LayerStatus::Enforced,
+        RulesetStatus::PartiallyEnforced => LayerStatus::Partial,
+        RulesetStatus::NotEnforced => return Err("the kernel does not support it".into()),
+    })
+}
+
+fn limits(address_space: u64) -> io::Result<LayerStatus> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // Open descriptors stay open.
+    for (resource, limit) in
+        [(Resource::Core, 0), (Resource::Fsize, 0), (Resource::Nofile, 0), (Resource::As, address_space)]
+    {
+        setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
+    }
+    Ok(LayerStatus::Enforced)
+}
+
+/// Closes descriptors that leaked from the process that started the worker: a decoder could write to them. Must be called
+/// before this process opens anything.
+pub(super) fn close_leaked_descriptors() -> io::Result<()> {
+    let names = fs::read_dir("/proc/self/fd")?.flatten().map(|entry| entry.file_name());
+    let open: Vec<RawFd> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
+    // The descriptor of the listing itself is closed by now.
+    let is_open = |descriptor: &RawFd| fs::read_link(format!("/proc/self/fd/{descriptor}")).is_ok();
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor > STDERR && is_open(descriptor)) {
+        #[expect(
+            unsafe_code,
+            reason = "the standard library closes only descriptors that it owns, and nothing owns these"
+        )]
+        // SAFETY: nothing in this process has opened a descriptor yet, so nothing can use it after this.
+        unsafe {
+            rustix::io::close(descriptor);
+        }
+    }
+    Ok(())
+}
+
+/// The last descriptor that a process is meant to inherit.
+const STDERR: RawFd = 2;
+
+/// The address space of this process, in bytes.
+fn address_space() -> io::Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kibibytes
+        .map(|kibibytes| kibibytes * 1024)
+        .ok_or_else(|| io::Error::other("/proc/self/status has no VmSize"))
+}
+
+/// Sets the processor time of the next job. The time of earlier jobs does not count.
+pub(super) fn allow_cpu(job: Duration) -> io::Result<()> {
+    let used = clock_gettime(ClockId::ProcessCPUTime).tv_sec.unsigned_abs();
+    let limit = used.saturating_add(job.as_secs()).saturating_add(1 + CPU_MARGIN_S);
+    setrlimit(Resource::Cpu, Rlimit { current: Some(limit), maximum: None })?;
+    Ok(())
+}
