@@ -13,7 +13,6 @@ mod colour;
 mod decode;
 mod encode;
 mod error;
-mod fit;
 mod hash;
 mod picture;
 mod pixels;
@@ -29,10 +28,10 @@ use std::io::Cursor;
 use sha2::{Digest, Sha256};
 
 pub use self::error::ThumbnailError;
+pub(crate) use self::scale::Scaler;
 use self::{decode::Decoded, picture::Picture};
-pub(crate) use self::{fit::within, scale::Scaler};
 use crate::{
-    Encoding, Format, Size, Sizes, ThumbnailFact,
+    Encoding, Format, Size, Sizes, ThumbnailFact, fit,
     probe::{self, Orientation},
 };
 
@@ -116,7 +115,7 @@ pub(crate) fn make(
 ) -> Result<Made, ThumbnailError> {
     let header = probe::probe(Cursor::new(original), recipe.format)?;
     header.check(recipe.max_pixels)?;
-    let side = |size| within((header.width, header.height), recipe.sizes.longest_side(size));
+    let side = |size| fit((header.width, header.height), recipe.sizes.longest_side(size));
     // The largest is made as stored and then turned, so its sides change places on the way.
     let (width, height) = side(Size::Large);
     let stored = header.orientation.displayed(width, height);

@@ -17,10 +17,10 @@ use super::{
     wire::{self, FileHeader, Ready, Reply, Request},
 };
 use crate::{
-    Encoding, Format, Size,
+    Encoding, Format, Size, fit,
     probe::{self, Orientation},
     telemetry,
-    thumbnail::{Made, Recipe, Thumbnail, ThumbnailError, within},
+    thumbnail::{Made, Recipe, Thumbnail, ThumbnailError},
 };
 
 /// How long a confined process may take to raise its walls. It takes milliseconds; a machine may be busy.
@@ -223,7 +223,7 @@ impl Decoder {
         displayed: (u32, u32),
     ) -> io::Result<Thumbnail> {
         let FileHeader { width, height, encoding, bytes: length } = file;
-        let expected = within(displayed, recipe.sizes.longest_side(size));
+        let expected = fit(displayed, recipe.sizes.longest_side(size));
         demand((width, height) == expected, "a thumbnail has other sides")?;
         let most = u64::from(width) * u64::from(height) * 4 + FILE_MARGIN_BYTES;
         demand(length <= most, "a thumbnail is too long")?;

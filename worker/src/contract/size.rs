@@ -127,7 +127,8 @@ impl FromStr for Sizes {
     }
 }
 
-/// The sides of a picture that is made to fit into a square: in proportion, never enlarged, never less than a pixel.
+/// Width and height of a picture whose longest side is at most `longest`: in proportion to within a pixel, never enlarged,
+/// never below 1.
 #[must_use]
 pub fn fit((width, height): (u32, u32), longest: u32) -> (u32, u32) {
     let side = u64::from(width.max(height).max(1));
@@ -155,8 +156,12 @@ mod tests {
     #[test]
     fn sides_are_never_enlarged_and_never_vanish() {
         assert_eq!(fit((4032, 3024), 1024), (1024, 768));
+        assert_eq!(fit((3000, 4001), 1000), (750, 1000));
         assert_eq!(fit((100, 50), 160), (100, 50));
+        assert_eq!(fit((160, 160), 160), (160, 160));
         assert_eq!(fit((65_535, 1), 160), (160, 1));
+        assert_eq!(fit((1, 65_535), 160), (1, 160));
+        assert_eq!(fit((u32::MAX, u32::MAX), 8192), (8192, 8192));
     }
 
     #[test]

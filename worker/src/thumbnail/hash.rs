@@ -1,6 +1,7 @@
 //! The placeholder that a page shows before the thumbnail is there.
 
-use super::{ThumbnailError, fit, picture::Picture, pixels::Layout, scale::Scaler};
+use super::{ThumbnailError, picture::Picture, pixels::Layout, scale::Scaler};
+use crate::fit;
 
 /// The longest side that a thumbhash is made from, in pixels. It keeps seven waves a side, so more pixels only cost
 /// time; the algorithm refuses more than 100.
@@ -8,7 +9,7 @@ const LONGEST_SIDE: u32 = 48;
 
 /// The thumbhash of a picture whose colour is multiplied by alpha.
 pub(super) fn thumbhash(scaler: &mut Scaler, picture: &Picture) -> Result<Vec<u8>, ThumbnailError> {
-    let (width, height) = fit::within(picture.sides(), LONGEST_SIDE);
+    let (width, height) = fit(picture.sides(), LONGEST_SIDE);
     let mut tiny = picture.shrink_from(scaler, (width, height))?.into_pixels();
     tiny.divide_alpha();
     let rgba: Vec<u8> = match tiny.layout {
