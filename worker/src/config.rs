@@ -8,7 +8,7 @@ use clap::{
 };
 
 use crate::{
-    Sizes, confinement::Mode, dead::Dead, logging::LogFormat, storage::StorageUrl,
+    Sizes, confinement::Mode, dead_letter_commands::DeadLetterArgs, logging::LogFormat, storage::StorageUrl,
     transport::broker_url::BrokerUrl,
 };
 
@@ -74,7 +74,7 @@ pub struct WorkerConfig {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// List, show, replay and drop dead letters
-    Dead(Dead),
+    Dead(DeadLetterArgs),
 }
 
 /// What a picture may ask for, and what it gets.

@@ -22,9 +22,9 @@ mod child;
 mod decoder;
 mod filter;
 mod layers;
+mod protocol;
 mod self_test;
 mod status;
-mod wire;
 
 use std::{ffi::OsString, process::ExitCode};
 

@@ -18,7 +18,7 @@ pub mod config;
 pub mod confinement;
 pub mod consumer;
 pub mod contract;
-pub mod dead;
+pub mod dead_letter_commands;
 pub mod failpoint;
 pub mod logging;
 pub mod maker;

@@ -3,11 +3,12 @@
 //! This runs in the web server, on strangers' bytes: it reads a bounded number of small pieces and seeks over the
 //! rest. The worker uses the same code, so that both see the same width, height and orientation.
 
+mod bmp;
 mod exif;
+mod gif;
 mod jpeg;
 mod orientation;
 mod png;
-mod simple;
 mod sniff;
 mod source;
 mod webp;
@@ -117,8 +118,8 @@ pub fn probe<R: Read + Seek>(reader: R, format: Format) -> Result<Header, ProbeE
         Format::Jpeg => jpeg::walk(&mut source),
         Format::Png => png::walk(&mut source),
         Format::WebP => webp::walk(&mut source),
-        Format::Gif => simple::gif(&mut source),
-        Format::Bmp => simple::bmp(&mut source),
+        Format::Gif => gif::walk(&mut source),
+        Format::Bmp => bmp::walk(&mut source),
         Format::Tiff => exif::tiff(&mut source),
         Format::Unknown => Err(ProbeError::Damaged("its format is not known")),
     }?;

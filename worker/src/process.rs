@@ -12,7 +12,7 @@ use crate::{
     config::{self, Command, WorkerConfig},
     confinement::Launch,
     consumer::Consumer,
-    dead, logging,
+    dead_letter_commands, logging,
     maker::Maker,
     shutdown, telemetry,
     transport::{Transport, broker_url::BrokerUrl, rabbitmq::RabbitTransport, sqlite::SqliteTransport},
@@ -35,7 +35,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             if let Some(Command::Dead(dead)) = &config.command {
                 let storage = Storage::open(&config.storage)?;
                 let transport = open_transport(&config.broker, u64::MAX)?;
-                let done = dead::run(dead, &storage, &transport).await;
+                let done = dead_letter_commands::run(dead, &storage, &transport).await;
                 transport.disconnect().await;
                 return done;
             }

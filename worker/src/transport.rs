@@ -31,7 +31,7 @@
 //! 8. **No clock of the wall decides when a job may be claimed.** A step of it delays nothing.
 
 pub mod broker_url;
-pub mod dead;
+pub mod dead_job;
 mod delivery;
 pub mod rabbitmq;
 pub mod sqlite;
@@ -42,7 +42,7 @@ use async_trait::async_trait;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::dead::DeadJob;
+use self::dead_job::DeadJob;
 pub use self::delivery::{DeadLetter, DeathReason, Delivery, Receipt, Settled, Task, Tries};
 use crate::contract::{
     message::{Changed, ResizeJob},
@@ -117,7 +117,7 @@ pub trait Announcer: Send + Sync + 'static {
 /// Jobs that are not tried again until an operator says so.
 #[async_trait]
 pub trait DeadLetters: Send + Sync + 'static {
-    /// The dead letters, oldest first, at most [`dead::MAX_LISTED`].
+    /// The dead letters, oldest first, at most [`dead_job::MAX_LISTED`].
     async fn dead_letters(&self) -> Result<Vec<DeadJob>, TransportError>;
 
     /// Removes every message of a dead letter; answers how many there were.

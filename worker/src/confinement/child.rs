@@ -15,7 +15,7 @@ use clap::ValueEnum;
 use super::{
     Mode,
     layers::{self, SandboxLayers},
-    wire::{self, FileHeader, Ready, Reply, Request},
+    protocol::{self, FileHeader, Ready, Reply, Request},
 };
 use crate::thumbnail::{self, Made, Recipe, Scaler, ThumbnailError};
 
@@ -47,9 +47,9 @@ fn serve(mode: Mode, memory: u64) -> io::Result<()> {
     // The reply tells of a panic.
     panic::set_hook(Box::new(|_| {}));
     let status = SandboxLayers::from(mode).enforce(memory);
-    wire::write(&mut output, &Ready { status }, &[])?;
+    protocol::write(&mut output, &Ready { status }, &[])?;
     let mut workshop = Workshop::default();
-    while let Some(request) = wire::read::<Request>(&mut input)? {
+    while let Some(request) = protocol::read::<Request>(&mut input)? {
         layers::allow_cpu(request.timeout)?;
         match workshop.work(&mut input, &request)? {
             Ok((made, took)) => {
@@ -61,9 +61,9 @@ fn serve(mode: Mode, memory: u64) -> io::Result<()> {
                     bytes: thumbnail.bytes.len() as u64,
                 });
                 let bytes = thumbnails.each_ref().map(|thumbnail| thumbnail.bytes.as_slice());
-                wire::write(&mut output, &Reply::Made { width, height, thumbhash, files, took }, &bytes)?;
+                protocol::write(&mut output, &Reply::Made { width, height, thumbhash, files, took }, &bytes)?;
             }
-            Err(error) => wire::write(&mut output, &Reply::Failed(error), &[])?,
+            Err(error) => protocol::write(&mut output, &Reply::Failed(error), &[])?,
         }
     }
     Ok(())

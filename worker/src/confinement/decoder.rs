@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 
 use super::{
     CHILD_ARGUMENT, Mode,
-    wire::{self, FileHeader, Ready, Reply, Request},
+    protocol::{self, FileHeader, Ready, Reply, Request},
 };
 use crate::{
     Encoding, Format, Size, fit,
@@ -191,7 +191,7 @@ impl Decoder {
             timeout: time,
             original_bytes: original.len() as u64,
         };
-        self.input.write_all(&wire::encode(&request)?).await?;
+        self.input.write_all(&protocol::encode(&request)?).await?;
         self.input.write_all(original).await?;
         match self.message().await? {
             Reply::Failed(error) => failed(error).map(Err),
@@ -235,7 +235,7 @@ impl Decoder {
 
     async fn message<T: DeserializeOwned>(&mut self) -> io::Result<T> {
         let length = self.output.read_u32_le().await?;
-        demand(length <= wire::MAX_JSON_BYTES, "a message is too long")?;
+        demand(length <= protocol::MAX_JSON_BYTES, "a message is too long")?;
         let mut json = vec![0; length as usize];
         self.output.read_exact(&mut json).await?;
         Ok(serde_json::from_slice(&json)?)

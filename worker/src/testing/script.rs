@@ -20,7 +20,7 @@ use crate::{
     transport::{
         Announcements, Announcer, DeadLetter, DeadLetters, DeathReason, Deliveries, Delivery, Depth, Heard,
         JobQueue, LookUp, Posting, Receipt, Room, Settled, Task, Transport, TransportError, Tries,
-        dead::DeadJob,
+        dead_job::DeadJob,
     },
 };
 

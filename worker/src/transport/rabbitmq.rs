@@ -4,15 +4,15 @@
 //! acknowledgements included: one publishes, the other consumes, acknowledges and listens.
 
 mod announcements;
-mod dead;
+mod broker_connection;
+mod dead_queue;
 mod deliveries;
 pub mod description;
-mod link;
+mod headers;
 mod publisher;
+mod queue_recovery;
 mod receipt;
-mod stuck;
 mod topology;
-mod wire;
 
 use std::{
     error::Error,
@@ -28,13 +28,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     announcements::Listener,
+    broker_connection::{Link, Up},
     deliveries::Taker,
-    link::{Link, Up},
     publisher::{Publication, Publisher},
 };
 use super::{
     Announcements, Announcer, DeadLetters, Deliveries, Depth, JobQueue, LookUp, Posting, Transport,
-    TransportError, dead::DeadJob,
+    TransportError, dead_job::DeadJob,
 };
 use crate::contract::{
     message::Changed,
@@ -117,7 +117,7 @@ impl RabbitTransport {
         for link in [&self.shared.publishing, &self.shared.consuming] {
             link.wait_connected().await.map_err(ConnectError::Connect)?;
         }
-        let declare = async |up: Up| stuck::channel(&up).await.map(drop);
+        let declare = async |up: Up| queue_recovery::open_channel(&up).await.map(drop);
         self.ask("declare what messages travel by", declare).await.map_err(ConnectError::Declare)
     }
 
@@ -150,7 +150,7 @@ fn announcement(changed: &Changed, traceparent: Option<&str>) -> Publication {
     Publication {
         exchange: topology::DONE,
         key: String::new(),
-        properties: wire::announcement_properties(changed.upload.id, traceparent),
+        properties: headers::announcement_properties(changed.upload.id, traceparent),
         body: changed.encode(),
     }
 }
@@ -167,7 +167,7 @@ async fn forget_expired(shared: Weak<Shared>, closing: CancellationToken) {
         let Some(shared) = shared.upgrade() else { return };
         let transport = RabbitTransport { shared };
         let forgotten =
-            transport.ask("remove expired dead letters", async |up| dead::forget_expired(&up).await);
+            transport.ask("remove expired dead letters", async |up| dead_queue::forget_expired(&up).await);
         match forgotten.await {
             Ok(number) => {
                 tracing::info!(number, "removed the dead letters of jobs that expired and were posted again")
@@ -186,7 +186,7 @@ impl JobQueue for RabbitTransport {
         let publication = Publication {
             exchange: topology::JOBS,
             key: topology::queue(posting.job.lane()).to_owned(),
-            properties: wire::job_properties(&posting.job),
+            properties: headers::job_properties(&posting.job),
             body: posting.job.encode(),
         };
         self.shared.publisher.publish(publication).await
@@ -256,11 +256,11 @@ impl Announcer for RabbitTransport {
 #[async_trait]
 impl DeadLetters for RabbitTransport {
     async fn dead_letters(&self) -> Result<Vec<DeadJob>, TransportError> {
-        self.ask("read dead letters", async |up| dead::list(&up).await).await
+        self.ask("read dead letters", async |up| dead_queue::list(&up).await).await
     }
 
     async fn forget_dead(&self, dead: &DeadJob) -> Result<usize, TransportError> {
-        self.ask("delete a dead letter", async |up| dead::forget(&up, dead).await).await
+        self.ask("delete a dead letter", async |up| dead_queue::forget(&up, dead).await).await
     }
 }
 

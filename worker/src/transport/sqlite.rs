@@ -14,7 +14,7 @@
 
 mod announcements;
 mod connection;
-mod dead;
+mod dead_rows;
 mod deliveries;
 mod file;
 mod presence;
@@ -48,7 +48,7 @@ use self::{
 };
 use super::{
     Announcements, Announcer, DeadLetters, Deliveries, Depth, JobQueue, LookUp, Posting, Transport,
-    TransportError, dead::DeadJob,
+    TransportError, dead_job::DeadJob,
 };
 use crate::{
     clock::monotonic_ms,
@@ -307,12 +307,12 @@ impl Announcer for SqliteTransport {
 #[async_trait]
 impl DeadLetters for SqliteTransport {
     async fn dead_letters(&self) -> Result<Vec<DeadJob>, TransportError> {
-        self.shared.connection.call("read dead letters", Durability::Read, |_| &[], dead::list).await
+        self.shared.connection.call("read dead letters", Durability::Read, |_| &[], dead_rows::list).await
     }
 
     async fn forget_dead(&self, dead: &DeadJob) -> Result<usize, TransportError> {
         let dead = dead.clone();
-        let forget = move |tx: &rusqlite::Connection| dead::forget(tx, &dead);
+        let forget = move |tx: &rusqlite::Connection| dead_rows::forget(tx, &dead);
         self.shared.connection.call("delete a dead letter", Durability::Process, |_| &[], forget).await
     }
 }

@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::{
     Shared,
-    link::{AFTER_ERROR, Link, Up},
-    stuck, topology, wire,
+    broker_connection::{AFTER_ERROR, Link, Up},
+    headers, queue_recovery, topology,
 };
 use crate::{
     contract::message::Changed,
@@ -46,7 +46,7 @@ impl Session {
     }
 
     async fn on(up: Up) -> lapin::Result<Self> {
-        let channel = stuck::channel(&up).await?;
+        let channel = queue_recovery::open_channel(&up).await?;
         let queue = topology::declare_replies(&channel, &Uuid::now_v7().simple().to_string()).await?;
         debug!(queue, "listening to the reply exchange");
         // Without acknowledgements: the queue goes with the session anyhow, and bounds what it holds.
@@ -123,7 +123,7 @@ impl Announcements for Listener {
 
 fn read(message: &Message) -> Option<Heard> {
     match Changed::decode(&message.data) {
-        Ok(changed) => Some(Heard::Changed(Box::new(changed), wire::traceparent(message))),
+        Ok(changed) => Some(Heard::Changed(Box::new(changed), headers::traceparent(message))),
         Err(error) => {
             warn!(error = &error as &dyn std::error::Error, "an announcement cannot be read");
             None

@@ -18,9 +18,10 @@ use tracing::{info, warn};
 
 use super::{
     Shared,
-    link::{AFTER_ERROR, Link, Up},
+    broker_connection::{AFTER_ERROR, Link, Up},
+    headers, queue_recovery,
     receipt::{Holder, release},
-    stuck, topology, wire,
+    topology,
 };
 use crate::{
     contract::{
@@ -67,7 +68,7 @@ impl Session {
     }
 
     async fn on(up: Up, prefetch: NonZeroUsize) -> lapin::Result<Self> {
-        let channel = stuck::channel(&up).await?;
+        let channel = queue_recovery::open_channel(&up).await?;
         let slots = u16::try_from(prefetch.get()).unwrap_or(u16::MAX);
         // A slot stays free for the interactive lane, where there are several.
         let bulk_slots = slots.saturating_sub(1).max(1);
@@ -114,7 +115,7 @@ impl Session {
 async fn consume(up: &Up, channel: &Channel, queue: &str, prefetch: u16) -> lapin::Result<Consumer> {
     // Applies to the consumers that are opened after it.
     channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
-    stuck::consume(up, channel, queue).await
+    queue_recovery::consume(up, channel, queue).await
 }
 
 impl Drop for Taker {
@@ -189,9 +190,9 @@ impl Taker {
                 }
             },
         };
-        let failures = wire::failures(&message);
-        let deliveries = failures.saturating_add(wire::deliveries_before(&message)).saturating_add(1);
-        let traceparent = wire::traceparent(&message);
+        let failures = headers::failures(&message);
+        let deliveries = failures.saturating_add(headers::deliveries_before(&message)).saturating_add(1);
+        let traceparent = headers::traceparent(&message);
         if let Task::Resize(job) = &task {
             self.announce_processing(job, traceparent.as_deref());
         }
@@ -213,7 +214,7 @@ type Unreadable = Box<dyn std::error::Error + Send + Sync>;
 
 fn read_job(message: &Message) -> Result<ResizeJob, Unreadable> {
     let job = ResizeJob::decode(&message.data)?;
-    match wire::message_id(message) {
+    match headers::message_id(message) {
         Some(id) if id != job.id.to_string() => Err("the message id is another".into()),
         _ => Ok(job),
     }
@@ -223,14 +224,14 @@ pub(super) fn dead_letter(message: &Message) -> DeadLetter {
     let job = read_job(message).ok();
     DeadLetter {
         id: upload_of(message, job.as_ref()),
-        generation: job.as_ref().map(|job| job.generation).or_else(|| wire::generation(message)),
+        generation: job.as_ref().map(|job| job.generation).or_else(|| headers::generation(message)),
         job,
-        reason: wire::death_reason(message),
+        reason: headers::death_reason(message),
     }
 }
 
 /// The upload that a message is about, as far as can be told of one that may be damaged.
 fn upload_of(message: &Message, job: Option<&ResizeJob>) -> Option<UploadId> {
-    let by_id = wire::message_id(message).and_then(|id| id.parse().ok());
+    let by_id = headers::message_id(message).and_then(|id| id.parse().ok());
     by_id.or_else(|| job.map(|job| job.id))
 }

@@ -4,7 +4,7 @@
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::{topology, wire};
+use super::{headers, topology};
 use crate::{
     contract::{
         message::{Changed, ResizeJob},
@@ -101,7 +101,7 @@ fn post(queue: &str) -> Value {
         "channel": { "$ref": format!("#/channels/{queue}") },
         "summary": "Posts a job, and keeps it in the outbox until the broker has confirmed it.",
         "bindings": { "amqp": {
-            "deliveryMode": wire::PERSISTENT,
+            "deliveryMode": headers::PERSISTENT,
             "mandatory": true,
             "timestamp": true,
             "bindingVersion": BINDINGS,
@@ -134,7 +134,7 @@ fn message<T: JsonSchema>(
         "name": kind,
         "title": T::schema_name(),
         "summary": summary,
-        "contentType": wire::CONTENT_TYPE,
+        "contentType": headers::CONTENT_TYPE,
         "headers": headers,
         "payload": generator.subschema_for::<T>(),
         "bindings": { "amqp": { "messageType": kind, "bindingVersion": BINDINGS } },
@@ -145,24 +145,24 @@ fn message<T: JsonSchema>(
 fn job_headers() -> Value {
     let mut headers = trace_headers();
     let reasons = [DeathReason::Exhausted, DeathReason::KilledItsWorkers, DeathReason::Unreadable];
-    headers["properties"][wire::GENERATION] = json!({
+    headers["properties"][headers::GENERATION] = json!({
         "type": "integer",
         "minimum": 1,
         "description": "Which generation of the upload the job was posted for.",
     });
-    headers["properties"][wire::ATTEMPT] = json!({ "type": "integer", "minimum": 1, "description": "How many times it has failed, once it has." });
-    headers["properties"][wire::DEATH] = json!({
+    headers["properties"][headers::ATTEMPT] = json!({ "type": "integer", "minimum": 1, "description": "How many times it has failed, once it has." });
+    headers["properties"][headers::DEATH] = json!({
         "enum": reasons.map(DeathReason::name),
         "description": "Why it is dead, where a worker said so.",
     });
-    headers["required"] = json!([wire::GENERATION]);
+    headers["required"] = json!([headers::GENERATION]);
     headers
 }
 
 fn trace_headers() -> Value {
     json!({
         "type": "object",
-        "properties": { wire::TRACEPARENT: { "type": "string", "description": "W3C Trace Context of the request." } },
+        "properties": { headers::TRACEPARENT: { "type": "string", "description": "W3C Trace Context of the request." } },
     })
 }
 
@@ -188,7 +188,7 @@ mod tests {
     fn every_header_of_a_job_is_described() {
         let traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into());
         let job = ResizeJob::new(crate::UploadRecord { traceparent, ..testing::record() });
-        let properties = wire::job_properties(&job);
+        let properties = headers::job_properties(&job);
         let headers = job_headers();
         for name in properties.headers().as_ref().unwrap().inner().keys() {
             assert!(headers["properties"][name.as_str()].is_object(), "{name}");

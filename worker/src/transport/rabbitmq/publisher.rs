@@ -17,8 +17,8 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    link::{AFTER_ERROR, Link, Up},
-    stuck, unavailable,
+    broker_connection::{AFTER_ERROR, Link, Up},
+    queue_recovery, unavailable,
 };
 use crate::transport::TransportError;
 
@@ -111,7 +111,7 @@ async fn serve_announcements(link: Link, mut line: mpsc::Receiver<Request>) {
             up = link.up() => up,
             () = closed(&line) => return,
         };
-        match stuck::channel(&up).await {
+        match queue_recovery::open_channel(&up).await {
             Ok(channel) => {
                 if let Err(error) = announce_all(&channel, &link, &up, &mut line).await {
                     warn!(%error, "announcing was interrupted");
@@ -187,7 +187,7 @@ async fn closed(line: &mpsc::Receiver<Request>) {
 }
 
 async fn open(up: &Up) -> lapin::Result<Channel> {
-    let channel = stuck::channel(up).await?;
+    let channel = queue_recovery::open_channel(up).await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     Ok(channel)
 }

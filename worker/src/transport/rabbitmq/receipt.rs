@@ -14,7 +14,7 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{Shared, link::Up, publisher::Publication, topology, unavailable, wire};
+use super::{Shared, broker_connection::Up, headers, publisher::Publication, topology, unavailable};
 use crate::{
     contract::{message::Changed, record::Lane},
     transport::{DeathReason, Receipt, Settled, TransportError},
@@ -51,7 +51,7 @@ impl Holder {
         lane: Option<Lane>,
         held: (Message, Option<OwnedSemaphorePermit>),
     ) -> Self {
-        let expired = lane.is_none() && wire::death_reason(&held.0) == DeathReason::Expired;
+        let expired = lane.is_none() && headers::death_reason(&held.0) == DeathReason::Expired;
         Self { shared, _up: up, _channel: channel, lane, expired, held: Some(held) }
     }
 }
@@ -108,7 +108,7 @@ pub(super) async fn release(
     let again = Publication {
         exchange: topology::JOBS,
         key: lane.map_or(topology::BURIAL_QUEUE, topology::queue).to_owned(),
-        properties: wire::again(message),
+        properties: headers::again(message),
         body: message.data.clone(),
     };
     if let Ok(Ok(())) = timeout(RELEASE_WITHIN, shared.publisher.publish(again)).await {
@@ -135,7 +135,7 @@ impl Receipt for Holder {
     async fn finish(mut self: Box<Self>, changed: Option<Changed>) -> Result<Settled, TransportError> {
         let (message, _slot) = self.held.take().expect("a delivery is settled once");
         if let Some(changed) = changed {
-            let announcement = super::announcement(&changed, wire::traceparent(&message).as_deref());
+            let announcement = super::announcement(&changed, headers::traceparent(&message).as_deref());
             if let Err(error) = self.shared.publisher.announce(announcement).await {
                 // The end is stored, and servers read storage again.
                 let error = &error as &dyn std::error::Error;
@@ -151,12 +151,12 @@ impl Receipt for Holder {
 
     async fn retry(mut self: Box<Self>, after: Duration) -> Result<Settled, TransportError> {
         let (message, _slot) = self.held.take().expect("a delivery is settled once");
-        deliver_later(&self.shared, &message, self.lane, after, wire::failed_again).await
+        deliver_later(&self.shared, &message, self.lane, after, headers::failed_again).await
     }
 
     async fn postpone(mut self: Box<Self>, after: Duration) -> Result<Settled, TransportError> {
         let (message, _slot) = self.held.take().expect("a delivery is settled once");
-        deliver_later(&self.shared, &message, self.lane, after, wire::again).await
+        deliver_later(&self.shared, &message, self.lane, after, headers::again).await
     }
 
     async fn dead_letter(mut self: Box<Self>, reason: DeathReason) -> Result<Settled, TransportError> {
@@ -164,7 +164,7 @@ impl Receipt for Holder {
         let dead = || Publication {
             exchange: topology::DEAD_LETTERS,
             key: topology::DEAD.to_owned(),
-            properties: wire::died(&message, reason),
+            properties: headers::died(&message, reason),
             body: message.data.clone(),
         };
         replace(&self.shared, &message, dead).await
@@ -185,7 +185,7 @@ impl Drop for Holder {
         let (shared, lane) = (Arc::clone(&self.shared), self.lane);
         let kept = (self._up.clone(), self._channel.clone());
         runtime.spawn(async move {
-            let _ = deliver_later(&shared, &message, lane, AFTER_DROP, wire::failed_again).await;
+            let _ = deliver_later(&shared, &message, lane, AFTER_DROP, headers::failed_again).await;
             drop((slot, kept));
         });
     }

@@ -1,15 +1,15 @@
-//! GIF and BMP: the sides stand at a fixed place.
+//! GIF: the sides are at a fixed place; frames are counted block by block.
 
 use std::io::{Read, Seek};
 
 use super::{Found, Orientation, ProbeError, source::Source};
 
-/// What begins an extension, a frame, and the end of a GIF.
+/// The first byte of an extension, of a frame, and of the end of the file.
 const EXTENSION: u8 = 0x21;
 const IMAGE: u8 = 0x2c;
 const TRAILER: u8 = 0x3b;
 
-pub(super) fn gif<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, ProbeError> {
+pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, ProbeError> {
     let [.., w0, w1, h0, h1, flags, _background, _aspect]: [u8; 13] = source.array()?;
     let side = |low, high| u32::from(u16::from_le_bytes([low, high]));
     skip_palette(source, flags)?;
@@ -44,19 +44,4 @@ fn count_frames<R: Read + Seek>(source: &mut Source<R>) -> Result<Option<u32>, P
             }
         }
     }
-}
-
-pub(super) fn bmp<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, ProbeError> {
-    let _file_header: [u8; 14] = source.array()?;
-    let header_bytes = u32::from_le_bytes(source.array()?);
-    let (width, height) = if header_bytes == 12 {
-        let [w0, w1, h0, h1] = source.array()?;
-        (u16::from_le_bytes([w0, w1]).into(), u16::from_le_bytes([h0, h1]).into())
-    } else {
-        let (width, height) = (i32::from_le_bytes(source.array()?), i32::from_le_bytes(source.array()?));
-        // A negative height counts rows from the top; a negative width means nothing.
-        let width = u32::try_from(width).map_err(|_| ProbeError::Damaged("its width is negative"))?;
-        (width, height.unsigned_abs())
-    };
-    Ok(Found { width, height, orientation: Orientation::Upright, frames: None })
 }

@@ -6,12 +6,12 @@ use lapin::{
     options::{BasicAckOptions, BasicGetOptions},
 };
 
-use super::{deliveries::dead_letter, link::Up, topology, wire};
+use super::{broker_connection::Up, deliveries::dead_letter, headers, topology};
 use crate::{
     contract::record::Lane,
     transport::{
         DeathReason,
-        dead::{DeadJob, MAX_LISTED, key},
+        dead_job::{DeadJob, MAX_LISTED, key},
     },
 };
 
@@ -38,7 +38,7 @@ pub(super) async fn forget(up: &Up, dead: &DeadJob) -> lapin::Result<usize> {
 pub(super) async fn forget_expired(up: &Up) -> lapin::Result<usize> {
     let (channel, messages) = take(up).await?;
     let mut forgotten = 0;
-    for message in messages.iter().filter(|message| wire::death_reason(message) == DeathReason::Expired) {
+    for message in messages.iter().filter(|message| headers::death_reason(message) == DeathReason::Expired) {
         forgotten += usize::from(message.ack(BasicAckOptions::default()).await?);
     }
     put_back(&channel).await?;
@@ -67,13 +67,13 @@ fn read(message: &Message) -> DeadJob {
         key: key(letter.id, &message.data),
         id: letter.id,
         reason: letter.reason,
-        failures: wire::failures(message),
-        lane: if wire::came_by(message, topology::queue(Lane::Bulk)) {
+        failures: headers::failures(message),
+        lane: if headers::came_by(message, topology::queue(Lane::Bulk)) {
             Lane::Bulk
         } else {
             Lane::Interactive
         },
-        posted_at: wire::posted_at(message),
+        posted_at: headers::posted_at(message),
         body: message.data.clone(),
     }
 }

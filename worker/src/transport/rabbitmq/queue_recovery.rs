@@ -28,7 +28,7 @@ use lapin::{
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::{link::Up, topology};
+use super::{broker_connection::Up, topology};
 
 /// How long a queue may take to answer: it takes about a millisecond, and seconds while a broker starts and elects
 /// leaders.
@@ -43,7 +43,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 const LOCK_QUEUE: &str = "up.mending";
 
 /// A channel on which everything that messages travel by is declared, and answers, the lanes excepted.
-pub(super) async fn channel(up: &Up) -> Result<Channel> {
+pub(super) async fn open_channel(up: &Up) -> Result<Channel> {
     let channel = up.connection.create_channel().await?;
     let empty = topology::declare(&channel).await?;
     for queue in empty.iter().filter(|queue| !topology::counts_deliveries(queue)) {

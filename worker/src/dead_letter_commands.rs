@@ -13,12 +13,12 @@ use crate::{
     contract::{link::LinkBase, upload::Upload},
     requeue::{RequeueError, requeue},
     storage::{Storage, UploadStatus},
-    transport::{Transport, dead::DeadJob},
+    transport::{Transport, dead_job::DeadJob},
 };
 
 /// What to do with dead letters.
 #[derive(Debug, Clone, Args)]
-pub struct Dead {
+pub struct DeadLetterArgs {
     #[command(subcommand)]
     action: Action,
 
@@ -58,7 +58,7 @@ enum Action {
 /// # Errors
 /// When the broker or storage is away, there is no such dead letter, or it cannot be replayed.
 pub(crate) async fn run(
-    dead: &Dead,
+    dead: &DeadLetterArgs,
     storage: &Storage,
     transport: &Arc<dyn Transport>,
 ) -> anyhow::Result<()> {

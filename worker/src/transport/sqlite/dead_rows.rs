@@ -8,7 +8,7 @@ use crate::{
     contract::record::Lane,
     transport::{
         DeathReason,
-        dead::{DeadJob, MAX_LISTED, key},
+        dead_job::{DeadJob, MAX_LISTED, key},
     },
 };
 
