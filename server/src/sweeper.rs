@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 use worker::{
     JobName, Lane, Storage, UploadId,
-    storage::{Settled, StorageError},
+    storage::{StorageError, UploadEnd},
     transport::{JobQueue, LookUp, Posting, TransportError},
 };
 
@@ -195,7 +195,7 @@ impl Sweeper<'_> {
         }
         let end = self.storage.end_of(job).await?;
         if end.is_some() || self.storage.is_gone(job.id).await? {
-            if let Some(Settled::Ready(result)) = end {
+            if let Some(UploadEnd::Ready(result)) = end {
                 // Clients that saw this generation queued take no report of an older one.
                 self.storage.raise_result(result, job.generation).await?;
             }

@@ -8,8 +8,8 @@ use clap::{
 };
 
 use crate::{
-    Sizes, confinement::Mode, dead_letter_commands::DeadLetterArgs, logging::LogFormat, storage::StorageUrl,
-    transport::broker_url::BrokerUrl,
+    Sizes, confinement::ConfinementMode, dead_letter_commands::DeadLetterArgs, logging::LogFormat,
+    storage::StorageUrl, transport::broker_url::BrokerUrl,
 };
 
 /// The exit code for a bad setting: `EX_USAGE` of sysexits.h.
@@ -67,12 +67,12 @@ pub struct WorkerConfig {
 
     /// What to do instead of working
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<WorkerCommand>,
 }
 
 /// What a worker's executable does instead of working.
 #[derive(Debug, Clone, Subcommand)]
-pub enum Command {
+pub enum WorkerCommand {
     /// List, show, replay and drop dead letters
     Dead(DeadLetterArgs),
 }
@@ -96,7 +96,7 @@ pub struct PixelConfig {
 
     /// Whether pictures are refused a decoder that the kernel cannot confine in every way
     #[arg(long, env = "UP_CONFINEMENT", value_enum, default_value_t, value_name = "MODE")]
-    pub confinement: Mode,
+    pub confinement: ConfinementMode,
 
     /// The longest side of each thumbnail in pixels; pictures are never enlarged
     #[arg(long, env = "UP_SIZES", default_value_t, value_name = "SIZES")]

@@ -31,11 +31,11 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::ValueEnum;
 
 pub use self::decoder::{ALLOCATOR, Launch, StartError};
-pub(crate) use self::decoder::{Decoder, Ending};
+pub(crate) use self::decoder::{Decoder, DecoderExit};
 
 /// How much of the confinement must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Mode {
+pub enum ConfinementMode {
     /// What the kernel offers; what it does not is logged.
     #[default]
     BestEffort,
@@ -46,7 +46,7 @@ pub enum Mode {
     Off,
 }
 
-impl Mode {
+impl ConfinementMode {
     /// The name on a command line.
     #[must_use]
     pub const fn name(self) -> &'static str {

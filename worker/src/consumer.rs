@@ -52,9 +52,9 @@ use crate::{
     failpoint,
     maker::{Make, MakeError},
     probe,
-    storage::{Settled as Ended, Storage, StorageError},
+    storage::{Storage, StorageError, UploadEnd},
     telemetry::{self, timed},
-    thumbnail::{Made, Thumbnail},
+    thumbnail::{Thumbnail, ThumbnailSet},
     trace::TraceParent,
     transport::{DeadLetter, DeathReason, Delivery, Posting, Settled, Task, Transport, TransportError},
 };
@@ -71,7 +71,7 @@ pub struct Consumer {
 }
 
 /// The end of a delivery's work.
-struct Done {
+struct WorkDone {
     job: Option<JobName>,
     /// The file name, for failpoints.
     name: String,
@@ -82,7 +82,7 @@ struct Done {
     leftovers: Option<Making>,
 }
 
-impl Done {
+impl WorkDone {
     /// There is nothing left to do for this job.
     fn nothing(job: Option<JobName>) -> Self {
         Self { job, name: String::new(), changed: None, leftovers: None }
@@ -134,7 +134,7 @@ impl Consumer {
     }
 
     /// Announces, acknowledges and clears up.
-    async fn finish(&self, delivery: Delivery, done: Done) -> Result<Settled, TransportError> {
+    async fn finish(&self, delivery: Delivery, done: WorkDone) -> Result<Settled, TransportError> {
         failpoint::hit("before-ack", &done.name).await;
         let dropped = failpoint::hit("announce", &done.name).await == failpoint::Hit::Drop;
         let settled = match done.changed {
@@ -214,7 +214,7 @@ impl Consumer {
     }
 
     /// Makes the thumbnails of one upload.
-    async fn resize(&self, job: &ResizeJob, deliveries: u32) -> Result<Done, Passing> {
+    async fn resize(&self, job: &ResizeJob, deliveries: u32) -> Result<WorkDone, Passing> {
         let (record, repeated) = (&job.record, deliveries > 1 || job.generation > 1);
         if repeated && let Some(ended) = self.storage.end_of(job.name()).await? {
             return self.ended(job.name(), ended, true).await;
@@ -235,7 +235,7 @@ impl Consumer {
         }
     }
 
-    async fn make(&self, record: &UploadRecord, original: Bytes) -> Result<Made, MakeError> {
+    async fn make(&self, record: &UploadRecord, original: Bytes) -> Result<ThumbnailSet, MakeError> {
         let format = match record.format {
             // Accepted by a newer build. The bytes tell more than its name does.
             Format::Unknown => match probe::sniff(&original) {
@@ -257,7 +257,12 @@ impl Consumer {
     }
 
     /// Stores the thumbnails, and then the result.
-    async fn store(&self, record: &UploadRecord, made: Made, repeated: bool) -> Result<Done, Passing> {
+    async fn store(
+        &self,
+        record: &UploadRecord,
+        made: ThumbnailSet,
+        repeated: bool,
+    ) -> Result<WorkDone, Passing> {
         let making = Making::new(rand::random());
         let put = made.thumbnails.into_iter().map(async |thumbnail: Thumbnail| {
             let fact = thumbnail.fact();
@@ -299,53 +304,63 @@ impl Consumer {
         }
         if self.storage.is_gone(record.id).await? {
             self.storage.remove_everything(record.id).await?;
-            return Ok(Done::nothing(Some(record.job())));
+            return Ok(WorkDone::nothing(Some(record.job())));
         }
-        self.ended(record.job(), Ended::Ready(winner), repeated).await
+        self.ended(record.job(), UploadEnd::Ready(winner), repeated).await
     }
 
     /// Stores that a generation failed, unless the upload is ready.
-    async fn fail(&self, record: &UploadRecord, problem: Failure, repeated: bool) -> Result<Done, Passing> {
+    async fn fail(
+        &self,
+        record: &UploadRecord,
+        problem: Failure,
+        repeated: bool,
+    ) -> Result<WorkDone, Passing> {
         let failure = UploadFailure { record: record.clone(), ended_at: clock::now(), problem };
         failpoint::hit("before-outcome", &record.name).await;
         let ended = timed("store", self.storage.store_failure(&failure)).await?;
         failpoint::hit("after-outcome", &record.name).await;
         if self.storage.is_gone(record.id).await? {
             self.storage.remove_everything(record.id).await?;
-            return Ok(Done::nothing(Some(record.job())));
+            return Ok(WorkDone::nothing(Some(record.job())));
         }
         self.ended(record.job(), ended, repeated).await
     }
 
-    async fn original_gone(&self, record: &UploadRecord, key: &str, repeated: bool) -> Result<Done, Passing> {
+    async fn original_gone(
+        &self,
+        record: &UploadRecord,
+        key: &str,
+        repeated: bool,
+    ) -> Result<WorkDone, Passing> {
         if self.storage.is_gone(record.id).await? {
             info!("the upload was deleted, and so is its job");
-            return Ok(Done::nothing(Some(record.job())));
+            return Ok(WorkDone::nothing(Some(record.job())));
         }
         if !self.storage.has_pending(record.job()).await? {
             info!("the upload was refused after its job was posted");
-            return Ok(Done::nothing(Some(record.job())));
+            return Ok(WorkDone::nothing(Some(record.job())));
         }
         error!(key, "the original is not in storage");
         self.fail(record, because("original-gone", "The file is no longer there."), repeated).await
     }
 
     /// Builds the announcement and the cleanup of a stored end.
-    async fn ended(&self, job: JobName, ended: Ended, repeated: bool) -> Result<Done, Passing> {
+    async fn ended(&self, job: JobName, ended: UploadEnd, repeated: bool) -> Result<WorkDone, Passing> {
         let (upload, lane, winner) = match ended {
-            Ended::Ready(result) => {
+            UploadEnd::Ready(result) => {
                 let result = self.storage.raise_result(result, job.generation).await?;
                 let upload = Upload::ready(&result, &LinkBase::default());
                 (upload, result.record.lane(), Some(result.making))
             }
-            Ended::Failed(failure) => {
+            UploadEnd::Failed(failure) => {
                 // Before it is announced: a client that hears of the failure may retry at once.
                 self.storage.remove_pending(job).await?;
                 (Upload::failed(&failure, &LinkBase::default()), failure.record.lane(), None)
             }
         };
         info!(state = ?upload.state, generation = upload.generation, "the upload has ended");
-        Ok(Done {
+        Ok(WorkDone {
             job: Some(job),
             name: upload.name.clone(),
             changed: Some(Changed::new(upload, lane)),
@@ -355,10 +370,10 @@ impl Consumer {
 
     /// Stores that a dead job's upload failed, unless its generation ended otherwise. A job that expired in its lane is
     /// posted again instead: nobody has tried it.
-    async fn bury(&self, letter: &DeadLetter) -> Result<Done, Passing> {
+    async fn bury(&self, letter: &DeadLetter) -> Result<WorkDone, Passing> {
         let Some(id) = letter.id else {
             error!(reason = letter.reason.name(), "a dead message names no upload");
-            return Ok(Done::nothing(None));
+            return Ok(WorkDone::nothing(None));
         };
         let job = JobName { id, generation: letter.generation.unwrap_or(1) };
         if let Some(ended) = self.storage.end_of(job).await? {
@@ -370,12 +385,12 @@ impl Consumer {
         };
         let Some(record) = record else {
             warn!(reason = letter.reason.name(), "a dead letter names an unknown upload");
-            return Ok(Done::nothing(None));
+            return Ok(WorkDone::nothing(None));
         };
         if letter.reason == DeathReason::Expired {
             warn!("a job expired in its queue by a policy of the broker and is posted again");
             self.transport.publish(Posting::of_sweeper(record)).await?;
-            return Ok(Done::nothing(None));
+            return Ok(WorkDone::nothing(None));
         }
         error!(reason = letter.reason.name(), "a job is dead");
         self.fail(&record, death(letter.reason), true).await

@@ -13,11 +13,11 @@ use bytes::Bytes;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-pub use crate::thumbnail::{Made, Thumbnail, ThumbnailError};
+pub use crate::thumbnail::{Thumbnail, ThumbnailError, ThumbnailSet};
 use crate::{
     Format, Sizes,
     config::PixelConfig,
-    confinement::{Decoder, Ending, Launch, StartError},
+    confinement::{Decoder, DecoderExit, Launch, StartError},
     probe, telemetry,
     thumbnail::Recipe,
 };
@@ -58,7 +58,7 @@ async fn awake_for<T>(limit: Duration, work: impl Future<Output = T>) -> Option<
 #[async_trait]
 pub(crate) trait Make: Send + Sync {
     /// Makes the three thumbnails.
-    async fn make(&self, original: Bytes, format: Format) -> Result<Made, MakeError>;
+    async fn make(&self, original: Bytes, format: Format) -> Result<ThumbnailSet, MakeError>;
 
     /// Whether thumbnails can be made here now.
     async fn check(&self) -> Result<(), StartError>;
@@ -66,7 +66,7 @@ pub(crate) trait Make: Send + Sync {
 
 #[async_trait]
 impl Make for Maker {
-    async fn make(&self, original: Bytes, format: Format) -> Result<Made, MakeError> {
+    async fn make(&self, original: Bytes, format: Format) -> Result<ThumbnailSet, MakeError> {
         Maker::make(self, original, format).await
     }
 
@@ -119,7 +119,7 @@ impl Maker {
     ///
     /// # Errors
     /// When the picture is at fault, or no process can be had.
-    pub async fn make(&self, original: Bytes, format: Format) -> Result<Made, MakeError> {
+    pub async fn make(&self, original: Bytes, format: Format) -> Result<ThumbnailSet, MakeError> {
         let header = probe::probe(Cursor::new(&original), format).map_err(ThumbnailError::from)?;
         header.check(self.max_pixels).map_err(ThumbnailError::from)?;
         let displayed = (header.width, header.height);
@@ -150,17 +150,17 @@ impl Maker {
                     }
                 }
                 Some(Err(broken)) => match decoder.ending(self.job_timeout, &broken).await {
-                    Ending::Limit(error) => {
+                    DecoderExit::Limit(error) => {
                         telemetry::decoder_lost(error.code());
                         let is_final = !was_used || error != ThumbnailError::NeedsTooMuchMemory;
                         (error.into(), is_final)
                     }
-                    Ending::Killed(how) => {
+                    DecoderExit::Killed(how) => {
                         telemetry::decoder_lost("killed");
                         warn!(how, "a decoder was killed from outside");
                         (MakeError::Machine(format!("the decoder was killed from outside: {how}")), false)
                     }
-                    Ending::Crash(how) => {
+                    DecoderExit::Crash(how) => {
                         telemetry::decoder_lost("crash");
                         warn!(how, "a confined process crashed");
                         let error = ThumbnailError::CannotBeDecoded(format!("the decoder crashed: {how}"));

@@ -8,7 +8,7 @@ use crate::{
 };
 pub use crate::{
     confinement::ALLOCATOR,
-    thumbnail::{Made, Stage, ThumbnailError},
+    thumbnail::{Stage, ThumbnailError, ThumbnailSet},
 };
 
 /// Makes thumbnails one picture after the other, with the buffers that a confined process keeps.
@@ -28,7 +28,7 @@ impl Stages {
         format: Format,
         pixels: &PixelConfig,
         finished: impl FnMut(Stage),
-    ) -> Result<Made, ThumbnailError> {
+    ) -> Result<ThumbnailSet, ThumbnailError> {
         let recipe = Recipe { format, sizes: pixels.sizes, max_pixels: pixels.max_pixels };
         thumbnail::make(&mut self.scaler, original, &recipe, finished)
     }

@@ -62,7 +62,7 @@ impl From<io::Error> for ProbeError {
 
 /// The picture has more pixels than it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{} are too many. The limit is {}.", Pixels(*pixels), Pixels(*limit))]
+#[error("{} are too many. The limit is {}.", PixelCount(*pixels), PixelCount(*limit))]
 pub struct TooManyPixels {
     /// How many it has.
     pub pixels: u64,
@@ -71,9 +71,9 @@ pub struct TooManyPixels {
 }
 
 /// A number of pixels in words.
-struct Pixels(u64);
+struct PixelCount(u64);
 
-impl std::fmt::Display for Pixels {
+impl std::fmt::Display for PixelCount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const MEGA: u64 = 1_000_000;
         match self.0 {
@@ -101,7 +101,7 @@ impl Header {
 }
 
 /// What a walker found: sides as stored.
-struct Found {
+struct StoredHeader {
     width: u32,
     height: u32,
     orientation: Orientation,

@@ -9,7 +9,7 @@ use tracing::{error, info};
 
 use crate::{
     Storage,
-    config::{self, Command, WorkerConfig},
+    config::{self, WorkerCommand, WorkerConfig},
     confinement::Launch,
     consumer::Consumer,
     dead_letter_commands, logging,
@@ -32,7 +32,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = runtime.context("could not start").and_then(|runtime| {
         runtime.block_on(async {
-            if let Some(Command::Dead(dead)) = &config.command {
+            if let Some(WorkerCommand::Dead(dead)) = &config.command {
                 let storage = Storage::open(&config.storage)?;
                 let transport = open_transport(&config.broker, u64::MAX)?;
                 let done = dead_letter_commands::run(dead, &storage, &transport).await;

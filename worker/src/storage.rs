@@ -38,7 +38,7 @@ use self::local::LocalRoot;
 pub use self::{
     audit::ShardListing,
     claim::Claim,
-    facts::{Settled, UploadStatus},
+    facts::{UploadEnd, UploadStatus},
     url::{BadStorageUrl, StorageUrl},
     writer::{OriginalWriter, PieceGuard},
 };

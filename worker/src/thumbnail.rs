@@ -48,7 +48,7 @@ pub(crate) struct Recipe {
 
 /// What is made.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Made {
+pub struct ThumbnailSet {
     /// Displayed width of the original in pixels.
     pub width: u32,
     /// Displayed height of the original in pixels.
@@ -112,7 +112,7 @@ pub(crate) fn make(
     original: &[u8],
     recipe: &Recipe,
     mut finished: impl FnMut(Stage),
-) -> Result<Made, ThumbnailError> {
+) -> Result<ThumbnailSet, ThumbnailError> {
     let header = probe::probe(Cursor::new(original), recipe.format)?;
     header.check(recipe.max_pixels)?;
     let side = |size| fit((header.width, header.height), recipe.sizes.longest_side(size));
@@ -134,7 +134,7 @@ pub(crate) fn make(
         encode::encode(Size::Large, large)?,
     ];
     finished(Stage::Encode);
-    Ok(Made { width: header.width, height: header.height, thumbnails, thumbhash })
+    Ok(ThumbnailSet { width: header.width, height: header.height, thumbnails, thumbhash })
 }
 
 /// The decoded picture with these sides (as stored), in sRGB, as it is meant to be seen.

@@ -18,7 +18,7 @@ use integration_tests::rivals;
 use worker::{
     Format, Size, Sizes,
     config::PixelConfig,
-    confinement::{self, Launch, Mode},
+    confinement::{self, ConfinementMode, Launch},
     maker::Maker,
     measure::{ALLOCATOR, Stage, Stages},
 };
@@ -279,7 +279,7 @@ fn pixels() -> PixelConfig {
         max_pixels: 200_000_000,
         job_timeout: Duration::from_secs(60),
         job_memory_bytes: 512 * 1024 * 1024,
-        confinement: Mode::BestEffort,
+        confinement: ConfinementMode::BestEffort,
         sizes: Sizes::default(),
     }
 }

@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use worker::{
     Sizes,
     config::PixelConfig,
-    confinement::Mode,
+    confinement::ConfinementMode,
     measure::Stages,
     probe::{self, Sniff},
 };
@@ -22,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
         max_pixels: MAX_PIXELS,
         job_timeout: Duration::from_secs(1),
         job_memory_bytes: 0,
-        confinement: Mode::Off,
+        confinement: ConfinementMode::Off,
         sizes: "small=8,medium=24,large=64".parse().unwrap_or_else(|_| Sizes::default()),
     };
     if let Ok(made) = Stages::default().make(bytes, format, &pixels, |_| {}) {

@@ -13,18 +13,18 @@ use std::{
 use clap::ValueEnum;
 
 use super::{
-    Mode,
+    ConfinementMode,
     layers::{self, SandboxLayers},
-    protocol::{self, FileHeader, Ready, Reply, Request},
+    protocol::{self, DecodeReply, DecodeRequest, FileHeader, Ready},
 };
-use crate::thumbnail::{self, Made, Recipe, Scaler, ThumbnailError};
+use crate::thumbnail::{self, Recipe, Scaler, ThumbnailError, ThumbnailSet};
 
 /// Bytes of an original whose memory is kept for the next. Larger ones are rare, and memory is for pixels.
 const KEPT_BYTES: usize = 16 * 1024 * 1024;
 
 /// Runs the confined process: its arguments are a mode, and the bytes that a job may take.
 pub(super) fn run(mut arguments: impl Iterator<Item = String>) -> ExitCode {
-    let mode = arguments.next().and_then(|mode| Mode::from_str(&mode, false).ok());
+    let mode = arguments.next().and_then(|mode| ConfinementMode::from_str(&mode, false).ok());
     let memory = arguments.next().and_then(|bytes| bytes.parse().ok());
     let (Some(mode), Some(memory)) = (mode, memory) else {
         eprintln!("this argument is for a worker to use");
@@ -39,7 +39,7 @@ pub(super) fn run(mut arguments: impl Iterator<Item = String>) -> ExitCode {
     }
 }
 
-fn serve(mode: Mode, memory: u64) -> io::Result<()> {
+fn serve(mode: ConfinementMode, memory: u64) -> io::Result<()> {
     layers::close_leaked_descriptors()?;
     // Copies without a buffer, made while there are still descriptors to be had.
     let mut input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
@@ -49,11 +49,11 @@ fn serve(mode: Mode, memory: u64) -> io::Result<()> {
     let status = SandboxLayers::from(mode).enforce(memory);
     protocol::write(&mut output, &Ready { status }, &[])?;
     let mut workshop = Workshop::default();
-    while let Some(request) = protocol::read::<Request>(&mut input)? {
+    while let Some(request) = protocol::read::<DecodeRequest>(&mut input)? {
         layers::allow_cpu(request.timeout)?;
         match workshop.work(&mut input, &request)? {
             Ok((made, took)) => {
-                let Made { width, height, thumbhash, thumbnails } = made;
+                let ThumbnailSet { width, height, thumbhash, thumbnails } = made;
                 let files = thumbnails.each_ref().map(|thumbnail| FileHeader {
                     width: thumbnail.width,
                     height: thumbnail.height,
@@ -61,9 +61,13 @@ fn serve(mode: Mode, memory: u64) -> io::Result<()> {
                     bytes: thumbnail.bytes.len() as u64,
                 });
                 let bytes = thumbnails.each_ref().map(|thumbnail| thumbnail.bytes.as_slice());
-                protocol::write(&mut output, &Reply::Made { width, height, thumbhash, files, took }, &bytes)?;
+                protocol::write(
+                    &mut output,
+                    &DecodeReply::Made { width, height, thumbhash, files, took },
+                    &bytes,
+                )?;
             }
-            Err(error) => protocol::write(&mut output, &Reply::Failed(error), &[])?,
+            Err(error) => protocol::write(&mut output, &DecodeReply::Failed(error), &[])?,
         }
     }
     Ok(())
@@ -83,8 +87,8 @@ impl Workshop {
     fn work(
         &mut self,
         input: &mut File,
-        request: &Request,
-    ) -> io::Result<Result<(Made, [Duration; 3]), ThumbnailError>> {
+        request: &DecodeRequest,
+    ) -> io::Result<Result<(ThumbnailSet, [Duration; 3]), ThumbnailError>> {
         let length = usize::try_from(request.original_bytes).map_err(io::Error::other)?;
         let more = length.saturating_sub(self.original.len());
         if self.original.try_reserve_exact(more).is_err() {

@@ -13,14 +13,14 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    CHILD_ARGUMENT, Mode,
-    protocol::{self, FileHeader, Ready, Reply, Request},
+    CHILD_ARGUMENT, ConfinementMode,
+    protocol::{self, DecodeReply, DecodeRequest, FileHeader, Ready},
 };
 use crate::{
     Encoding, Format, Size, fit,
     probe::{self, Orientation},
     telemetry,
-    thumbnail::{Made, Recipe, Thumbnail, ThumbnailError},
+    thumbnail::{Recipe, Thumbnail, ThumbnailError, ThumbnailSet},
 };
 
 /// How long a confined process may take to raise its walls. It takes milliseconds; a machine may be busy.
@@ -60,7 +60,7 @@ pub struct Launch {
     /// An executable that calls [`run_if_asked`](super::run_if_asked) first.
     pub executable: PathBuf,
     /// How much of the confinement must hold.
-    pub mode: Mode,
+    pub mode: ConfinementMode,
     /// Bytes that a process may take on top of what it has when it starts.
     pub job_memory_bytes: u64,
 }
@@ -68,7 +68,7 @@ pub struct Launch {
 impl Launch {
     /// The executable of this very process, even if another lies in its place by now.
     #[must_use]
-    pub fn own(mode: Mode, job_memory_bytes: u64) -> Self {
+    pub fn own(mode: ConfinementMode, job_memory_bytes: u64) -> Self {
         Self { executable: "/proc/self/exe".into(), mode, job_memory_bytes }
     }
 }
@@ -98,7 +98,7 @@ pub(crate) struct Decoder {
 
 /// How a process ended that should not have.
 #[derive(Debug)]
-pub(crate) enum Ending {
+pub(crate) enum DecoderExit {
     /// By a limit that it ran into.
     Limit(ThumbnailError),
     /// By a signal that neither this worker nor the process itself caused: an out-of-memory kill, or a signal to the
@@ -153,9 +153,9 @@ impl Decoder {
         let ready: Ready =
             timeout(START_TIMEOUT, decoder.message()).await.map_err(|_| StartError::Late)??;
         let status = ready.status;
-        if status.is_enforced() || launch.mode == Mode::Off {
+        if status.is_enforced() || launch.mode == ConfinementMode::Off {
             debug!(?status, "a decoder is ready");
-        } else if launch.mode == Mode::Require {
+        } else if launch.mode == ConfinementMode::Require {
             return Err(StartError::NotConfined(format!("{status:?}")));
         } else {
             warn!(?status, "the kernel cannot fully sandbox decoders: it is too old");
@@ -182,9 +182,9 @@ impl Decoder {
         recipe: &Recipe,
         displayed: (u32, u32),
         time: Duration,
-    ) -> io::Result<Result<Made, ThumbnailError>> {
+    ) -> io::Result<Result<ThumbnailSet, ThumbnailError>> {
         self.jobs += 1;
-        let request = Request {
+        let request = DecodeRequest {
             format: recipe.format,
             sizes: recipe.sizes.to_string(),
             max_pixels: recipe.max_pixels,
@@ -194,8 +194,8 @@ impl Decoder {
         self.input.write_all(&protocol::encode(&request)?).await?;
         self.input.write_all(original).await?;
         match self.message().await? {
-            Reply::Failed(error) => failed(error).map(Err),
-            Reply::Made { width, height, thumbhash, files, took } => {
+            DecodeReply::Failed(error) => failed(error).map(Err),
+            DecodeReply::Made { width, height, thumbhash, files, took } => {
                 let sides = (width, height) == displayed;
                 demand(
                     sides && (1..=MAX_THUMBHASH_BYTES).contains(&thumbhash.len()),
@@ -210,7 +210,7 @@ impl Decoder {
                 for (stage, took) in ["decode", "scale", "encode"].into_iter().zip(took) {
                     telemetry::stage(stage, took.min(time));
                 }
-                Ok(Ok(Made { width, height, thumbnails, thumbhash }))
+                Ok(Ok(ThumbnailSet { width, height, thumbnails, thumbhash }))
             }
         }
     }
@@ -249,27 +249,27 @@ impl Decoder {
     }
 
     /// Finds out how a process ended after [`work`](Self::work) failed with `error`; ends it if it did not.
-    pub(crate) async fn ending(mut self, time: Duration, error: &io::Error) -> Ending {
+    pub(crate) async fn ending(mut self, time: Duration, error: &io::Error) -> DecoderExit {
         drop(self.input);
         drop(self.output);
         let status = match timeout(END_TIMEOUT, self.child.wait()).await {
             Ok(status) => status,
             Err(_) => {
                 let _ = self.child.kill().await;
-                return Ending::Crash(format!("it misbehaved: {error}"));
+                return DecoderExit::Crash(format!("it misbehaved: {error}"));
             }
         };
         let mut words = Vec::new();
         let _ = timeout(END_TIMEOUT, self.last_words.take(MAX_LAST_WORDS).read_to_end(&mut words)).await;
         let words = printable(&String::from_utf8_lossy(&words));
         match status.ok().and_then(|status| status.signal()).and_then(Signal::from_named_raw) {
-            Some(Signal::XCPU) => Ending::Limit(ThumbnailError::TookTooLong(time)),
+            Some(Signal::XCPU) => DecoderExit::Limit(ThumbnailError::TookTooLong(time)),
             // What the standard library says before it aborts.
             Some(Signal::ABORT) if words.contains("memory allocation of ") => {
-                Ending::Limit(ThumbnailError::NeedsTooMuchMemory)
+                DecoderExit::Limit(ThumbnailError::NeedsTooMuchMemory)
             }
-            Some(signal) if !OWN_FAULT.contains(&signal) => Ending::Killed(format!("{signal:?}")),
-            signal => Ending::Crash(format!("{error}, {signal:?}, {words}")),
+            Some(signal) if !OWN_FAULT.contains(&signal) => DecoderExit::Killed(format!("{signal:?}")),
+            signal => DecoderExit::Crash(format!("{error}, {signal:?}, {words}")),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{fs, io, os::fd::RawFd, time::Duration};
 
 use super::{
-    Mode, filter,
+    ConfinementMode, filter,
     status::{LayerStatus, SandboxStatus},
 };
 use landlock::{
@@ -25,9 +25,9 @@ pub(super) struct SandboxLayers {
     pub(super) filter: bool,
 }
 
-impl From<Mode> for SandboxLayers {
-    fn from(mode: Mode) -> Self {
-        let wanted = mode != Mode::Off;
+impl From<ConfinementMode> for SandboxLayers {
+    fn from(mode: ConfinementMode) -> Self {
+        let wanted = mode != ConfinementMode::Off;
         Self { limits: wanted, landlock: wanted, filter: wanted }
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct Ready {
 
 /// A job. The original follows.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Request {
+pub(super) struct DecodeRequest {
     pub(super) format: Format,
     /// As on a command line.
     pub(super) sizes: String,
@@ -33,7 +33,7 @@ pub(super) struct Request {
 
 /// What became of a job.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Reply {
+pub(super) enum DecodeReply {
     /// The three files follow, smallest first. `took`: decoding, scaling and encoding.
     Made { width: u32, height: u32, thumbhash: Vec<u8>, files: [FileHeader; 3], took: [Duration; 3] },
     /// Nothing follows.

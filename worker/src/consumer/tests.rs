@@ -364,7 +364,7 @@ async fn a_worker_killed_between_any_two_steps_leaves_a_legal_state_and_an_end()
             // A failure whose pending entry stayed reads as queued until the sweeper looks: only where the queue acknowledged it.
             let ended = storage.end_of(record.job()).await.unwrap();
             assert!(ended.is_some(), "after {operations} operations: {end:?}");
-            if let Some(Ended::Ready(result)) = ended {
+            if let Some(UploadEnd::Ready(result)) = ended {
                 for fact in &result.thumbnails {
                     storage.thumbnail(record.id, result.making, fact).await.unwrap();
                 }

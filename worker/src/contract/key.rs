@@ -95,7 +95,7 @@ impl FromStr for Shard {
 
 /// A part of an upload, as a listing shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum StoredPart {
     /// The bytes as received.
     Original,
     /// The result.
@@ -230,7 +230,7 @@ impl StorageKey {
     }
 
     /// The upload and the part of it that a listed path is; `None` for what is not part of an upload.
-    pub(crate) fn parse_part(path: &Path) -> Option<(UploadId, Part)> {
+    pub(crate) fn parse_part(path: &Path) -> Option<(UploadId, StoredPart)> {
         let parts: Vec<_> = path.parts().collect();
         let names: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
         let [UPLOADS, shard, id, rest @ ..] = names.as_slice() else { return None };
@@ -239,14 +239,14 @@ impl StorageKey {
             return None;
         }
         let part = match rest {
-            [ORIGINAL] => Part::Original,
-            [RESULT] => Part::Result,
-            [making, _] => making.parse().map_or(Part::Other, Part::Thumbnail),
+            [ORIGINAL] => StoredPart::Original,
+            [RESULT] => StoredPart::Result,
+            [making, _] => making.parse().map_or(StoredPart::Other, StoredPart::Thumbnail),
             [name] => {
                 let generation = name.strip_prefix(FAILURE).and_then(|rest| rest.strip_suffix(JSON));
-                generation.and_then(|text| text.parse().ok()).map_or(Part::Other, Part::Failure)
+                generation.and_then(|text| text.parse().ok()).map_or(StoredPart::Other, StoredPart::Failure)
             }
-            _ => Part::Other,
+            _ => StoredPart::Other,
         };
         Some((id, part))
     }
@@ -299,10 +299,10 @@ mod tests {
         let id = job(1).id;
         let making = Making::new(7);
         for (key, part) in [
-            (StorageKey::original(id), Part::Original),
-            (StorageKey::result(id), Part::Result),
-            (StorageKey::failure(job(12)), Part::Failure(12)),
-            (StorageKey::thumbnail(id, making, Size::Large, Encoding::Png), Part::Thumbnail(making)),
+            (StorageKey::original(id), StoredPart::Original),
+            (StorageKey::result(id), StoredPart::Result),
+            (StorageKey::failure(job(12)), StoredPart::Failure(12)),
+            (StorageKey::thumbnail(id, making, Size::Large, Encoding::Png), StoredPart::Thumbnail(making)),
         ] {
             assert_eq!(StorageKey::parse_part(key.path()), Some((id, part)));
         }

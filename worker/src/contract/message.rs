@@ -141,13 +141,13 @@ pub enum WireError {
 /// Reads the version before the rest: a future shape is reported as a future version and not as malformed.
 fn check_version(bytes: &[u8]) -> Result<(), WireError> {
     #[derive(Deserialize)]
-    struct Versioned {
+    struct MessageVersion {
         v: u32,
     }
     if bytes.len() > MAX_MESSAGE_BYTES {
         return Err(WireError::TooLong(bytes.len()));
     }
-    let Versioned { v } = serde_json::from_slice(bytes).map_err(WireError::Malformed)?;
+    let MessageVersion { v } = serde_json::from_slice(bytes).map_err(WireError::Malformed)?;
     if v == VERSION { Ok(()) } else { Err(WireError::UnknownVersion(v)) }
 }
 

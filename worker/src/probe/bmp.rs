@@ -2,9 +2,9 @@
 
 use std::io::{Read, Seek};
 
-use super::{Found, Orientation, ProbeError, source::Source};
+use super::{Orientation, ProbeError, StoredHeader, source::Source};
 
-pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, ProbeError> {
+pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<StoredHeader, ProbeError> {
     let _file_header: [u8; 14] = source.array()?;
     let header_bytes = u32::from_le_bytes(source.array()?);
     let (width, height) = if header_bytes == 12 {
@@ -16,5 +16,5 @@ pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, Prob
         let width = u32::try_from(width).map_err(|_| ProbeError::Damaged("its width is negative"))?;
         (width, height.unsigned_abs())
     };
-    Ok(Found { width, height, orientation: Orientation::Upright, frames: None })
+    Ok(StoredHeader { width, height, orientation: Orientation::Upright, frames: None })
 }

@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Read, Seek, SeekFrom};
 
-use super::{Found, Orientation, ProbeError, source::Source};
+use super::{Orientation, ProbeError, StoredHeader, source::Source};
 
 /// Pages that are counted; of a longer document, or a ring, the number stays unknown.
 const MAX_PAGES: u32 = 256;
@@ -31,12 +31,12 @@ pub(super) fn orientation(exif: &[u8]) -> Orientation {
 }
 
 /// The first picture of a TIFF file.
-pub(super) fn tiff<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, ProbeError> {
+pub(super) fn tiff<R: Read + Seek>(source: &mut Source<R>) -> Result<StoredHeader, ProbeError> {
     let directory = first_directory(source)?;
     match (directory.width, directory.height) {
         (Some(width), Some(height)) => {
             let frames = count_pages(source, directory.order, directory.next);
-            Ok(Found { width, height, orientation: directory.orientation, frames })
+            Ok(StoredHeader { width, height, orientation: directory.orientation, frames })
         }
         _ => Err(ProbeError::Damaged("it does not say how large it is")),
     }

@@ -2,19 +2,19 @@
 
 use std::io::{Read, Seek};
 
-use super::{Found, Orientation, ProbeError, source::Source};
+use super::{Orientation, ProbeError, StoredHeader, source::Source};
 
 /// The first byte of an extension, of a frame, and of the end of the file.
 const EXTENSION: u8 = 0x21;
 const IMAGE: u8 = 0x2c;
 const TRAILER: u8 = 0x3b;
 
-pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, ProbeError> {
+pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<StoredHeader, ProbeError> {
     let [.., w0, w1, h0, h1, flags, _background, _aspect]: [u8; 13] = source.array()?;
     let side = |low, high| u32::from(u16::from_le_bytes([low, high]));
     skip_palette(source, flags)?;
     let frames = count_frames(source).ok().flatten();
-    Ok(Found { width: side(w0, w1), height: side(h0, h1), orientation: Orientation::Upright, frames })
+    Ok(StoredHeader { width: side(w0, w1), height: side(h0, h1), orientation: Orientation::Upright, frames })
 }
 
 fn skip_palette<R: Read + Seek>(source: &mut Source<R>, flags: u8) -> Result<(), ProbeError> {

@@ -2,9 +2,9 @@
 
 use std::io::{Read, Seek};
 
-use super::{Found, Orientation, ProbeError, exif, source::Source};
+use super::{Orientation, ProbeError, StoredHeader, exif, source::Source};
 
-pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, ProbeError> {
+pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<StoredHeader, ProbeError> {
     if source.array()? != [0xff, 0xd8] {
         return Err(ProbeError::Damaged("it does not begin as a JPEG"));
     }
@@ -36,7 +36,7 @@ pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, Prob
     }
     let (width, height) = sides.ok_or(ProbeError::Damaged("it ends before its frame header"))?;
     let orientation = orientation.unwrap_or(Orientation::Upright);
-    Ok(Found { width: width.into(), height: height.into(), orientation, frames: None })
+    Ok(StoredHeader { width: width.into(), height: height.into(), orientation, frames: None })
 }
 
 /// The byte after the next 0xff that is neither fill nor a stuffed zero. What stands between segments and belongs to

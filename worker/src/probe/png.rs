@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek};
 
-use super::{Found, Orientation, ProbeError, exif, source::Source};
+use super::{Orientation, ProbeError, StoredHeader, exif, source::Source};
 
 /// The longest EXIF chunk that is read, in bytes: what a JPEG segment could hold.
 const MAX_EXIF_BYTES: u32 = 64 * 1024;
@@ -10,7 +10,7 @@ const MAX_EXIF_BYTES: u32 = 64 * 1024;
 /// The check sum behind every chunk.
 const CRC_BYTES: u64 = 4;
 
-pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, ProbeError> {
+pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<StoredHeader, ProbeError> {
     let _signature: [u8; 8] = source.array()?;
     let (length, kind): (u32, [u8; 4]) = (source.u32_be()?, source.array()?);
     if kind != *b"IHDR" || length != 13 {
@@ -18,7 +18,7 @@ pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, Prob
     }
     let (width, height) = (source.u32_be()?, source.u32_be()?);
     source.skip(5 + CRC_BYTES)?;
-    let mut found = Found { width, height, orientation: Orientation::Upright, frames: None };
+    let mut found = StoredHeader { width, height, orientation: Orientation::Upright, frames: None };
     loop {
         let (length, kind): (u32, [u8; 4]) = (source.u32_be()?, source.array()?);
         match &kind {

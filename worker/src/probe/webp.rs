@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek};
 
-use super::{Found, Orientation, ProbeError, exif, source::Source};
+use super::{Orientation, ProbeError, StoredHeader, exif, source::Source};
 
 /// The longest EXIF chunk that is read, in bytes: what a JPEG segment could hold.
 const MAX_EXIF_BYTES: u32 = 64 * 1024;
@@ -17,11 +17,12 @@ const HAS_EXIF: u8 = 0x08;
 /// The bit of an extended header that says that there are frames.
 const IS_ANIMATED: u8 = 0x02;
 
-pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, ProbeError> {
+pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<StoredHeader, ProbeError> {
     let [_riff, riff_bytes, _webp]: [[u8; 4]; 3] = [source.array()?, source.array()?, source.array()?];
     let file_bytes = u64::from(u32::from_le_bytes(riff_bytes)) + CHUNK_HEADER_BYTES;
     let (kind, length) = chunk(source)?;
-    let upright = |width, height| Found { width, height, orientation: Orientation::Upright, frames: None };
+    let upright =
+        |width, height| StoredHeader { width, height, orientation: Orientation::Upright, frames: None };
     match &kind {
         b"VP8 " => {
             let [_, _, _, start @ .., w0, w1, h0, h1]: [u8; 10] = source.array()?;
@@ -49,10 +50,10 @@ fn extended<R: Read + Seek>(
     source: &mut Source<R>,
     length: u32,
     file_bytes: u64,
-) -> Result<Found, ProbeError> {
+) -> Result<StoredHeader, ProbeError> {
     let [flags, _, _, _, w0, w1, w2, h0, h1, h2]: [u8; 10] = source.array()?;
     let side = |bytes: [u8; 3]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]) + 1;
-    let mut found = Found {
+    let mut found = StoredHeader {
         width: side([w0, w1, w2]),
         height: side([h0, h1, h2]),
         orientation: Orientation::Upright,

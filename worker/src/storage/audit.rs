@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{Storage, StorageError, json::plain_json};
 use crate::contract::{
     id::UploadId,
-    key::{Part, Shard, StorageKey},
+    key::{Shard, StorageKey, StoredPart},
     record::VERSION,
     result::Making,
 };
@@ -38,15 +38,15 @@ impl Grouped {
         Self { listing: ShardListing { id, has_ended: false, makings: 0 }, last_making: None }
     }
 
-    fn add(&mut self, part: Part) {
+    fn add(&mut self, part: StoredPart) {
         match part {
-            Part::Result | Part::Failure(_) => self.listing.has_ended = true,
+            StoredPart::Result | StoredPart::Failure(_) => self.listing.has_ended = true,
             // A store lists the files of one making one after the other.
-            Part::Thumbnail(making) if self.last_making != Some(making) => {
+            StoredPart::Thumbnail(making) if self.last_making != Some(making) => {
                 self.last_making = Some(making);
                 self.listing.makings += 1;
             }
-            Part::Original | Part::Thumbnail(_) | Part::Other => {}
+            StoredPart::Original | StoredPart::Thumbnail(_) | StoredPart::Other => {}
         }
     }
 }
@@ -113,7 +113,7 @@ impl Storage {
             .try_filter_map(async |object| Ok(StorageKey::parse_part(&object.location)));
         // The upload whose parts are being listed; `None` in the place of a part ends the last one.
         let parts = parts.map_ok(Some).chain(stream::iter([Ok(None)]));
-        let group = |current: &mut Option<Grouped>, part: Option<(UploadId, Part)>| match part {
+        let group = |current: &mut Option<Grouped>, part: Option<(UploadId, StoredPart)>| match part {
             None => current.take(),
             Some((id, part)) => {
                 let ended = current.take_if(|grouped| grouped.listing.id != id);

@@ -18,7 +18,7 @@ use super::{
 use crate::contract::{
     failure::{Failure, UploadFailure},
     id::UploadId,
-    key::{Part, StorageKey},
+    key::{StorageKey, StoredPart},
     record::{JobName, UploadRecord},
     result::{Making, UploadResult},
 };
@@ -40,7 +40,7 @@ pub enum UploadStatus {
 
 /// The end of a generation, as the caller of [`Storage::store_result`] or [`Storage::store_failure`] finds it.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Settled {
+pub enum UploadEnd {
     /// Ready. The result may be that of another worker, which was faster.
     Ready(UploadResult),
     /// Failed.
@@ -132,11 +132,11 @@ impl Storage {
     ///
     /// # Errors
     /// As [`StorageError`] says, `NotFound` excepted.
-    pub async fn end_of(&self, job: JobName) -> Result<Option<Settled>, StorageError> {
+    pub async fn end_of(&self, job: JobName) -> Result<Option<UploadEnd>, StorageError> {
         if let Some(result) = self.result(job.id).await? {
-            return Ok(Some(Settled::Ready(result)));
+            return Ok(Some(UploadEnd::Ready(result)));
         }
-        Ok(self.read_failure(job).await?.fact().map(Settled::Failed))
+        Ok(self.read_failure(job).await?.fact().map(UploadEnd::Failed))
     }
 
     /// Creates the pending entry of a generation, which is the commit of an upload or of a retry. Answers whether this
@@ -240,19 +240,19 @@ impl Storage {
     ///
     /// # Errors
     /// As [`StorageError`] says.
-    pub async fn store_failure(&self, failure: &UploadFailure) -> Result<Settled, StorageError> {
+    pub async fn store_failure(&self, failure: &UploadFailure) -> Result<UploadEnd, StorageError> {
         let job = failure.record.job();
         if let Some(result) = self.result(job.id).await? {
-            return Ok(Settled::Ready(result));
+            return Ok(UploadEnd::Ready(result));
         }
         let key = StorageKey::failure(job);
         if !self.create(&key, to_json(failure)).await? {
             match self.read_failure(job).await? {
-                Read::Fact(first) => return Ok(Settled::Failed(first)),
+                Read::Fact(first) => return Ok(UploadEnd::Failed(first)),
                 Read::Unreadable | Read::Absent => self.replace(&key, to_json(failure)).await?,
             }
         }
-        Ok(Settled::Failed(failure.clone()))
+        Ok(UploadEnd::Failed(failure.clone()))
     }
 
     /// Whether an upload was deleted.
@@ -286,7 +286,7 @@ impl Storage {
             .await
             .map_err(|source| StorageError::sort("list", &prefix, source))?;
         for object in listed {
-            if let Some((_, Part::Thumbnail(making))) = StorageKey::parse_part(&object.location)
+            if let Some((_, StoredPart::Thumbnail(making))) = StorageKey::parse_part(&object.location)
                 && making != winner
             {
                 self.delete_path(&object.location).await?;
@@ -325,8 +325,8 @@ impl Storage {
             objects.try_next().await.map_err(|source| StorageError::sort("list", &prefix, source))?
         {
             match StorageKey::parse_part(&object.location) {
-                Some((_, Part::Failure(generation))) => failed.push(generation),
-                Some((_, Part::Result)) => has_result = true,
+                Some((_, StoredPart::Failure(generation))) => failed.push(generation),
+                Some((_, StoredPart::Result)) => has_result = true,
                 _ => {}
             }
         }

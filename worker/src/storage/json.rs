@@ -118,10 +118,10 @@ impl Storage {
 /// Reads a fact of a version that this build knows.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     #[derive(Deserialize)]
-    struct Versioned {
+    struct StoredVersion {
         v: u32,
     }
-    let Versioned { v } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let StoredVersion { v } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if v != VERSION {
         return Err(format!("it has version {v}; this build reads version {VERSION}"));
     }
@@ -131,12 +131,12 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 /// The stored form of a fact: its fields behind the version.
 pub(super) fn to_json<T: Serialize>(fact: &T) -> Bytes {
     #[derive(Serialize)]
-    struct Versioned<'a, T> {
+    struct VersionedFact<'a, T> {
         v: u32,
         #[serde(flatten)]
         fact: &'a T,
     }
-    plain_json(&Versioned { v: VERSION, fact })
+    plain_json(&VersionedFact { v: VERSION, fact })
 }
 
 /// JSON that ends with a newline.

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::contract::{
     id::UploadId,
-    key::{INDEXES, Part, Shard, StorageKey},
+    key::{INDEXES, Shard, StorageKey, StoredPart},
     record::JobName,
     result::Making,
 };
@@ -75,7 +75,7 @@ impl LocalRoot {
     /// The generations of an upload that have a directory in the place of their failure. A listing does not show them.
     pub(super) fn failure_directories(&self, id: UploadId) -> Vec<u32> {
         let generation = |path: StorePath| match StorageKey::parse_part(&path)? {
-            (_, Part::Failure(generation)) => Some(generation),
+            (_, StoredPart::Failure(generation)) => Some(generation),
             _ => None,
         };
         self.directories_in(&StorageKey::upload(id)).filter_map(generation).collect()

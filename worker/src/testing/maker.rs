@@ -9,22 +9,22 @@ use crate::{
     Encoding, Format, Size,
     confinement::StartError,
     maker::{Make, MakeError},
-    thumbnail::{Made, Thumbnail, ThumbnailError},
+    thumbnail::{Thumbnail, ThumbnailError, ThumbnailSet},
 };
 
 /// Makes the error that a making ends with.
-type Ending = fn() -> MakeError;
+type MakeFailure = fn() -> MakeError;
 
 /// Makes thumbnails of three bytes, or fails as it was told to.
 #[derive(Clone, Default)]
 pub struct Instantly {
-    errors: Arc<Mutex<Vec<Ending>>>,
+    errors: Arc<Mutex<Vec<MakeFailure>>>,
 }
 
 impl Instantly {
     /// Fails the next makings so, and succeeds after them.
     #[must_use]
-    pub fn failing(errors: impl IntoIterator<Item = Ending>) -> Self {
+    pub fn failing(errors: impl IntoIterator<Item = MakeFailure>) -> Self {
         Self { errors: Arc::new(Mutex::new(errors.into_iter().collect())) }
     }
 
@@ -54,7 +54,7 @@ impl Instantly {
 
 #[async_trait]
 impl Make for Instantly {
-    async fn make(&self, _original: Bytes, _format: Format) -> Result<Made, MakeError> {
+    async fn make(&self, _original: Bytes, _format: Format) -> Result<ThumbnailSet, MakeError> {
         if let Some(error) = self.next_error() {
             return Err(error);
         }
@@ -65,7 +65,7 @@ impl Make for Instantly {
             encoding: Encoding::Jpeg,
             bytes: b"jpg".to_vec(),
         };
-        Ok(Made {
+        Ok(ThumbnailSet {
             width: 4032,
             height: 3024,
             thumbnails: [

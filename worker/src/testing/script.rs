@@ -61,7 +61,7 @@ impl Fuse {
 
 /// One job in the queue.
 #[derive(Debug)]
-struct Entry {
+struct ScriptJob {
     task: Task,
     tries: Tries,
     /// Of the delivery that has it.
@@ -69,8 +69,8 @@ struct Entry {
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    entries: Vec<Entry>,
+struct ScriptState {
+    entries: Vec<ScriptJob>,
     dead: Vec<ResizeJob>,
     announced: Vec<Changed>,
     listeners: Vec<mpsc::UnboundedSender<Heard>>,
@@ -82,7 +82,7 @@ struct Inner {
 /// A transport in memory. Clones share the queue; each has a fuse of its own, as processes have lives of their own.
 #[derive(Debug, Clone)]
 pub struct Script {
-    inner: Arc<Mutex<Inner>>,
+    inner: Arc<Mutex<ScriptState>>,
     fuse: Fuse,
     /// Whether the queue can be searched, as SQLite can and RabbitMQ cannot.
     searchable: bool,
@@ -116,7 +116,7 @@ impl Script {
         let entry = inner.entries.iter_mut().find(|entry| entry.token.is_none())?;
         entry.token = Some(token);
         entry.tries.deliveries += 1;
-        let receipt = Box::new(Held { script: self.clone(), token });
+        let receipt = Box::new(ScriptReceipt { script: self.clone(), token });
         Some(Delivery { task: entry.task.clone(), tries: entry.tries, traceparent: None, receipt })
     }
 
@@ -133,7 +133,7 @@ impl Script {
     /// Jobs that are in the queue.
     #[must_use]
     pub fn jobs(&self) -> Vec<JobName> {
-        let job = |entry: &Entry| match &entry.task {
+        let job = |entry: &ScriptJob| match &entry.task {
             Task::Resize(job) => Some(job.name()),
             Task::Bury(letter) => letter.job.as_ref().map(ResizeJob::name),
         };
@@ -161,10 +161,10 @@ impl Script {
     /// Posts a burial.
     pub fn post_burial(&self, letter: DeadLetter) {
         let tries = Tries { deliveries: 0, failures: 0 };
-        self.inner().entries.push(Entry { task: Task::Bury(letter), tries, token: None });
+        self.inner().entries.push(ScriptJob { task: Task::Bury(letter), tries, token: None });
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, ScriptState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -176,16 +176,16 @@ impl JobQueue for Script {
         let mut inner = self.inner();
         inner.postings.push(posting.clone());
         let is_same =
-            |entry: &Entry| matches!(&entry.task, Task::Resize(job) if job.name() == posting.job.name());
+            |entry: &ScriptJob| matches!(&entry.task, Task::Resize(job) if job.name() == posting.job.name());
         if !(self.searchable && inner.entries.iter().any(is_same)) {
             let tries = Tries { deliveries: 0, failures: 0 };
-            inner.entries.push(Entry { task: Task::Resize(posting.job), tries, token: None });
+            inner.entries.push(ScriptJob { task: Task::Resize(posting.job), tries, token: None });
         }
         Ok(())
     }
 
     async fn consume(&self, _prefetch: NonZeroUsize) -> Result<Box<dyn Deliveries>, TransportError> {
-        Ok(Box::new(Polled(self.clone())))
+        Ok(Box::new(ScriptDeliveries(self.clone())))
     }
 
     async fn depth(&self) -> Result<Depth, TransportError> {
@@ -198,7 +198,7 @@ impl JobQueue for Script {
         let counted = |job: &ResizeJob| {
             inner.postings.iter().any(|posting| posting.room == Room::Counted && posting.job == *job)
         };
-        let takes_room = |entry: &&Entry| matches!(&entry.task, Task::Resize(job) if counted(job));
+        let takes_room = |entry: &&ScriptJob| matches!(&entry.task, Task::Resize(job) if counted(job));
         Ok(inner.entries.iter().filter(takes_room).count() as u64)
     }
 
@@ -208,7 +208,7 @@ impl JobQueue for Script {
             let held = self.jobs();
             return Ok(LookUp::Missing(jobs.iter().filter(|job| !held.contains(job)).copied().collect()));
         }
-        let waits = |entry: &&Entry| {
+        let waits = |entry: &&ScriptJob| {
             entry.token.is_none() && matches!(&entry.task, Task::Resize(job) if job.lane() == lane)
         };
         Ok(LookUp::Waiting(self.inner().entries.iter().filter(waits).count() as u64))
@@ -234,7 +234,7 @@ impl Announcer for Script {
     async fn listen(&self) -> Result<Box<dyn Announcements>, TransportError> {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.inner().listeners.push(sender);
-        Ok(Box::new(Listener(receiver)))
+        Ok(Box::new(ScriptAnnouncements(receiver)))
     }
 }
 
@@ -267,10 +267,10 @@ impl Transport for Script {
 }
 
 /// Hands out jobs as they come.
-struct Polled(Script);
+struct ScriptDeliveries(Script);
 
 #[async_trait]
-impl Deliveries for Polled {
+impl Deliveries for ScriptDeliveries {
     async fn next(&mut self) -> Option<Delivery> {
         loop {
             if let Some(delivery) = self.0.deliver() {
@@ -281,26 +281,26 @@ impl Deliveries for Polled {
     }
 }
 
-struct Listener(mpsc::UnboundedReceiver<Heard>);
+struct ScriptAnnouncements(mpsc::UnboundedReceiver<Heard>);
 
 #[async_trait]
-impl Announcements for Listener {
+impl Announcements for ScriptAnnouncements {
     async fn next(&mut self) -> Option<Heard> {
         self.0.recv().await
     }
 }
 
 /// A delivery that is out.
-struct Held {
+struct ScriptReceipt {
     script: Script,
     token: u64,
 }
 
-impl Held {
+impl ScriptReceipt {
     async fn settle(
         self: Box<Self>,
         how: &'static str,
-        change: impl FnOnce(&mut Inner, usize) + Send,
+        change: impl FnOnce(&mut ScriptState, usize) + Send,
     ) -> Result<Settled, TransportError> {
         self.script.fuse.spend().await;
         let mut inner = self.script.inner();
@@ -314,7 +314,7 @@ impl Held {
 }
 
 #[async_trait]
-impl Receipt for Held {
+impl Receipt for ScriptReceipt {
     async fn finish(self: Box<Self>, changed: Option<Changed>) -> Result<Settled, TransportError> {
         if let Some(changed) = &changed {
             self.script.announce(changed, None).await?;
@@ -349,7 +349,7 @@ impl Receipt for Held {
                 };
                 inner.dead.push(job);
                 let tries = Tries { deliveries: 0, failures: 0 };
-                inner.entries.push(Entry { task: Task::Bury(letter), tries, token: None });
+                inner.entries.push(ScriptJob { task: Task::Bury(letter), tries, token: None });
             }
         })
         .await

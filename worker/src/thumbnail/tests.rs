@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::probe::Orientation;
 
-fn make(original: &[u8], recipe: &Recipe) -> Result<Made, ThumbnailError> {
+fn make(original: &[u8], recipe: &Recipe) -> Result<ThumbnailSet, ThumbnailError> {
     super::make(&mut Scaler::default(), original, recipe, |_| {})
 }
 
@@ -13,7 +13,7 @@ fn recipe(format: Format) -> Recipe {
     Recipe { format, sizes: Sizes::default(), max_pixels: 100_000_000 }
 }
 
-fn made(format: Format, file: &[u8]) -> Made {
+fn made(format: Format, file: &[u8]) -> ThumbnailSet {
     make(file, &recipe(format)).unwrap_or_else(|error| panic!("{format}: {error} {:?}", error.detail()))
 }
 

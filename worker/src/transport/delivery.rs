@@ -101,6 +101,18 @@ impl DeathReason {
     }
 }
 
+/// Why a message is not a job, for the log.
+pub(super) type UnreadableJob = Box<dyn std::error::Error + Send + Sync>;
+
+/// Reads the body of a message as a job. A message id, if there is one, must be the id of the upload.
+pub(super) fn read_job(body: &[u8], message_id: Option<&str>) -> Result<ResizeJob, UnreadableJob> {
+    let job = ResizeJob::decode(body)?;
+    match message_id {
+        Some(id) if id != job.id.to_string() => Err("the message id is that of another upload".into()),
+        _ => Ok(job),
+    }
+}
+
 /// Whether settling did something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settled {

@@ -27,9 +27,9 @@ use tokio::{sync::Notify, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    announcements::Listener,
-    broker_connection::{Link, Up},
-    deliveries::Taker,
+    announcements::RabbitAnnouncements,
+    broker_connection::{BrokerConnection, OpenConnection},
+    deliveries::RabbitDeliveries,
     publisher::{Publication, Publisher},
 };
 use super::{
@@ -53,15 +53,15 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// The transport over RabbitMQ. Clones share its connections.
 #[derive(Clone)]
 pub struct RabbitTransport {
-    shared: Arc<Shared>,
+    shared: Arc<RabbitShared>,
 }
 
-struct Shared {
+struct RabbitShared {
     publisher: Publisher,
     /// The connection that publishes.
-    publishing: Link,
+    publishing: BrokerConnection,
     /// The connection that consumes, acknowledges and listens.
-    consuming: Link,
+    consuming: BrokerConnection,
     /// Notified when the burial of a job that expired in its lane was acknowledged.
     expired: Arc<Notify>,
     closing: CancellationToken,
@@ -92,9 +92,10 @@ impl RabbitTransport {
     /// When the URL is none.
     pub fn open(url: &str) -> Result<Self, BadAmqpUrl> {
         let uri: AMQPUri = url.parse().map_err(|_| BadAmqpUrl)?;
-        let (publishing, consuming) = (Link::new(uri.clone(), "publishing"), Link::new(uri, "consuming"));
+        let (publishing, consuming) =
+            (BrokerConnection::new(uri.clone(), "publishing"), BrokerConnection::new(uri, "consuming"));
         let publisher = Publisher::new(publishing.clone());
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(RabbitShared {
             publisher,
             publishing,
             consuming,
@@ -114,10 +115,10 @@ impl RabbitTransport {
     /// # Errors
     /// When the broker cannot be used, with the reason, which names no password.
     pub async fn connect(&self) -> Result<(), ConnectError> {
-        for link in [&self.shared.publishing, &self.shared.consuming] {
-            link.wait_connected().await.map_err(ConnectError::Connect)?;
+        for broker in [&self.shared.publishing, &self.shared.consuming] {
+            broker.wait_connected().await.map_err(ConnectError::Connect)?;
         }
-        let declare = async |up: Up| queue_recovery::open_channel(&up).await.map(drop);
+        let declare = async |open: OpenConnection| queue_recovery::open_channel(&open).await.map(drop);
         self.ask("declare what messages travel by", declare).await.map_err(ConnectError::Declare)
     }
 
@@ -125,9 +126,9 @@ impl RabbitTransport {
     async fn ask<T>(
         &self,
         attempted: &'static str,
-        question: impl AsyncFnOnce(Up) -> lapin::Result<T>,
+        question: impl AsyncFnOnce(OpenConnection) -> lapin::Result<T>,
     ) -> Result<T, TransportError> {
-        let asked = timeout(ASK_WITHIN, async { question(self.shared.consuming.up().await).await });
+        let asked = timeout(ASK_WITHIN, async { question(self.shared.consuming.wait_open().await).await });
         match asked.await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(unavailable(attempted, error)),
@@ -156,7 +157,7 @@ fn announcement(changed: &Changed, traceparent: Option<&str>) -> Publication {
 }
 
 /// Removes the dead letters of jobs that expired in their lane, some time after the last of them was posted again.
-async fn forget_expired(shared: Weak<Shared>, closing: CancellationToken) {
+async fn forget_expired(shared: Weak<RabbitShared>, closing: CancellationToken) {
     loop {
         let Some(expired) = shared.upgrade().map(|shared| Arc::clone(&shared.expired)) else { return };
         tokio::select! {
@@ -166,8 +167,8 @@ async fn forget_expired(shared: Weak<Shared>, closing: CancellationToken) {
         tokio::time::sleep(FORGET_AFTER).await;
         let Some(shared) = shared.upgrade() else { return };
         let transport = RabbitTransport { shared };
-        let forgotten =
-            transport.ask("remove expired dead letters", async |up| dead_queue::forget_expired(&up).await);
+        let forgotten = transport
+            .ask("remove expired dead letters", async |open| dead_queue::forget_expired(&open).await);
         match forgotten.await {
             Ok(number) => {
                 tracing::info!(number, "removed the dead letters of jobs that expired and were posted again")
@@ -193,12 +194,12 @@ impl JobQueue for RabbitTransport {
     }
 
     async fn consume(&self, prefetch: NonZeroUsize) -> Result<Box<dyn Deliveries>, TransportError> {
-        Ok(Box::new(Taker::new(Arc::clone(&self.shared), prefetch)))
+        Ok(Box::new(RabbitDeliveries::new(Arc::clone(&self.shared), prefetch)))
     }
 
     async fn depth(&self) -> Result<Depth, TransportError> {
-        let count = async |up: Up| {
-            let channel = up.connection.create_channel().await?;
+        let count = async |open: OpenConnection| {
+            let channel = open.connection.create_channel().await?;
             let mut depth = Depth::default();
             for lane in Lane::ALL {
                 depth.ready += topology::count(&channel, topology::queue(lane)).await?;
@@ -219,8 +220,8 @@ impl JobQueue for RabbitTransport {
     }
 
     async fn look_up(&self, lane: Lane, _jobs: &[JobName]) -> Result<LookUp, TransportError> {
-        let count = async |up: Up| {
-            let channel = up.connection.create_channel().await?;
+        let count = async |open: OpenConnection| {
+            let channel = open.connection.create_channel().await?;
             let mut jobs = topology::count(&channel, topology::queue(lane)).await?;
             for queue in topology::retry_queues(lane) {
                 jobs += topology::count(&channel, &queue).await?;
@@ -235,7 +236,7 @@ impl JobQueue for RabbitTransport {
     }
 
     async fn check(&self) -> Result<(), TransportError> {
-        if !(self.shared.publishing.is_up() && self.shared.consuming.is_up()) {
+        if !(self.shared.publishing.is_open() && self.shared.consuming.is_open()) {
             return Err(unavailable("reach the broker", "it is away"));
         }
         if self.shared.publishing.is_blocked() { Err(TransportError::Blocked) } else { Ok(()) }
@@ -249,18 +250,18 @@ impl Announcer for RabbitTransport {
     }
 
     async fn listen(&self) -> Result<Box<dyn Announcements>, TransportError> {
-        Ok(Box::new(Listener::new(Arc::clone(&self.shared)).await))
+        Ok(Box::new(RabbitAnnouncements::new(Arc::clone(&self.shared)).await))
     }
 }
 
 #[async_trait]
 impl DeadLetters for RabbitTransport {
     async fn dead_letters(&self) -> Result<Vec<DeadJob>, TransportError> {
-        self.ask("read dead letters", async |up| dead_queue::list(&up).await).await
+        self.ask("read dead letters", async |open| dead_queue::list(&open).await).await
     }
 
     async fn forget_dead(&self, dead: &DeadJob) -> Result<usize, TransportError> {
-        self.ask("delete a dead letter", async |up| dead_queue::forget(&up, dead).await).await
+        self.ask("delete a dead letter", async |open| dead_queue::forget(&open, dead).await).await
     }
 }
 

@@ -39,9 +39,9 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use self::{
-    announcements::Listener,
-    connection::{Connection, Durability},
-    deliveries::Claimer,
+    announcements::SqliteAnnouncements,
+    connection::{Durability, QueueConnection},
+    deliveries::SqliteDeliveries,
     presence::{Presence, Watch},
     queue::Now,
     wake::{Topic, WakeReceiver, Waker},
@@ -71,11 +71,11 @@ const OPENING: &str = "opening";
 /// The embedded transport. Clones share one connection.
 #[derive(Clone)]
 pub struct SqliteTransport {
-    shared: Arc<Shared>,
+    shared: Arc<SqliteShared>,
 }
 
-struct Shared {
-    connection: Connection,
+struct SqliteShared {
+    connection: QueueConnection,
     presence: Presence,
     directory: PathBuf,
     instance: String,
@@ -146,9 +146,10 @@ impl SqliteTransport {
         fs::create_dir_all(&directory).map_err(unusable)?;
         let instance = Uuid::now_v7().simple().to_string();
         let presence = Presence::new(&directory, &instance).map_err(unusable)?;
-        let connection = Connection::open(path, directory.join(OPENING), Waker::new(&directory), was_used)
-            .map_err(|source| OpenQueueError::File { path: path.to_owned(), source: source.into() })?;
-        let shared = Arc::new(Shared {
+        let connection =
+            QueueConnection::open(path, directory.join(OPENING), Waker::new(&directory), was_used)
+                .map_err(|source| OpenQueueError::File { path: path.to_owned(), source: source.into() })?;
+        let shared = Arc::new(SqliteShared {
             connection,
             presence,
             directory,
@@ -164,7 +165,7 @@ impl SqliteTransport {
     }
 }
 
-impl Shared {
+impl SqliteShared {
     fn wake_receiver(&self, topic: Topic) -> Result<WakeReceiver, TransportError> {
         let number = self.pipes.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-{number}", self.instance);
@@ -219,7 +220,7 @@ impl Shared {
 }
 
 /// Runs until the transport is dropped: even a process that drains still looks after the others.
-async fn watch_processes(shared: Weak<Shared>) {
+async fn watch_processes(shared: Weak<SqliteShared>) {
     let (mut watch, mut settled) = (Watch::default(), false);
     for look in 0u32.. {
         tokio::time::sleep(LOOK_FOR_THE_DEAD).await;
@@ -258,7 +259,7 @@ impl JobQueue for SqliteTransport {
 
     async fn consume(&self, prefetch: NonZeroUsize) -> Result<Box<dyn Deliveries>, TransportError> {
         let wake = self.shared.wake_receiver(Topic::Jobs)?;
-        Ok(Box::new(Claimer::new(Arc::clone(&self.shared), wake, prefetch)))
+        Ok(Box::new(SqliteDeliveries::new(Arc::clone(&self.shared), wake, prefetch)))
     }
 
     async fn depth(&self) -> Result<Depth, TransportError> {
@@ -300,7 +301,7 @@ impl Announcer for SqliteTransport {
     async fn listen(&self) -> Result<Box<dyn Announcements>, TransportError> {
         let wake = self.shared.wake_receiver(Topic::Announcements)?;
         let read = self.shared.connection.call("listen", Durability::Read, |_| &[], announcements::newest);
-        Ok(Box::new(Listener::new(Arc::clone(&self.shared), wake, read.await?)))
+        Ok(Box::new(SqliteAnnouncements::new(Arc::clone(&self.shared), wake, read.await?)))
     }
 }
 

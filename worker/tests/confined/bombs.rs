@@ -7,7 +7,7 @@ use worker::{
     Format,
     config::PixelConfig,
     confinement::Launch,
-    maker::{Made, MakeError, Maker},
+    maker::{MakeError, Maker, ThumbnailSet},
 };
 
 use crate::support::{FORMATS, encoded, launch, maker, picture, pixels, reason};
@@ -16,7 +16,7 @@ use crate::support::{FORMATS, encoded, launch, maker, picture, pixels, reason};
 const SOON: Duration = Duration::from_secs(20);
 
 /// Sets a bomb off while a neighbour is at work.
-async fn set_off(maker: &Maker, bomb: Vec<u8>, format: Format) -> Result<Made, MakeError> {
+async fn set_off(maker: &Maker, bomb: Vec<u8>, format: Format) -> Result<ThumbnailSet, MakeError> {
     let neighbour = encoded(&picture(640, 480), ImageFormat::Jpeg);
     let begun = Instant::now();
     let (made, unharmed) =

@@ -12,7 +12,7 @@ use image::ImageFormat;
 use rustix::process::{Pid, Signal, kill_process};
 use worker::{
     Format,
-    confinement::{Launch, Mode, StartError},
+    confinement::{ConfinementMode, Launch, StartError},
     maker::{MakeError, Maker},
 };
 
@@ -112,7 +112,10 @@ async fn a_job_that_takes_too_long_is_ended_and_its_process_killed() {
 #[tokio::test]
 async fn a_machine_that_gives_no_process_is_not_the_fault_of_the_picture() {
     let executable = "/nowhere/up-worker".into();
-    let maker = Maker::new(&pixels(), Launch { executable, mode: Mode::Require, job_memory_bytes: 1 << 28 });
+    let maker = Maker::new(
+        &pixels(),
+        Launch { executable, mode: ConfinementMode::Require, job_memory_bytes: 1 << 28 },
+    );
     let original = encoded(&picture(300, 200), ImageFormat::Jpeg);
     let error = maker.make(original.into(), Format::Jpeg).await.unwrap_err();
     assert!(matches!(error, MakeError::Start(StartError::Io(_))));

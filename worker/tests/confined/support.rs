@@ -11,7 +11,7 @@ use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use worker::{
     Format, Sizes,
     config::PixelConfig,
-    confinement::{Launch, Mode},
+    confinement::{ConfinementMode, Launch},
     maker::{MakeError, Maker, ThumbnailError},
 };
 
@@ -33,14 +33,14 @@ pub(crate) fn pixels() -> PixelConfig {
         max_pixels: 100_000_000,
         job_timeout: Duration::from_secs(30),
         job_memory_bytes: MEMORY,
-        confinement: Mode::Require,
+        confinement: ConfinementMode::Require,
         sizes: Sizes::default(),
     }
 }
 
 pub(crate) fn launch() -> Launch {
     let executable = PathBuf::from(env!("CARGO_BIN_EXE_up-worker"));
-    Launch { executable, mode: Mode::Require, job_memory_bytes: MEMORY }
+    Launch { executable, mode: ConfinementMode::Require, job_memory_bytes: MEMORY }
 }
 
 pub(crate) fn maker() -> Maker {

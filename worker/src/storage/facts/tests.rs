@@ -54,7 +54,7 @@ async fn the_state_of_an_upload_follows_its_facts() {
     assert!(!storage.create_pending(&record).await.unwrap());
     assert_eq!(storage.status(id).await.unwrap(), UploadStatus::Pending(record.clone()));
     let failure = testing::failure();
-    assert_eq!(storage.store_failure(&failure).await.unwrap(), Settled::Failed(failure.clone()));
+    assert_eq!(storage.store_failure(&failure).await.unwrap(), UploadEnd::Failed(failure.clone()));
     storage.remove_pending(record.job()).await.unwrap();
     assert_eq!(storage.status(id).await.unwrap(), UploadStatus::Failed(failure));
     let second = record.next_generation();
@@ -85,7 +85,7 @@ async fn a_result_is_created_once_and_no_failure_is_written_over_it() {
     let (first, second) = (testing::result(), UploadResult { making: Making::new(2), ..testing::result() });
     assert_eq!(storage.store_result(&first).await.unwrap(), first);
     assert_eq!(storage.store_result(&second).await.unwrap(), first, "the first that was stored wins");
-    assert_eq!(storage.store_failure(&testing::failure()).await.unwrap(), Settled::Ready(first));
+    assert_eq!(storage.store_failure(&testing::failure()).await.unwrap(), UploadEnd::Ready(first));
 }
 
 #[tokio::test]
@@ -153,7 +153,7 @@ async fn a_failure_that_cannot_be_read_can_be_retried_and_is_replaced() {
         overwrite(&storage, &StorageKey::failure(record.job()), bytes).await;
         assert!(matches!(storage.status(id).await.unwrap(), UploadStatus::Failed(_)));
         let failure = testing::failure_of(record.clone());
-        assert_eq!(storage.store_failure(&failure).await.unwrap(), Settled::Failed(failure.clone()));
+        assert_eq!(storage.store_failure(&failure).await.unwrap(), UploadEnd::Failed(failure.clone()));
         assert_eq!(storage.status(id).await.unwrap(), UploadStatus::Failed(failure));
     }
 }

@@ -12,8 +12,8 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::{
-    Shared,
-    broker_connection::{AFTER_ERROR, Link, Up},
+    RabbitShared,
+    broker_connection::{AFTER_ERROR, BrokerConnection, OpenConnection},
     headers, queue_recovery, topology,
 };
 use crate::{
@@ -25,41 +25,41 @@ use crate::{
 /// interruption first.
 const LISTEN_WITHIN: Duration = Duration::from_secs(5);
 
-pub(super) struct Listener {
-    shared: Arc<Shared>,
-    opening: Option<JoinHandle<Session>>,
-    session: Option<Session>,
+pub(super) struct RabbitAnnouncements {
+    shared: Arc<RabbitShared>,
+    opening: Option<JoinHandle<ReplySession>>,
+    session: Option<ReplySession>,
     /// Something may have been missed since the last session, or before the first.
     interrupted: bool,
 }
 
-struct Session {
+struct ReplySession {
     // Kept, since the last handle of a channel or connection closes it.
-    _up: Up,
+    _open: OpenConnection,
     _channel: Channel,
     replies: Consumer,
 }
 
-impl Session {
-    async fn open(link: Link) -> Self {
-        link.open("listen to the reply exchange", Self::on).await
+impl ReplySession {
+    async fn open(broker: BrokerConnection) -> Self {
+        broker.open_session("listen to the reply exchange", Self::on).await
     }
 
-    async fn on(up: Up) -> lapin::Result<Self> {
-        let channel = queue_recovery::open_channel(&up).await?;
+    async fn on(open: OpenConnection) -> lapin::Result<Self> {
+        let channel = queue_recovery::open_channel(&open).await?;
         let queue = topology::declare_replies(&channel, &Uuid::now_v7().simple().to_string()).await?;
         debug!(queue, "listening to the reply exchange");
         // Without acknowledgements: the queue goes with the session anyhow, and bounds what it holds.
         let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
         let replies = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await?;
-        Ok(Self { _up: up, _channel: channel, replies })
+        Ok(Self { _open: open, _channel: channel, replies })
     }
 }
 
-impl Listener {
+impl RabbitAnnouncements {
     /// Begins to listen, within [`LISTEN_WITHIN`] or in the background.
-    pub(super) async fn new(shared: Arc<Shared>) -> Self {
-        let mut opening = tokio::spawn(Session::open(shared.consuming.clone()));
+    pub(super) async fn new(shared: Arc<RabbitShared>) -> Self {
+        let mut opening = tokio::spawn(ReplySession::open(shared.consuming.clone()));
         let opened = tokio::time::timeout(LISTEN_WITHIN, &mut opening).await;
         match opened {
             Ok(session) => {
@@ -70,7 +70,7 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
+impl Drop for RabbitAnnouncements {
     fn drop(&mut self) {
         if let Some(opening) = self.opening.take() {
             opening.abort();
@@ -79,13 +79,13 @@ impl Drop for Listener {
 }
 
 #[async_trait]
-impl Announcements for Listener {
+impl Announcements for RabbitAnnouncements {
     async fn next(&mut self) -> Option<Heard> {
         let closing = self.shared.closing.clone();
         loop {
             let Some(session) = &mut self.session else {
-                let link = self.shared.consuming.clone();
-                let opening = self.opening.get_or_insert_with(|| tokio::spawn(Session::open(link)));
+                let broker = self.shared.consuming.clone();
+                let opening = self.opening.get_or_insert_with(|| tokio::spawn(ReplySession::open(broker)));
                 tokio::select! {
                     biased;
                     () = closing.cancelled() => return None,

@@ -60,14 +60,14 @@ pub(super) const AFTER_ERROR: Duration = Duration::from_millis(200);
 
 /// A connection as it is now.
 #[derive(Clone)]
-pub(super) struct Link {
-    state: watch::Receiver<State>,
+pub(super) struct BrokerConnection {
+    state: watch::Receiver<BrokerState>,
     closing: CancellationToken,
 }
 
 #[derive(Clone, Default)]
-struct State {
-    up: Option<Up>,
+struct BrokerState {
+    open: Option<OpenConnection>,
     blocked: bool,
     /// Why there is no connection, once one could not be made.
     failure: Option<Arc<dyn Error + Send + Sync>>,
@@ -75,25 +75,25 @@ struct State {
 
 /// An established connection. The last one that is dropped closes it.
 #[derive(Clone)]
-pub(super) struct Up {
+pub(super) struct OpenConnection {
     pub(super) connection: Arc<Connection>,
     number: u64,
 }
 
-impl Link {
+impl BrokerConnection {
     /// Begins to connect, and goes on until it is closed or the last clone is dropped.
     pub(super) fn new(uri: AMQPUri, name: &'static str) -> Self {
-        let (sender, state) = watch::channel(State::default());
+        let (sender, state) = watch::channel(BrokerState::default());
         let closing = CancellationToken::new();
         let closed = closing.clone();
         tokio::spawn(async move {
             closed.run_until_cancelled(keep(uri, name, &sender)).await;
             // Who sees that it is gone lets go of channels, which must not be closed on a connection that is closing.
-            let last = sender.borrow().up.clone();
-            if let Some(up) = last {
-                let _ = timeout(CLOSE_WITHIN, close_connection(&up.connection)).await;
+            let last = sender.borrow().open.clone();
+            if let Some(open) = last {
+                let _ = timeout(CLOSE_WITHIN, close_connection(&open.connection)).await;
             }
-            sender.send_replace(State::default());
+            sender.send_replace(BrokerState::default());
         });
         Self { state, closing }
     }
@@ -106,11 +106,11 @@ impl Link {
     }
 
     /// The connection; waits until there is one.
-    pub(super) async fn up(&self) -> Up {
+    pub(super) async fn wait_open(&self) -> OpenConnection {
         let mut state = self.state.clone();
         loop {
-            if let Some(up) = state.borrow_and_update().up.clone() {
-                return up;
+            if let Some(open) = state.borrow_and_update().open.clone() {
+                return open;
             }
             if state.changed().await.is_err() {
                 // The keeper ends after the last link; this one would have to be gone.
@@ -120,13 +120,13 @@ impl Link {
     }
 
     /// Opens a session on the connection; tries until it works.
-    pub(super) async fn open<S, F: Future<Output = lapin::Result<S>>>(
+    pub(super) async fn open_session<S, F: Future<Output = lapin::Result<S>>>(
         &self,
         attempted: &'static str,
-        session: impl Fn(Up) -> F,
+        session: impl Fn(OpenConnection) -> F,
     ) -> S {
         loop {
-            match session(self.up().await).await {
+            match session(self.wait_open().await).await {
                 Ok(session) => return session,
                 Err(error) => warn!(%error, "could not {attempted}"),
             }
@@ -136,20 +136,20 @@ impl Link {
 
     /// Waits until there is a connection, or one could not be made and it is known why.
     pub(super) async fn wait_connected(&self) -> Result<(), Arc<dyn Error + Send + Sync>> {
-        let mut link = self.clone();
+        let mut broker = self.clone();
         loop {
-            let state = link.state.borrow_and_update().clone();
-            match (state.up, state.failure) {
+            let state = broker.state.borrow_and_update().clone();
+            match (state.open, state.failure) {
                 (Some(_), _) => return Ok(()),
                 (None, Some(failure)) => return Err(failure),
-                (None, None) => link.changed().await,
+                (None, None) => broker.changed().await,
             }
         }
     }
 
     /// Whether there is a connection now.
-    pub(super) fn is_up(&self) -> bool {
-        self.state.borrow().up.is_some()
+    pub(super) fn is_open(&self) -> bool {
+        self.state.borrow().open.is_some()
     }
 
     /// Whether the broker has asked for no more publications: its memory or disk is short.
@@ -165,9 +165,9 @@ impl Link {
     }
 
     /// Waits until this connection is no longer the one.
-    pub(super) async fn lost(&self, up: &Up) {
+    pub(super) async fn lost(&self, open: &OpenConnection) {
         let mut state = self.state.clone();
-        while state.borrow_and_update().up.as_ref().is_some_and(|now| now.number == up.number) {
+        while state.borrow_and_update().open.as_ref().is_some_and(|now| now.number == open.number) {
             if state.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
@@ -186,7 +186,7 @@ async fn close_connection(connection: &Connection) -> lapin::Result<()> {
 }
 
 /// Connects again and again until nobody is left to see it.
-async fn keep(uri: AMQPUri, name: &'static str, sender: &watch::Sender<State>) {
+async fn keep(uri: AMQPUri, name: &'static str, sender: &watch::Sender<BrokerState>) {
     let policy = ExponentialBuilder::default()
         .with_min_delay(FIRST_PAUSE)
         .with_max_delay(LONGEST_PAUSE)
@@ -203,8 +203,8 @@ async fn keep(uri: AMQPUri, name: &'static str, sender: &watch::Sender<State>) {
                 telemetry::connected(name);
                 info!(connection = name, "connected to the broker");
                 let since = Instant::now();
-                let up = Up { connection: Arc::new(connection), number };
-                if hold(up, sender).await.is_break() {
+                let open = OpenConnection { connection: Arc::new(connection), number };
+                if hold(open, sender).await.is_break() {
                     return;
                 }
                 warn!(connection = name, "lost the connection to the broker");
@@ -225,10 +225,10 @@ async fn keep(uri: AMQPUri, name: &'static str, sender: &watch::Sender<State>) {
 }
 
 /// Shows a connection to everybody until it ends; breaks when nobody is left to see it.
-async fn hold(up: Up, sender: &watch::Sender<State>) -> std::ops::ControlFlow<()> {
-    let connection = Arc::clone(&up.connection);
+async fn hold(open: OpenConnection, sender: &watch::Sender<BrokerState>) -> std::ops::ControlFlow<()> {
+    let connection = Arc::clone(&open.connection);
     let mut events = std::pin::pin!(connection.events_listener());
-    sender.send_replace(State { up: Some(up), ..State::default() });
+    sender.send_replace(BrokerState { open: Some(open), ..BrokerState::default() });
     let mut look = interval(LOOK_EVERY);
     loop {
         tokio::select! {
@@ -254,7 +254,7 @@ async fn hold(up: Up, sender: &watch::Sender<State>) -> std::ops::ControlFlow<()
             },
         }
     }
-    sender.send_replace(State::default());
+    sender.send_replace(BrokerState::default());
     std::ops::ControlFlow::Continue(())
 }
 

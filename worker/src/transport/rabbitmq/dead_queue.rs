@@ -6,7 +6,7 @@ use lapin::{
     options::{BasicAckOptions, BasicGetOptions},
 };
 
-use super::{broker_connection::Up, deliveries::dead_letter, headers, topology};
+use super::{broker_connection::OpenConnection, deliveries::dead_letter, headers, topology};
 use crate::{
     contract::record::Lane,
     transport::{
@@ -16,16 +16,16 @@ use crate::{
 };
 
 /// The dead letters, oldest first.
-pub(super) async fn list(up: &Up) -> lapin::Result<Vec<DeadJob>> {
-    let (channel, messages) = take(up).await?;
+pub(super) async fn list(open: &OpenConnection) -> lapin::Result<Vec<DeadJob>> {
+    let (channel, messages) = take(open).await?;
     // What was taken and not acknowledged goes back when the channel closes.
     put_back(&channel).await?;
     Ok(messages.iter().map(read).collect())
 }
 
 /// Removes every message of a dead letter; answers how many there were.
-pub(super) async fn forget(up: &Up, dead: &DeadJob) -> lapin::Result<usize> {
-    let (channel, messages) = take(up).await?;
+pub(super) async fn forget(open: &OpenConnection, dead: &DeadJob) -> lapin::Result<usize> {
+    let (channel, messages) = take(open).await?;
     let mut forgotten = 0;
     for message in messages.iter().filter(|message| read(message).key == dead.key) {
         forgotten += usize::from(message.ack(BasicAckOptions::default()).await?);
@@ -35,8 +35,8 @@ pub(super) async fn forget(up: &Up, dead: &DeadJob) -> lapin::Result<usize> {
 }
 
 /// Removes the dead letters of jobs that expired in their lane, and are posted again.
-pub(super) async fn forget_expired(up: &Up) -> lapin::Result<usize> {
-    let (channel, messages) = take(up).await?;
+pub(super) async fn forget_expired(open: &OpenConnection) -> lapin::Result<usize> {
+    let (channel, messages) = take(open).await?;
     let mut forgotten = 0;
     for message in messages.iter().filter(|message| headers::death_reason(message) == DeathReason::Expired) {
         forgotten += usize::from(message.ack(BasicAckOptions::default()).await?);
@@ -45,8 +45,8 @@ pub(super) async fn forget_expired(up: &Up) -> lapin::Result<usize> {
     Ok(forgotten)
 }
 
-async fn take(up: &Up) -> lapin::Result<(Channel, Vec<Message>)> {
-    let channel = up.connection.create_channel().await?;
+async fn take(open: &OpenConnection) -> lapin::Result<(Channel, Vec<Message>)> {
+    let channel = open.connection.create_channel().await?;
     topology::declare(&channel).await?;
     let mut messages = Vec::new();
     while messages.len() < MAX_LISTED

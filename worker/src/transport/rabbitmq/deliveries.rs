@@ -17,10 +17,10 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    Shared,
-    broker_connection::{AFTER_ERROR, Link, Up},
+    RabbitShared,
+    broker_connection::{AFTER_ERROR, BrokerConnection, OpenConnection},
     headers, queue_recovery,
-    receipt::{Holder, release},
+    receipt::{RabbitReceipt, release},
     topology,
 };
 use crate::{
@@ -31,52 +31,52 @@ use crate::{
         record::Lane,
         upload::Upload,
     },
-    transport::{DeadLetter, Deliveries, Delivery, Task, Tries},
+    transport::{DeadLetter, Deliveries, Delivery, Task, Tries, delivery::read_job},
 };
 
 /// Deliveries for one consumer of ours. It takes from three queues; what is prefetched of one waits while the slots are
 /// taken by the others.
-pub(super) struct Taker {
-    shared: Arc<Shared>,
+pub(super) struct RabbitDeliveries {
+    shared: Arc<RabbitShared>,
     prefetch: NonZeroUsize,
     slots: Arc<Semaphore>,
     /// A slot for the delivery that is waited for, kept here so that dropping the future costs nothing.
     slot: Option<OwnedSemaphorePermit>,
-    opening: Option<JoinHandle<Session>>,
-    session: Option<Session>,
+    opening: Option<JoinHandle<ConsumeSession>>,
+    session: Option<ConsumeSession>,
 }
 
 /// Three consumers on one channel.
-struct Session {
-    up: Up,
+struct ConsumeSession {
+    open: OpenConnection,
     channel: Channel,
     burials: Consumer,
     interactive: Consumer,
     bulk: Consumer,
 }
 
-impl Taker {
-    pub(super) fn new(shared: Arc<Shared>, prefetch: NonZeroUsize) -> Self {
+impl RabbitDeliveries {
+    pub(super) fn new(shared: Arc<RabbitShared>, prefetch: NonZeroUsize) -> Self {
         let slots = Arc::new(Semaphore::new(prefetch.get()));
         Self { shared, prefetch, slots, slot: None, opening: None, session: None }
     }
 }
 
-impl Session {
-    async fn open(link: Link, prefetch: NonZeroUsize) -> Self {
-        link.open("consume", |up| Self::on(up, prefetch)).await
+impl ConsumeSession {
+    async fn open(broker: BrokerConnection, prefetch: NonZeroUsize) -> Self {
+        broker.open_session("consume", |open| Self::on(open, prefetch)).await
     }
 
-    async fn on(up: Up, prefetch: NonZeroUsize) -> lapin::Result<Self> {
-        let channel = queue_recovery::open_channel(&up).await?;
+    async fn on(open: OpenConnection, prefetch: NonZeroUsize) -> lapin::Result<Self> {
+        let channel = queue_recovery::open_channel(&open).await?;
         let slots = u16::try_from(prefetch.get()).unwrap_or(u16::MAX);
         // A slot stays free for the interactive lane, where there are several.
         let bulk_slots = slots.saturating_sub(1).max(1);
-        let burials = consume(&up, &channel, topology::BURIAL_QUEUE, 1).await?;
-        let interactive = consume(&up, &channel, topology::queue(Lane::Interactive), slots).await?;
-        let bulk = consume(&up, &channel, topology::queue(Lane::Bulk), bulk_slots).await?;
+        let burials = consume(&open, &channel, topology::BURIAL_QUEUE, 1).await?;
+        let interactive = consume(&open, &channel, topology::queue(Lane::Interactive), slots).await?;
+        let bulk = consume(&open, &channel, topology::queue(Lane::Bulk), bulk_slots).await?;
         info!(slots, "taking jobs from the broker");
-        Ok(Self { up, channel, burials, interactive, bulk })
+        Ok(Self { open, channel, burials, interactive, bulk })
     }
 
     /// The next message of any queue, and its lane: `None` when the session has ended.
@@ -98,7 +98,7 @@ impl Session {
     }
 
     /// Stops consuming, and releases the jobs that were prefetched and not handed out. The others can still be settled.
-    async fn end(self, shared: Arc<Shared>) {
+    async fn end(self, shared: Arc<RabbitShared>) {
         let lanes = [None, Some(Lane::Interactive), Some(Lane::Bulk)];
         for (mut consumer, lane) in [self.burials, self.interactive, self.bulk].into_iter().zip(lanes) {
             let options = BasicCancelOptions::default();
@@ -112,13 +112,18 @@ impl Session {
     }
 }
 
-async fn consume(up: &Up, channel: &Channel, queue: &str, prefetch: u16) -> lapin::Result<Consumer> {
+async fn consume(
+    open: &OpenConnection,
+    channel: &Channel,
+    queue: &str,
+    prefetch: u16,
+) -> lapin::Result<Consumer> {
     // Applies to the consumers that are opened after it.
     channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
-    queue_recovery::consume(up, channel, queue).await
+    queue_recovery::consume(open, channel, queue).await
 }
 
-impl Drop for Taker {
+impl Drop for RabbitDeliveries {
     fn drop(&mut self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         if let Some(session) = self.session.take() {
@@ -131,7 +136,7 @@ impl Drop for Taker {
 }
 
 #[async_trait]
-impl Deliveries for Taker {
+impl Deliveries for RabbitDeliveries {
     async fn next(&mut self) -> Option<Delivery> {
         let closing = self.shared.closing.clone();
         loop {
@@ -147,8 +152,9 @@ impl Deliveries for Taker {
                 }
             }
             let Some(session) = &mut self.session else {
-                let (link, prefetch) = (self.shared.consuming.clone(), self.prefetch);
-                let opening = self.opening.get_or_insert_with(|| tokio::spawn(Session::open(link, prefetch)));
+                let (broker, prefetch) = (self.shared.consuming.clone(), self.prefetch);
+                let opening =
+                    self.opening.get_or_insert_with(|| tokio::spawn(ConsumeSession::open(broker, prefetch)));
                 tokio::select! {
                     () = closing.cancelled() => return None,
                     session = opening => self.session = session.ok(),
@@ -175,13 +181,13 @@ impl Deliveries for Taker {
     }
 }
 
-impl Taker {
+impl RabbitDeliveries {
     /// A message as a delivery, or, if it cannot be read, as a dead letter.
     async fn hand_out(&mut self, message: Message, lane: Option<Lane>) -> Option<Delivery> {
         let session = self.session.as_ref().expect("the message came from it");
         let task = match lane {
             None => Task::Bury(dead_letter(&message)),
-            Some(_) => match read_job(&message) {
+            Some(_) => match read_job(&message.data, headers::message_id(&message)) {
                 Ok(job) => Task::Resize(job),
                 Err(error) => {
                     warn!(error = &*error, "a message that is no job is dead-lettered");
@@ -196,9 +202,9 @@ impl Taker {
         if let Task::Resize(job) = &task {
             self.announce_processing(job, traceparent.as_deref());
         }
-        let session = (session.up.clone(), session.channel.clone());
+        let session = (session.open.clone(), session.channel.clone());
         let held = (message, self.slot.take());
-        let receipt = Box::new(Holder::new(Arc::clone(&self.shared), session, lane, held));
+        let receipt = Box::new(RabbitReceipt::new(Arc::clone(&self.shared), session, lane, held));
         Some(Delivery { task, tries: Tries { deliveries, failures }, traceparent, receipt })
     }
 
@@ -210,18 +216,8 @@ impl Taker {
     }
 }
 
-type Unreadable = Box<dyn std::error::Error + Send + Sync>;
-
-fn read_job(message: &Message) -> Result<ResizeJob, Unreadable> {
-    let job = ResizeJob::decode(&message.data)?;
-    match headers::message_id(message) {
-        Some(id) if id != job.id.to_string() => Err("the message id is another".into()),
-        _ => Ok(job),
-    }
-}
-
 pub(super) fn dead_letter(message: &Message) -> DeadLetter {
-    let job = read_job(message).ok();
+    let job = read_job(&message.data, headers::message_id(message)).ok();
     DeadLetter {
         id: upload_of(message, job.as_ref()),
         generation: job.as_ref().map(|job| job.generation).or_else(|| headers::generation(message)),

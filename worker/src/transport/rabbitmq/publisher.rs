@@ -17,7 +17,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    broker_connection::{AFTER_ERROR, Link, Up},
+    broker_connection::{AFTER_ERROR, BrokerConnection, OpenConnection},
     queue_recovery, unavailable,
 };
 use crate::transport::TransportError;
@@ -48,7 +48,7 @@ pub(super) struct Publication {
 }
 
 /// A message on its way, and who is answered.
-struct Request {
+struct PublishRequest {
     publication: Publication,
     done: oneshot::Sender<Result<(), TransportError>>,
 }
@@ -56,16 +56,16 @@ struct Request {
 /// Hands messages to the tasks that publish.
 #[derive(Clone)]
 pub(super) struct Publisher {
-    messages: mpsc::Sender<Request>,
-    announcements: mpsc::Sender<Request>,
+    messages: mpsc::Sender<PublishRequest>,
+    announcements: mpsc::Sender<PublishRequest>,
 }
 
 impl Publisher {
-    pub(super) fn new(link: Link) -> Self {
+    pub(super) fn new(broker: BrokerConnection) -> Self {
         let (messages, messages_out) = mpsc::channel(QUEUED);
         let (announcements, announcements_out) = mpsc::channel(QUEUED);
-        tokio::spawn(serve(link.clone(), messages_out));
-        tokio::spawn(serve_announcements(link, announcements_out));
+        tokio::spawn(serve(broker.clone(), messages_out));
+        tokio::spawn(serve_announcements(broker, announcements_out));
         Self { messages, announcements }
     }
 
@@ -83,20 +83,20 @@ impl Publisher {
     /// The same without a wait. Dropped when too many wait already.
     pub(super) fn announce_later(&self, publication: Publication) {
         let (done, _unheard) = oneshot::channel();
-        if self.announcements.try_send(Request { publication, done }).is_err() {
+        if self.announcements.try_send(PublishRequest { publication, done }).is_err() {
             debug!("an announcement is dropped: too many wait for the broker");
         }
     }
 }
 
 async fn submit(
-    line: &mpsc::Sender<Request>,
+    line: &mpsc::Sender<PublishRequest>,
     publication: Publication,
     within: Duration,
 ) -> Result<(), TransportError> {
     let (done, outcome) = oneshot::channel();
     let submitted = async {
-        let sent = line.send(Request { publication, done }).await;
+        let sent = line.send(PublishRequest { publication, done }).await;
         sent.map_err(|_| TransportError::Closed)?;
         outcome.await.unwrap_or(Err(TransportError::Closed))
     };
@@ -105,15 +105,15 @@ async fn submit(
 }
 
 /// Publishes announcements until the last publisher is dropped.
-async fn serve_announcements(link: Link, mut line: mpsc::Receiver<Request>) {
+async fn serve_announcements(broker: BrokerConnection, mut line: mpsc::Receiver<PublishRequest>) {
     loop {
-        let up = tokio::select! {
-            up = link.up() => up,
+        let open = tokio::select! {
+            open = broker.wait_open() => open,
             () = closed(&line) => return,
         };
-        match queue_recovery::open_channel(&up).await {
+        match queue_recovery::open_channel(&open).await {
             Ok(channel) => {
-                if let Err(error) = announce_all(&channel, &link, &up, &mut line).await {
+                if let Err(error) = announce_all(&channel, &broker, &open, &mut line).await {
                     warn!(%error, "announcing was interrupted");
                 } else if line.is_closed() {
                     return;
@@ -122,7 +122,7 @@ async fn serve_announcements(link: Link, mut line: mpsc::Receiver<Request>) {
             Err(error) => warn!(%error, "could not open a channel for announcements"),
         }
         tokio::select! {
-            () = link.lost(&up) => {}
+            () = broker.lost(&open) => {}
             () = sleep(AFTER_ERROR) => {}
         }
     }
@@ -131,17 +131,17 @@ async fn serve_announcements(link: Link, mut line: mpsc::Receiver<Request>) {
 /// Publishes one announcement after the other until the connection is lost or nobody is left to announce.
 async fn announce_all(
     channel: &Channel,
-    link: &Link,
-    up: &Up,
-    line: &mut mpsc::Receiver<Request>,
+    broker: &BrokerConnection,
+    open: &OpenConnection,
+    line: &mut mpsc::Receiver<PublishRequest>,
 ) -> lapin::Result<()> {
     loop {
         let request = tokio::select! {
             request = line.recv() => request,
-            () = link.lost(up) => return Ok(()),
+            () = broker.lost(open) => return Ok(()),
         };
-        let Some(Request { publication, done }) = request else { return Ok(()) };
-        if link.is_blocked() {
+        let Some(PublishRequest { publication, done }) = request else { return Ok(()) };
+        if broker.is_blocked() {
             // lapin would keep it in memory until the alarm is over.
             let _ = done.send(Err(TransportError::Blocked));
             continue;
@@ -159,14 +159,14 @@ async fn announce_all(
 }
 
 /// Publishes messages until the last publisher is dropped.
-async fn serve(link: Link, mut line: mpsc::Receiver<Request>) {
+async fn serve(broker: BrokerConnection, mut line: mpsc::Receiver<PublishRequest>) {
     loop {
-        let up = tokio::select! {
-            up = link.up() => up,
+        let open = tokio::select! {
+            open = broker.wait_open() => open,
             () = closed(&line) => return,
         };
-        let ended = match open(&up).await {
-            Ok(channel) => publish_all(&channel, &link, &mut line).await,
+        let ended = match open_confirming(&open).await {
+            Ok(channel) => publish_all(&channel, &broker, &mut line).await,
             Err(error) => Err(error),
         };
         match ended {
@@ -174,20 +174,20 @@ async fn serve(link: Link, mut line: mpsc::Receiver<Request>) {
             Err(error) => warn!(%error, "publishing was interrupted"),
         }
         tokio::select! {
-            () = link.lost(&up) => {}
+            () = broker.lost(&open) => {}
             () = sleep(AFTER_ERROR) => {}
         }
     }
 }
 
-async fn closed(line: &mpsc::Receiver<Request>) {
+async fn closed(line: &mpsc::Receiver<PublishRequest>) {
     while !(line.is_closed() && line.is_empty()) {
         sleep(AFTER_ERROR).await;
     }
 }
 
-async fn open(up: &Up) -> lapin::Result<Channel> {
-    let channel = queue_recovery::open_channel(up).await?;
+async fn open_confirming(open: &OpenConnection) -> lapin::Result<Channel> {
+    let channel = queue_recovery::open_channel(open).await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     Ok(channel)
 }
@@ -195,12 +195,12 @@ async fn open(up: &Up) -> lapin::Result<Channel> {
 /// Publishes batch by batch until the session breaks; `Ok` when nobody is left to publish for.
 async fn publish_all(
     channel: &Channel,
-    link: &Link,
-    line: &mut mpsc::Receiver<Request>,
+    broker: &BrokerConnection,
+    line: &mut mpsc::Receiver<PublishRequest>,
 ) -> lapin::Result<()> {
-    let mut changes = link.clone();
+    let mut changes = broker.clone();
     loop {
-        let blocked = link.is_blocked();
+        let blocked = broker.is_blocked();
         let first = tokio::select! {
             biased;
             request = line.recv(), if !blocked => match request {
@@ -208,7 +208,7 @@ async fn publish_all(
                 None => return Ok(()),
             },
             () = changes.changed() => {
-                if !link.is_up() {
+                if !broker.is_open() {
                     return Err(lapin::ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed).into());
                 }
                 continue;
@@ -222,24 +222,28 @@ async fn publish_all(
         }
         // A publisher that gave up publishes again.
         batch.retain(|request| !request.done.is_closed());
-        publish_batch(channel, link, batch).await?;
+        publish_batch(channel, broker, batch).await?;
     }
 }
 
 /// Publishes a batch and judges it.
-async fn publish_batch(channel: &Channel, link: &Link, batch: Vec<Request>) -> lapin::Result<()> {
+async fn publish_batch(
+    channel: &Channel,
+    broker: &BrokerConnection,
+    batch: Vec<PublishRequest>,
+) -> lapin::Result<()> {
     let (waiting, publications): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|request| (request.done, request.publication)).unzip();
     let confirms =
         publications.iter().map(async |publication| publish(channel, publication, true).await?.await);
     let mut confirmed = std::pin::pin!(join_all(confirms));
-    let mut changes = link.clone();
+    let mut changes = broker.clone();
     let results = loop {
         tokio::select! {
             biased;
             results = &mut confirmed => break results,
             () = changes.changed() => {}
-            () = sleep(CONFIRM_WITHIN), if !link.is_blocked() => {
+            () = sleep(CONFIRM_WITHIN), if !broker.is_blocked() => {
                 let late = std::io::Error::new(std::io::ErrorKind::TimedOut, "messages go unconfirmed");
                 return Err(late.into());
             }

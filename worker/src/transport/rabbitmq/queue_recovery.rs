@@ -28,7 +28,7 @@ use lapin::{
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::{broker_connection::Up, topology};
+use super::{broker_connection::OpenConnection, topology};
 
 /// How long a queue may take to answer: it takes about a millisecond, and seconds while a broker starts and elects
 /// leaders.
@@ -43,24 +43,24 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 const LOCK_QUEUE: &str = "up.mending";
 
 /// A channel on which everything that messages travel by is declared, and answers, the lanes excepted.
-pub(super) async fn open_channel(up: &Up) -> Result<Channel> {
-    let channel = up.connection.create_channel().await?;
+pub(super) async fn open_channel(open: &OpenConnection) -> Result<Channel> {
+    let channel = open.connection.create_channel().await?;
     let empty = topology::declare(&channel).await?;
     for queue in empty.iter().filter(|queue| !topology::counts_deliveries(queue)) {
         if !answers(&channel, queue).await? {
-            return Err(mended(&up.connection, queue).await);
+            return Err(mended(&open.connection, queue).await);
         }
     }
     Ok(channel)
 }
 
 /// Begins to consume from a queue on such a channel.
-pub(super) async fn consume(up: &Up, channel: &Channel, queue: &str) -> Result<Consumer> {
+pub(super) async fn consume(open: &OpenConnection, channel: &Channel, queue: &str) -> Result<Consumer> {
     let options = BasicConsumeOptions::default();
     let consuming = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
     match timeout(ANSWER_WITHIN, consuming).await {
         Ok(consumer) => consumer,
-        Err(_) => Err(mended(&up.connection, queue).await),
+        Err(_) => Err(mended(&open.connection, queue).await),
     }
 }
 

@@ -14,7 +14,9 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::{Shared, broker_connection::Up, headers, publisher::Publication, topology, unavailable};
+use super::{
+    RabbitShared, broker_connection::OpenConnection, headers, publisher::Publication, topology, unavailable,
+};
 use crate::{
     contract::{message::Changed, record::Lane},
     transport::{DeathReason, Receipt, Settled, TransportError},
@@ -31,10 +33,10 @@ const AFTER_DROP: Duration = Duration::from_secs(5);
 const SETTLE_AGAIN: Duration = Duration::from_secs(1);
 
 /// A delivery that has to be settled.
-pub(super) struct Holder {
-    shared: Arc<Shared>,
+pub(super) struct RabbitReceipt {
+    shared: Arc<RabbitShared>,
     // Kept, since the last handle of a channel or connection closes it.
-    _up: Up,
+    _open: OpenConnection,
     _channel: Channel,
     /// `None` for a burial.
     lane: Option<Lane>,
@@ -44,21 +46,21 @@ pub(super) struct Holder {
     held: Option<(Message, Option<OwnedSemaphorePermit>)>,
 }
 
-impl Holder {
+impl RabbitReceipt {
     pub(super) fn new(
-        shared: Arc<Shared>,
-        (up, channel): (Up, Channel),
+        shared: Arc<RabbitShared>,
+        (open, channel): (OpenConnection, Channel),
         lane: Option<Lane>,
         held: (Message, Option<OwnedSemaphorePermit>),
     ) -> Self {
         let expired = lane.is_none() && headers::death_reason(&held.0) == DeathReason::Expired;
-        Self { shared, _up: up, _channel: channel, lane, expired, held: Some(held) }
+        Self { shared, _open: open, _channel: channel, lane, expired, held: Some(held) }
     }
 }
 
 /// Publishes something in the place of a delivery, and acknowledges it only then.
 async fn replace(
-    shared: &Shared,
+    shared: &RabbitShared,
     message: &Message,
     publication: impl Fn() -> Publication + Send,
 ) -> Result<Settled, TransportError> {
@@ -79,7 +81,7 @@ async fn replace(
 
 /// Has a job delivered again after a delay, with these properties.
 async fn deliver_later(
-    shared: &Shared,
+    shared: &RabbitShared,
     message: &Message,
     lane: Option<Lane>,
     after: Duration,
@@ -101,7 +103,7 @@ async fn deliver_later(
 /// Posts a job again for another worker and acknowledges it. Giving it back would count as a delivery that came to
 /// nothing, and a job has only a few of them.
 pub(super) async fn release(
-    shared: &Shared,
+    shared: &RabbitShared,
     message: &Message,
     lane: Option<Lane>,
 ) -> Result<Settled, TransportError> {
@@ -131,7 +133,7 @@ fn settled(done: lapin::Result<bool>, attempted: &'static str) -> Result<Settled
 }
 
 #[async_trait]
-impl Receipt for Holder {
+impl Receipt for RabbitReceipt {
     async fn finish(mut self: Box<Self>, changed: Option<Changed>) -> Result<Settled, TransportError> {
         let (message, _slot) = self.held.take().expect("a delivery is settled once");
         if let Some(changed) = changed {
@@ -176,14 +178,14 @@ impl Receipt for Holder {
     }
 }
 
-impl Drop for Holder {
+impl Drop for RabbitReceipt {
     fn drop(&mut self) {
         let (Some((message, slot)), Ok(runtime)) = (self.held.take(), tokio::runtime::Handle::try_current())
         else {
             return;
         };
         let (shared, lane) = (Arc::clone(&self.shared), self.lane);
-        let kept = (self._up.clone(), self._channel.clone());
+        let kept = (self._open.clone(), self._channel.clone());
         runtime.spawn(async move {
             let _ = deliver_later(&shared, &message, lane, AFTER_DROP, headers::failed_again).await;
             drop((slot, kept));

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Result, params};
 use tracing::warn;
 
-use super::{Durability, Shared, wake::WakeReceiver};
+use super::{Durability, SqliteShared, wake::WakeReceiver};
 use crate::{
     contract::message::Changed,
     transport::{Announcements, Heard},
@@ -70,16 +70,16 @@ fn after(tx: &Connection, cursor: i64) -> Result<(i64, Vec<Row>)> {
     Ok((newest(tx)?, rows))
 }
 
-pub(super) struct Listener {
-    shared: Arc<Shared>,
+pub(super) struct SqliteAnnouncements {
+    shared: Arc<SqliteShared>,
     wake: WakeReceiver,
     /// The newest announcement that was read.
     cursor: i64,
     heard: VecDeque<Heard>,
 }
 
-impl Listener {
-    pub(super) fn new(shared: Arc<Shared>, wake: WakeReceiver, cursor: i64) -> Self {
+impl SqliteAnnouncements {
+    pub(super) fn new(shared: Arc<SqliteShared>, wake: WakeReceiver, cursor: i64) -> Self {
         Self { shared, wake, cursor, heard: VecDeque::new() }
     }
 
@@ -119,7 +119,7 @@ impl Listener {
 }
 
 #[async_trait]
-impl Announcements for Listener {
+impl Announcements for SqliteAnnouncements {
     async fn next(&mut self) -> Option<Heard> {
         loop {
             if self.shared.closing.is_cancelled() {

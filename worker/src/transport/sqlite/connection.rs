@@ -44,17 +44,17 @@ pub(super) enum Durability {
 }
 
 /// Why a transaction did not begin, or was not committed: one reason for all who were in it.
-type Shared = Arc<QueueError>;
-type Answer = Box<dyn FnOnce(Result<(), Shared>)>;
-type Work = Box<dyn FnOnce(Result<&mut Transaction<'_>, Shared>) -> Done + Send>;
+type SharedError = Arc<QueueError>;
+type OnCommit = Box<dyn FnOnce(Result<(), SharedError>)>;
+type Work = Box<dyn FnOnce(Result<&mut Transaction<'_>, SharedError>) -> Uncommitted + Send>;
 
 /// A call that waits for its transaction to be committed.
-struct Done {
+struct Uncommitted {
     /// It found that the file is damaged.
-    damage: Option<Shared>,
+    damage: Option<SharedError>,
     /// Who is to be woken once it is committed.
     wakes: &'static [Topic],
-    answer: Answer,
+    answer: OnCommit,
 }
 
 struct Call {
@@ -64,11 +64,11 @@ struct Call {
 
 /// A handle on the thread. The thread ends when the last handle is dropped.
 #[derive(Clone)]
-pub(super) struct Connection {
+pub(super) struct QueueConnection {
     calls: mpsc::Sender<Call>,
 }
 
-impl Connection {
+impl QueueConnection {
     /// Opens the file, brings its schema up to date and starts the thread. `opening` is the file to lock meanwhile. A
     /// file that is no sound queue is refused, unless it was one before: then a new one is begun.
     pub(super) fn open(
@@ -101,10 +101,10 @@ impl Connection {
         let (answer, answered) = oneshot::channel();
         let work: Work = Box::new(move |begun| {
             let done = begun.and_then(|tx| in_savepoint(tx, work).map_err(|error| Arc::new(error.into())));
-            Done {
+            Uncommitted {
                 damage: done.as_ref().err().filter(|error| error.is_damage()).cloned(),
                 wakes: done.as_ref().map_or(&[], wakes),
-                answer: Box::new(move |committed: Result<(), Shared>| {
+                answer: Box::new(move |committed: Result<(), SharedError>| {
                     // The caller may have gone; what it asked for is done all the same.
                     let _ = answer.send(done.and_then(|done| committed.map(|()| done)));
                 }),
@@ -131,7 +131,7 @@ fn in_savepoint<T>(
 }
 
 /// Sorts an error by what the caller can do about it.
-fn sort(attempted: &'static str, error: Shared) -> TransportError {
+fn sort(attempted: &'static str, error: SharedError) -> TransportError {
     match error.code() {
         Some(rusqlite::ErrorCode::DiskFull) => TransportError::DiskFull,
         _ => TransportError::Unavailable { attempted, source: Box::new(error) },
@@ -194,7 +194,7 @@ fn serve(file: &QueueFile, queue: OpenQueue, waiting: &mpsc::Receiver<Call>, wak
 }
 
 /// Runs a batch and answers its callers, once it is committed or is not. Answers who is to be woken.
-fn run(sqlite: &mut Sqlite, needed: Durability, batch: Vec<Call>) -> Result<Vec<Topic>, Shared> {
+fn run(sqlite: &mut Sqlite, needed: Durability, batch: Vec<Call>) -> Result<Vec<Topic>, SharedError> {
     let behavior = match needed {
         Durability::Read => TransactionBehavior::Deferred,
         Durability::Process | Durability::Disk => TransactionBehavior::Immediate,
@@ -207,7 +207,7 @@ fn run(sqlite: &mut Sqlite, needed: Durability, batch: Vec<Call>) -> Result<Vec<
             return Err(error);
         }
     };
-    let done: Vec<Done> = batch.into_iter().map(|call| (call.work)(Ok(&mut tx))).collect();
+    let done: Vec<Uncommitted> = batch.into_iter().map(|call| (call.work)(Ok(&mut tx))).collect();
     let ended = match done.iter().find_map(|done| done.damage.clone()) {
         // What the others wrote would be gone with the file; dropping the transaction undoes it.
         Some(damage) => Err(damage),
@@ -220,7 +220,7 @@ fn run(sqlite: &mut Sqlite, needed: Durability, batch: Vec<Call>) -> Result<Vec<
     ended.map(|()| wakes)
 }
 
-fn refuse(batch: Vec<Call>, error: &Shared) {
+fn refuse(batch: Vec<Call>, error: &SharedError) {
     for call in batch {
         ((call.work)(Err(Arc::clone(error))).answer)(Err(Arc::clone(error)));
     }

@@ -10,8 +10,8 @@ use tokio::{
 use tracing::warn;
 
 use super::{
-    Durability, Shared, Topic, announcements,
-    queue::{self, Claim, Claimed, Fence},
+    Durability, SqliteShared, Topic, announcements,
+    queue::{self, ClaimOutcome, ClaimedJob, Fence},
     wake::WakeReceiver,
 };
 use crate::{
@@ -35,8 +35,8 @@ const AFTER_ERROR: Duration = Duration::from_millis(500);
 /// The delay of a job whose delivery was dropped unsettled, which is what a panic does.
 const AFTER_DROP: Duration = Duration::from_secs(5);
 
-pub(super) struct Claimer {
-    shared: Arc<Shared>,
+pub(super) struct SqliteDeliveries {
+    shared: Arc<SqliteShared>,
     wake: WakeReceiver,
     slots: Arc<Semaphore>,
     /// Of several slots, one is not for the bulk lane: a bulk run leaves room for whoever comes.
@@ -47,19 +47,19 @@ pub(super) struct Claimer {
 
 /// What a look into the queue came to, for a consumer.
 enum Look {
-    Found(Box<Claim>, Claimant),
+    Found(Box<ClaimedJob>, SqliteReceipt),
     NothingUntil(Option<i64>),
 }
 
-impl Claimer {
-    pub(super) fn new(shared: Arc<Shared>, wake: WakeReceiver, prefetch: NonZeroUsize) -> Self {
+impl SqliteDeliveries {
+    pub(super) fn new(shared: Arc<SqliteShared>, wake: WakeReceiver, prefetch: NonZeroUsize) -> Self {
         let slots = Arc::new(Semaphore::new(prefetch.get()));
         let bulk_slots = Arc::new(Semaphore::new(prefetch.get().saturating_sub(1).max(1)));
         Self { shared, wake, slots, bulk_slots, pending: None }
     }
 }
 
-impl Drop for Claimer {
+impl Drop for SqliteDeliveries {
     fn drop(&mut self) {
         if let (Some(pending), Ok(runtime)) = (self.pending.take(), tokio::runtime::Handle::try_current()) {
             runtime.spawn(async move {
@@ -72,7 +72,7 @@ impl Drop for Claimer {
 }
 
 async fn look(
-    shared: Arc<Shared>,
+    shared: Arc<SqliteShared>,
     slot: OwnedSemaphorePermit,
     bulk_slot: Option<OwnedSemaphorePermit>,
 ) -> Result<Look, TransportError> {
@@ -80,7 +80,7 @@ async fn look(
     let claim = move |tx: &rusqlite::Connection| {
         let now_ms = monotonic_ms();
         let claimed = queue::claim(tx, &owner, rand::random(), with_bulk, now_ms)?;
-        if let Claimed::One(claim) = &claimed
+        if let ClaimOutcome::One(claim) = &claimed
             && let Task::Resize(job) = &claim.task
             && announces
         {
@@ -89,19 +89,19 @@ async fn look(
         }
         Ok(claimed)
     };
-    let wakes: fn(&Claimed) -> &'static [Topic] = |claimed| match claimed {
-        Claimed::One(_) => &[Topic::Announcements],
-        Claimed::NothingUntil(_) => &[],
+    let wakes: fn(&ClaimOutcome) -> &'static [Topic] = |claimed| match claimed {
+        ClaimOutcome::One(_) => &[Topic::Announcements],
+        ClaimOutcome::NothingUntil(_) => &[],
     };
     match shared.connection.call("claim a job", Durability::Process, wakes, claim).await? {
-        Claimed::One(claim) => {
+        ClaimOutcome::One(claim) => {
             let bulk_slot = bulk_slot.filter(|_| claim.lane == Lane::Bulk);
             let traceparent = claim.traceparent.clone();
             let claimant =
-                Claimant { shared, fence: claim.fence, traceparent, slot: Some((slot, bulk_slot)) };
+                SqliteReceipt { shared, fence: claim.fence, traceparent, slot: Some((slot, bulk_slot)) };
             Ok(Look::Found(claim, claimant))
         }
-        Claimed::NothingUntil(due) => Ok(Look::NothingUntil(due)),
+        ClaimOutcome::NothingUntil(due) => Ok(Look::NothingUntil(due)),
     }
 }
 
@@ -111,7 +111,7 @@ fn processing(job: &ResizeJob) -> Changed {
 }
 
 #[async_trait]
-impl Deliveries for Claimer {
+impl Deliveries for SqliteDeliveries {
     async fn next(&mut self) -> Option<Delivery> {
         let closing = self.shared.closing.clone();
         loop {
@@ -129,7 +129,7 @@ impl Deliveries for Claimer {
             self.pending = None;
             let until = match looked {
                 Ok(Look::Found(claim, claimant)) => {
-                    let Claim { task, tries, traceparent, .. } = *claim;
+                    let ClaimedJob { task, tries, traceparent, .. } = *claim;
                     return Some(Delivery { task, tries, traceparent, receipt: Box::new(claimant) });
                 }
                 Ok(Look::NothingUntil(due)) => due.map_or(LOOK_ANYWAY, sleep_until),
@@ -153,15 +153,15 @@ fn sleep_until(due_ms: i64) -> Duration {
 }
 
 /// The claim of a job, which has to be settled.
-struct Claimant {
-    shared: Arc<Shared>,
+struct SqliteReceipt {
+    shared: Arc<SqliteShared>,
     fence: Fence,
     traceparent: Option<String>,
     /// `None` once settled; given back then.
     slot: Option<(OwnedSemaphorePermit, Option<OwnedSemaphorePermit>)>,
 }
 
-impl Claimant {
+impl SqliteReceipt {
     /// Settles the claim. No other process can while this one lives, so it is tried until it works, or the transport
     /// closes.
     async fn settle<F>(
@@ -198,7 +198,7 @@ impl Claimant {
     }
 }
 
-impl Drop for Claimant {
+impl Drop for SqliteReceipt {
     fn drop(&mut self) {
         if let (Some(slot), Ok(runtime)) = (self.slot.take(), tokio::runtime::Handle::try_current()) {
             // Without the slot, which marks a claim as unsettled: a runtime that shuts down drops this task at once.
@@ -217,7 +217,7 @@ impl Drop for Claimant {
 }
 
 #[async_trait]
-impl Receipt for Claimant {
+impl Receipt for SqliteReceipt {
     async fn finish(self: Box<Self>, changed: Option<Changed>) -> Result<Settled, TransportError> {
         let Some(changed) = changed else {
             return self.settle("acknowledge a job", |_| &[], queue::ack).await;

@@ -60,14 +60,14 @@ fn lock_path(directory: &Path, name: &str) -> PathBuf {
 /// long its file has not changed while it was looked at, never by the time that is written in the file.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    seen: HashMap<String, Seen>,
+    seen: HashMap<String, LastTouch>,
     /// Locks that nobody held, since when.
     free: HashMap<String, Instant>,
 }
 
 /// The time that was written in a file, since when it has been so, and when that was last checked.
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+struct LastTouch {
     touched: SystemTime,
     since: Instant,
     looked: Instant,
@@ -92,7 +92,7 @@ impl Watch {
 
     fn stands_still(&mut self, file: &File, name: &str, now: Instant) -> bool {
         let Ok(touched) = file.metadata().and_then(|meta| meta.modified()) else { return false };
-        let new = Seen { touched, since: now, looked: now };
+        let new = LastTouch { touched, since: now, looked: now };
         let seen = self.seen.entry(name.to_owned()).or_insert(new);
         if seen.touched != touched || now.duration_since(seen.looked) > LOOKED_AWAY {
             *seen = new;

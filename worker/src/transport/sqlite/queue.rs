@@ -8,12 +8,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use crate::{
-    contract::{
-        id::UploadId,
-        message::ResizeJob,
-        record::{JobName, Lane},
-    },
-    transport::{DeadLetter, DeathReason, Depth, Posting, Room, Task, Tries},
+    contract::record::{JobName, Lane},
+    transport::{DeadLetter, DeathReason, Depth, Posting, Room, Task, Tries, delivery::read_job},
 };
 
 /// A job that has killed its worker so many times is dead: a fourth worker would die as well.
@@ -35,7 +31,7 @@ pub(super) const LANE_BULK: u32 = Lane::Bulk as u32;
 
 /// A claimed row: the work, and the fence to settle it with.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Claim {
+pub(super) struct ClaimedJob {
     pub(super) fence: Fence,
     pub(super) task: Task,
     pub(super) lane: Lane,
@@ -52,8 +48,8 @@ pub(super) struct Fence {
 
 /// The answer of [`claim`].
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Claimed {
-    One(Box<Claim>),
+pub(super) enum ClaimOutcome {
+    One(Box<ClaimedJob>),
     /// Nothing is due; the next delayed job will be at this time, if there is one.
     NothingUntil(Option<i64>),
 }
@@ -144,7 +140,7 @@ pub(super) fn claim(
     token: i64,
     with_bulk: bool,
     now_ms: i64,
-) -> Result<Claimed> {
+) -> Result<ClaimOutcome> {
     loop {
         let found = tx
             .prepare_cached(
@@ -162,7 +158,7 @@ pub(super) fn claim(
                 let tries = Tries { deliveries: row.get(1)?, failures: row.get(2)? };
                 let (state, id, reason): (u32, String, Option<String>) = (row.get(4)?, row.get(5)?, row.get(6)?);
                 let (body, generation): (Vec<u8>, u32) = (row.get(7)?, row.get(9)?);
-                let job = read_job(&id, &body);
+                let job = read_job(&body, Some(&id));
                 let task = if state == BURYING {
                     Ok(Task::Bury(DeadLetter {
                         id: id.parse().ok(),
@@ -182,11 +178,11 @@ pub(super) fn claim(
                 return match next_due(tx, with_bulk)? {
                     // An index and its table contradict each other, and would for ever.
                     Some(due_ms) if due_ms <= now_ms => Err(corrupt("a job is due and cannot be claimed")),
-                    due => Ok(Claimed::NothingUntil(due)),
+                    due => Ok(ClaimOutcome::NothingUntil(due)),
                 };
             }
             Some((fence, Ok(task), lane, tries, traceparent)) => {
-                return Ok(Claimed::One(Box::new(Claim { fence, task, lane, tries, traceparent })));
+                return Ok(ClaimOutcome::One(Box::new(ClaimedJob { fence, task, lane, tries, traceparent })));
             }
             Some((fence, Err(error), ..)) => {
                 tracing::warn!(error = &*error, "a job that cannot be read is dead-lettered");
@@ -194,13 +190,6 @@ pub(super) fn claim(
             }
         }
     }
-}
-
-type Unreadable = Box<dyn std::error::Error + Send + Sync>;
-
-fn read_job(id: &str, body: &[u8]) -> Result<ResizeJob, Unreadable> {
-    let job = ResizeJob::decode(body)?;
-    if job.id == id.parse::<UploadId>()? { Ok(job) } else { Err("the message id is another".into()) }
 }
 
 /// What SQLite says where it finds this by itself.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing;
+use crate::{UploadId, testing};
 
 const NOW: i64 = 1_000_000;
 
@@ -22,14 +22,14 @@ fn posting(lane: Lane) -> Posting {
     })
 }
 
-fn claim_now(tx: &Connection, owner: &str, with_bulk: bool) -> Result<Claimed> {
+fn claim_now(tx: &Connection, owner: &str, with_bulk: bool) -> Result<ClaimOutcome> {
     claim(tx, owner, rand::random(), with_bulk, NOW)
 }
 
-fn claimed(tx: &Connection, owner: &str) -> Claim {
+fn claimed(tx: &Connection, owner: &str) -> ClaimedJob {
     match claim_now(tx, owner, true).unwrap() {
-        Claimed::One(claim) => *claim,
-        other @ Claimed::NothingUntil(_) => panic!("{other:?}"),
+        ClaimOutcome::One(claim) => *claim,
+        other @ ClaimOutcome::NothingUntil(_) => panic!("{other:?}"),
     }
 }
 
@@ -94,7 +94,7 @@ fn a_claim_that_was_taken_back_settles_nothing() {
         assert!(!settled.unwrap());
     }
     assert!(ack(&tx, fresh).unwrap());
-    assert_eq!(claim_now(&tx, "other", true).unwrap(), Claimed::NothingUntil(None));
+    assert_eq!(claim_now(&tx, "other", true).unwrap(), ClaimOutcome::NothingUntil(None));
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_job_that_cannot_be_read_is_dead_and_the_next_is_claimed() {
 fn without_a_slot_for_it_the_bulk_lane_waits() {
     let tx = queue();
     posted(&tx, Lane::Bulk);
-    assert_eq!(claim_now(&tx, "one", false).unwrap(), Claimed::NothingUntil(None));
+    assert_eq!(claim_now(&tx, "one", false).unwrap(), ClaimOutcome::NothingUntil(None));
     let interactive = posted(&tx, Lane::Interactive);
     assert!(matches!(claimed(&tx, "one").task, Task::Resize(job) if job.id == interactive));
     assert_eq!(claimed(&tx, "one").lane, Lane::Bulk);
@@ -204,11 +204,11 @@ fn a_delayed_job_comes_when_it_is_due_and_before_jobs_that_never_waited() {
     let tx = queue();
     let failed = posted(&tx, Lane::Interactive);
     retry(&tx, claimed(&tx, "one").fence, NOW, Duration::from_millis(500)).unwrap();
-    assert_eq!(claim_now(&tx, "one", true).unwrap(), Claimed::NothingUntil(Some(NOW + 500)));
+    assert_eq!(claim_now(&tx, "one", true).unwrap(), ClaimOutcome::NothingUntil(Some(NOW + 500)));
     posted(&tx, Lane::Interactive);
     match claim(&tx, "one", 7, true, NOW + 500).unwrap() {
-        Claimed::One(claim) => assert_eq!((claim.task.id(), claim.tries.failures), (Some(failed), 1)),
-        Claimed::NothingUntil(due) => panic!("{due:?}"),
+        ClaimOutcome::One(claim) => assert_eq!((claim.task.id(), claim.tries.failures), (Some(failed), 1)),
+        ClaimOutcome::NothingUntil(due) => panic!("{due:?}"),
     }
 }
 
