@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use worker::{logging::LogFormat, telemetry};
+use worker::telemetry;
 
 use crate::config::Config;
 
@@ -80,10 +80,7 @@ fn pauses() -> ExponentialBackoff {
 }
 
 fn start(config: &Config) -> io::Result<Child> {
-    let log_format = match config.log_format {
-        LogFormat::Text => "text",
-        LogFormat::Json => "json",
-    };
+    let log_format: &str = config.log_format.into();
     let broker = match config.broker_url() {
         worker::transport::broker_url::BrokerUrl::Amqp(url) => url,
         embedded => embedded.to_string(),

@@ -29,12 +29,14 @@ mod status;
 use std::{ffi::OsString, process::ExitCode};
 
 use clap::ValueEnum;
+use strum::IntoStaticStr;
 
 pub use self::decoder::{ALLOCATOR, Launch, StartError};
 pub(crate) use self::decoder::{Decoder, DecoderExit};
 
 /// How much of the confinement must hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum ConfinementMode {
     /// What the kernel offers; what it does not is logged.
     #[default]
@@ -49,12 +51,8 @@ pub enum ConfinementMode {
 impl ConfinementMode {
     /// The name on a command line.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::BestEffort => "best-effort",
-            Self::Require => "require",
-            Self::Off => "off",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

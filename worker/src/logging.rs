@@ -3,10 +3,12 @@
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
+use strum::IntoStaticStr;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// How records look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
     #[default]

@@ -4,10 +4,12 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
 /// A format of originals, known from the bytes and never from a name or a declared type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema, EnumString, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Format {
     /// JFIF or EXIF, baseline or progressive.
     Jpeg,
@@ -32,16 +34,8 @@ impl Format {
 
     /// The name in JSON.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Format::Jpeg => "jpeg",
-            Format::Png => "png",
-            Format::Gif => "gif",
-            Format::WebP => "webp",
-            Format::Bmp => "bmp",
-            Format::Tiff => "tiff",
-            Format::Unknown => "unknown",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// The media type that an original of this format is served with.
@@ -63,7 +57,7 @@ impl Format {
 impl<'de> Deserialize<'de> for Format {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        Ok(Self::ALL.into_iter().find(|format| format.name() == name).unwrap_or(Self::Unknown))
+        Ok(name.parse().unwrap_or(Self::Unknown))
     }
 }
 

@@ -1,10 +1,9 @@
 //! What the server knows of an upload when it accepts it.
 
-use std::fmt;
-
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr};
 
 use super::{format::Format, id::UploadId};
 
@@ -12,7 +11,8 @@ use super::{format::Format, id::UploadId};
 pub const VERSION: u32 = 2;
 
 /// The queue that a job waits in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Display, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Lane {
     /// Somebody waits for the thumbnails.
     #[default]
@@ -27,17 +27,8 @@ impl Lane {
 
     /// The name in answers and tables.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Interactive => "interactive",
-            Self::Bulk => "bulk",
-        }
-    }
-}
-
-impl fmt::Display for Lane {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -4,10 +4,26 @@ use std::{fmt, num::NonZeroU32, str::FromStr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString};
 
 /// One of the three thumbnails. Its name is a path segment, a storage key and a JSON value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    Display,
+    EnumString,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Size {
     /// For a list.
     Small,
@@ -20,33 +36,6 @@ pub enum Size {
 impl Size {
     /// All three, smallest first.
     pub const ALL: [Size; 3] = [Size::Small, Size::Medium, Size::Large];
-
-    /// The name in paths, keys and JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Size::Small => "small",
-            Size::Medium => "medium",
-            Size::Large => "large",
-        }
-    }
-}
-
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Size {
-    type Err = BadSizes;
-
-    fn from_str(name: &str) -> Result<Self, BadSizes> {
-        Size::ALL
-            .into_iter()
-            .find(|size| size.name() == name)
-            .ok_or_else(|| BadSizes::Unknown(name.to_owned()))
-    }
 }
 
 /// The longest side of each thumbnail in pixels; a picture is never enlarged to reach it.
@@ -110,7 +99,8 @@ impl FromStr for Sizes {
         let mut sides = [None; 3];
         for part in text.split(',') {
             let (name, side) = part.split_once('=').ok_or_else(|| BadSizes::Malformed(part.to_owned()))?;
-            let size: Size = name.trim().parse()?;
+            let name = name.trim();
+            let size: Size = name.parse().map_err(|_| BadSizes::Unknown(name.to_owned()))?;
             let side: NonZeroU32 = side
                 .trim()
                 .parse()

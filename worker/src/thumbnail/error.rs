@@ -3,12 +3,14 @@
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::probe::{ProbeError, TooManyPixels};
 
 /// Why a picture has no thumbnails: the same bytes would fail again. `Display` is for people; the detail is for the
 /// log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, thiserror::Error)]
+#[strum(serialize_all = "kebab-case")]
 pub enum ThumbnailError {
     /// The header speaks of more pixels than are allowed.
     #[error(transparent)]
@@ -21,19 +23,15 @@ pub enum ThumbnailError {
     TookTooLong(Duration),
     /// The job ran into its memory limit.
     #[error("It needs more memory than a picture may have.")]
+    #[strum(serialize = "too-much-memory")]
     NeedsTooMuchMemory,
 }
 
 impl ThumbnailError {
     /// The last part of the problem type.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::TooManyPixels(_) => "too-many-pixels",
-            Self::CannotBeDecoded(_) => "cannot-be-decoded",
-            Self::TookTooLong(_) => "took-too-long",
-            Self::NeedsTooMuchMemory => "too-much-memory",
-        }
+    pub fn code(&self) -> &'static str {
+        self.into()
     }
 
     /// What the log should know beyond `Display`.

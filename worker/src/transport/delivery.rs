@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use strum::{EnumString, IntoStaticStr};
 
 use super::TransportError;
 use crate::contract::{
@@ -65,7 +66,8 @@ pub struct DeadLetter {
 }
 
 /// Why a job is dead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum DeathReason {
     /// It failed every time that it was tried.
     Exhausted,
@@ -80,24 +82,13 @@ pub enum DeathReason {
 impl DeathReason {
     /// The name on the wire and in tables.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            DeathReason::Exhausted => "exhausted",
-            DeathReason::KilledItsWorkers => "killed-its-workers",
-            DeathReason::Unreadable => "unreadable",
-            DeathReason::Expired => "expired",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
-    /// Reads a name; what is unknown counts as exhausted.
-    #[must_use]
-    pub fn from_name(name: &str) -> Self {
-        match name {
-            "killed-its-workers" => Self::KilledItsWorkers,
-            "unreadable" => Self::Unreadable,
-            "expired" => Self::Expired,
-            _ => Self::Exhausted,
-        }
+    /// Reads a name; an unknown one counts as exhausted.
+    pub(crate) fn from_name(name: &str) -> Self {
+        name.parse().unwrap_or(Self::Exhausted)
     }
 }
 
