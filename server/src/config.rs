@@ -10,7 +10,8 @@ use ipnet::IpNet;
 use url::{Origin, Url};
 use worker::{
     LinkBase,
-    config::{PixelConfig, QUEUE_FILE},
+    config::{PixelConfig, QUEUE_FILE, WorkerConfig},
+    confinement::SandboxCommand,
     logging::LogFormat,
     storage::StorageUrl,
     transport::broker_url::BrokerUrl,
@@ -126,11 +127,20 @@ pub struct Config {
 }
 
 /// What a server's executable does instead of serving.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Say in words whether a server with these settings could serve; exit code 0 if so, else 1
     Check,
+    /// Make thumbnails, for the server that started this process
+    #[command(name = WORKER_COMMAND, hide = true)]
+    Worker(Box<WorkerConfig>),
+    /// Decode in a sandbox
+    #[command(flatten)]
+    Sandbox(SandboxCommand),
 }
+
+/// The subcommand that the server starts its own workers with.
+pub(crate) const WORKER_COMMAND: &str = "worker";
 
 impl Config {
     /// Where pictures go.
@@ -226,9 +236,10 @@ mod tests {
     fn a_setting_may_stand_before_or_after_the_command() {
         for arguments in [["--data", "/x", "check"], ["check", "--data", "/x"]] {
             let config = parsed(&arguments).unwrap();
-            assert_eq!((config.command, config.data.to_str()), (Some(Command::Check), Some("/x")));
+            assert!(matches!(config.command, Some(Command::Check)));
+            assert_eq!(config.data.to_str(), Some("/x"));
         }
-        assert_eq!(parsed(&[]).unwrap().command, None);
+        assert!(parsed(&[]).unwrap().command.is_none());
     }
 
     #[test]

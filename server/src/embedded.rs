@@ -19,10 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use worker::telemetry;
 
-use crate::config::Config;
-
-/// The first argument that makes the server's executable a worker.
-pub const WORKER_ARGUMENT: &str = "worker";
+use crate::config::{Config, WORKER_COMMAND};
 
 /// How long a slot stays empty after its worker died, at first and at most. It doubles while workers die young.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -87,7 +84,7 @@ fn start(config: &Config) -> io::Result<Child> {
     };
     let mut command = Command::new(std::env::current_exe()?);
     command
-        .arg(WORKER_ARGUMENT)
+        .arg(WORKER_COMMAND)
         .arg("--with-parent")
         .args(["--concurrency", "1", "--log-format", log_format])
         .args(["--max-pixels", &config.pixels.max_pixels.to_string()])

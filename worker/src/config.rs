@@ -8,8 +8,12 @@ use clap::{
 };
 
 use crate::{
-    Sizes, confinement::ConfinementMode, dead_letter_commands::DeadLetterArgs, logging::LogFormat,
-    storage::StorageUrl, transport::broker_url::BrokerUrl,
+    Sizes,
+    confinement::{ConfinementMode, SandboxCommand},
+    dead_letter_commands::DeadLetterArgs,
+    logging::LogFormat,
+    storage::StorageUrl,
+    transport::broker_url::BrokerUrl,
 };
 
 /// The exit code for a bad setting: `EX_USAGE` of sysexits.h.
@@ -75,6 +79,9 @@ pub struct WorkerConfig {
 pub enum WorkerCommand {
     /// List, show, replay and drop dead letters
     Dead(DeadLetterArgs),
+    /// Decode in a sandbox
+    #[command(flatten)]
+    Sandbox(SandboxCommand),
 }
 
 /// What a picture may ask for, and what it gets.

@@ -6,7 +6,7 @@
 //! does one job after the other.
 //!
 //! ```text
-//!  worker                                        confined process (the same executable, with a hidden argument)
+//!  worker                                        confined process (the same executable, a hidden subcommand)
 //!    decoder   request, original ── pipe ──►       child    sandbox first, then read, make, write
 //!              reply, checked    ◄── pipe ──       layers   limits, landlock, filter
 //! ```
@@ -26,9 +26,9 @@ mod protocol;
 mod self_test;
 mod status;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::ValueEnum;
+use clap::{Parser, ValueEnum};
 use strum::IntoStaticStr;
 
 pub use self::decoder::{ALLOCATOR, Launch, StartError};
@@ -56,20 +56,42 @@ impl ConfinementMode {
     }
 }
 
-/// The first argument that makes an executable a confined process.
-const CHILD_ARGUMENT: &str = "confined-decoder";
+/// The subcommand that a worker starts a decoder with.
+const DECODER_COMMAND: &str = "confined-decoder";
 
-/// The first argument that makes an executable try to break out.
-const SELF_TEST_ARGUMENT: &str = "confinement-self-test";
+/// Hidden subcommands. Every executable that makes thumbnails has them, because it starts decoders from its own file.
+#[derive(Debug, Clone, Parser)]
+pub enum SandboxCommand {
+    /// Make thumbnails in a sandbox, for the worker at the other end of the pipes
+    #[command(name = DECODER_COMMAND, hide = true)]
+    Decoder {
+        /// What to do when the kernel cannot fully sandbox the decoder
+        mode: ConfinementMode,
+        /// Bytes that a job may allocate
+        memory: u64,
+    },
+    /// Attempt to escape from a sandbox with some layers; exit code 0 if every attempt is refused
+    #[command(name = "confinement-self-test", hide = true)]
+    SelfTest {
+        /// Bytes that the process may allocate
+        memory: u64,
+        /// The layers to enforce: limits, landlock, filter
+        layers: Vec<String>,
+    },
+}
 
-/// Runs the confined process, or its self-test, if the command line asks for that. Every executable whose process
-/// makes thumbnails calls this first, because the confined process is started from it.
-pub fn run_if_asked(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
-    let mut arguments =
-        arguments.into_iter().skip(1).map(|argument| argument.into_string().unwrap_or_default());
-    match arguments.next()?.as_str() {
-        CHILD_ARGUMENT => Some(child::run(arguments)),
-        SELF_TEST_ARGUMENT => Some(self_test::run(arguments)),
-        _ => None,
+impl SandboxCommand {
+    /// The subcommand on the command line of this process, for an executable without other arguments.
+    #[must_use]
+    pub fn from_command_line() -> Option<Self> {
+        Self::try_parse().ok()
+    }
+
+    /// Runs the subcommand. Must be called before the process opens a file or starts a thread.
+    pub fn run(&self) -> ExitCode {
+        match self {
+            Self::Decoder { mode, memory } => child::run(*mode, *memory),
+            Self::SelfTest { memory, layers } => self_test::run(*memory, layers),
+        }
     }
 }

@@ -18,15 +18,21 @@ use crate::{
     transport::{Transport, broker_url::BrokerUrl, rabbitmq::RabbitTransport, sqlite::SqliteTransport},
 };
 
-/// Runs a worker process.
+/// Runs `up-worker`.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let config: WorkerConfig = match config::parse(arguments) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    match config.command {
+    match config::parse(arguments) {
+        Ok(config) => start(&config),
+        Err(code) => code,
+    }
+}
+
+/// Runs a worker process with these settings, or the command that they name.
+#[must_use]
+pub fn start(config: &WorkerConfig) -> ExitCode {
+    match &config.command {
+        Some(WorkerCommand::Sandbox(command)) => return command.run(),
+        Some(WorkerCommand::Dead(_)) => logging::init_quiet(config.log_format),
         None => logging::init(config.log_format),
-        Some(_) => logging::init_quiet(config.log_format),
     }
     // One thread for messages; pixels have their own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -43,7 +49,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             if config.with_parent {
                 shutdown::with_parent(draining.clone());
             }
-            run(&config, draining).await
+            run(config, draining).await
         })
     });
     match ended {

@@ -18,7 +18,7 @@ use integration_tests::rivals;
 use worker::{
     Format, Size, Sizes,
     config::PixelConfig,
-    confinement::{self, ConfinementMode, Launch},
+    confinement::{ConfinementMode, Launch, SandboxCommand},
     maker::Maker,
     measure::{ALLOCATOR, Stage, Stages},
 };
@@ -35,8 +35,8 @@ const GOAL_TIMES: f64 = 1.5;
 const GOAL_MORE: Duration = Duration::from_millis(5);
 
 fn main() -> ExitCode {
-    if let Some(code) = confinement::run_if_asked(env::args_os()) {
-        return code;
+    if let Some(command) = SandboxCommand::from_command_line() {
+        return command.run();
     }
     if ALLOCATOR.iter().any(|(name, _)| env::var_os(name).is_none()) {
         // The stages are measured here, so memory must be kept here as it is there.

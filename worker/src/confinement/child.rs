@@ -10,8 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::ValueEnum;
-
 use super::{
     ConfinementMode,
     layers::{self, SandboxLayers},
@@ -22,18 +20,12 @@ use crate::thumbnail::{self, Recipe, Scaler, ThumbnailError, ThumbnailSet};
 /// Bytes of an original whose memory is kept for the next. Larger ones are rare, and memory is for pixels.
 const KEPT_BYTES: usize = 16 * 1024 * 1024;
 
-/// Runs the confined process: its arguments are a mode, and the bytes that a job may take.
-pub(super) fn run(mut arguments: impl Iterator<Item = String>) -> ExitCode {
-    let mode = arguments.next().and_then(|mode| ConfinementMode::from_str(&mode, false).ok());
-    let memory = arguments.next().and_then(|bytes| bytes.parse().ok());
-    let (Some(mode), Some(memory)) = (mode, memory) else {
-        eprintln!("this argument is for a worker to use");
-        return ExitCode::from(crate::config::EXIT_USAGE);
-    };
+/// Runs the decoder process. A job may allocate `memory` bytes.
+pub(super) fn run(mode: ConfinementMode, memory: u64) -> ExitCode {
     match serve(mode, memory) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("the confined process stops: {error}");
+            eprintln!("the decoder stops: {error}");
             ExitCode::FAILURE
         }
     }

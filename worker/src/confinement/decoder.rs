@@ -13,7 +13,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    CHILD_ARGUMENT, ConfinementMode,
+    ConfinementMode, DECODER_COMMAND,
     protocol::{self, DecodeReply, DecodeRequest, FileHeader, Ready},
 };
 use crate::{
@@ -57,7 +57,7 @@ pub const ALLOCATOR: [(&str, &str); 4] = [
 /// How confined processes are started.
 #[derive(Debug, Clone)]
 pub struct Launch {
-    /// An executable that calls [`run_if_asked`](super::run_if_asked) first.
+    /// An executable that has the [`SandboxCommand`](super::SandboxCommand)s.
     pub executable: PathBuf,
     /// How much of the confinement must hold.
     pub mode: ConfinementMode,
@@ -128,7 +128,7 @@ impl Decoder {
     pub(crate) async fn start(launch: &Launch) -> Result<Self, StartError> {
         let mut child = Command::new(&launch.executable)
             .arg0("up-decoder")
-            .arg(CHILD_ARGUMENT)
+            .arg(DECODER_COMMAND)
             .arg(launch.mode.name())
             .arg(launch.job_memory_bytes.to_string())
             .env_clear()

@@ -30,12 +30,7 @@ const ATTEMPTS: [Attempt; 8] = [
     ("start a process", |_| Command::new("/bin/true").spawn().map(drop)),
 ];
 
-pub(super) fn run(mut arguments: impl Iterator<Item = String>) -> ExitCode {
-    let Some(memory) = arguments.next().and_then(|bytes| bytes.parse().ok()) else {
-        eprintln!("this argument is for a test to use");
-        return ExitCode::from(crate::config::EXIT_USAGE);
-    };
-    let named: Vec<String> = arguments.collect();
+pub(super) fn run(memory: u64, named: &[String]) -> ExitCode {
     let is_named = |layer: &str| named.iter().any(|name| name == layer);
     let layers = SandboxLayers {
         limits: is_named("limits"),
