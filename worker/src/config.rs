@@ -120,7 +120,7 @@ const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// # Errors
 /// When it is no time, or none between zero and a day.
-pub fn parse_time(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().map(Duration::from_secs);
     let time = seconds.or_else(|_| humantime::parse_duration(text)).map_err(|error| error.to_string())?;
     if time.is_zero() || time > MAX_TIME {

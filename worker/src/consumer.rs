@@ -32,7 +32,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
-pub use self::{failures::FAILURE_KINDS, retries::RETRY_DELAYS};
+pub use self::failures::FAILURE_KINDS;
+#[cfg(test)]
+pub(crate) use self::retries::RETRY_DELAYS;
 use self::{
     failures::{because, death, failure},
     passing::Passing,

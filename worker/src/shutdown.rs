@@ -43,7 +43,7 @@ fn handle(kind: SignalKind) -> Signal {
 }
 
 /// Cancels the token when standard input ends, which it does when the parent that holds its other end dies.
-pub fn with_parent(draining: CancellationToken) {
+pub(crate) fn with_parent(draining: CancellationToken) {
     // A thread of its own: a runtime would wait for the read when it ends.
     thread::spawn(move || {
         while matches!(std::io::stdin().read(&mut [0]), Ok(read) if read > 0) {}

@@ -113,11 +113,8 @@ fn has_kind(error: &(dyn std::error::Error + 'static), kinds: &[std::io::ErrorKi
     chain.filter_map(|error| error.downcast_ref::<std::io::Error>()).any(|io| kinds.contains(&io.kind()))
 }
 
-/// A stored object on its way out.
-pub struct Stored {
-    /// The bytes in pieces.
-    pub bytes: BoxStream<'static, object_store::Result<Bytes>>,
-}
+/// The bytes of an original, in pieces.
+pub type OriginalStream = BoxStream<'static, object_store::Result<Bytes>>;
 
 impl Storage {
     /// Opens storage; a local directory is made if it is not there.
@@ -209,12 +206,12 @@ impl Storage {
         &self,
         id: UploadId,
         range: Option<Range<u64>>,
-    ) -> Result<Stored, StorageError> {
+    ) -> Result<OriginalStream, StorageError> {
         let key = StorageKey::original(id);
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
         let found = self.store.get_opts(key.path(), options).await;
         let found = found.map_err(|source| StorageError::sort("read", &key, source))?;
-        Ok(Stored { bytes: found.into_stream() })
+        Ok(found.into_stream())
     }
 
     /// Reads a thumbnail whole.

@@ -49,14 +49,14 @@ pub(crate) async fn original(
         [(header::CONTENT_RANGE, value)]
     });
     let length = range.as_ref().map_or(record.bytes, |range| range.end - range.start);
-    let stored = app.storage.stream_original(id, range).await?;
+    let original = app.storage.stream_original(id, range).await?;
     let facts = [
         (header::CONTENT_TYPE, record.format.content_type().to_owned()),
         (header::CONTENT_LENGTH, length.to_string()),
         (header::CONTENT_DISPOSITION, name::as_attachment(&record.name)),
         (header::ACCEPT_RANGES, "bytes".to_owned()),
     ];
-    let mut response = (status, head, SAFE_HEADERS, facts, Body::from_stream(stored.bytes)).into_response();
+    let mut response = (status, head, SAFE_HEADERS, facts, Body::from_stream(original)).into_response();
     if let Some(content_range) = content_range {
         response.headers_mut().extend(
             content_range

@@ -6,7 +6,7 @@ use crate::{clock, transport::Task};
 
 /// The delays after the first, second and third failure of a job. After one more it is dead: what has not passed in
 /// five minutes needs an operator.
-pub const RETRY_DELAYS: [Duration; 3] =
+pub(crate) const RETRY_DELAYS: [Duration; 3] =
     [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(300)];
 
 /// The delay of a job that could not be tried because storage or decoders are away.

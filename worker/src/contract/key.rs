@@ -73,7 +73,7 @@ impl Shard {
 
     /// When the shard closes, in milliseconds since 1970: no id that is made later belongs to it.
     #[must_use]
-    pub fn closes_at_ms(self) -> u64 {
+    pub(crate) fn closes_at_ms(self) -> u64 {
         (u64::from(self.0) + 1).saturating_mul(SHARD_MS)
     }
 }
@@ -136,7 +136,7 @@ impl StorageKey {
 
     /// One thumbnail of a stored result.
     #[must_use]
-    pub fn of_fact(id: UploadId, making: Making, fact: &ThumbnailFact) -> Self {
+    pub(crate) fn of_fact(id: UploadId, making: Making, fact: &ThumbnailFact) -> Self {
         Self::thumbnail(id, making, fact.size, fact.content_type)
     }
 

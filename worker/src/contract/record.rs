@@ -8,7 +8,7 @@ use strum::{Display, IntoStaticStr};
 use super::{format::Format, id::UploadId};
 
 /// The version of stored JSON and of messages that this build writes, and the newest that it reads.
-pub const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 2;
 
 /// The queue that a job waits in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Display, IntoStaticStr)]
@@ -74,7 +74,7 @@ impl UploadRecord {
 
     /// The record of the next generation.
     #[must_use]
-    pub fn next_generation(self) -> Self {
+    pub(crate) fn next_generation(self) -> Self {
         Self { generation: self.generation.saturating_add(1), ..self }
     }
 

@@ -89,7 +89,7 @@ impl UploadResult {
     /// The same result for a later generation. A worker that stood still can store the result of generation 1 while
     /// clients already saw generation 2 queued; they only accept a report of generation 2 or later.
     #[must_use]
-    pub fn raised_to(mut self, generation: u32) -> Self {
+    pub(crate) fn raised_to(mut self, generation: u32) -> Self {
         self.record.generation = self.record.generation.max(generation);
         self
     }

@@ -38,31 +38,31 @@ impl Orientation {
 
     /// The orientation of a tag value; what is no orientation is upright.
     #[must_use]
-    pub fn from_tag(value: u32) -> Self {
+    pub(crate) fn from_tag(value: u32) -> Self {
         Self::ALL.into_iter().find(|orientation| *orientation as u32 == value).unwrap_or_default()
     }
 
     /// Whether width and height change places.
     #[must_use]
-    pub const fn swaps_sides(self) -> bool {
+    pub(crate) const fn swaps_sides(self) -> bool {
         self as u8 >= Orientation::Transposed as u8
     }
 
     /// Whether the rightmost of the stored columns is displayed first.
     #[must_use]
-    pub const fn reverses_columns(self) -> bool {
+    pub(crate) const fn reverses_columns(self) -> bool {
         matches!(self, Self::Mirrored | Self::UpsideDown | Self::Transversed | Self::Anticlockwise)
     }
 
     /// Whether the lowest of the stored rows is displayed first.
     #[must_use]
-    pub const fn reverses_rows(self) -> bool {
+    pub(crate) const fn reverses_rows(self) -> bool {
         matches!(self, Self::UpsideDown | Self::Flipped | Self::Clockwise | Self::Transversed)
     }
 
     /// Width and height after turning; its own inverse.
     #[must_use]
-    pub const fn displayed(self, width: u32, height: u32) -> (u32, u32) {
+    pub(crate) const fn displayed(self, width: u32, height: u32) -> (u32, u32) {
         if self.swaps_sides() { (height, width) } else { (width, height) }
     }
 }

@@ -267,7 +267,7 @@ impl Storage {
     ///
     /// # Errors
     /// As [`StorageError`] says, `NotFound` excepted.
-    pub async fn remove_making(&self, id: UploadId, making: Making) -> Result<(), StorageError> {
+    pub(crate) async fn remove_making(&self, id: UploadId, making: Making) -> Result<(), StorageError> {
         self.remove_below(StorageKey::making(id, making)).await?;
         self.in_directory(move |local| local.remove_making(id, making)).await;
         Ok(())
