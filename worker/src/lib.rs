@@ -1,16 +1,21 @@
 //! The message contract of up!, its transports, and the worker that makes thumbnails.
 //!
-//! The server depends on this crate because it posts the worker's jobs. How the parts meet:
+//! The server depends on this crate because it posts the worker's jobs. The modules, in layers, the lowest first. A module
+//! imports only modules of the lines above its own, or of its own line.
 //!
 //! ```text
-//!  contract                                             ids, facts, messages, keys: what travels and what is stored
-//!      ▲        ▲
-//!  storage   transport ─ transport::{sqlite, rabbitmq}  where it is stored, how it travels
-//!      ▲        ▲
-//!      requeue                                          a failed upload is posted again: for server and operators
-//!      consumer ─► maker ─► confinement ─► thumbnail    receive → make → store → announce and acknowledge
-//!          ▲
-//!        process                                        from a command line to an exit code
+//! clock failpoint logging shutdown trace  time, crash points of tests, logs, signals, trace ids
+//! contract                                ids, facts, messages, keys: the stored form and the wire form
+//! probe                                   headers of pictures, without decoding
+//! storage telemetry                       facts and indexes; metrics
+//! transport thumbnail                     jobs and announcements, over SQLite or RabbitMQ; pixels
+//! confinement requeue                     the sandbox of decoders; failed uploads are posted again
+//! dead_letter_commands                    `up-worker dead`
+//! config                                  settings
+//! maker measure                           bytes in, thumbnails out; the stages alone, for benchmarks
+//! consumer                                receive, make, store, announce and acknowledge
+//! testing                                 sample values, stores and a transport for tests
+//! process                                 from a command line to an exit code
 //! ```
 
 pub mod clock;
@@ -18,7 +23,7 @@ pub mod config;
 pub mod confinement;
 pub mod consumer;
 pub mod contract;
-pub mod dead_letter_commands;
+mod dead_letter_commands;
 pub mod failpoint;
 pub mod logging;
 pub mod maker;
@@ -40,13 +45,13 @@ pub use contract::{
     failure::{Failure, UploadFailure},
     fingerprint::{FileDigest, Fingerprint},
     format::Format,
-    id::{NotAnUploadId, UploadId},
+    id::UploadId,
     key::StorageKey,
     link::{LinkBase, Links},
     message::{Changed, ResizeJob},
     record::{JobName, Lane, UploadRecord},
     result::{Making, ThumbnailFact, UploadResult},
-    size::{BadSizes, MAX_THUMBNAIL_SIDE, Size, Sizes, fit},
+    size::{Size, Sizes, fit},
     upload::{State, Upload},
 };
 pub use storage::{Storage, UploadStatus};
