@@ -1,19 +1,19 @@
-//! The two clocks: the wall clock for people, the monotonic clock for everything that waits.
+//! The two clocks: the wall clock for people, the monotonic clock for every wait.
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 
-/// The wall clock, to the millisecond: finer digits are noise in an answer. It may step, so nothing waits for it.
+/// The wall clock, to the millisecond: finer digits are noise in a response. It may step, so no wait depends on it.
 #[must_use]
 pub fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
-/// A clock for ages of files: the earlier one of the wall clock and of the time since this process began. A wall clock that
-/// steps, forwards or backwards, makes nothing look older than it is.
+/// A clock for the age of files: the earlier of the wall clock and of the time since this process started. No step of
+/// the wall clock makes a file look older than it is.
 #[derive(Debug, Clone, Copy)]
 pub struct AgeClock {
     began_at: Timestamp,
@@ -21,7 +21,7 @@ pub struct AgeClock {
 }
 
 impl AgeClock {
-    /// Begins to measure. Call it before anything is written whose age is asked for.
+    /// Starts the clock. Call it before files are written whose age is measured.
     #[must_use]
     pub fn start() -> Self {
         Self { began_at: Timestamp::now(), began: Instant::now() }

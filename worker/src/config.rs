@@ -22,19 +22,19 @@ pub const EXIT_USAGE: u8 = 64;
 /// The file of the embedded queue inside the data directory.
 pub const QUEUE_FILE: &str = "queue.sqlite";
 
-/// The settings of `up-worker`. Every flag has a variable: `UP_` and its name.
+/// The settings of `up-worker`. Every flag has an environment variable: `UP_` and its name.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "up-worker",
     version,
-    about = "Makes three thumbnails of every picture that is posted to the queue."
+    about = "Makes three thumbnails of every uploaded picture. Jobs come from a queue."
 )]
 pub struct WorkerConfig {
-    /// Where pictures are: file:///absolute/path, or s3://bucket/prefix with the usual AWS_* variables
+    /// The storage of pictures: file:///absolute/path, or s3://bucket/prefix with the usual AWS_* variables
     #[arg(long, global = true, env = "UP_STORAGE", default_value = "file:data", value_name = "URL")]
     pub storage: StorageUrl,
 
-    /// Where jobs come from: sqlite:///absolute/path/to/file, or amqp(s)://user:password@host/vhost
+    /// The queue of jobs: sqlite:///absolute/path/to/file, or amqp(s)://user:password@host/vhost
     #[arg(
         long,
         global = true,
@@ -45,36 +45,36 @@ pub struct WorkerConfig {
     )]
     pub broker: BrokerUrl,
 
-    /// Pictures that are worked on at a time [default: the number of cores]
+    /// The number of pictures that are processed at a time [default: the number of cores]
     #[arg(long, env = "UP_CONCURRENCY", value_name = "NUMBER")]
     pub concurrency: Option<NonZeroUsize>,
 
-    /// What a picture may ask for
+    /// The limits of one picture
     #[command(flatten)]
     pub pixels: PixelConfig,
 
-    /// Where operators find /metrics [default: off]
+    /// The address of the operators' endpoint, /metrics [default: off]
     #[arg(long, env = "UP_ADMIN_LISTEN", value_name = "ADDRESS")]
     pub admin_listen: Option<SocketAddr>,
 
-    /// How log records look
+    /// The format of log records
     #[arg(long, env = "UP_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
 
-    /// Drain when standard input ends: set by a server that starts its own workers
+    /// Drain when standard input closes; a server sets it for its own workers
     #[arg(long, hide = true)]
     pub with_parent: bool,
 
-    /// Write figures to standard output: set by a server that starts its own workers and shows their figures
+    /// Write metrics to standard output; a server sets it for its own workers
     #[arg(long, hide = true)]
     pub tell_parent: bool,
 
-    /// What to do instead of working
+    /// A command to run instead of a worker
     #[command(subcommand)]
     pub command: Option<WorkerCommand>,
 }
 
-/// What a worker's executable does instead of working.
+/// The commands of a worker's executable.
 #[derive(Debug, Clone, Subcommand)]
 pub enum WorkerCommand {
     /// List, show, replay and drop dead letters
@@ -84,64 +84,64 @@ pub enum WorkerCommand {
     Sandbox(SandboxCommand),
 }
 
-/// What a picture may ask for, and what it gets.
+/// The limits of one picture, and the sizes of its thumbnails.
 #[derive(Debug, Clone, Args)]
 pub struct PixelConfig {
-    /// Pixels that a picture may have, in all
+    /// The maximum number of pixels of a picture, width times height; larger ones are refused
     #[arg(long, env = "UP_MAX_PIXELS", default_value_t = 100_000_000, value_name = "PIXELS",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub max_pixels: u64,
 
-    /// How long one picture may take: seconds, or a time such as 1m30s
+    /// The time limit of one picture, in seconds or with a unit such as 1m30s; the upload fails when it is exceeded
     #[arg(long, env = "UP_JOB_TIMEOUT", default_value = "30s", value_parser = parse_time, value_name = "TIME")]
     pub job_timeout: Duration,
 
-    /// Memory that one picture may take to make smaller, in bytes
+    /// The memory limit of one picture, in bytes; the upload fails when it is exceeded
     #[arg(long, env = "UP_JOB_MEMORY_BYTES", default_value_t = 512 * 1024 * 1024, value_name = "BYTES",
           value_parser = clap::value_parser!(u64).range(MIN_JOB_MEMORY_BYTES..))]
     pub job_memory_bytes: u64,
 
-    /// Whether pictures are refused a decoder that the kernel cannot confine in every way
+    /// What to do when the kernel cannot fully sandbox the decoder
     #[arg(long, env = "UP_CONFINEMENT", value_enum, default_value_t, value_name = "MODE")]
     pub confinement: ConfinementMode,
 
-    /// The longest side of each thumbnail in pixels; pictures are never enlarged
+    /// The longest side of each thumbnail, in pixels; pictures are never enlarged
     #[arg(long, env = "UP_SIZES", default_value_t, value_name = "SIZES")]
     pub sizes: Sizes,
 }
 
-/// The least memory that a job may be given: with less no photograph passes.
+/// The smallest memory limit of a job, in bytes: no photograph fits into less.
 const MIN_JOB_MEMORY_BYTES: u64 = 16 * 1024 * 1024;
 
-/// The longest time that a setting may ask for: a day. RabbitMQ takes a delivery back after half an hour.
+/// The longest time of a setting: a day. RabbitMQ redelivers an unacknowledged job after half an hour.
 const MAX_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Reads a time: a bare number counts seconds.
 ///
 /// # Errors
-/// When it is no time, or none between zero and a day.
+/// When the text is not a time between zero and a day.
 pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().map(Duration::from_secs);
     let time = seconds.or_else(|_| humantime::parse_duration(text)).map_err(|error| error.to_string())?;
     if time.is_zero() || time > MAX_TIME {
-        return Err("the time must be more than zero and at most a day".into());
+        return Err("the time must be more than zero and at most one day".into());
     }
     Ok(time)
 }
 
-/// Reads settings from a command line and the environment. `Err` carries the exit code; what is wrong, or the help
-/// that was asked for, has been printed.
+/// Reads settings from a command line and the environment. `Err` carries the exit code; the error or the help is
+/// already printed.
 ///
 /// # Errors
-/// When a setting is bad, with [`EXIT_USAGE`]; when only help was asked for, with success.
+/// [`EXIT_USAGE`] for a bad setting, success for `--help` and `--version`.
 pub fn parse<C: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<C, ExitCode> {
     C::try_parse_from(arguments).map_err(|mut error| {
-        // A broker's URL may hold a password; what is wrong with it is said without it.
+        // A broker's URL may hold a password, so the error does not repeat it.
         let is_broker = |argument: &ContextValue| argument.to_string().contains("--broker");
         if error.get(ContextKind::InvalidArg).is_some_and(is_broker) {
             error.insert(ContextKind::InvalidValue, ContextValue::String("…".to_owned()));
         }
-        // Nothing can be done about a closed terminal.
+        // A closed terminal cannot be reported anywhere.
         let _ = error.print();
         match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,

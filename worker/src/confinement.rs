@@ -1,9 +1,8 @@
-//! Pixels in a process that can do nothing but compute.
+//! The sandbox: pixels are decoded in a child process that can only compute.
 //!
-//! Decoders read strangers' bytes: they panic, hang, ask for memory without end, and now and then somebody finds a way
-//! to make one do worse. So they run in a child process that has no files, no network, no environment, bounded memory
-//! and bounded time, and that is killed when in doubt. One costs a few milliseconds to start, so it is kept warm and
-//! does one job after the other.
+//! Decoders read untrusted input: they panic, hang, allocate without bound, and sometimes an attacker runs code in one.
+//! So they run in a child process without files, network or environment, with bounded memory and time. It is killed
+//! when in doubt. A start costs a few milliseconds, so the process is kept warm and does one job after the other.
 //!
 //! ```text
 //!  worker                                        confined process (the same executable, a hidden subcommand)
@@ -11,12 +10,12 @@
 //!              reply, checked    ◄── pipe ──       layers   limits, landlock, filter
 //! ```
 //!
-//! | what a job does | what ends it | what the upload is told |
+//! | a job | is ended by | the upload fails with |
 //! | --- | --- | --- |
-//! | asks for memory without end | `RLIMIT_AS` | too much memory |
-//! | takes for ever | the clock of the worker, and `RLIMIT_CPU` | took too long |
-//! | panics | is caught | cannot be decoded |
-//! | crashes | one more try in a new process | cannot be decoded |
+//! | allocates without bound | `RLIMIT_AS` | too much memory |
+//! | runs for ever | the timeout of the worker, or `RLIMIT_CPU` | took too long |
+//! | panics | a panic handler | cannot be decoded |
+//! | crashes | the kernel; one retry in a new process | cannot be decoded |
 
 mod child;
 mod decoder;
@@ -34,16 +33,16 @@ use strum::IntoStaticStr;
 pub use self::decoder::{ALLOCATOR, Launch, StartError};
 pub(crate) use self::decoder::{Decoder, DecoderExit};
 
-/// How much of the confinement must hold.
+/// How much of the sandbox must be enforced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum ConfinementMode {
-    /// What the kernel offers; what it does not is logged.
+    /// Enforce what the kernel supports, and log what it does not
     #[default]
     BestEffort,
-    /// All of it: without, no picture is decoded.
+    /// Refuse to decode pictures unless every layer is enforced
     Require,
-    /// None. Only for tests and measurements.
+    /// No sandbox; only for tests and measurements
     #[value(hide = true)]
     Off,
 }

@@ -1,4 +1,4 @@
-//! `up-worker dead`: what an operator does with dead letters.
+//! `up-worker dead`: the operators' commands for dead letters.
 
 use std::{
     io::{self, Write},
@@ -16,47 +16,47 @@ use crate::{
     transport::{Transport, dead_job::DeadJob},
 };
 
-/// What to do with dead letters.
+/// List, show, replay and drop dead letters
 #[derive(Debug, Clone, Args)]
 pub struct DeadLetterArgs {
     #[command(subcommand)]
     action: Action,
 
-    /// Answer in JSON
+    /// Print JSON
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Debug, Clone, Subcommand)]
 enum Action {
-    /// List them, oldest first
+    /// List the dead letters, oldest first
     List,
-    /// Show everything that is known of one
+    /// Show all details of a dead letter
     Show {
-        /// As `list` names it
+        /// The id from `dead list`
         id: String,
     },
     /// Requeue failed uploads
     #[command(arg_required_else_help = true)]
     Replay {
-        /// As `list` names it
+        /// The id from `dead list`
         #[arg(required_unless_present = "all", conflicts_with = "all")]
         id: Option<String>,
-        /// All of them
+        /// Replay all dead letters
         #[arg(long)]
         all: bool,
     },
-    /// Forget one; its upload stays as it is
+    /// Delete a dead letter; its upload stays failed
     Drop {
-        /// As `list` names it
+        /// The id from `dead list`
         id: String,
     },
 }
 
-/// Does what an operator asked for.
+/// Runs the command of an operator.
 ///
 /// # Errors
-/// When the broker or storage is away, there is no such dead letter, or it cannot be replayed.
+/// When the broker or storage is unavailable, the dead letter does not exist, or it cannot be replayed.
 pub(crate) async fn run(
     dead: &DeadLetterArgs,
     storage: &Storage,
@@ -69,7 +69,7 @@ pub(crate) async fn run(
         Action::Drop { id } => {
             let letter = find(&letters, id)?;
             transport.forget_dead(letter).await.context("could not drop the dead letter")?;
-            say(dead.json, &json!({ "dropped": letter.key }), &format!("dropped {}", letter.key))
+            print(dead.json, &json!({ "dropped": letter.key }), &format!("dropped {}", letter.key))
         }
         Action::Replay { id: Some(id), .. } => {
             replay(find(&letters, id)?, dead.json, storage, &**transport).await
@@ -79,17 +79,21 @@ pub(crate) async fn run(
             for letter in &letters {
                 if let Err(error) = replay(letter, dead.json, storage, &**transport).await {
                     failed += 1;
-                    complain(&format!("{error:#}"));
+                    print_error(&format!("{error:#}"));
                 }
             }
-            if failed > 0 { bail!("{failed} of {} could not be replayed", letters.len()) } else { Ok(()) }
+            if failed > 0 {
+                bail!("could not replay {failed} of {} dead letters", letters.len())
+            } else {
+                Ok(())
+            }
         }
     }
 }
 
 fn find<'letters>(letters: &'letters [DeadJob], key: &str) -> anyhow::Result<&'letters DeadJob> {
     letters.iter().find(|letter| letter.key == key).with_context(|| {
-        format!("there is no dead letter {key:?}; `up-worker dead list` shows those that there are")
+        format!("could not find the dead letter {key:?}; `up-worker dead list` lists them all")
     })
 }
 
@@ -108,10 +112,10 @@ async fn upload_of(letter: &DeadJob, storage: &Storage) -> anyhow::Result<Option
 async fn list(letters: &[DeadJob], as_json: bool, storage: &Storage) -> anyhow::Result<()> {
     if as_json {
         let letters: Vec<Value> = letters.iter().map(facts).collect();
-        return say(true, &json!({ "dead": letters }), "");
+        return print(true, &json!({ "dead": letters }), "");
     }
     if letters.is_empty() {
-        return say(false, &Value::Null, "no dead letters");
+        return print(false, &Value::Null, "no dead letters");
     }
     let mut lines =
         vec![format!("{:<36}  {:<18}  {:>8}  {:<20}  NAME", "ID", "REASON", "FAILURES", "POSTED")];
@@ -123,7 +127,7 @@ async fn list(letters: &[DeadJob], as_json: bool, storage: &Storage) -> anyhow::
         let (key, reason, failures) = (&letter.key, letter.reason.name(), letter.failures);
         lines.push(format!("{key:<36}  {reason:<18}  {failures:>8}  {:<20}  {name}", posted(letter)));
     }
-    say(false, &Value::Null, &lines.join("\n"))
+    print(false, &Value::Null, &lines.join("\n"))
 }
 
 async fn show(letter: &DeadJob, as_json: bool, storage: &Storage) -> anyhow::Result<()> {
@@ -132,7 +136,7 @@ async fn show(letter: &DeadJob, as_json: bool, storage: &Storage) -> anyhow::Res
     facts["message"] = String::from_utf8_lossy(&letter.body).into();
     facts["upload"] = serde_json::to_value(&upload).context("could not write the upload as JSON")?;
     if as_json {
-        return say(true, &facts, "");
+        return print(true, &facts, "");
     }
     let about = match &upload {
         Some(upload) => format!(
@@ -150,7 +154,7 @@ async fn show(letter: &DeadJob, as_json: bool, storage: &Storage) -> anyhow::Res
         posted(letter),
         String::from_utf8_lossy(&letter.body),
     );
-    say(false, &Value::Null, &text)
+    print(false, &Value::Null, &text)
 }
 
 /// Requeues the upload of a dead letter, and deletes the dead letter.
@@ -161,20 +165,25 @@ async fn replay(
     transport: &dyn Transport,
 ) -> anyhow::Result<()> {
     let key = &letter.key;
-    let unknown = || anyhow!("{key} cannot be replayed: storage knows no such upload; drop it");
+    let unknown = || anyhow!("could not replay {key}: storage has no such upload; drop it");
     let id = letter.id.ok_or_else(unknown)?;
     let upload = match requeue(storage, transport, transport, id).await {
         Ok(upload) => upload,
         Err(RequeueError::Unknown) => return Err(unknown()),
-        Err(RequeueError::Gone) => bail!("{key} cannot be replayed: its upload was deleted; drop it"),
-        Err(RequeueError::Ready) => bail!("{key} need not be replayed: its upload is ready; drop it"),
+        Err(RequeueError::Gone) => bail!("could not replay {key}: its upload was deleted; drop it"),
+        Err(RequeueError::Ready) => bail!("could not replay {key}: its upload is ready; drop it"),
         Err(RequeueError::Queued) => {
-            bail!("{key} is queued already; once it has ended, drop it or replay it")
+            bail!(
+                "could not replay {key}: its upload is queued already; drop or replay it once that has ended"
+            )
         }
         Err(error) => return Err(error).with_context(|| format!("could not replay {key}")),
     };
-    transport.forget_dead(letter).await.context("the job is posted, and its dead letter is still there")?;
-    say(
+    transport
+        .forget_dead(letter)
+        .await
+        .context("the job is posted, but its dead letter could not be deleted")?;
+    print(
         as_json,
         &json!({ "replayed": key, "gen": upload.generation }),
         &format!("replayed {key}, now gen {}", upload.generation),
@@ -195,13 +204,13 @@ fn posted(letter: &DeadJob) -> String {
     letter.posted_at.map_or_else(|| "-".to_owned(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
-fn say(as_json: bool, value: &Value, text: &str) -> anyhow::Result<()> {
+fn print(as_json: bool, value: &Value, text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     let written = if as_json { writeln!(out, "{value}") } else { writeln!(out, "{text}") };
     written.context("could not write to standard output")
 }
 
-fn complain(text: &str) {
-    // Nothing can be done about a closed terminal.
+fn print_error(text: &str) {
+    // A closed terminal cannot be reported anywhere.
     let _ = writeln!(io::stderr(), "{text}");
 }

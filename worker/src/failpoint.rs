@@ -1,22 +1,22 @@
 //! Named points at which a test parks, fails or kills this process.
 //!
-//! Only a build with the feature `failpoints` has them, and only a command line turns that on. There the variable
-//! `UP_FAILPOINTS` says what happens where: `name=action`, several separated by `;`. With `@file` behind the action it
-//! happens once only, to whoever creates that file first, of any number of processes; its process id is written there.
-//! Where a point has a subject, `name:subject=action` is for that subject alone.
+//! Only a build with the feature `failpoints` has them, and only a command line turns that on. The variable
+//! `UP_FAILPOINTS` sets the actions: `name=action`, several separated by `;`. With `@file` behind the action, only the
+//! process that creates that file first takes it, once; the file then holds its process id. `name:subject=action`
+//! applies to one subject only.
 //!
 //! | action | what happens |
 //! | --- | --- |
 //! | `abort` | the process aborts |
 //! | `park` | the caller waits for ever |
-//! | `drop` | [`hit`] answers [`Hit::Drop`]: the caller forgets to do what comes next |
+//! | `drop` | [`hit`] returns [`Hit::Drop`]: the caller skips its next step |
 
-/// What the caller of a failpoint is to do.
+/// How the caller of a failpoint continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hit {
     /// Go on.
     Pass,
-    /// Leave out what comes next.
+    /// Skip the next step.
     Drop,
 }
 
@@ -27,7 +27,7 @@ pub async fn hit(_name: &str, _subject: &str) -> Hit {
     Hit::Pass
 }
 
-/// Passes a point, and does there what `UP_FAILPOINTS` says.
+/// Passes a point, and takes the action that `UP_FAILPOINTS` sets for it.
 #[cfg(feature = "failpoints")]
 pub async fn hit(name: &str, subject: &str) -> Hit {
     let Ok(wanted) = std::env::var("UP_FAILPOINTS") else { return Hit::Pass };
@@ -52,7 +52,8 @@ pub async fn hit(name: &str, subject: &str) -> Hit {
     }
 }
 
-/// Whether this process is the first to come by. The marker appears whole, so that who waits for it can read it.
+/// Whether this process reaches the point first. The marker file appears with its content, so that a waiting test can
+/// read it at once.
 #[cfg(feature = "failpoints")]
 fn is_first(marker: &str) -> bool {
     let pid = std::process::id();

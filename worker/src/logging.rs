@@ -6,29 +6,29 @@ use clap::ValueEnum;
 use strum::IntoStaticStr;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// How records look.
+/// The format of log records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// For people
     #[default]
     Text,
-    /// For programs: one JSON object a line.
+    /// For programs: one JSON object a line
     Json,
 }
 
-/// What is logged unless `RUST_LOG` says otherwise: two libraries say at every start what nobody asked.
+/// The log filter, unless `RUST_LOG` is set. Two libraries log needless records at every start.
 const DEFAULT_FILTER: &str = "info,memory_serve=warn,rusqlite_migration=warn";
 
-/// The same for a command that answers on a terminal.
+/// The log filter of commands that print to a terminal.
 const QUIET_FILTER: &str = "error";
 
-/// Begins to log. `RUST_LOG` chooses what. Does nothing the second time.
+/// Starts logging, filtered by `RUST_LOG`. A second call has no effect.
 pub fn init(format: LogFormat) {
     init_filtered(format, DEFAULT_FILTER);
 }
 
-/// Begins to log errors alone, for a command that answers on a terminal.
+/// Starts logging errors only, for a command that prints to a terminal.
 pub fn init_quiet(format: LogFormat) {
     init_filtered(format, QUIET_FILTER);
 }

@@ -1,5 +1,5 @@
-//! The seam between messages and pixels: bytes in, three encoded thumbnails out, in bounded time and memory, whatever
-//! the bytes are.
+//! The boundary between messages and pixels: bytes in, three encoded thumbnails out, in bounded time and memory for any
+//! input.
 
 use std::{
     io::Cursor,
@@ -22,24 +22,24 @@ use crate::{
     thumbnail::Recipe,
 };
 
-/// Processes that one picture may cost. Each attempt has its own deadline.
+/// Decoders that are tried for one picture. Each attempt has its own time limit.
 const ATTEMPTS: u32 = 2;
 
-/// How often the time of a job is counted on. A process that is stopped, or a machine that sleeps, does not count on: that
-/// time says nothing of the picture.
+/// How often the elapsed time of a job is counted. While the process is stopped or the machine sleeps, no time is
+/// counted.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Makes thumbnails of strangers' bytes, in confined processes.
+/// Makes thumbnails of untrusted input, in sandboxed decoders.
 pub struct Maker {
     sizes: Sizes,
     max_pixels: u64,
     job_timeout: Duration,
     launch: Launch,
-    /// Warm processes without a job. There are never more than jobs at a time.
+    /// Idle decoders; never more than jobs at a time.
     idle: Mutex<Vec<Decoder>>,
 }
 
-/// Waits for work, at most for so long as this process is awake.
+/// Waits for `work`, and gives up after this process was awake for `limit`.
 async fn awake_for<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     let mut work = std::pin::pin!(work);
     let mut left = limit;
@@ -54,13 +54,13 @@ async fn awake_for<T>(limit: Duration, work: impl Future<Output = T>) -> Option<
     None
 }
 
-/// Makes thumbnails; the seam at which tests put something quicker.
+/// Makes thumbnails. Tests replace the decoder here.
 #[async_trait]
 pub(crate) trait Make: Send + Sync {
     /// Makes the three thumbnails.
     async fn make(&self, original: Bytes, format: Format) -> Result<ThumbnailSet, MakeError>;
 
-    /// Whether thumbnails can be made here now.
+    /// Whether a decoder can be started now.
     async fn check(&self) -> Result<(), StartError>;
 }
 
@@ -77,22 +77,22 @@ impl Make for Maker {
     }
 }
 
-/// Why there are no thumbnails.
+/// Why no thumbnails were made.
 #[derive(Debug, thiserror::Error)]
 pub enum MakeError {
-    /// The picture is at fault; trying again would not help.
+    /// The picture is at fault; a retry would fail as well.
     #[error(transparent)]
     Picture(#[from] ThumbnailError),
-    /// No process can be had; it may pass.
+    /// No decoder could be started; a retry may succeed.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// This machine is at fault: the process was killed from outside. It may pass.
+    /// The machine is at fault: the decoder was killed from outside. A retry may succeed.
     #[error("{0}")]
     Machine(String),
 }
 
 impl Maker {
-    /// A maker without a process yet.
+    /// A maker without decoders.
     #[must_use]
     pub const fn new(pixels: &PixelConfig, launch: Launch) -> Self {
         Self {
@@ -104,10 +104,10 @@ impl Maker {
         }
     }
 
-    /// Starts a process for each slot, so that no picture waits for one.
+    /// Starts a decoder for each slot, so that no picture waits for one.
     ///
     /// # Errors
-    /// When none can be had, or confinement is required and does not hold.
+    /// When no decoder can be started, or the sandbox is required and not enforced.
     pub async fn warm(&self, slots: NonZeroUsize) -> Result<(), StartError> {
         let starting = (0..slots.get()).map(|_| Decoder::start(&self.launch));
         let started = futures::future::try_join_all(starting).await?;
@@ -118,7 +118,7 @@ impl Maker {
     /// Makes the three thumbnails.
     ///
     /// # Errors
-    /// When the picture is at fault, or no process can be had.
+    /// When the picture is at fault, or no decoder can be started.
     pub async fn make(&self, original: Bytes, format: Format) -> Result<ThumbnailSet, MakeError> {
         let header = probe::probe(Cursor::new(&original), format).map_err(ThumbnailError::from)?;
         header.check(self.max_pixels).map_err(ThumbnailError::from)?;
@@ -126,7 +126,7 @@ impl Maker {
         let recipe = Recipe { format, sizes: self.sizes, max_pixels: self.max_pixels };
         let mut reason: Option<MakeError> = None;
         for _ in 0..ATTEMPTS {
-            // After a failure a new process, which holds nothing of other jobs.
+            // A retry gets a new decoder, which holds no memory of other jobs.
             let warm = if reason.is_none() { self.warm_decoder() } else { None };
             let mut decoder = match warm {
                 Some(decoder) => decoder,
@@ -149,7 +149,7 @@ impl Maker {
                         Err(error) => (error.into(), true),
                     }
                 }
-                Some(Err(broken)) => match decoder.ending(self.job_timeout, &broken).await {
+                Some(Err(broken)) => match decoder.exit_reason(self.job_timeout, &broken).await {
                     DecoderExit::Limit(error) => {
                         telemetry::decoder_lost(error.code());
                         let is_final = !was_used || error != ThumbnailError::NeedsTooMuchMemory;
@@ -162,7 +162,7 @@ impl Maker {
                     }
                     DecoderExit::Crash(how) => {
                         telemetry::decoder_lost("crash");
-                        warn!(how, "a confined process crashed");
+                        warn!(how, "a decoder crashed");
                         let error = ThumbnailError::CannotBeDecoded(format!("the decoder crashed: {how}"));
                         (error.into(), false)
                     }
@@ -171,26 +171,26 @@ impl Maker {
             if is_final {
                 return Err(error);
             }
-            info!(%error, "another try, in a new process");
+            info!(%error, "retrying in a new decoder");
             reason = Some(error);
         }
         Err(reason.expect("there is at least one attempt, and each leaves a reason"))
     }
 
-    /// A process that has been waiting, if there is one alive.
+    /// An idle decoder, if one is alive.
     fn warm_decoder(&self) -> Option<Decoder> {
         let mut idle = self.idle();
         while let Some(mut decoder) = idle.pop() {
-            if decoder.lives() {
+            if decoder.is_alive() {
                 return Some(decoder);
             }
-            warn!("a confined process has died while it had nothing to do");
+            warn!("an idle decoder died");
         }
         None
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Decoder>> {
-        // A list of processes is whole after any panic.
+        // A panic cannot leave the list half changed.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,5 @@
-//! What `make bench` looks at: the stages of a job in this very process, unconfined, so that they can be told apart.
-//! Nothing else may use this on strangers' bytes.
+//! For `make bench`: the stages of a job in this process, without a sandbox, so that each can be measured. Not for
+//! untrusted input.
 
 use crate::{
     Format,
@@ -11,14 +11,14 @@ pub use crate::{
     thumbnail::{Stage, ThumbnailError, ThumbnailSet},
 };
 
-/// Makes thumbnails one picture after the other, with the buffers that a confined process keeps.
+/// Makes thumbnails of one picture after the other, with the buffers that a decoder keeps.
 #[derive(Default)]
 pub struct Stages {
     scaler: Scaler,
 }
 
 impl Stages {
-    /// Makes the three thumbnails, and tells `finished` when each stage is over.
+    /// Makes the three thumbnails. Calls `finished` at the end of each stage.
     ///
     /// # Errors
     /// When the picture is at fault.

@@ -1,5 +1,5 @@
-//! A worker process from its command line to its exit code. Two executables are one: `up-worker`, and `up-server`,
-//! which starts itself again for its own workers.
+//! A worker process, from its command line to its exit code. It runs in `up-worker`, and in `up-server`, which starts
+//! its own executable for its workers.
 
 use std::{ffi::OsString, num::NonZeroUsize, path::Path, process::ExitCode, sync::Arc, thread};
 
@@ -36,7 +36,7 @@ pub fn start(config: &WorkerConfig) -> ExitCode {
     }
     // One thread for messages; pixels have their own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let ended = runtime.context("could not start").and_then(|runtime| {
+    let ended = runtime.context("could not start the async runtime").and_then(|runtime| {
         runtime.block_on(async {
             if let Some(WorkerCommand::Dead(dead)) = &config.command {
                 let storage = Storage::open(&config.storage)?;
@@ -64,7 +64,7 @@ pub fn start(config: &WorkerConfig) -> ExitCode {
     }
 }
 
-/// Works until `draining`, then finishes what it has.
+/// Works until `draining`, then finishes its jobs.
 ///
 /// # Errors
 /// When storage or transport cannot be opened.
@@ -90,7 +90,7 @@ pub async fn run(config: &WorkerConfig, draining: CancellationToken) -> anyhow::
 /// Opens the transport that a URL names. `capacity` bounds the jobs that an embedded queue holds.
 ///
 /// # Errors
-/// When it cannot be used.
+/// When the transport cannot be used.
 pub fn open_transport(url: &BrokerUrl, capacity: u64) -> anyhow::Result<Arc<dyn Transport>> {
     match url {
         BrokerUrl::Sqlite(path) => Ok(Arc::new(SqliteTransport::open(path, capacity)?)),

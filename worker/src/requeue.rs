@@ -1,7 +1,7 @@
-//! A failed upload is posted again: by a client's retry and by an operator's replay, in one way.
+//! Requeues a failed upload, for a client's retry and for an operator's replay.
 //!
-//! The entry of the next generation is created first, so of two that requeue at the same time one does. Should the
-//! process die after that, the sweeper finds an upload that has not ended.
+//! The pending entry of the next generation is created first, so only one of two concurrent requeues succeeds. If the
+//! process dies after that, the sweeper posts the job.
 
 use tracing::{info, warn};
 
@@ -32,11 +32,11 @@ pub enum RequeueError {
     Storage(#[from] StorageError),
 }
 
-/// Requeues a failed upload and tells every server; answers its new state. A job that cannot be posted now is posted by
-/// the sweeper.
+/// Requeues a failed upload and announces it to every server. Returns its new state. If the job cannot be posted now,
+/// the sweeper posts it.
 ///
 /// # Errors
-/// As [`RequeueError`] says. After `Storage` the upload may be requeued all the same; the sweeper posts it then.
+/// See [`RequeueError`]. After `Storage` the upload may still be requeued; then the sweeper posts it.
 pub async fn requeue(
     storage: &Storage,
     queue: &dyn JobQueue,
@@ -55,7 +55,7 @@ pub async fn requeue(
         return Err(RequeueError::Queued);
     }
     failpoint::hit("after-record", &record.name).await;
-    // A slow worker may have stored a result meanwhile. Clients may have seen the new generation queued.
+    // A slow worker may have stored a result meanwhile, while clients have seen the new generation queued.
     if let Some(result) = storage.result(id).await? {
         storage.raise_result(result, record.generation).await?;
         storage.remove_pending(record.job()).await?;

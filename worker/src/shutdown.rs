@@ -1,4 +1,4 @@
-//! Leaving: the first signal drains, the second leaves at once.
+//! Shutdown: the first signal drains, the second exits at once.
 
 use std::{io::Read, process, thread};
 
@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// What a shell shows for a process that SIGTERM ended.
+/// The exit code that a shell reports after SIGTERM.
 const KILLED_BY_SIGTERM: i32 = 128 + 15;
 
 /// A token that is cancelled by the first SIGTERM or SIGINT. A second one ends the process.
@@ -28,10 +28,10 @@ pub fn on_signal() -> CancellationToken {
                 _ = interrupt.recv() => {}
             }
             if signals > 0 {
-                warn!("a second signal: leaving at once");
+                warn!("second signal: exiting at once");
                 process::exit(KILLED_BY_SIGTERM);
             }
-            info!("a signal: draining");
+            info!("received a signal: draining");
             drain.cancel();
         }
     });
@@ -42,12 +42,13 @@ fn handle(kind: SignalKind) -> Signal {
     signal(kind).expect("a process may handle its own signals")
 }
 
-/// Cancels the token when standard input ends, which it does when the parent that holds its other end dies.
+/// Cancels the token when standard input closes. It closes when the parent process dies, because that holds the other
+/// end.
 pub(crate) fn with_parent(draining: CancellationToken) {
-    // A thread of its own: a runtime would wait for the read when it ends.
+    // A separate thread, because the runtime would wait for this read at shutdown.
     thread::spawn(move || {
         while matches!(std::io::stdin().read(&mut [0]), Ok(read) if read > 0) {}
-        info!("the parent is gone: draining");
+        info!("the parent process ended: draining");
         draining.cancel();
     });
 }

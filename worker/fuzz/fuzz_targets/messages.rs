@@ -1,5 +1,5 @@
-//! What lies in a queue may come from anybody who can write there: no bytes may make a reader panic, and what is read
-//! comes out of the wire form as it went in.
+//! Messages are untrusted input: anybody with access to the queue can write them. No bytes may make a reader panic, and
+//! a decoded message must survive encoding and decoding.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! What the web server does with strangers' bytes: no input may make it panic, hang, or take memory.
+//! The web server probes untrusted input: no bytes may make it panic, hang or allocate without bound.
 #![no_main]
 
 use std::io::Cursor;

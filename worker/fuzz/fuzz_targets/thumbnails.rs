@@ -1,5 +1,5 @@
-//! The whole way from bytes to three thumbnails. Panics of decoders are theirs, and caught where it matters; this looks
-//! for what is not: memory errors, and thumbnails that are not as they should be.
+//! The whole path from bytes to three thumbnails. Panics of decoders are caught in production; this target looks for
+//! memory errors and invalid thumbnails.
 #![no_main]
 
 use std::time::Duration;

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::thumbnail::{self, Recipe, Scaler, ThumbnailError, ThumbnailSet};
 
-/// Bytes of an original whose memory is kept for the next. Larger ones are rare, and memory is for pixels.
+/// The largest original whose buffer is kept for the next job, in bytes. Larger ones are rare.
 const KEPT_BYTES: usize = 16 * 1024 * 1024;
 
 /// Runs the decoder process. A job may allocate `memory` bytes.
@@ -33,17 +33,17 @@ pub(super) fn run(mode: ConfinementMode, memory: u64) -> ExitCode {
 
 fn serve(mode: ConfinementMode, memory: u64) -> io::Result<()> {
     layers::close_leaked_descriptors()?;
-    // Copies without a buffer, made while there are still descriptors to be had.
+    // Unbuffered copies, made before the limits allow no new descriptors.
     let mut input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    // The reply tells of a panic.
+    // The reply reports a panic.
     panic::set_hook(Box::new(|_| {}));
     let status = SandboxLayers::from(mode).enforce(memory);
     protocol::write(&mut output, &Ready { status }, &[])?;
-    let mut workshop = Workshop::default();
+    let mut buffers = JobBuffers::default();
     while let Some(request) = protocol::read::<DecodeRequest>(&mut input)? {
         layers::allow_cpu(request.timeout)?;
-        match workshop.work(&mut input, &request)? {
+        match buffers.work(&mut input, &request)? {
             Ok((made, took)) => {
                 let ThumbnailSet { width, height, thumbhash, thumbnails } = made;
                 let files = thumbnails.each_ref().map(|thumbnail| FileHeader {
@@ -65,17 +65,17 @@ fn serve(mode: ConfinementMode, memory: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// What is kept from job to job.
+/// The buffers that are kept from job to job.
 #[derive(Default)]
-struct Workshop {
-    /// Its length is that of the longest original so far: growing writes zeroes, which costs.
+struct JobBuffers {
+    /// As long as the longest original so far: growing it writes zeroes, and that takes time.
     original: Vec<u8>,
     scaler: Scaler,
 }
 
-impl Workshop {
-    /// Reads an original and makes its thumbnails; answers how long decoding, scaling and encoding took, too. `Err`
-    /// outside is a pipe that broke.
+impl JobBuffers {
+    /// Reads an original and makes its thumbnails. Also returns the times of decoding, scaling and encoding. The outer
+    /// `Err` is a broken pipe.
     fn work(
         &mut self,
         input: &mut File,
@@ -84,7 +84,7 @@ impl Workshop {
         let length = usize::try_from(request.original_bytes).map_err(io::Error::other)?;
         let more = length.saturating_sub(self.original.len());
         if self.original.try_reserve_exact(more).is_err() {
-            // Somebody has to read it all the same.
+            // The original is still in the pipe and must be read.
             io::copy(&mut input.take(request.original_bytes), &mut io::sink())?;
             return Ok(Err(ThumbnailError::NeedsTooMuchMemory));
         }
@@ -105,15 +105,15 @@ impl Workshop {
             self.original = Vec::new();
         }
         Ok(made.unwrap_or_else(|panic| {
-            // Who knows what it left half done.
+            // The panic may have left it in any state.
             self.scaler = Scaler::default();
-            Err(ThumbnailError::CannotBeDecoded(format!("the decoder panicked: {}", words(&*panic))))
+            Err(ThumbnailError::CannotBeDecoded(format!("the decoder panicked: {}", panic_message(&*panic))))
         }))
     }
 }
 
-/// What a panic says.
-fn words(panic: &(dyn Any + Send)) -> &str {
+/// The message of a panic.
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let owned = panic.downcast_ref::<String>().map(String::as_str);
-    owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without words")
+    owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
 }

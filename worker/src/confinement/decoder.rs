@@ -1,4 +1,4 @@
-//! A confined process as the worker sees it. Nothing that comes back is trusted.
+//! The worker's side of a decoder process. Its replies are untrusted input.
 
 use std::{io, os::unix::process::ExitStatusExt, path::PathBuf, process::Stdio, time::Duration};
 
@@ -23,92 +23,92 @@ use crate::{
     thumbnail::{Recipe, Thumbnail, ThumbnailError, ThumbnailSet},
 };
 
-/// How long a confined process may take to raise its walls. It takes milliseconds; a machine may be busy.
+/// The time limit of a decoder's start. It takes milliseconds, but the machine may be busy.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a process that has closed its pipe may take to end.
+/// The time limit of a decoder's exit after its pipe closed.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Bytes of its last words that are read.
-const MAX_LAST_WORDS: u64 = 4 * 1024;
+/// Bytes of a dead decoder's standard error that are read.
+const MAX_STDERR_BYTES: u64 = 4 * 1024;
 
 /// Characters of a child's text that reach a log.
 const MAX_DETAIL_CHARS: usize = 200;
 
-/// Bytes that a pipe to the child holds, so that an original goes over in few turns: what Linux lets anybody have.
+/// The capacity of the pipe to the child, in bytes: the most that Linux gives an unprivileged process.
 const PIPE_BYTES: usize = 1024 * 1024;
 
-/// Bytes that a thumbhash has at most, by its format.
+/// The longest thumbhash of the format, in bytes.
 const MAX_THUMBHASH_BYTES: usize = 64;
 
-/// Bytes that a thumbnail may have on top of four for each of its pixels, which no encoding here exceeds.
+/// Bytes that a thumbnail may have on top of four per pixel. No encoding here exceeds that.
 const FILE_MARGIN_BYTES: u64 = 64 * 1024;
 
-/// What the C library of a confined process is told, and all that it is told: to keep memory for the next job, where
-/// giving it back and asking again costs a tenth of a job.
+/// The whole environment of a decoder: glibc keeps freed memory for the next job. Returning it to the kernel and
+/// allocating it again costs a tenth of a job.
 pub const ALLOCATOR: [(&str, &str); 4] = [
-    // The largest that glibc takes.
+    // The largest value that glibc accepts.
     ("MALLOC_MMAP_THRESHOLD_", "33554432"),
     ("MALLOC_TRIM_THRESHOLD_", "67108864"),
     ("MALLOC_TOP_PAD_", "1048576"),
     ("MALLOC_ARENA_MAX", "1"),
 ];
 
-/// How confined processes are started.
+/// How decoders are started.
 #[derive(Debug, Clone)]
 pub struct Launch {
     /// An executable that has the [`SandboxCommand`](super::SandboxCommand)s.
     pub executable: PathBuf,
-    /// How much of the confinement must hold.
+    /// How much of the sandbox must be enforced.
     pub mode: ConfinementMode,
-    /// Bytes that a process may take on top of what it has when it starts.
+    /// Bytes that a decoder may allocate on top of its address space at the start.
     pub job_memory_bytes: u64,
 }
 
 impl Launch {
-    /// The executable of this very process, even if another lies in its place by now.
+    /// The executable of this process, even if the file was replaced since.
     #[must_use]
     pub fn own(mode: ConfinementMode, job_memory_bytes: u64) -> Self {
         Self { executable: "/proc/self/exe".into(), mode, job_memory_bytes }
     }
 }
 
-/// Why there is no confined process. It may pass.
+/// Why no decoder could be started. A later try may succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The system refuses a process, or it did not get ready.
-    #[error("could not start a confined process")]
+    /// The process could not be started, or ended before it was ready.
+    #[error("could not start a decoder")]
     Io(#[from] io::Error),
-    /// It did not get ready in time.
-    #[error("a confined process did not get ready within {START_TIMEOUT:?}")]
+    /// The decoder was not ready in time.
+    #[error("could not start a decoder: it was not ready within {START_TIMEOUT:?}")]
     Late,
-    /// Confinement is required, and does not hold.
-    #[error("the confinement does not hold on this kernel: {0}")]
+    /// The sandbox is required, and the kernel does not enforce it.
+    #[error("could not sandbox the decoder: {0}; use a newer kernel, or --confinement best-effort")]
     NotConfined(String),
 }
 
-/// A warm confined process.
+/// A warm decoder process.
 pub(crate) struct Decoder {
     child: Child,
     input: ChildStdin,
     output: ChildStdout,
-    last_words: ChildStderr,
+    stderr: ChildStderr,
     jobs: u32,
 }
 
-/// How a process ended that should not have.
+/// How a decoder ended unexpectedly.
 #[derive(Debug)]
 pub(crate) enum DecoderExit {
-    /// By a limit that it ran into.
+    /// It exceeded a limit.
     Limit(ThumbnailError),
-    /// By a signal that neither this worker nor the process itself caused: an out-of-memory kill, or a signal to the
-    /// whole group. Says nothing of the picture.
+    /// A signal from outside ended it: an out-of-memory kill, or a signal to the process group. The picture is not at
+    /// fault.
     Killed(String),
-    /// By anything else: another try may help. The text is for the log.
+    /// It crashed. A retry may succeed. The text is for the log.
     Crash(String),
 }
 
-/// Signals that a process causes itself, by what its code does.
+/// Signals that a process causes by its own code.
 const OWN_FAULT: [Signal; 9] = [
     Signal::SEGV,
     Signal::BUS,
@@ -122,7 +122,7 @@ const OWN_FAULT: [Signal; 9] = [
 ];
 
 impl Decoder {
-    /// Starts a process and waits until it is confined.
+    /// Starts a decoder and waits until its sandbox is enforced.
     ///
     /// Dropping the future, or the decoder, kills the process.
     pub(crate) async fn start(launch: &Launch) -> Result<Self, StartError> {
@@ -136,7 +136,7 @@ impl Decoder {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // An interrupt from a terminal is for the worker, which finishes its jobs.
+            // An interrupt from a terminal reaches only the worker, which finishes its jobs.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
@@ -144,11 +144,11 @@ impl Decoder {
         let mut decoder = Self {
             input: child.stdin.take().ok_or_else(missing)?,
             output: child.stdout.take().ok_or_else(missing)?,
-            last_words: child.stderr.take().ok_or_else(missing)?,
+            stderr: child.stderr.take().ok_or_else(missing)?,
             child,
             jobs: 0,
         };
-        // A smaller pipe only costs time.
+        // A smaller pipe works too, only more slowly.
         let _ = rustix::pipe::fcntl_setpipe_size(&decoder.input, PIPE_BYTES);
         let ready: Ready =
             timeout(START_TIMEOUT, decoder.message()).await.map_err(|_| StartError::Late)??;
@@ -163,17 +163,17 @@ impl Decoder {
         Ok(decoder)
     }
 
-    /// Whether it has done a job before, whose memory it may still hold.
+    /// Whether it has done a job and may still hold that job's memory.
     pub(crate) fn is_used(&self) -> bool {
         self.jobs > 0
     }
 
-    /// Whether it still lives.
-    pub(crate) fn lives(&mut self) -> bool {
+    /// Whether the process is alive.
+    pub(crate) fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Has thumbnails made. `Err` is a process that broke off or misbehaved; it is of no more use.
+    /// Makes thumbnails. `Err` means that the decoder died or broke the protocol: it must not be used again.
     ///
     /// The header of `original` must have passed the limits of `recipe`.
     pub(crate) async fn work(
@@ -197,9 +197,9 @@ impl Decoder {
             DecodeReply::Failed(error) => failed(error).map(Err),
             DecodeReply::Made { width, height, thumbhash, files, took } => {
                 let sides = (width, height) == displayed;
-                demand(
+                check(
                     sides && (1..=MAX_THUMBHASH_BYTES).contains(&thumbhash.len()),
-                    "what it says is wrong",
+                    "reply contradicts the header",
                 )?;
                 let [small, medium, large] = files;
                 let thumbnails = [
@@ -224,78 +224,78 @@ impl Decoder {
     ) -> io::Result<Thumbnail> {
         let FileHeader { width, height, encoding, bytes: length } = file;
         let expected = fit(displayed, recipe.sizes.longest_side(size));
-        demand((width, height) == expected, "a thumbnail has other sides")?;
+        check((width, height) == expected, "a thumbnail has the wrong dimensions")?;
         let most = u64::from(width) * u64::from(height) * 4 + FILE_MARGIN_BYTES;
-        demand(length <= most, "a thumbnail is too long")?;
+        check(length <= most, "a thumbnail is too long")?;
         let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
         self.output.read_exact(&mut bytes).await?;
-        demand(is_thumbnail(&bytes, encoding, expected), "a thumbnail is none")?;
+        check(is_thumbnail(&bytes, encoding, expected), "not a valid thumbnail")?;
         Ok(Thumbnail { size, width, height, encoding, bytes })
     }
 
     async fn message<T: DeserializeOwned>(&mut self) -> io::Result<T> {
         let length = self.output.read_u32_le().await?;
-        demand(length <= protocol::MAX_JSON_BYTES, "a message is too long")?;
+        check(length <= protocol::MAX_JSON_BYTES, "a message is too long")?;
         let mut json = vec![0; length as usize];
         self.output.read_exact(&mut json).await?;
         Ok(serde_json::from_slice(&json)?)
     }
 
-    /// Ends a process that takes too long.
+    /// Kills a decoder that exceeded its time limit.
     pub(crate) async fn kill(mut self) {
         if let Err(error) = self.child.kill().await {
-            warn!(%error, "a confined process could not be killed");
+            warn!(%error, "could not kill a decoder");
         }
     }
 
-    /// Finds out how a process ended after [`work`](Self::work) failed with `error`; ends it if it did not.
-    pub(crate) async fn ending(mut self, time: Duration, error: &io::Error) -> DecoderExit {
+    /// Finds out how the process ended after [`work`](Self::work) failed with `error`; kills it if it still runs.
+    pub(crate) async fn exit_reason(mut self, time: Duration, error: &io::Error) -> DecoderExit {
         drop(self.input);
         drop(self.output);
         let status = match timeout(END_TIMEOUT, self.child.wait()).await {
             Ok(status) => status,
             Err(_) => {
                 let _ = self.child.kill().await;
-                return DecoderExit::Crash(format!("it misbehaved: {error}"));
+                return DecoderExit::Crash(format!("it broke the protocol: {error}"));
             }
         };
-        let mut words = Vec::new();
-        let _ = timeout(END_TIMEOUT, self.last_words.take(MAX_LAST_WORDS).read_to_end(&mut words)).await;
-        let words = printable(&String::from_utf8_lossy(&words));
+        let mut message = Vec::new();
+        let _ = timeout(END_TIMEOUT, self.stderr.take(MAX_STDERR_BYTES).read_to_end(&mut message)).await;
+        let message = printable(&String::from_utf8_lossy(&message));
         match status.ok().and_then(|status| status.signal()).and_then(Signal::from_named_raw) {
             Some(Signal::XCPU) => DecoderExit::Limit(ThumbnailError::TookTooLong(time)),
-            // What the standard library says before it aborts.
-            Some(Signal::ABORT) if words.contains("memory allocation of ") => {
+            // The message of the standard library before it aborts.
+            Some(Signal::ABORT) if message.contains("memory allocation of ") => {
                 DecoderExit::Limit(ThumbnailError::NeedsTooMuchMemory)
             }
             Some(signal) if !OWN_FAULT.contains(&signal) => DecoderExit::Killed(format!("{signal:?}")),
-            signal => DecoderExit::Crash(format!("{error}, {signal:?}, {words}")),
+            signal => DecoderExit::Crash(format!("{error}, {signal:?}, {message}")),
         }
     }
 }
 
-/// Holds a child to its word.
-fn demand(holds: bool, otherwise: &'static str) -> io::Result<()> {
+/// Checks a reply of the child.
+fn check(holds: bool, otherwise: &'static str) -> io::Result<()> {
     if holds { Ok(()) } else { Err(io::Error::new(io::ErrorKind::InvalidData, otherwise)) }
 }
 
-/// What a child may say of a failure. The limits of the header and the clock are the worker's to tell.
+/// The errors that a decoder may report. Only the worker reports the pixel limit and the time limit.
 fn failed(error: ThumbnailError) -> io::Result<ThumbnailError> {
     match error {
         ThumbnailError::CannotBeDecoded(detail) => Ok(ThumbnailError::CannotBeDecoded(printable(&detail))),
         ThumbnailError::NeedsTooMuchMemory => Ok(error),
         ThumbnailError::TooManyPixels(_) | ThumbnailError::TookTooLong(_) => {
-            demand(false, "it tells what is not its own to tell").map(|()| error)
+            check(false, "the decoder may not report this error").map(|()| error)
         }
     }
 }
 
-/// A child's text as a log may hold it: one line, of bounded length.
+/// The child's text, escaped for the log: one line of bounded length.
 fn printable(text: &str) -> String {
     text.trim().chars().flat_map(char::escape_default).take(MAX_DETAIL_CHARS).collect()
 }
 
-/// Whether bytes are a picture of that encoding and those sides, upright.
+/// Whether the bytes are an upright picture with this encoding and these dimensions.
 fn is_thumbnail(bytes: &[u8], encoding: Encoding, sides: (u32, u32)) -> bool {
     let format = match encoding {
         Encoding::Jpeg => Format::Jpeg,

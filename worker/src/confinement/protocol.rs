@@ -1,5 +1,5 @@
-//! What worker and confined process write to each other: a length, JSON of that length, and then bytes that the JSON
-//! tells the number of. Both are of one executable, so it may change with any version.
+//! The protocol of worker and decoder: a length, JSON of that length, then as many bytes as the JSON announces. Both
+//! sides are the same executable, so the protocol may change with any version.
 
 use std::{
     io::{self, Read, Write},
@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::status::SandboxStatus;
 use crate::{Encoding, Format, thumbnail::ThumbnailError};
 
-/// The longest JSON that is read, in bytes: its own texts are short.
+/// The longest JSON that is read, in bytes.
 pub(super) const MAX_JSON_BYTES: u32 = 16 * 1024;
 
-/// The first thing that a confined process says.
+/// The first message of a decoder.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Ready {
     pub(super) status: SandboxStatus,
@@ -31,7 +31,7 @@ pub(super) struct DecodeRequest {
     pub(super) original_bytes: u64,
 }
 
-/// What became of a job.
+/// The outcome of a job.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum DecodeReply {
     /// The three files follow, smallest first. `took`: decoding, scaling and encoding.
@@ -40,7 +40,7 @@ pub(super) enum DecodeReply {
     Failed(ThumbnailError),
 }
 
-/// What is said of a thumbnail before its bytes.
+/// The header of a thumbnail, before its bytes.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct FileHeader {
     pub(super) width: u32,
@@ -59,7 +59,7 @@ pub(super) fn encode(message: &impl Serialize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a message; nothing at the end of the pipe.
+/// Reads a message; `None` at the end of the pipe.
 pub(super) fn read<T: DeserializeOwned>(reader: &mut impl Read) -> io::Result<Option<T>> {
     let mut length = [0; 4];
     match reader.read_exact(&mut length) {
@@ -75,7 +75,7 @@ pub(super) fn read<T: DeserializeOwned>(reader: &mut impl Read) -> io::Result<Op
     Ok(Some(serde_json::from_slice(&json)?))
 }
 
-/// Writes a message, and whatever follows it.
+/// Writes a message and the files after it.
 pub(super) fn write(writer: &mut impl Write, message: &impl Serialize, files: &[&[u8]]) -> io::Result<()> {
     writer.write_all(&encode(message)?)?;
     files.iter().try_for_each(|file| writer.write_all(file))?;
