@@ -124,7 +124,7 @@ impl Worker {
     pub async fn takes_jobs(&self) {
         eventually("the worker takes jobs", SOON, async || {
             let log = self.log();
-            (log.contains("taking jobs from the broker")
+            (log.contains("consuming jobs from the broker")
                 || log.contains("sqlite") && log.contains("the worker is ready"))
             .then_some(())
         })

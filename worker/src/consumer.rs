@@ -1,22 +1,22 @@
-//! What a worker does with a delivery: make, store the thumbnails, store the end, announce and acknowledge, and remove
-//! the pending entry last.
+//! The consumer works on one delivery: make and store the thumbnails, store the result, announce and acknowledge, and
+//! last remove the pending entry.
 //!
-//! Every step can be the last before the process dies, and every step may find that it was done before:
+//! The process may die after any step, and any step may have been done before:
 //!
-//! | died after | the next delivery finds | and does |
+//! | died after | the next delivery finds | the next delivery does |
 //! | --- | --- | --- |
 //! | receiving | nothing | everything |
-//! | storing thumbnails | the files of an unfinished making | everything, under a token of its own, and removes the other making |
+//! | storing thumbnails | the files of an unfinished making | everything, under a new token, and removes the other making |
 //! | storing the result | the result | announces, acknowledges, removes the pending entry |
 //! | storing the failure | the failure of its generation | removes the pending entry, announces, acknowledges |
-//! | acknowledging | is not delivered again | the sweeper removes the pending entry |
+//! | acknowledging | there is no next delivery | the sweeper removes the pending entry |
 //!
-//! A first delivery reads the original and nothing else. A redelivery, or a job of a later generation, looks first
-//! whether the upload has ended.
+//! A first delivery reads only the original. A redelivery, or a job of a later generation, first checks whether the
+//! upload has ended.
 //!
-//! The pending entry of a *failed* generation is removed before the announcement: a client that hears of the failure may
-//! retry at once. Storage and start errors are never the fault of a job: it is postponed, and the worker takes no further
-//! job until storage answers and decoders start.
+//! The pending entry of a *failed* generation is removed before the announcement: a client that receives the failure
+//! may retry at once. Errors of storage and of decoder starts are not counted against a job: it is postponed, and the
+//! worker consumes no jobs until storage responds and decoders start.
 
 mod failures;
 mod passing;
@@ -38,7 +38,7 @@ pub(crate) use self::retries::RETRY_DELAYS;
 use self::{
     failures::{because, death, failure},
     passing::Passing,
-    retries::{ONE_OBJECT_DELAY, OUTAGE_DELAY, is_overdue, retry_delay, spent},
+    retries::{ONE_OBJECT_DELAY, OUTAGE_DELAY, is_past_patience, retry_delay, spent},
 };
 use crate::{
     clock,
@@ -68,24 +68,24 @@ pub struct Consumer {
     maker: Box<dyn Make>,
     /// Cancelled when the worker drains.
     draining: CancellationToken,
-    /// Whether storage or decoders are away.
+    /// Whether storage or decoders are unavailable.
     outage: watch::Sender<bool>,
 }
 
-/// The end of a delivery's work.
+/// The outcome of a delivery's work.
 struct WorkDone {
     job: Option<JobName>,
     /// The file name, for failpoints.
     name: String,
-    /// What is to be announced; nothing of an upload that is gone.
+    /// The change to announce; `None` for a deleted upload.
     changed: Option<Changed>,
-    /// The making that won, where those of dead workers may lie beside it. A failure has none: another worker may be about
-    /// to name its making in a result.
+    /// The winning making, if makings of dead workers may be left beside it. `None` for a failure: another worker may
+    /// be about to store a result with its making.
     leftovers: Option<Making>,
 }
 
 impl WorkDone {
-    /// There is nothing left to do for this job.
+    /// The job needs no announcement.
     fn nothing(job: Option<JobName>) -> Self {
         Self { job, name: String::new(), changed: None, leftovers: None }
     }
@@ -109,13 +109,16 @@ impl Consumer {
         match self.settle(delivery).instrument(span).await {
             Ok(Settled::Done) => {}
             Ok(Settled::Stale) => {
-                warn!(id = id.map(tracing::field::display), "the job was given to another worker meanwhile");
+                warn!(
+                    id = id.map(tracing::field::display),
+                    "the job was redelivered to another worker meanwhile"
+                );
             }
             Err(error) => {
                 warn!(
                     id = id.map(tracing::field::display),
                     error = &error as &dyn std::error::Error,
-                    "could not settle a job; it is delivered again"
+                    "could not settle a job; it is redelivered"
                 );
             }
         }
@@ -135,7 +138,7 @@ impl Consumer {
         }
     }
 
-    /// Announces, acknowledges and clears up.
+    /// Announces, acknowledges and removes leftovers.
     async fn finish(&self, delivery: Delivery, done: WorkDone) -> Result<Settled, TransportError> {
         failpoint::hit("before-ack", &done.name).await;
         let dropped = failpoint::hit("announce", &done.name).await == failpoint::Hit::Drop;
@@ -159,20 +162,17 @@ impl Consumer {
             };
             if let Err(error) = cleared.await {
                 let error = &error as &dyn std::error::Error;
-                warn!(error, "could not remove the pending entry of an upload that ended; the sweeper does");
+                warn!(error, "could not remove the pending entry of an ended upload; the sweeper removes it");
             }
         }
         settled
     }
 
-    /// Settles a delivery whose work failed in a way that may pass.
+    /// Settles a delivery whose work met a transient failure.
     async fn give_back(&self, delivery: Delivery, error: Passing) -> Result<Settled, TransportError> {
         let is_resize = matches!(delivery.task, Task::Resize(_));
         if matches!(error, Passing::Machine(_)) && self.draining.is_cancelled() {
-            info!(
-                error = &error as &dyn std::error::Error,
-                "the job is released: this worker is asked to end"
-            );
+            info!(error = &error as &dyn std::error::Error, "the job is released because this worker drains");
             return delivery.release().await;
         }
         if self.is_outage(&error).await {
@@ -180,32 +180,34 @@ impl Consumer {
             if !self.outage.send_replace(true) {
                 error!(
                     error = &error as &dyn std::error::Error,
-                    "storage or decoders are away: this worker takes no jobs until they are back"
+                    "storage or decoders are unavailable; this worker consumes no jobs until they recover"
                 );
             }
             return delivery.postpone(OUTAGE_DELAY).await;
         }
-        if matches!(error, Passing::Storage(_)) && !is_overdue(&delivery.task) {
+        if matches!(error, Passing::Storage(_)) && !is_past_patience(&delivery.task) {
             telemetry::job("postponed");
             warn!(
                 error = &error as &dyn std::error::Error,
-                "storage failed for one job; it is tried again, and nothing is counted"
+                "storage failed for one job; the job is postponed and no failure is counted"
             );
             return delivery.postpone(ONE_OBJECT_DELAY).await;
         }
         if is_resize && spent(delivery.tries.failures + 1) {
-            error!(error = &error as &dyn std::error::Error, "a job failed for the last time");
+            error!(
+                error = &error as &dyn std::error::Error,
+                "a job failed for the last time and is dead-lettered"
+            );
             telemetry::job("dead");
             return delivery.dead_letter(DeathReason::Exhausted).await;
         }
         let after = retry_delay(delivery.tries.failures);
         telemetry::job("retried");
-        warn!(error = &error as &dyn std::error::Error, ?after, "a job failed and is tried again");
+        warn!(error = &error as &dyn std::error::Error, ?after, "a job failed and is retried");
         delivery.retry(after).await
     }
 
-    /// Whether an error says something of storage or decoders as a whole, and nothing of the job: they fail with anything
-    /// else, too.
+    /// Whether storage or decoders fail as a whole, so that any other job would fail as well.
     async fn is_outage(&self, error: &Passing) -> bool {
         match error {
             Passing::Storage(StorageError::Full(_)) => true,
@@ -230,7 +232,7 @@ impl Consumer {
         match timed("make", self.make(record, original)).await {
             Ok(made) => self.store(record, made, repeated).await,
             Err(MakeError::Picture(error)) => {
-                info!(reason = error.code(), detail = error.detail(), %error, "the picture is at fault");
+                info!(reason = error.code(), detail = error.detail(), %error, "the picture cannot be processed");
                 self.fail(record, failure(&error), repeated).await
             }
             Err(error) => Err(error.into()),
@@ -239,12 +241,12 @@ impl Consumer {
 
     async fn make(&self, record: &UploadRecord, original: Bytes) -> Result<ThumbnailSet, MakeError> {
         let format = match record.format {
-            // Accepted by a newer build. The bytes tell more than its name does.
+            // Accepted by a newer build: the bytes are sniffed again.
             Format::Unknown => match probe::sniff(&original) {
                 probe::Sniff::Format(format) => format,
                 _ => {
                     return Err(MakeError::Machine(
-                        "this build does not know the format of the upload".into(),
+                        "the format of the upload is unknown to this build".into(),
                     ));
                 }
             },
@@ -271,7 +273,7 @@ impl Consumer {
             self.storage.put_thumbnail(record.id, making, &fact, thumbnail.bytes.into()).await?;
             Ok::<_, StorageError>(fact)
         });
-        // Each is waited for: a put that goes on would leave a file behind a making that was removed.
+        // Waits for every put: one that continued could write a file after its making was removed.
         let stored = timed("store", join_all(put)).await;
         let result = match stored.into_iter().collect::<Result<Vec<_>, _>>() {
             Ok(thumbnails) => {
@@ -290,8 +292,8 @@ impl Consumer {
         let winner = match result {
             Ok(winner) => winner,
             Err(error) => {
-                // Nothing names these thumbnails, unless the result was stored and only the answer was lost.
-                // Where that cannot be told, the files stay for the audit.
+                // The thumbnails are orphans, unless the result was stored and only the response was lost. If that is
+                // unknown, the audit removes them later.
                 let stored = self.storage.result(record.id).await;
                 if stored.is_ok_and(|result| result.is_none_or(|result| result.making != making)) {
                     let _ = self.storage.remove_making(record.id, making).await;
@@ -301,7 +303,7 @@ impl Consumer {
         };
         failpoint::hit("after-outcome", &record.name).await;
         if winner.making != making {
-            info!("another worker was faster; its thumbnails count");
+            info!("another worker stored its result first");
             self.storage.remove_making(record.id, making).await?;
         }
         if self.storage.is_gone(record.id).await? {
@@ -336,18 +338,18 @@ impl Consumer {
         repeated: bool,
     ) -> Result<WorkDone, Passing> {
         if self.storage.is_gone(record.id).await? {
-            info!("the upload was deleted, and so is its job");
+            info!("the upload was deleted; its job is dropped");
             return Ok(WorkDone::nothing(Some(record.job())));
         }
         if !self.storage.has_pending(record.job()).await? {
-            info!("the upload was refused after its job was posted");
+            info!("the upload was refused after its job was posted; the job is dropped");
             return Ok(WorkDone::nothing(Some(record.job())));
         }
         error!(key, "the original is not in storage");
         self.fail(record, because("original-gone", "The file is no longer there."), repeated).await
     }
 
-    /// Builds the announcement and the cleanup of a stored end.
+    /// Builds the announcement and the cleanup of an ended upload.
     async fn ended(&self, job: JobName, ended: UploadEnd, repeated: bool) -> Result<WorkDone, Passing> {
         let (upload, lane, winner) = match ended {
             UploadEnd::Ready(result) => {
@@ -356,7 +358,7 @@ impl Consumer {
                 (upload, result.record.lane(), Some(result.making))
             }
             UploadEnd::Failed(failure) => {
-                // Before it is announced: a client that hears of the failure may retry at once.
+                // Before the announcement: a client that receives the failure may retry at once.
                 self.storage.remove_pending(job).await?;
                 (Upload::failed(&failure, &LinkBase::default()), failure.record.lane(), None)
             }
@@ -370,11 +372,11 @@ impl Consumer {
         })
     }
 
-    /// Stores that a dead job's upload failed, unless its generation ended otherwise. A job that expired in its lane is
-    /// posted again instead: nobody has tried it.
+    /// Buries a dead letter: stores that its upload failed, unless the generation has already ended. A job that expired
+    /// in its lane was never tried, so it is posted again instead.
     async fn bury(&self, letter: &DeadLetter) -> Result<WorkDone, Passing> {
         let Some(id) = letter.id else {
-            error!(reason = letter.reason.name(), "a dead message names no upload");
+            error!(reason = letter.reason.name(), "a dead letter has no upload id");
             return Ok(WorkDone::nothing(None));
         };
         let job = JobName { id, generation: letter.generation.unwrap_or(1) };
@@ -386,15 +388,15 @@ impl Consumer {
             None => self.storage.pending(job).await?,
         };
         let Some(record) = record else {
-            warn!(reason = letter.reason.name(), "a dead letter names an unknown upload");
+            warn!(reason = letter.reason.name(), "a dead letter belongs to an unknown upload");
             return Ok(WorkDone::nothing(None));
         };
         if letter.reason == DeathReason::Expired {
-            warn!("a job expired in its queue by a policy of the broker and is posted again");
+            warn!("a job expired in its queue by a broker policy and is posted again");
             self.transport.publish(Posting::of_sweeper(record)).await?;
             return Ok(WorkDone::nothing(None));
         }
-        error!(reason = letter.reason.name(), "a job is dead");
+        error!(reason = letter.reason.name(), "a job was dead-lettered; its upload fails");
         self.fail(&record, death(letter.reason), true).await
     }
 }

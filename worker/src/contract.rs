@@ -1,12 +1,12 @@
-//! What travels between server and worker and what is stored: ids, sizes, formats, facts, messages and keys.
+//! The contract of server and worker: ids, sizes, formats, facts, messages and keys. All of it is sent or stored.
 //!
 //! ```text
 //!  id  size  format  encoding  fingerprint        names and values
-//!      record                                     what was accepted
-//!      result   failure                           how a generation ended
-//!      link   upload                              what clients see
-//!      message                                    what travels
-//!      key                                        where it is stored
+//!      record                                     an accepted upload
+//!      result   failure                           the end of a generation
+//!      link   upload                              the view of clients
+//!      message                                    the messages
+//!      key                                        the paths in storage
 //! ```
 //!
 //! Nothing here imports anything else of this crate.

@@ -1,7 +1,7 @@
-//! What the first bytes and the header of a picture say, without decoding a pixel.
+//! Reads format, dimensions and orientation from the header of a picture, without decoding a pixel.
 //!
-//! This runs in the web server, on strangers' bytes: it reads a bounded number of small pieces and seeks over the
-//! rest. The worker uses the same code, so that both see the same width, height and orientation.
+//! This runs in the web server, on untrusted input: it reads a bounded number of small pieces and seeks over the rest.
+//! The worker uses the same code, so that both see the same width, height and orientation.
 
 mod bmp;
 mod exif;
@@ -22,10 +22,10 @@ pub use self::sniff::{SNIFF_BYTES, Sniff, sniff};
 use self::source::Source;
 use crate::Format;
 
-/// What a header says.
+/// The header of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// The format that was asked about.
+    /// The format.
     pub format: Format,
     /// Width in pixels as displayed, after EXIF orientation.
     pub width: u32,
@@ -33,7 +33,7 @@ pub struct Header {
     pub height: u32,
     /// How the stored pixels are turned for display.
     pub orientation: Orientation,
-    /// Frames or pages, where the header tells cheaply.
+    /// The number of frames or pages, if the header contains it.
     pub frames: Option<u32>,
 }
 
@@ -43,7 +43,7 @@ pub enum ProbeError {
     /// The picture is at fault.
     #[error("the header is damaged: {0}")]
     Damaged(&'static str),
-    /// The header comes in more parts than are read.
+    /// The header has more parts than are read.
     #[error("the header has too many parts")]
     TooManyParts,
     /// Reading failed.
@@ -60,17 +60,17 @@ impl From<io::Error> for ProbeError {
     }
 }
 
-/// The picture has more pixels than it may.
+/// The picture exceeds the pixel limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{} are too many. The limit is {}.", PixelCount(*pixels), PixelCount(*limit))]
 pub struct TooManyPixels {
     /// How many it has.
     pub pixels: u64,
-    /// How many it may have.
+    /// The limit.
     pub limit: u64,
 }
 
-/// A number of pixels in words.
+/// A number of pixels, as text for people.
 struct PixelCount(u64);
 
 impl std::fmt::Display for PixelCount {
@@ -84,7 +84,7 @@ impl std::fmt::Display for PixelCount {
 }
 
 impl Header {
-    /// Holds the picture to a limit.
+    /// Checks the picture against the pixel limit.
     ///
     /// # Errors
     /// When it has more pixels.
@@ -100,7 +100,7 @@ impl Header {
     }
 }
 
-/// What a walker found: sides as stored.
+/// The header as stored, before orientation is applied.
 struct StoredHeader {
     width: u32,
     height: u32,
@@ -111,7 +111,7 @@ struct StoredHeader {
 /// Reads the header of a picture of a known format.
 ///
 /// # Errors
-/// When the picture is damaged, has a side of zero pixels, or cannot be read.
+/// When the picture is damaged, has a width or height of zero, or cannot be read.
 pub fn probe<R: Read + Seek>(reader: R, format: Format) -> Result<Header, ProbeError> {
     let mut source = Source::new(reader);
     let found = match format {

@@ -15,8 +15,8 @@ use crate::{
 /// Why an upload was not requeued.
 #[derive(Debug, thiserror::Error)]
 pub enum RequeueError {
-    /// Storage knows no such upload.
-    #[error("storage knows no such upload")]
+    /// The upload is not in storage.
+    #[error("storage has no such upload")]
     Unknown,
     /// The upload was deleted.
     #[error("the upload was deleted")]

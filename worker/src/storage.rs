@@ -1,9 +1,9 @@
-//! Storage is the truth: everything that is known of an upload lies in it, as facts that are written once.
+//! Storage is the source of truth: it holds everything about an upload, as facts that are written once.
 //!
 //! ```text
 //!  writer    an original, piece by piece          facts     pending entries, results, failures; the state of an upload
 //!  claim     idempotency keys                     rebuild   a record from the original, where the stored one is damaged
-//!  audit     shards, orphans, leftovers           local     what only a directory has
+//!  audit     shards, orphans, leftovers           local     staged files and directories of local storage
 //!  json      the stored form, read tolerantly     url       the setting
 //! ```
 //!
@@ -44,42 +44,42 @@ pub use self::{
 };
 use crate::contract::{id::UploadId, key::StorageKey, result::Making, result::ThumbnailFact};
 
-/// Parts that an original is written in, in bytes. S3 takes none below 5 MiB but the last; on a disk smaller ones keep the
-/// memory of many uploads at once low.
+/// Parts that an original is written in, in bytes. S3 accepts no parts below 5 MiB, except the last; on a disk, smaller
+/// parts keep the memory of many concurrent uploads low.
 const S3_PART_BYTES: usize = 5 * 1024 * 1024;
 const LOCAL_PART_BYTES: usize = 256 * 1024;
 
-/// How long S3 is asked for by a storage that must answer soon.
+/// The time limit of a request to S3 by [`Storage::open_impatient`].
 const IMPATIENT_WITHIN: Duration = Duration::from_secs(5);
 
-/// Unreadable objects that are remembered because they were logged, about 100 bytes each. Past it, objects are logged
+/// The most unreadable objects that are remembered as logged, about 100 bytes each. Beyond it, objects are logged
 /// again.
 const MAX_LOGGED: usize = 1000;
 
 /// The media type of stored JSON.
 const JSON_TYPE: &str = "application/json";
 
-/// Where the uploads are. Cheap to clone.
+/// The storage of uploads. Cheap to clone.
 #[derive(Clone)]
 pub struct Storage {
     store: Arc<dyn ObjectStore>,
-    /// The same directory as the file system knows it, where storage is local: for what `object_store` hides.
+    /// The directory of local storage, for files that `object_store` hides.
     local: Option<LocalRoot>,
     part_bytes: usize,
     /// Unreadable objects that were logged.
     logged: Arc<Mutex<HashSet<StorageKey>>>,
 }
 
-/// Why storage did not do what was asked of it.
+/// Why a request to storage failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// There is no such object. Nothing to retry.
+    /// The object does not exist. A retry would fail as well.
     #[error("{0} is not in storage")]
     NotFound(String),
-    /// No room: disk, quota or file size. Passes when somebody makes room.
-    #[error("storage has no room for {0}")]
+    /// The disk, the quota or the file size limit is full. A retry succeeds once there is space.
+    #[error("could not write {0}: storage is full")]
     Full(String),
-    /// Anything else, worth another try.
+    /// Any other error. A retry may succeed.
     #[error("could not {attempted} {object} in storage")]
     Unavailable {
         /// The verb.
@@ -117,15 +117,15 @@ fn has_kind(error: &(dyn std::error::Error + 'static), kinds: &[std::io::ErrorKi
 pub type OriginalStream = BoxStream<'static, object_store::Result<Bytes>>;
 
 impl Storage {
-    /// Opens storage; a local directory is made if it is not there.
+    /// Opens storage. Creates a missing local directory.
     ///
     /// # Errors
-    /// When the directory cannot be made, or the S3 settings do not fit together. S3 itself is not asked.
+    /// When the directory cannot be created, or the S3 settings contradict each other. No request is sent to S3.
     pub fn open(url: &StorageUrl) -> Result<Self, OpenStorageError> {
         Self::open_retrying(url, RetryConfig::default())
     }
 
-    /// Opens storage to learn what is wrong with it: a failed request is not retried.
+    /// Opens storage for a check: a failed request is not retried.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -166,7 +166,7 @@ impl Storage {
         Self { store, local: None, part_bytes: S3_PART_BYTES, logged: Arc::default() }
     }
 
-    /// Begins to write an original. Dropping the writer leaves nothing behind.
+    /// Starts to write an original. Dropping the writer removes it.
     #[must_use]
     pub fn write_original(&self, id: UploadId) -> OriginalWriter {
         OriginalWriter::new(self.clone(), id)
@@ -175,7 +175,7 @@ impl Storage {
     /// Reads an original whole.
     ///
     /// # Errors
-    /// As [`StorageError`] says.
+    /// See [`StorageError`].
     pub async fn original(&self, id: UploadId) -> Result<Bytes, StorageError> {
         self.read(&StorageKey::original(id)).await
     }
@@ -183,15 +183,15 @@ impl Storage {
     /// Whether an original is there.
     ///
     /// # Errors
-    /// As [`StorageError`] says, `NotFound` excepted.
+    /// See [`StorageError`]; never `NotFound`.
     pub async fn has_original(&self, id: UploadId) -> Result<bool, StorageError> {
         self.exists(&StorageKey::original(id)).await
     }
 
-    /// Reads a part of an original; its end may cut the part short.
+    /// Reads a part of an original; shorter at the end of the original.
     ///
     /// # Errors
-    /// As [`StorageError`] says.
+    /// See [`StorageError`].
     pub async fn original_range(&self, id: UploadId, range: Range<u64>) -> Result<Bytes, StorageError> {
         let key = StorageKey::original(id);
         let read = self.store.get_range(key.path(), range).await;
@@ -201,7 +201,7 @@ impl Storage {
     /// Streams an original, or a part of it.
     ///
     /// # Errors
-    /// As [`StorageError`] says; a range that lies outside is `Unavailable`.
+    /// See [`StorageError`]; a range outside the original is `Unavailable`.
     pub async fn stream_original(
         &self,
         id: UploadId,
@@ -217,7 +217,7 @@ impl Storage {
     /// Reads a thumbnail whole.
     ///
     /// # Errors
-    /// As [`StorageError`] says.
+    /// See [`StorageError`].
     pub async fn thumbnail(
         &self,
         id: UploadId,
@@ -227,10 +227,10 @@ impl Storage {
         self.read(&StorageKey::of_fact(id, making, fact)).await
     }
 
-    /// Stores a thumbnail under its making, with its media type where the store keeps one.
+    /// Stores a thumbnail under its making, with its media type if the store supports that.
     ///
     /// # Errors
-    /// As [`StorageError`] says.
+    /// See [`StorageError`].
     pub async fn put_thumbnail(
         &self,
         id: UploadId,
@@ -242,20 +242,20 @@ impl Storage {
         self.put(&key, bytes, fact.content_type.content_type(), PutMode::Overwrite).await.map(drop)
     }
 
-    /// Removes an original that was not accepted, and everything that lies beside it.
+    /// Removes an original that was not accepted, with its directory.
     ///
     /// # Errors
-    /// As [`StorageError`] says, `NotFound` excepted.
+    /// See [`StorageError`]; never `NotFound`.
     pub async fn remove_original(&self, id: UploadId) -> Result<(), StorageError> {
         self.delete(&StorageKey::original(id)).await?;
         self.in_directory(move |local| local.remove_upload(id)).await;
         Ok(())
     }
 
-    /// Proves that storage takes, returns and deletes an object.
+    /// Checks that storage writes, reads and deletes an object.
     ///
     /// # Errors
-    /// As [`StorageError`] says.
+    /// See [`StorageError`].
     pub async fn check(&self) -> Result<(), StorageError> {
         let key = StorageKey::probe(UploadId::new());
         self.put(&key, Bytes::from_static(b"up!"), JSON_TYPE, PutMode::Overwrite).await?;
@@ -264,7 +264,7 @@ impl Storage {
         deleted.map_err(|source| StorageError::sort("delete", &key, source))
     }
 
-    /// Runs what blocks on the directory, where storage is local.
+    /// Runs blocking work on the directory of local storage.
     async fn in_directory<T: Default + Send + 'static>(
         &self,
         work: impl FnOnce(&LocalRoot) -> T + Send + 'static,
@@ -287,22 +287,22 @@ impl Storage {
         }
     }
 
-    /// Creates an object. Of all that create it at once, on whatever machine, one does. Answers whether this call did;
-    /// after a lost reply the answer can be `false` although it was this call, so look at what is there.
+    /// Creates an object. Exactly one of several concurrent calls creates it, on any machine. Returns whether this call
+    /// did. After a lost response it may return `false` although this call did, so compare the stored object.
     async fn create(&self, key: &StorageKey, bytes: Bytes) -> Result<bool, StorageError> {
         match self.put(key, bytes.clone(), JSON_TYPE, PutMode::Create).await? {
             Put::Done => Ok(true),
             Put::Exists => Ok(false),
             Put::NotImplemented if self.exists(key).await? => Ok(false),
             Put::NotImplemented => {
-                // Without conditional create, of two that create at the same moment the later one stays.
+                // Without conditional create, the later of two concurrent calls wins.
                 self.put(key, bytes.clone(), JSON_TYPE, PutMode::Overwrite).await?;
                 Ok(self.read(key).await? == bytes)
             }
         }
     }
 
-    /// Puts an object in the place of one that cannot be read, even if that is a directory.
+    /// Replaces an unreadable object, even if it is a directory.
     async fn replace(&self, key: &StorageKey, bytes: Bytes) -> Result<(), StorageError> {
         let path = key.path().clone();
         self.in_directory(move |local| local.remove_if_directory(&path)).await;
@@ -318,7 +318,7 @@ impl Storage {
     ) -> Result<Put, StorageError> {
         let mut options = PutOptions { mode, ..PutOptions::default() };
         if self.local.is_none() {
-            // A directory keeps no attributes; the extension tells the type.
+            // A directory stores no attributes; the extension implies the type.
             options.attributes = Attributes::from_iter([(Attribute::ContentType, content_type)]);
         }
         match self.store.put_opts(key.path(), bytes.into(), options).await {
@@ -341,7 +341,7 @@ impl Storage {
         }
     }
 
-    /// Logs an unreadable object, the first time that this process meets it.
+    /// Logs an unreadable object once per process.
     fn log_unreadable(&self, key: &StorageKey, reason: &dyn fmt::Display) {
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if logged.len() >= MAX_LOGGED {
@@ -364,8 +364,8 @@ enum Put {
 /// Why storage could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenStorageError {
-    /// The local directory is not there and cannot be made, or is not a directory.
-    #[error("could not use {} for storage", path.display())]
+    /// The local directory cannot be created, or is not a directory.
+    #[error("could not use the storage directory {}", path.display())]
     Directory {
         /// The directory.
         path: std::path::PathBuf,
@@ -373,7 +373,7 @@ pub enum OpenStorageError {
         #[source]
         source: std::io::Error,
     },
-    /// The settings of the store do not fit together.
-    #[error("the storage settings do not fit together")]
+    /// The settings of the store contradict each other.
+    #[error("could not open storage: the settings are invalid")]
     Store(#[source] object_store::Error),
 }

@@ -1,5 +1,4 @@
-//! What operators see of a worker: counters and times, at `/metrics` on a listener of its own, or on that of the server
-//! that started it.
+//! The metrics of a worker, at `/metrics` on its own listener, or on that of the server that started it.
 
 mod forward;
 
@@ -17,13 +16,13 @@ use crate::Upload;
 
 /// How long a stage of a job took, in seconds, by `stage`: fetch, make (of which decode, scale, encode), store, announce.
 const STAGE_SECONDS: &str = "up_job_stage_seconds";
-/// What became of deliveries, by `outcome`: ready, failed, retried, dead.
+/// The outcomes of deliveries, by `outcome`: ready, failed, retried, dead.
 const JOBS: &str = "up_jobs_total";
 /// Seconds from the acceptance of an upload to its end.
 const ACCEPTED_TO_ENDED: &str = "up_accepted_to_ended_seconds";
-/// Connections to the broker that were made, by `connection`: the first one counts too.
+/// Established connections to the broker, by `connection`; the first one is counted too.
 const CONNECTIONS: &str = "up_broker_connections_total";
-/// Confined processes that were killed or crashed, by `reason`: crash, or the last part of the problem's type.
+/// Decoders that were killed or crashed, by `reason`: crash, or the last part of the problem type.
 const DECODERS_LOST: &str = "up_decoders_lost_total";
 
 /// Upper bounds in seconds: an announcement takes about one millisecond, a picture tens to hundreds, a job thirty
@@ -31,51 +30,51 @@ const DECODERS_LOST: &str = "up_decoders_lost_total";
 const BUCKETS: [f64; 15] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 300.0];
 
-/// Begins to count, and to tell whoever asks at this address. Must be called inside a runtime.
+/// Records metrics and serves them at this address. Must be called inside a runtime.
 ///
 /// # Errors
-/// When the address cannot be listened on.
+/// When listening on the address fails.
 pub(crate) fn serve(address: SocketAddr) -> anyhow::Result<()> {
     let installed = builder()?.with_http_listener(address).install();
-    installed.with_context(|| format!("could not listen on {address} for operators"))?;
+    installed.with_context(|| format!("could not listen on {address} for /metrics"))?;
     describe();
     info!("metrics on http://{address}/metrics");
     Ok(())
 }
 
-/// Begins to count; the handle tells the figures.
+/// Records metrics; the handle renders them.
 ///
 /// # Errors
-/// When the process counts already.
+/// When the process already records metrics.
 pub fn record() -> anyhow::Result<PrometheusHandle> {
-    let handle = builder()?.install_recorder().context("could not begin to count")?;
+    let handle = builder()?.install_recorder().context("could not install the metrics recorder")?;
     describe();
     Ok(handle)
 }
 
-/// Begins to count for the server that started this worker, and reads standard output.
+/// Records metrics and forwards them to the server that started this worker, over standard output.
 ///
 /// # Errors
-/// When the process counts already.
+/// When the process already records metrics.
 pub(crate) fn tell_parent() -> anyhow::Result<()> {
     forward::install()
 }
 
-/// Counts what a worker with `--tell-parent` has written: a line of its standard output.
+/// Records a metric that a worker with `--tell-parent` wrote: one line of its standard output.
 pub fn count_for(line: &str) {
     forward::replay(line);
 }
 
 fn builder() -> anyhow::Result<PrometheusBuilder> {
-    PrometheusBuilder::new().set_buckets(&BUCKETS).context("the buckets are none")
+    PrometheusBuilder::new().set_buckets(&BUCKETS).context("invalid histogram buckets")
 }
 
 fn describe() {
     describe_histogram!(STAGE_SECONDS, "How long a stage of a job took.");
-    describe_counter!(JOBS, "What became of deliveries.");
+    describe_counter!(JOBS, "The outcomes of deliveries.");
     describe_histogram!(ACCEPTED_TO_ENDED, "From the acceptance of an upload to its end.");
-    describe_counter!(CONNECTIONS, "Connections to the broker that were made.");
-    describe_counter!(DECODERS_LOST, "Confined processes that were killed or crashed.");
+    describe_counter!(CONNECTIONS, "Established connections to the broker.");
+    describe_counter!(DECODERS_LOST, "Decoders that were killed or crashed.");
 }
 
 /// Times a stage of a job.
@@ -86,7 +85,7 @@ pub(crate) async fn timed<T>(stage: &'static str, work: impl Future<Output = T>)
     done
 }
 
-/// Notes how long a stage of a job took.
+/// Records the time of a stage of a job.
 pub(crate) fn stage(stage: &'static str, took: Duration) {
     histogram!(STAGE_SECONDS, "stage" => stage).record(took);
 }
@@ -105,7 +104,7 @@ pub(crate) fn job(outcome: &'static str) {
     counter!(JOBS, "outcome" => outcome).increment(1);
 }
 
-/// Counts a confined process that was killed or crashed.
+/// Counts a decoder that was killed or crashed.
 pub(crate) fn decoder_lost(reason: &'static str) {
     counter!(DECODERS_LOST, "reason" => reason).increment(1);
 }

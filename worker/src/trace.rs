@@ -1,14 +1,14 @@
-//! W3C Trace Context: which request a record in a log belongs to, in whatever process it was written.
+//! W3C Trace Context: links log records of all processes to one request.
 
 use std::{fmt, num::NonZero, str::FromStr};
 
-/// The length of version 00, which is also the part of a later version that this build understands.
+/// The length of version 00. This build reads only this part of a later version.
 const LENGTH: usize = 55;
 
-/// The only flag that version 00 defines: whoever began the trace records it.
+/// The only flag of version 00: the caller records the trace.
 const SAMPLED: u8 = 1;
 
-/// A `traceparent`: the trace, and the step of it that asks.
+/// A `traceparent`: the trace, and the span of the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceParent {
     trace: NonZero<u128>,
@@ -16,13 +16,13 @@ pub struct TraceParent {
     flags: u8,
 }
 
-/// The text is no `traceparent`.
+/// The text is not a `traceparent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a traceparent looks like 00-<32 hexadecimal digits>-<16>-<2>, in small letters")]
+#[error("not a traceparent; expected 00-<32 hexadecimal digits>-<16>-<2>, in lower case")]
 pub struct BadTraceParent;
 
 impl TraceParent {
-    /// Begins a trace; the numbers should be random.
+    /// Starts a trace; the numbers should be random.
     #[must_use]
     pub const fn begin(trace: NonZero<u128>, parent: NonZero<u64>) -> Self {
         Self { trace, parent, flags: 0 }
@@ -34,13 +34,13 @@ impl TraceParent {
         Self { parent, ..self }
     }
 
-    /// The trace, as logs name it.
+    /// The id of the trace.
     #[must_use]
     pub const fn trace_id(&self) -> TraceId {
         TraceId(self.trace)
     }
 
-    /// The trace of a message, where it carries one that can be read.
+    /// The trace id of a message, if it carries a valid `traceparent`.
     #[must_use]
     pub fn trace_id_of(traceparent: Option<&str>) -> Option<TraceId> {
         traceparent?.parse().ok().as_ref().map(Self::trace_id)
@@ -50,8 +50,8 @@ impl TraceParent {
 impl FromStr for TraceParent {
     type Err = BadTraceParent;
 
-    /// As strict as the specification: small letters only, no zero ids, version 00 of exactly its length. Of a later
-    /// version the part is read that version 00 has.
+    /// As strict as the specification: lower case only, no zero ids, the exact length of version 00. A later version is
+    /// read as far as version 00 goes.
     fn from_str(text: &str) -> Result<Self, BadTraceParent> {
         let (known, rest) = text.split_at_checked(LENGTH).ok_or(BadTraceParent)?;
         let [version, trace, parent, flags] =
@@ -84,7 +84,7 @@ impl fmt::Display for TraceParent {
     }
 }
 
-/// The name of a trace.
+/// The id of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceId(NonZero<u128>);
 
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_traceparent_is_refused() {
+    fn an_invalid_traceparent_is_refused() {
         for bad in [
             "",
             "00-trace",

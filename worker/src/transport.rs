@@ -1,4 +1,4 @@
-//! The transport port: how jobs reach workers, and how news of them comes back.
+//! The transport port: jobs go to workers, and announcements come back.
 //!
 //! ```text
 //!             publish                       next                   finish
@@ -7,28 +7,30 @@
 //!    │                          ├────────────────────┼─┘ release
 //!    │                          │ burial             │ dead_letter(reason), or its process died too often
 //!    │                          └──── dead letters ◄─┘
-//!    └───────────────────── announcements ◄── `processing` when a job is handed out, the end with finish
+//!    └───────────────────── announcements ◄── `processing` when a job is delivered, the end with finish
 //! ```
 //!
-//! The port is split by role: [`JobQueue`], [`Announcer`], [`DeadLetters`]. *Burying* is beanstalkd's term for taking
-//! a job out of circulation: here a worker also stores that its upload failed.
+//! The port is split by role: [`JobQueue`], [`Announcer`], [`DeadLetters`]. To *bury* a job is beanstalkd's term for
+//! taking it out of circulation. Here a worker also stores that its upload failed: a *burial* is the delivery that asks
+//! for this.
 //!
-//! What every adapter guarantees, and the conformance suite in `integration-tests` checks:
+//! Guarantees of every adapter, checked by the conformance suite in `integration-tests`:
 //!
-//! 1. **Published is safe.** When [`publish`](JobQueue::publish) answers `Ok`, the job survives the death of any
-//!    process and of the broker. When it answers an error, or its future is dropped, the job may or may not be there.
+//! 1. **Published is safe.** When [`publish`](JobQueue::publish) returns `Ok`, the job survives the death of any
+//!    process and of the broker. When it returns an error, or its future is dropped, the job may or may not be in the
+//!    queue.
 //! 2. **At least once.** A job is delivered until one delivery of it is settled. A delivery whose process dies is
-//!    delivered again, on an embedded transport within two seconds.
-//! 3. **Settling is fenced.** A delivery that has meanwhile been given to another worker settles nothing and answers
+//!    redelivered, on an embedded transport within two seconds.
+//! 3. **Settling is fenced.** A delivery that was redelivered to another worker meanwhile settles nothing and returns
 //!    [`Settled::Stale`].
 //! 4. **Dead letters are buried.** A dead-lettered job is delivered once more, as a [`Task::Bury`], so that a worker can
 //!    store that its upload failed. Acknowledged, it stays among the dead letters.
-//! 5. **Announcements are best effort.** They reach every listener that listened when they were made, or the listener
-//!    receives [`Heard::Interrupted`] and reads storage instead. No job fails because of one.
-//! 6. **A job that is handed out is announced as `processing`**, without a wait and without a read of storage.
+//! 5. **Announcements are best effort.** They reach every listener that listened at the time, or the listener receives
+//!    [`Heard::Interrupted`] and reads storage instead. No job fails because of one.
+//! 6. **A delivered job is announced as `processing`**, without a wait and without a read of storage.
 //! 7. **Adapters reconnect by themselves.** [`Deliveries::next`] and [`Announcements::next`] outlive every outage; only
 //!    [`Transport::close`] ends them.
-//! 8. **No clock of the wall decides when a job may be claimed.** A step of it delays nothing.
+//! 8. **The wall clock never decides when a job is due.** A step of it delays no job.
 
 pub mod broker_url;
 pub mod dead_job;
@@ -49,13 +51,12 @@ use crate::contract::{
     record::{JobName, Lane, UploadRecord},
 };
 
-/// A job on its way into a queue. A transport that can tell drops a second posting of a generation while the first is
-/// not settled.
+/// A job to publish. A searchable queue drops a second posting of a generation while the first is not settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Posting {
     /// The message.
     pub job: ResizeJob,
-    /// Whether the posting takes room.
+    /// Whether the posting counts towards the capacity.
     pub room: Room,
 }
 
@@ -64,7 +65,7 @@ pub struct Posting {
 pub enum Room {
     /// A client's upload: refused when the queue is full.
     Counted,
-    /// A lost job that is posted again: never refused for want of room, and never takes a client's.
+    /// A lost job that is posted again: never refused, and never uses the capacity for clients.
     Uncounted,
 }
 
@@ -85,77 +86,78 @@ impl Posting {
 /// Takes jobs and hands them out.
 #[async_trait]
 pub trait JobQueue: Send + Sync + 'static {
-    /// Posts a job; see guarantee 1. The caller retries.
+    /// Publishes a job; see guarantee 1. The caller retries.
     async fn publish(&self, posting: Posting) -> Result<(), TransportError>;
 
-    /// Begins to take deliveries, at most `prefetch` unsettled at a time.
+    /// Starts to consume, with at most `prefetch` unsettled deliveries.
     async fn consume(&self, prefetch: NonZeroUsize) -> Result<Box<dyn Deliveries>, TransportError>;
 
-    /// How many jobs are in which state.
+    /// The number of jobs by state.
     async fn depth(&self) -> Result<Depth, TransportError>;
 
-    /// Jobs that have not ended and take room. Costs the same however many there are.
+    /// The number of jobs that have not ended and count towards the capacity. Takes constant time.
     async fn room_taken(&self) -> Result<u64, TransportError>;
 
-    /// Which of these jobs of a lane the queue does not hold, as far as the transport can tell.
+    /// Looks up which of these jobs of a lane are missing from the queue.
     async fn look_up(&self, lane: Lane, jobs: &[JobName]) -> Result<LookUp, TransportError>;
 
-    /// Whether jobs can be posted, as far as can be told without posting one.
+    /// Checks whether jobs can be published, without publishing one.
     async fn check(&self) -> Result<(), TransportError>;
 }
 
-/// Tells every server what changed.
+/// Announces changes to every server.
 #[async_trait]
 pub trait Announcer: Send + Sync + 'static {
-    /// Announces a change to every listener, at best effort. The caller logs an error and goes on.
+    /// Announces a change to every listener, at best effort. The caller logs an error and continues.
     async fn announce(&self, changed: &Changed, traceparent: Option<&str>) -> Result<(), TransportError>;
 
-    /// Begins to listen: what is announced from now on is received.
+    /// Starts to listen: later announcements are received.
     async fn listen(&self) -> Result<Box<dyn Announcements>, TransportError>;
 }
 
-/// Jobs that are not tried again until an operator says so.
+/// Dead letters: jobs that are parked until an operator replays or drops them.
 #[async_trait]
 pub trait DeadLetters: Send + Sync + 'static {
     /// The dead letters, oldest first, at most [`dead_job::MAX_LISTED`].
     async fn dead_letters(&self) -> Result<Vec<DeadJob>, TransportError>;
 
-    /// Removes every message of a dead letter; answers how many there were.
+    /// Removes every message of a dead letter. Returns their number.
     async fn forget_dead(&self, dead: &DeadJob) -> Result<usize, TransportError>;
 }
 
-/// The whole port. Adapters are named by technology and live in `transport/`.
+/// The whole port. Adapters are named by technology and are in `transport/`.
 #[async_trait]
 pub trait Transport: JobQueue + Announcer + DeadLetters {
     /// Ends deliveries and announcements. Unsettled deliveries can still be settled, until
     /// [`disconnect`](Self::disconnect).
     async fn close(&self);
 
-    /// Closes the broker connection cleanly, as the last thing that a process does; otherwise the broker logs an
-    /// abnormal disconnect.
+    /// Closes the broker connection cleanly, as the last step of a process. Otherwise the broker logs an abnormal
+    /// disconnect.
     async fn disconnect(&self) {
         self.close().await;
     }
 }
 
-/// The answer of [`JobQueue::look_up`].
+/// The outcome of [`JobQueue::look_up`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LookUp {
-    /// The queue was searched for each job: these are not in it.
+    /// The queue was searched: these jobs are not in it.
     Missing(Vec<JobName>),
-    /// The queue cannot be searched. So many jobs of the lane wait or are delayed; deliveries at work are not counted.
+    /// The queue cannot be searched. This is the number of ready and delayed jobs of the lane, without deliveries at
+    /// work.
     Waiting(u64),
 }
 
 /// A stream of jobs.
 #[async_trait]
 pub trait Deliveries: Send {
-    /// The next job; waits while there is none or `prefetch` are unsettled. `None` after [`Transport::close`].
-    /// Dropping the future loses no delivery.
+    /// The next delivery. Waits while there is no job, or `prefetch` deliveries are unsettled. `None` after
+    /// [`Transport::close`]. Dropping the future loses no delivery.
     async fn next(&mut self) -> Option<Delivery>;
 }
 
-/// Works on every delivery, each on a task of its own, until `stopped`, and then finishes those in work.
+/// Works on every delivery, each in its own task, until `stopped`. Then finishes the deliveries at work.
 pub async fn work<F: Future<Output = ()> + Send + 'static>(
     mut deliveries: Box<dyn Deliveries>,
     stopped: &CancellationToken,
@@ -172,7 +174,7 @@ pub async fn work<F: Future<Output = ()> + Send + 'static>(
         let Some(delivery) = delivery else { break };
         jobs.spawn(step(delivery));
     }
-    // Before the jobs are waited for: another process may have what was not handed out.
+    // Dropped first, so that prefetched jobs are released to other processes.
     drop(deliveries);
     jobs.join_all().await;
 }
@@ -180,31 +182,31 @@ pub async fn work<F: Future<Output = ()> + Send + 'static>(
 /// A stream of announcements.
 #[async_trait]
 pub trait Announcements: Send {
-    /// The next announcement. `None` after [`Transport::close`]. Dropping the future loses none.
+    /// The next announcement. `None` after [`Transport::close`]. Dropping the future loses no announcement.
     async fn next(&mut self) -> Option<Heard>;
 }
 
-/// What a listener receives.
+/// An event for a listener.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Heard {
-    /// An announcement, and the trace that it belongs to.
+    /// An announcement, and its `traceparent`.
     Changed(Box<Changed>, Option<String>),
-    /// Some may have been missed.
+    /// Announcements may have been lost.
     Interrupted,
 }
 
-/// How many jobs are in which state.
+/// The number of jobs by state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Depth {
-    /// Jobs that a worker could have now.
+    /// Jobs that can be delivered now.
     pub ready: u64,
-    /// Jobs that wait for their next try.
+    /// Jobs that wait for their next delivery.
     pub delayed: u64,
-    /// Jobs that a worker has, where the transport can tell.
+    /// Delivered jobs that are not settled, if the transport counts them.
     pub unacked: Option<u64>,
     /// Dead letters, buried or not.
     pub dead: u64,
-    /// How long the oldest job that is not dead has been there, where the transport can tell.
+    /// The age of the oldest job that is not dead, if the transport knows it.
     pub oldest: Option<Duration>,
 }
 
@@ -216,30 +218,30 @@ impl Depth {
     }
 }
 
-/// Why a transport did not do what was asked of it.
+/// Why a request to a transport failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// It holds as many jobs as it may.
+    /// The queue is at capacity.
     #[error("the queue is full")]
     Full,
     /// The broker refused the message: a queue has reached its length limit, or the node of a queue is down.
     #[error("the broker nacked the message")]
     Nacked,
-    /// There is no room on its disk.
-    #[error("no room on the disk of the queue")]
+    /// The disk of the queue is full.
+    #[error("the disk of the queue is full")]
     DiskFull,
-    /// The broker is short of memory or disk, and takes nothing until that has passed.
-    #[error("the broker takes no messages for now")]
+    /// The broker is short of memory or disk, and accepts no messages until that has passed.
+    #[error("the broker is short of memory or disk and accepts no messages")]
     Blocked,
-    /// It was closed.
+    /// The transport was closed.
     #[error("the queue is closed")]
     Closed,
-    /// Anything else, worth another try.
+    /// Any other error. A retry may succeed.
     #[error("could not {attempted} on the queue")]
     Unavailable {
-        /// What, as a verb phrase.
+        /// The attempted action, as a verb phrase.
         attempted: &'static str,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },

@@ -184,7 +184,7 @@ fn a_check_tells_whether_decoders_are_confined_as_they_have_to_be() {
         if is_well {
             assert_eq!(checked.code, Some(0), "{}", checked.said);
         } else {
-            checked.assert_blames("pixels", &["confinement does not hold", "landlock"]);
+            checked.assert_blames("pixels", &["could not sandbox the decoder", "landlock"]);
         }
     }
 }

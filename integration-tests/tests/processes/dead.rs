@@ -39,7 +39,7 @@ async fn handle(server: &Server, failed: &str, broker: &str, storage: &str) {
     for arguments in [&["show", "nothing"][..], &["drop", "nothing"], &["replay", "nothing"]] {
         let (done, said, complaint) = dead(arguments);
         assert!(
-            !done && said.is_empty() && complaint.contains("there is no dead letter \"nothing\""),
+            !done && said.is_empty() && complaint.contains("could not find the dead letter \"nothing\""),
             "{complaint}"
         );
     }
@@ -97,7 +97,7 @@ async fn an_operator_lists_shows_replays_and_drops_dead_letters_of_the_broker() 
     let listed: Value = serde_json::from_str(&dead(&broker, &storage, &["list", "--json"]).1).unwrap();
     let key = listed["dead"][0]["id"].as_str().unwrap().to_owned();
     let (done, _, complaint) = dead(&broker, &storage, &["replay", "--all"]);
-    assert!(!done && complaint.contains("storage knows no such upload"), "{complaint}");
+    assert!(!done && complaint.contains("storage has no such upload"), "{complaint}");
     assert!(dead(&broker, &storage, &["drop", &key]).0);
     fleet.assert_queue_holds(0).await;
 }

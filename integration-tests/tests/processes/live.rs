@@ -208,7 +208,7 @@ async fn a_second_signal_leaves_at_once() {
     eventually("a worker has the job", SOON, parked).await;
     let started = Instant::now();
     server.signal(Signal::TERM);
-    let drains = async || server.log().contains("a signal: draining").then_some(());
+    let drains = async || server.log().contains("received a signal: draining").then_some(());
     eventually("the server drains", SOON, drains).await;
     server.signal(Signal::TERM);
     assert_ne!(server.ended(SOON).await.code(), Some(0));

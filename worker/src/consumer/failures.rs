@@ -1,4 +1,4 @@
-//! Why uploads fail, in words for people.
+//! The reasons of failed uploads, for people.
 
 use crate::{contract::failure::Failure, thumbnail::ThumbnailError, transport::DeathReason};
 

@@ -1,8 +1,8 @@
-//! Failures that may pass.
+//! Transient failures.
 
 use crate::{confinement::StartError, maker::MakeError, storage::StorageError, transport::TransportError};
 
-/// A failure that may pass.
+/// A transient failure: a retry may succeed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Passing {
     #[error(transparent)]

@@ -4,34 +4,34 @@ use std::time::Duration;
 
 use crate::{clock, transport::Task};
 
-/// The delays after the first, second and third failure of a job. After one more it is dead: what has not passed in
-/// five minutes needs an operator.
+/// The delays after the first, second and third failure of a job. After a fourth failure it is dead-lettered: a problem
+/// that lasts longer than five minutes needs an operator.
 pub(crate) const RETRY_DELAYS: [Duration; 3] =
     [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(300)];
 
-/// The delay of a job that could not be tried because storage or decoders are away.
+/// The delay of a job that is postponed because storage or decoders are unavailable.
 pub(super) const OUTAGE_DELAY: Duration = Duration::from_secs(5);
 
-/// The delay of a job that met an error of storage while storage as a whole answers.
+/// The delay of a job whose object cannot be read although storage works.
 pub(super) const ONE_OBJECT_DELAY: Duration = Duration::from_secs(30);
 
-/// How long after its acceptance a job may meet errors of storage that are not counted. Past it they are: an object that
-/// can never be read must not keep its upload from ending.
+/// The age of a job past which errors of storage are counted as failures. Otherwise an object that is never readable
+/// would keep its upload from ending.
 const STORAGE_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Whether a job has failed as often as it may.
+/// Whether a job has used up its retries.
 pub(super) const fn spent(failures: u32) -> bool {
     failures as usize > RETRY_DELAYS.len()
 }
 
-/// The delay of a delivery that failed after so many earlier failures.
+/// The delay after a failure, by the number of earlier failures.
 pub(super) fn retry_delay(failures: u32) -> Duration {
     let last = RETRY_DELAYS.len() - 1;
     RETRY_DELAYS[usize::try_from(failures).unwrap_or(last).min(last)]
 }
 
-/// Whether a job was accepted so long ago that errors of storage count.
-pub(super) fn is_overdue(task: &Task) -> bool {
+/// Whether a job is so old that errors of storage are counted as failures.
+pub(super) fn is_past_patience(task: &Task) -> bool {
     let accepted = match task {
         Task::Resize(job) => Some(job.record.created_at),
         Task::Bury(letter) => letter.job.as_ref().map(|job| job.record.created_at),

@@ -1,4 +1,4 @@
-//! Taking jobs while storage answers and decoders start.
+//! Consumes jobs while storage responds and decoders start.
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -9,21 +9,21 @@ use tracing::{info, warn};
 use super::Consumer;
 use crate::transport::Deliveries;
 
-/// The pauses between two looks at storage and decoders that are away.
-const FIRST_LOOK: Duration = Duration::from_millis(500);
-pub(super) const LAST_LOOK: Duration = Duration::from_secs(15);
+/// The pauses between two checks of unavailable storage or decoders.
+const FIRST_CHECK_PAUSE: Duration = Duration::from_millis(500);
+pub(super) const LONGEST_CHECK_PAUSE: Duration = Duration::from_secs(15);
 
-/// The pause before consuming is tried again.
-const CONSUME_AGAIN: Duration = Duration::from_secs(1);
+/// The pause after consuming failed.
+const AFTER_CONSUME_ERROR: Duration = Duration::from_secs(1);
 
 impl Consumer {
-    /// Works on up to `slots` deliveries at a time until the worker drains, then finishes those in work. While storage or
-    /// decoders are away it takes none, and looks for them with growing pauses.
+    /// Works on up to `slots` deliveries at a time until the worker drains, then finishes its deliveries. While storage
+    /// or decoders are unavailable it consumes nothing and checks them with growing pauses.
     pub async fn run(self: Arc<Self>, slots: NonZeroUsize) {
         let mut jobs = JoinSet::new();
         while !self.draining.is_cancelled() {
             if *self.outage.borrow() {
-                // Before other jobs are taken: never more than `slots` are at work.
+                // Finish these first: never more than `slots` are at work.
                 while jobs.join_next().await.is_some() {}
                 self.draining.run_until_cancelled(self.wait_for_recovery()).await;
                 continue;
@@ -32,15 +32,15 @@ impl Consumer {
                 Ok(deliveries) => self.work(deliveries, &mut jobs).await,
                 Err(error) => {
                     warn!(error = &error as &dyn std::error::Error, "could not consume jobs");
-                    self.draining.run_until_cancelled(sleep(CONSUME_AGAIN)).await;
+                    self.draining.run_until_cancelled(sleep(AFTER_CONSUME_ERROR)).await;
                 }
             }
         }
         jobs.join_all().await;
     }
 
-    /// Works until the worker drains, an outage begins or the transport closes. Dropping `deliveries` then gives other
-    /// workers what was not handed out.
+    /// Works until the worker drains, an outage starts or the transport closes. Dropping `deliveries` releases the jobs
+    /// that were not handed out to other workers.
     async fn work(self: &Arc<Self>, mut deliveries: Box<dyn Deliveries>, jobs: &mut JoinSet<()>) {
         let mut outage = self.outage.subscribe();
         loop {
@@ -52,7 +52,7 @@ impl Consumer {
                 delivery = deliveries.next() => delivery,
             };
             let Some(delivery) = delivery else {
-                // The transport is closed: nothing more will come.
+                // The transport is closed: no delivery follows.
                 self.draining.cancel();
                 return;
             };
@@ -61,25 +61,25 @@ impl Consumer {
         }
     }
 
-    /// Looks again and again whether storage answers and a decoder starts.
+    /// Checks storage and decoders until both work.
     async fn wait_for_recovery(&self) {
         let pauses = ExponentialBuilder::default()
-            .with_min_delay(FIRST_LOOK)
-            .with_max_delay(LAST_LOOK)
+            .with_min_delay(FIRST_CHECK_PAUSE)
+            .with_max_delay(LONGEST_CHECK_PAUSE)
             .with_jitter()
             .without_max_times()
             .build();
         for pause in pauses {
             sleep(pause).await;
-            if self.is_well().await {
-                info!("storage and decoders are back: taking jobs again");
+            if self.has_recovered().await {
+                info!("storage and decoders have recovered; consuming jobs again");
                 self.outage.send_replace(false);
                 return;
             }
         }
     }
 
-    pub(super) async fn is_well(&self) -> bool {
+    pub(super) async fn has_recovered(&self) -> bool {
         self.storage.check().await.is_ok() && self.maker.check().await.is_ok()
     }
 }

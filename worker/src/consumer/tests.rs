@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, sync::atomic::Ordering, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{running::LAST_LOOK, *};
+use super::{running::LONGEST_CHECK_PAUSE, *};
 use crate::{
     UploadId,
     storage::UploadStatus,
@@ -38,7 +38,7 @@ async fn pending(storage: &Storage) -> usize {
 }
 
 #[tokio::test]
-async fn a_first_delivery_reads_the_original_and_the_tombstone_and_nothing_else() {
+async fn a_first_delivery_reads_only_the_original_and_the_tombstone() {
     let ((storage, log), script) = (storage(), Script::searchable());
     let record = accepted(&storage, &script).await;
     assert_eq!(log.take_counts(), [2, 0, 0, 0], "accepting puts the original and the pending entry");
@@ -81,7 +81,7 @@ async fn a_redelivery_after_an_unfinished_making_removes_it() {
 }
 
 #[tokio::test]
-async fn a_damaged_picture_fails_at_once_and_may_be_retried_by_whoever_hears_of_it() {
+async fn a_damaged_picture_fails_at_once_and_may_be_retried_after_its_announcement() {
     let ((storage, _), script) = (storage(), Script::searchable());
     let record = accepted(&storage, &script).await;
     let worker = testing::worker(&storage, &script, Instantly::failing([Instantly::damaged as fn() -> _]));
@@ -110,7 +110,7 @@ async fn a_failure_that_was_stored_before_is_announced_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_worker_that_stood_still_writes_no_failure_over_a_result() {
+async fn a_paused_worker_writes_no_failure_over_a_result() {
     let ((storage, _), script) = (storage(), Script::counting());
     let record = accepted(&storage, &script).await;
     // The frozen worker has its delivery; another makes the thumbnails meanwhile.
@@ -124,7 +124,7 @@ async fn a_worker_that_stood_still_writes_no_failure_over_a_result() {
 }
 
 #[tokio::test]
-async fn a_worker_that_stood_still_through_a_retry_leaves_no_client_behind() {
+async fn a_paused_worker_that_missed_a_retry_leaves_no_client_behind() {
     let ((storage, _), script) = (storage(), Script::counting());
     let record = accepted(&storage, &script).await;
     let frozen = script.deliver().unwrap();
@@ -142,7 +142,7 @@ async fn a_worker_that_stood_still_through_a_retry_leaves_no_client_behind() {
 }
 
 #[tokio::test]
-async fn of_two_workers_of_different_settings_one_making_counts_and_the_other_goes() {
+async fn two_workers_store_one_making_and_remove_the_other() {
     let ((storage, log), script) = (storage(), Script::counting());
     let record = accepted(&storage, &script).await;
     script.publish(Posting::of_sweeper(record.clone())).await.unwrap();
@@ -235,7 +235,7 @@ async fn an_outage_of_storage_is_charged_to_no_job_and_stops_the_worker() {
     assert!(*worker.outage.borrow(), "it takes no more jobs");
     assert!(script.settled().iter().all(|how| *how == "postpone"), "{:?}", script.settled());
     away.store(false, Ordering::Relaxed);
-    assert!(worker.is_well().await);
+    assert!(worker.has_recovered().await);
     work_off(&worker, &script).await;
     assert_eq!(states(&script), [(1, crate::State::Ready)]);
 }
@@ -254,7 +254,7 @@ async fn a_worker_takes_jobs_again_once_storage_is_back() {
     sleep(Duration::from_secs(1)).await;
     assert_eq!(script.settled(), ["postpone"], "during the outage it takes no job");
     away.store(false, Ordering::Relaxed);
-    tokio::time::timeout(LAST_LOOK, async {
+    tokio::time::timeout(LONGEST_CHECK_PAUSE, async {
         while script.announced().is_empty() {
             sleep(Duration::from_millis(10)).await;
         }
@@ -296,7 +296,7 @@ async fn a_decoder_that_is_killed_from_outside_is_not_the_fault_of_the_picture()
 }
 
 #[tokio::test]
-async fn a_job_that_fails_again_and_again_is_dead_and_its_upload_says_so() {
+async fn a_job_that_fails_every_time_is_dead_and_its_upload_failed() {
     let ((storage, _), script) = (storage(), Script::searchable());
     let record = accepted(&storage, &script).await;
     let maker = Instantly::failing([Instantly::killed as fn() -> _; 4]);
@@ -332,8 +332,8 @@ async fn an_original_that_is_not_there_is_a_failure_with_a_name() {
     assert_eq!(failure.problem.kind, "/problems/original-gone");
 }
 
-/// The process is killed after the n-th operation on storage or queue, for every n. What is left always reads as a legal
-/// state, and the next worker brings it to its end.
+/// The process is killed after the n-th operation on storage or queue, for every n. The remaining objects always read
+/// as a legal state, and the next worker ends the upload.
 #[tokio::test]
 async fn a_worker_killed_between_any_two_steps_leaves_a_legal_state_and_an_end() {
     for fails in [false, true] {

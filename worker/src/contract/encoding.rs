@@ -1,4 +1,4 @@
-//! What thumbnails are encoded as.
+//! The encodings of thumbnails.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! How a failed upload is stored, and how its reason travels.
+//! The stored form of a failed upload, and the reason that clients receive.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! Digests of keys and bodies: all that is kept of them.
+//! Digests of idempotency keys and bodies. Only the digests are stored.
 
 use std::fmt;
 
@@ -38,11 +38,11 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// The fingerprint of a file while it comes in, piece by piece.
+/// The fingerprint of a file that is received piece by piece.
 pub struct FileDigest(Sha256);
 
 impl FileDigest {
-    /// Begins the digest of a file with this name.
+    /// Starts the digest of a file with this name.
     #[must_use]
     pub fn new(name: &str) -> Self {
         let mut digest = Sha256::new();

@@ -1,4 +1,4 @@
-//! The picture formats that up! takes. An allow-list: what is not here is refused.
+//! The accepted picture formats: an allow-list.
 
 use std::fmt;
 
@@ -28,7 +28,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Every format that is taken.
+    /// Every accepted format.
     pub const ALL: [Format; 6] =
         [Format::Jpeg, Format::Png, Format::Gif, Format::WebP, Format::Bmp, Format::Tiff];
 
@@ -53,7 +53,7 @@ impl Format {
     }
 }
 
-/// A name that is not known reads as [`Format::Unknown`]: during an upgrade, two builds share one storage.
+/// An unknown name reads as [`Format::Unknown`]: during an upgrade, two builds share one storage.
 impl<'de> Deserialize<'de> for Format {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;

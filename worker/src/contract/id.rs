@@ -1,4 +1,4 @@
-//! The name of one upload. Everybody who knows it may see the upload.
+//! The id of one upload. Anyone who knows the id may see the upload.
 
 use std::{borrow::Cow, fmt, str::FromStr, time::SystemTime};
 
@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::{Uuid, Variant};
 
-/// A UUID v7, made by the server only. Everybody who knows it may see the upload, so ids are never listed.
+/// A UUID v7, made by the server only. Anyone who knows the id may see the upload, so ids are never listed.
 ///
 /// Its one text form is lower case with hyphens; anything else does not parse, so that one upload has one path,
 /// one storage key and one message id. Ids made later sort later, to the millisecond.
@@ -19,7 +19,8 @@ pub struct UploadId(Uuid);
 pub struct NotAnUploadId;
 
 impl UploadId {
-    /// A new id of this millisecond, with 74 random bits of its own: ids of one millisecond tell nothing of each other.
+    /// A new id of this millisecond with 74 random bits, so that ids of one millisecond cannot be guessed from each
+    /// other.
     #[must_use]
     pub fn new() -> Self {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -130,8 +131,8 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_one_millisecond_share_nothing_but_the_time() {
-        // Of each of the 74 bits, about half the ids have it set; a shared counter would leave most bits alike.
+    fn ids_of_one_millisecond_share_only_the_time() {
+        // Each of the 74 bits is set in about half of the ids; with a shared counter most bits would be equal.
         let ids: Vec<u128> = (0..256).map(|_| UploadId::at(1234, &rand::random()).0.as_u128()).collect();
         let random = |bit: &u32| !(62..64).contains(bit) && !(76..80).contains(bit);
         for bit in (0..80).filter(random) {

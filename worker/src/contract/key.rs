@@ -8,7 +8,7 @@
 //! pending/<id>                                   generation 1 has not ended
 //! pending/<id>.<gen>                             a later generation has not ended
 //! gone/<id>                                      deleted
-//! claims/<digest>.json                           which upload an idempotency key made
+//! claims/<digest>.json                           the upload of an idempotency key
 //! audits/<shard>.json                            a closed shard that was audited
 //! probes/<id>                                    a health check
 //! ```
@@ -50,7 +50,7 @@ const SHARD_MS: u64 = 1 << 24;
 /// The directories whose entries are written one by one and may hold staged files of killed writers.
 pub(crate) const INDEXES: [&str; 4] = [PENDING, GONE, CLAIMS, AUDITS];
 
-/// Where one object lies. Made from typed parts only, so no text of a client reaches a path.
+/// The path of one object. It is built from typed parts only, so no text of a client reaches a path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct StorageKey(Path);
 
@@ -172,7 +172,7 @@ impl StorageKey {
         Self(Path::from_iter([PROBES, &id.to_string()]))
     }
 
-    /// The prefix of everything of one upload but its index entries.
+    /// The prefix of all objects of one upload, without its index entries.
     pub(crate) fn upload(id: UploadId) -> Path {
         Self::shard(Shard::of(id)).join(id.to_string())
     }
@@ -225,11 +225,11 @@ impl StorageKey {
             Some((id, generation)) => (id, generation.parse().ok()?),
         };
         let job = JobName { id: id.parse().ok()?, generation };
-        // One name each: `<id>.1` and `<id>.02` name nothing.
+        // Each job has one name: `<id>.1` and `<id>.02` are not names.
         (Self::pending(job).path() == path).then_some(job)
     }
 
-    /// The upload and the part of it that a listed path is; `None` for what is not part of an upload.
+    /// The upload and the part of it that a listed path is; `None` for any other path.
     pub(crate) fn parse_part(path: &Path) -> Option<(UploadId, StoredPart)> {
         let parts: Vec<_> = path.parts().collect();
         let names: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();

@@ -1,4 +1,4 @@
-//! Where a client finds the parts of an upload.
+//! The links of an upload.
 
 use std::{convert::Infallible, str::FromStr};
 
@@ -19,7 +19,7 @@ pub struct Links {
     pub events: String,
 }
 
-/// The beginning of every link: nothing (links are paths from the root), or the public URL of the service.
+/// The prefix of every link: empty (links are paths from the root), or the public URL of the service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LinkBase(String);
 

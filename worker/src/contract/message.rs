@@ -1,8 +1,7 @@
 //! The messages between server and worker, and their wire form: JSON with a version.
 //!
-//! Ids and facts travel, never picture bytes. A reader ignores fields that it does not know and refuses versions that
-//! it does not know. `golden/` holds the wire form of every version that may still lie in a queue; it must always
-//! decode.
+//! Messages carry ids and facts, never picture bytes. A reader ignores unknown fields and refuses unknown versions.
+//! `golden/` holds the wire form of every version that may still lie in a queue; it must always decode.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,8 +16,8 @@ use super::{
 /// escapes) stays below 16 KiB.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
-/// A request: make the thumbnails of this upload. Its message id is the upload id. The record travels along, so that a
-/// first delivery reads the original and nothing else.
+/// A request: make the thumbnails of this upload. Its message id is the upload id. The job carries the record, so that
+/// a first delivery reads only the original.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResizeJob {
     /// The version of the message: 2 is the only one that is written and read.
@@ -29,7 +28,7 @@ pub struct ResizeJob {
     /// The generation that the job is for.
     #[serde(rename = "gen")]
     pub generation: u32,
-    /// What the server knew when it accepted the upload.
+    /// The record of the accepted upload.
     pub record: UploadRecord,
 }
 
@@ -130,7 +129,7 @@ pub enum WireError {
     /// Not JSON, or not of the message's shape.
     #[error("the message is malformed")]
     Malformed(#[source] serde_json::Error),
-    /// Of a version that this build does not read.
+    /// The version is unknown to this build.
     #[error("the message has version {0}; this build reads version {VERSION}")]
     UnknownVersion(u32),
     /// The record is that of another upload or generation.

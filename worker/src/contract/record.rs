@@ -1,4 +1,4 @@
-//! What the server knows of an upload when it accepts it.
+//! The record of an accepted upload.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -14,7 +14,7 @@ pub(crate) const VERSION: u32 = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Display, IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub enum Lane {
-    /// Somebody waits for the thumbnails.
+    /// A client waits for the thumbnails.
     #[default]
     Interactive,
     /// Part of a large run. It delays an interactive job by one picture at most.
@@ -51,7 +51,7 @@ pub struct UploadRecord {
     pub width: u32,
     /// Displayed height in pixels, from the header.
     pub height: u32,
-    /// Frames or pages, where the header tells cheaply.
+    /// The number of frames or pages, if the header contains it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames: Option<u32>,
     /// When the upload was accepted.
@@ -94,7 +94,7 @@ pub struct JobName {
     pub generation: u32,
 }
 
-/// Reads a list and leaves out the entries that this build does not know: sizes or encodings of a newer build.
+/// Reads a list without the entries that this build does not know: sizes or encodings of a newer build.
 pub(super) fn known_entries<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: serde::Deserializer<'de>,

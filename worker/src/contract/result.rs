@@ -1,4 +1,4 @@
-//! How a ready upload is stored: which thumbnails there are, and who made them.
+//! The stored form of a ready upload: its thumbnails and their making.
 
 use std::{fmt, str::FromStr};
 
@@ -62,7 +62,7 @@ impl<'de> Deserialize<'de> for Making {
     }
 }
 
-/// `result.json`: three thumbnails are stored. Created once, after everything that it names; the first worker to create
+/// `result.json`: three thumbnails are stored. Created once, after all files that it names; the first worker to create
 /// it wins. Only its generation may grow afterwards, see [`UploadResult::raised_to`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UploadResult {
@@ -86,8 +86,8 @@ impl UploadResult {
         self.thumbnails.iter().find(|fact| fact.size == size)
     }
 
-    /// The same result for a later generation. A worker that stood still can store the result of generation 1 while
-    /// clients already saw generation 2 queued; they only accept a report of generation 2 or later.
+    /// The same result for a later generation. A paused worker can store the result of generation 1 after clients saw
+    /// generation 2 queued. They accept only a report of generation 2 or later.
     #[must_use]
     pub(crate) fn raised_to(mut self, generation: u32) -> Self {
         self.record.generation = self.record.generation.max(generation);

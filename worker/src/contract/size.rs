@@ -1,4 +1,4 @@
-//! The three thumbnails that every picture gets, and how large each may be.
+//! The three thumbnails of every picture, and the size of each.
 
 use std::{fmt, num::NonZeroU32, str::FromStr};
 
@@ -51,7 +51,7 @@ pub const MAX_THUMBNAIL_SIDE: u32 = 8192;
 /// Why a list of sizes is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadSizes {
-    /// The name is none of the three.
+    /// The name is not small, medium or large.
     #[error("`{0}` is not a size; the sizes are small, medium and large")]
     Unknown(String),
     /// A part that is not `name=pixels`.

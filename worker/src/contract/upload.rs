@@ -1,4 +1,4 @@
-//! An upload as everybody sees it: in HTTP answers, on the socket and in messages.
+//! An upload as clients see it: in HTTP responses, on the socket and in messages.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -15,7 +15,7 @@ use super::{
     size::Size,
 };
 
-/// Where an upload stands. The order is the merge order: a later state never gives way to an earlier one.
+/// The state of an upload. The order is the merge order: a later state is never replaced by an earlier one.
 ///
 /// `ready` outranks `failed`: when both are announced for one generation (a slow worker finished a job that was
 /// dead-lettered meanwhile), the thumbnails are there.
@@ -49,11 +49,11 @@ pub struct Upload {
     /// The generation, from 1; a retry or a replay adds one.
     #[serde(rename = "gen")]
     pub generation: u32,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
     /// The name that the client gave the file. Data only: it decides nothing.
     pub name: String,
-    /// What the bytes are.
+    /// The format of the original.
     pub format: Format,
     /// The size of the original in bytes.
     pub bytes: u64,
@@ -61,7 +61,7 @@ pub struct Upload {
     pub width: u32,
     /// Displayed height of the original in pixels, after EXIF orientation.
     pub height: u32,
-    /// How many frames or pages the original has, where its header tells.
+    /// How many frames or pages the original has, if its header contains that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frames: Option<u32>,
     /// When it was accepted.
@@ -80,24 +80,24 @@ pub struct Upload {
     /// Why it failed; only with `failed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
-    /// Where to go from here.
+    /// Its links.
     pub links: Links,
 }
 
-/// One thumbnail and where it is.
+/// One thumbnail and its link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ThumbnailLink {
-    /// Which of the three.
+    /// One of the three sizes.
     pub size: Size,
     /// Its width in pixels.
     pub width: u32,
     /// Its height in pixels.
     pub height: u32,
-    /// What it is encoded as.
+    /// Its media type.
     pub content_type: Encoding,
     /// Its size in bytes.
     pub bytes: u64,
-    /// Where it is.
+    /// Its path or URL.
     pub url: String,
 }
 
@@ -172,7 +172,7 @@ impl Upload {
         self
     }
 
-    /// The same upload with links that begin with another base.
+    /// The same upload with links of another base.
     #[must_use]
     pub fn relink(mut self, base: &LinkBase) -> Self {
         self.links = base.links(self.id);
@@ -182,7 +182,7 @@ impl Upload {
         self
     }
 
-    /// What the merge rule compares: the generation first, then the state.
+    /// The rank that the merge rule compares: the generation first, then the state.
     #[must_use]
     pub const fn rank(&self) -> Rank {
         Rank { generation: self.generation, state: self.state }

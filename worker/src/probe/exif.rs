@@ -1,10 +1,10 @@
-//! TIFF directories: a format of its own, and what EXIF is written in.
+//! TIFF directories: the structure of TIFF files and of EXIF blocks.
 
 use std::io::{Cursor, Read, Seek, SeekFrom};
 
 use super::{Orientation, ProbeError, StoredHeader, source::Source};
 
-/// Pages that are counted; of a longer document, or a ring, the number stays unknown.
+/// The most pages that are counted. The number of a longer or circular document stays unknown.
 const MAX_PAGES: u32 = 256;
 
 /// Bytes of an entry of a directory.
@@ -42,7 +42,7 @@ pub(super) fn tiff<R: Read + Seek>(source: &mut Source<R>) -> Result<StoredHeade
     }
 }
 
-/// The length of the chain of directories; nothing if it is long, loops or breaks.
+/// The length of the chain of directories; `None` if it is too long, loops or breaks.
 fn count_pages<R: Read + Seek>(source: &mut Source<R>, order: Order, mut next: u32) -> Option<u32> {
     let mut pages = 1;
     while next != 0 {
@@ -60,7 +60,7 @@ fn count_pages<R: Read + Seek>(source: &mut Source<R>, order: Order, mut next: u
 
 struct Directory {
     order: Order,
-    /// Where the next directory is; zero after the last.
+    /// The offset of the next directory; zero after the last.
     next: u32,
     width: Option<u32>,
     height: Option<u32>,
@@ -119,7 +119,7 @@ fn first_directory<R: Read + Seek>(source: &mut Source<R>) -> Result<Directory, 
             _ => {}
         }
     }
-    // EXIF is often cut off here, and has no next directory that matters.
+    // EXIF blocks are often cut off here, and their next directory is not used.
     directory.next = source.array().map_or(0, |next| order.u32(next));
     Ok(directory)
 }

@@ -21,7 +21,7 @@ fn skip_palette<R: Read + Seek>(source: &mut Source<R>, flags: u8) -> Result<(),
     if flags & 0x80 == 0 { Ok(()) } else { source.skip(3 << ((flags & 0x07) + 1)) }
 }
 
-/// How many frames there are; nothing if the file is not whole, or so long that counting is not cheap.
+/// The number of frames; `None` if the file is incomplete or too long to count.
 fn count_frames<R: Read + Seek>(source: &mut Source<R>) -> Result<Option<u32>, ProbeError> {
     let mut frames = 0;
     loop {
@@ -30,7 +30,7 @@ fn count_frames<R: Read + Seek>(source: &mut Source<R>) -> Result<Option<u32>, P
             [IMAGE] => {
                 let [.., flags]: [u8; 9] = source.array()?;
                 skip_palette(source, flags)?;
-                // The least size of a code.
+                // The minimum code size.
                 source.skip(1)?;
                 frames += 1;
             }

@@ -1,4 +1,4 @@
-//! JPEG: a row of segments, of which the frame header has the sides. It may come late, after profiles and previews.
+//! JPEG: a list of segments. The frame header contains the dimensions; it may come late, after profiles and previews.
 
 use std::io::{Read, Seek};
 
@@ -21,7 +21,7 @@ pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<StoredHeade
             return Err(ProbeError::Damaged("a segment is shorter than its length"));
         };
         match marker {
-            // Start of frame, of every kind but the tables that share its range.
+            // Start of frame, of every kind, without the tables that share its range.
             0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf if sides.is_none() => {
                 let [_precision, h1, h0, w1, w0] = source.array()?;
                 sides = Some((u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0])));
@@ -39,8 +39,8 @@ pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<StoredHeade
     Ok(StoredHeader { width: width.into(), height: height.into(), orientation, frames: None })
 }
 
-/// The byte after the next 0xff that is neither fill nor a stuffed zero. What stands between segments and belongs to
-/// nothing is passed over, as decoders do.
+/// The byte after the next 0xff that is neither fill nor a stuffed zero. Bytes between segments are skipped, as
+/// decoders do.
 fn next_marker<R: Read + Seek>(source: &mut Source<R>) -> Result<u8, ProbeError> {
     loop {
         while source.array()? != [0xff] {}

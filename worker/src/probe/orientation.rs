@@ -1,4 +1,4 @@
-//! The eight ways in which stored pixels can lie.
+//! The eight orientations of stored pixels.
 
 /// How stored pixels are turned to be displayed: the values of EXIF tag 274 (EXIF 2.32, 4.6.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,13 +36,13 @@ impl Orientation {
         Orientation::Anticlockwise,
     ];
 
-    /// The orientation of a tag value; what is no orientation is upright.
+    /// The orientation of a tag value; an invalid value counts as upright.
     #[must_use]
     pub(crate) fn from_tag(value: u32) -> Self {
         Self::ALL.into_iter().find(|orientation| *orientation as u32 == value).unwrap_or_default()
     }
 
-    /// Whether width and height change places.
+    /// Whether width and height are swapped.
     #[must_use]
     pub(crate) const fn swaps_sides(self) -> bool {
         self as u8 >= Orientation::Transposed as u8

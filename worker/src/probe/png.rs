@@ -1,13 +1,13 @@
-//! PNG: chunks, the first of which has the sides; orientation and number of frames stand before the pixels.
+//! PNG: chunks. The first contains the dimensions; orientation and number of frames come before the pixels.
 
 use std::io::{Read, Seek};
 
 use super::{Orientation, ProbeError, StoredHeader, exif, source::Source};
 
-/// The longest EXIF chunk that is read, in bytes: what a JPEG segment could hold.
+/// The longest EXIF chunk that is read, in bytes: as long as a JPEG segment.
 const MAX_EXIF_BYTES: u32 = 64 * 1024;
 
-/// The check sum behind every chunk.
+/// The checksum at the end of every chunk.
 const CRC_BYTES: u64 = 4;
 
 pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<StoredHeader, ProbeError> {

@@ -1,27 +1,27 @@
-//! Telling a format from the first bytes. Names and declared types never decide.
+//! Detects the format from the first bytes. File names and declared types never decide.
 
 use crate::Format;
 
-/// How many first bytes a sniff wants; with fewer it sees less.
+/// The number of first bytes that a sniff needs. With fewer it detects less.
 pub const SNIFF_BYTES: usize = 512;
 
-/// What the first bytes look like.
+/// The kind of file that the first bytes indicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sniff {
-    /// A picture that is taken.
+    /// A picture of an accepted format.
     Format(Format),
-    /// Something that is not taken, in words: "a PDF".
+    /// A file that is not accepted, as text for people: "a PDF".
     Other(&'static str),
-    /// Nothing that is known here.
+    /// An unknown kind of file.
     Unknown,
-    /// There are no bytes.
+    /// An empty file.
     Empty,
 }
 
-/// Sizes of the second header of a bitmap. The two letters `BM` alone begin many a text.
+/// Sizes of the second header of a bitmap. The two letters `BM` alone may start a text.
 const BITMAP_HEADERS: [u8; 7] = [12, 40, 52, 56, 64, 108, 124];
 
-/// What begins with these bytes is this.
+/// The first bytes of files that are not accepted, and the kind of file.
 const OTHERS: [(&[u8], &str); 17] = [
     (b"%PDF-", "a PDF"),
     (b"PK\x03\x04", "a ZIP archive"),
@@ -42,7 +42,7 @@ const OTHERS: [(&[u8], &str); 17] = [
     (b"OggS", "a sound file"),
 ];
 
-/// Says what something is that begins with these bytes.
+/// Detects the kind of a file from its first bytes.
 #[must_use]
 pub fn sniff(head: &[u8]) -> Sniff {
     match head {
@@ -64,7 +64,7 @@ pub fn sniff(head: &[u8]) -> Sniff {
     }
 }
 
-/// Which file of the MP4 family a brand names.
+/// The kind of an MP4 family file, by its brand.
 fn container(brand: &[u8]) -> &'static str {
     match brand {
         [b'a', b'v', b'i', b'f' | b's', ..] => "an AVIF picture",
@@ -73,7 +73,7 @@ fn container(brand: &[u8]) -> &'static str {
     }
 }
 
-/// Which kind of text it is, if it is text.
+/// The kind of a text file; `None` if it is not text.
 fn text(head: &[u8]) -> Option<&'static str> {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
     let head = &head[..head.len().min(SNIFF_BYTES)];

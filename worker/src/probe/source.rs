@@ -1,13 +1,13 @@
-//! Reading small pieces of something large, in a bounded number of steps.
+//! Reads small pieces of a large file, in a bounded number of steps.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::ProbeError;
 
-/// Pieces that a probe may read. Real headers have some dozens; a stream of empty segments would go on for ever.
+/// The most pieces that a probe reads. Real headers have dozens; a stream of empty segments would never end.
 const MAX_PIECES: u32 = 16 * 1024;
 
-/// Something to read a header from.
+/// The file that a header is read from.
 pub(super) struct Source<R> {
     reader: R,
     pieces: u32,
@@ -23,7 +23,7 @@ impl<R: Read + Seek> Source<R> {
         if self.pieces > MAX_PIECES { Err(ProbeError::TooManyParts) } else { Ok(()) }
     }
 
-    /// The next so many bytes.
+    /// The next `N` bytes.
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], ProbeError> {
         self.count()?;
         let mut bytes = [0; N];
@@ -31,7 +31,7 @@ impl<R: Read + Seek> Source<R> {
         Ok(bytes)
     }
 
-    /// The next so many bytes; fewer at the end.
+    /// The next `length` bytes; fewer at the end of the file.
     pub(super) fn up_to(&mut self, length: u32) -> Result<Vec<u8>, ProbeError> {
         self.count()?;
         let mut bytes = Vec::new();
@@ -47,13 +47,13 @@ impl<R: Read + Seek> Source<R> {
         self.array().map(u32::from_be_bytes)
     }
 
-    /// Passes over so many bytes; that they are there shows when the next are read.
+    /// Skips `length` bytes. A file that is too short fails at the next read.
     pub(super) fn skip(&mut self, length: u64) -> Result<(), ProbeError> {
         let length = i64::try_from(length).map_err(|_| ProbeError::Damaged("a part is too long"))?;
         self.seek(SeekFrom::Current(length))
     }
 
-    /// Goes to a place.
+    /// Seeks to a position.
     pub(super) fn seek(&mut self, to: SeekFrom) -> Result<(), ProbeError> {
         let gone = self.reader.seek(to);
         gone.map(drop).map_err(|error| match error.kind() {

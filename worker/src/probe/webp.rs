@@ -1,20 +1,20 @@
-//! WebP: chunks of a RIFF file. An extended file has the sides first, and may have orientation and frames behind.
+//! WebP: chunks of a RIFF file. An extended file contains the dimensions first; orientation and frames may follow.
 
 use std::io::{Read, Seek};
 
 use super::{Orientation, ProbeError, StoredHeader, exif, source::Source};
 
-/// The longest EXIF chunk that is read, in bytes: what a JPEG segment could hold.
+/// The longest EXIF chunk that is read, in bytes: as long as a JPEG segment.
 const MAX_EXIF_BYTES: u32 = 64 * 1024;
 
-/// A name and a length stand before every chunk, the outermost as well.
+/// The name and length before every chunk, the outermost included.
 const CHUNK_HEADER_BYTES: u64 = 8;
-/// Where the content of the first chunk begins.
+/// The offset of the first chunk's content.
 const FIRST_CHUNK_END: u64 = 20;
 
-/// The bit of an extended header that says that there is EXIF.
+/// The bit of an extended header for EXIF.
 const HAS_EXIF: u8 = 0x08;
-/// The bit of an extended header that says that there are frames.
+/// The bit of an extended header for an animation.
 const IS_ANIMATED: u8 = 0x02;
 
 pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<StoredHeader, ProbeError> {
@@ -29,7 +29,7 @@ pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<StoredHeade
             if start != [0x9d, 0x01, 0x2a] {
                 return Err(ProbeError::Damaged("its frame does not begin as one"));
             }
-            // The upper two bits scale the picture for display, which nobody honours.
+            // The upper two bits scale the picture for display. Decoders ignore them.
             let side = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3fff);
             Ok(upright(side(w0, w1), side(h0, h1)))
         }
@@ -66,7 +66,7 @@ fn extended<R: Read + Seek>(
     let mut walked = FIRST_CHUNK_END + padded(length);
     let mut frames = 0;
     while walked < file_bytes {
-        // A file of very many parts is still one; of one that is cut short nobody can say how it lies.
+        // A file with too many chunks is still valid; the orientation of a truncated file is unknown.
         let (kind, length) = match chunk(source) {
             Err(ProbeError::TooManyParts) => return Ok(found),
             chunk => chunk?,
@@ -89,7 +89,7 @@ fn chunk<R: Read + Seek>(source: &mut Source<R>) -> Result<([u8; 4], u32), Probe
     Ok(([a, b, c, d], u32::from_le_bytes(length)))
 }
 
-/// Chunks begin at even places.
+/// Chunks start at even offsets.
 fn padded(length: u32) -> u64 {
     u64::from(length).next_multiple_of(2)
 }

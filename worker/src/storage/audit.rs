@@ -1,4 +1,4 @@
-//! What the audit sees of storage: shards, originals without a fact, and what killed processes left.
+//! Storage for the audit: shards, orphaned originals, and leftovers of killed processes.
 
 use futures::{
     StreamExt, TryStreamExt,
@@ -16,14 +16,14 @@ use crate::contract::{
     result::Making,
 };
 
-/// What lies in a shard of one upload.
+/// The objects of one upload in a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShardListing {
     /// The upload.
     pub id: UploadId,
     /// Whether a result or a failure is there.
     pub has_ended: bool,
-    /// Makings that are there: more than one after a worker died.
+    /// The number of makings: more than one after a worker died.
     pub makings: usize,
 }
 
@@ -63,7 +63,7 @@ impl Storage {
     /// were audited.
     ///
     /// # Errors
-    /// As [`StorageError`] says.
+    /// See [`StorageError`].
     pub async fn shards_to_audit(&self, closed_before_ms: u64) -> Result<Vec<Shard>, StorageError> {
         let prefix = StorageKey::shards();
         let listed = self.store.list_with_delimiter(Some(&prefix)).await;
@@ -90,7 +90,7 @@ impl Storage {
     /// Whether a shard was audited.
     ///
     /// # Errors
-    /// As [`StorageError`] says, `NotFound` excepted.
+    /// See [`StorageError`]; never `NotFound`.
     pub async fn is_audited(&self, shard: Shard) -> Result<bool, StorageError> {
         self.exists(&StorageKey::audit(shard)).await
     }
@@ -98,20 +98,20 @@ impl Storage {
     /// Marks a shard as audited, for every server.
     ///
     /// # Errors
-    /// As [`StorageError`] says.
+    /// See [`StorageError`].
     pub async fn mark_audited(&self, shard: Shard) -> Result<(), StorageError> {
         let mark = Audited { v: VERSION, audited_at: crate::clock::now() };
         self.create(&StorageKey::audit(shard), plain_json(&mark)).await.map(drop)
     }
 
-    /// Lists the uploads of a shard one by one, as a store lists them: everything of one upload stands together.
+    /// Lists the uploads of a shard one by one. A store lists the objects of one upload together.
     pub fn list_shard(&self, shard: Shard) -> BoxStream<'static, Result<ShardListing, StorageError>> {
         let prefix = StorageKey::shard(shard);
         let objects = self.store.list(Some(&prefix));
         let parts = objects
             .map_err(move |source| StorageError::sort("list", &prefix, source))
             .try_filter_map(async |object| Ok(StorageKey::parse_part(&object.location)));
-        // The upload whose parts are being listed; `None` in the place of a part ends the last one.
+        // The upload whose parts are being listed; A final `None` ends the last group.
         let parts = parts.map_ok(Some).chain(stream::iter([Ok(None)]));
         let group = |current: &mut Option<Grouped>, part: Option<(UploadId, StoredPart)>| match part {
             None => current.take(),
@@ -130,8 +130,8 @@ impl Storage {
             .boxed()
     }
 
-    /// Removes staged files of killed writers from a shard, if they were last written before `before`, and directories
-    /// that are empty then. Blocks. Answers how many files were removed; none where storage is not local.
+    /// Removes staged files of killed writers that were last written before `before` from a shard, and then empty
+    /// directories. Blocks. Returns the number of removed files; zero unless storage is local.
     pub fn remove_staged_of_shard(&self, shard: Shard, before: Timestamp) -> usize {
         self.local.as_ref().map_or(0, |local| local.remove_staged_of_shard(shard, before))
     }

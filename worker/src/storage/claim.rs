@@ -1,7 +1,7 @@
-//! Claims: which upload a request with an idempotency key made, so that its repetition makes no second one.
+//! Claims map an idempotency key to its upload, so that a repeated request creates no second upload.
 //!
-//! A claim is written between original and commit. So an upload that is known has its claim, whenever its server dies;
-//! and a claim whose upload is unknown counts as none once its server cannot be about to commit any more.
+//! A claim is written between original and commit. So every committed upload has its claim, even if the server dies. A
+//! claim without an upload is void once its server can no longer commit.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use super::{Storage, StorageError, json::plain_json};
 use crate::contract::{fingerprint::Fingerprint, id::UploadId, key::StorageKey};
 
-/// What a key was used for.
+/// The use of an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// The upload that it made.
     pub id: UploadId,
-    /// The fingerprint of what was sent.
+    /// The fingerprint of the request.
     body: String,
     /// When.
     pub made_at: Timestamp,
@@ -31,13 +31,13 @@ impl Claim {
         Self { id, body: body.to_string(), made_at: crate::clock::now() }
     }
 
-    /// Whether the same was sent.
+    /// Whether the request was the same.
     #[must_use]
     pub fn is_for(&self, body: Fingerprint) -> bool {
         self.body == body.to_string()
     }
 
-    /// How long ago it was made; zero for one of a clock that is ahead.
+    /// The age of the claim; zero if the other server's clock is ahead.
     #[must_use]
     pub fn age(&self) -> Duration {
         Timestamp::now().duration_since(self.made_at).try_into().unwrap_or(Duration::ZERO)
@@ -48,23 +48,23 @@ impl Storage {
     /// The claim on a key; `None` if there is none.
     ///
     /// # Errors
-    /// As [`StorageError`] says, `NotFound` excepted.
+    /// See [`StorageError`]; never `NotFound`.
     pub async fn claim(&self, key: Fingerprint) -> Result<Option<Claim>, StorageError> {
         self.read_plain(&StorageKey::claim(key)).await
     }
 
-    /// Claims a key. Of all that try at once, on whatever server, one gets it and is answered `None`; the others are
-    /// answered its claim.
+    /// Claims a key. Exactly one of several concurrent calls gets it, on any server, and receives `None`; the others
+    /// receive its claim.
     ///
     /// # Errors
-    /// As [`StorageError`] says, `NotFound` excepted.
+    /// See [`StorageError`]; never `NotFound`.
     pub async fn try_claim(&self, key: Fingerprint, claim: &Claim) -> Result<Option<Claim>, StorageError> {
         let place = StorageKey::claim(key);
         if self.create(&place, plain_json(claim)).await? {
             return Ok(None);
         }
         match self.claim(key).await? {
-            // The reply of the create was lost, and its repetition found the claim.
+            // The response of the create was lost, and its retry found the claim.
             Some(stored) if stored.id == claim.id => Ok(None),
             Some(other) => Ok(Some(other)),
             // It was removed in between, or cannot be read.
@@ -72,26 +72,26 @@ impl Storage {
         }
     }
 
-    /// Claims a key whose claim counts no longer.
+    /// Replaces a void claim.
     ///
     /// # Errors
-    /// As [`StorageError`] says.
+    /// See [`StorageError`].
     pub async fn replace_claim(&self, key: Fingerprint, claim: &Claim) -> Result<(), StorageError> {
         self.replace(&StorageKey::claim(key), plain_json(claim)).await
     }
 
-    /// Gives a key back, because its upload was not accepted in the end.
+    /// Releases a key, because its upload was not accepted.
     ///
     /// # Errors
-    /// As [`StorageError`] says, `NotFound` excepted.
+    /// See [`StorageError`]; never `NotFound`.
     pub async fn remove_claim(&self, key: Fingerprint) -> Result<(), StorageError> {
         self.delete(&StorageKey::claim(key)).await
     }
 
-    /// Removes the claims that were last written before `before`, and answers how many.
+    /// Removes the claims that were last written before `before`. Returns their number.
     ///
     /// # Errors
-    /// As [`StorageError`] says, `NotFound` excepted.
+    /// See [`StorageError`]; never `NotFound`.
     pub async fn remove_old_claims(&self, before: Timestamp) -> Result<usize, StorageError> {
         let prefix = StorageKey::claims();
         let mut claims = self.store.list(Some(&prefix));
@@ -114,7 +114,7 @@ mod tests {
     use crate::storage::StorageUrl;
 
     #[tokio::test]
-    async fn of_many_that_claim_a_key_at_once_one_gets_it() {
+    async fn exactly_one_of_many_concurrent_claims_gets_the_key() {
         let directory = tempfile::tempdir().unwrap();
         let storage = Storage::open(&StorageUrl::Local(directory.path().to_owned())).unwrap();
         let key = Fingerprint::of([b"key".as_slice()]);

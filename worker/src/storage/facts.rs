@@ -52,7 +52,7 @@ impl Storage {
     /// upload that is ready costs one read, one that waits two.
     ///
     /// # Errors
-    /// As [`StorageError`] says, `NotFound` excepted.
+    /// See [`StorageError`]; never `NotFound`.
     pub async fn status(&self, id: UploadId) -> Result<UploadStatus, StorageError> {
         let mut damaged = false;
         match self.read_result(id).await? {
@@ -68,7 +68,7 @@ impl Storage {
         }
         let (mut generations, has_result) = self.ends(id).await?;
         if has_result && let Read::Fact(result) = self.read_result(id).await? {
-            // It was stored between the two looks.
+            // It was stored between the two reads.
             return Ok(UploadStatus::Ready(result));
         }
         if generations.is_empty() && damaged {
@@ -78,8 +78,8 @@ impl Storage {
         for generation in generations.iter().rev().copied() {
             let next = JobName { id, generation: generation.saturating_add(1) };
             match self.read_pending(next).await? {
-                // A slow worker may have stored a result meanwhile. Nobody is shown the new generation as queued
-                // unless there was no result while its entry was there.
+                // A slow worker may have stored a result meanwhile. The new generation is shown as queued only if there
+                // was no result while its entry existed.
                 Read::Fact(record) => {
                     let result = self.read_result(id).await?.fact();
                     return Ok(result.map_or(UploadStatus::Pending(record), UploadStatus::Ready));
@@ -99,7 +99,7 @@ impl Storage {
         if !damaged {
             return Ok(UploadStatus::Unknown);
         }
-        // How it ended is lost; the original is there, so a retry can make the thumbnails again.
+        // The end is lost. The original exists, so a retry can make the thumbnails again.
         let generation = generations.last().copied().unwrap_or(1);
         let record = self.rebuilt_record(JobName { id, generation }).await?;
         Ok(record.map_or(UploadStatus::Unknown, |record| {
@@ -108,8 +108,8 @@ impl Storage {
         }))
     }
 
-    /// The end of an upload whose listing showed this failure last and whose next generation is not pending: that may have
-    /// ended since the listing.
+    /// The end of an upload whose last listed failure is this one and whose next generation is not pending: it may have
+    /// ended after the listing.
     async fn last_end(&self, failure: UploadFailure) -> Result<UploadStatus, StorageError> {
         let id = failure.record.id;
         if let Some(result) = self.result(id).await? {
@@ -123,15 +123,15 @@ impl Storage {
     /// The result of an upload, if there is one.
     ///
     /// # Errors
-    /// As [`StorageError`] says, `NotFound` excepted.
+    /// See [`StorageError`]; never `NotFound`.
     pub async fn result(&self, id: UploadId) -> Result<Option<UploadResult>, StorageError> {
         self.read_result(id).await.map(Read::fact)
     }
 
-    /// How a generation ended, if it has: by its own failure, or by a result of any generation.
+    /// The end of a generation, if it has ended: its own failure, or a result of any generation.
     ///
     /// # Errors
-    /// As [`StorageError`] says, `NotFound` excepted.
+    /// See [`StorageError`]; never `NotFound`.
     pub async fn end_of(&self, job: JobName) -> Result<Option<UploadEnd>, StorageError> {
         if let Some(result) = self.result(job.id).await? {
             return Ok(Some(UploadEnd::Ready(result)));
@@ -139,19 +139,19 @@ impl Storage {
         Ok(self.read_failure(job).await?.fact().map(UploadEnd::Failed))
     }
 
-    /// Creates the pending entry of a generation, which is the commit of an upload or of a retry. Answers whether this
+    /// Creates the pending entry of a generation, which is the commit of an upload or of a retry. Returns whether this
     /// call created it.
     ///
     /// # Errors
-    /// As [`StorageError`] says.
+    /// See [`StorageError`].
     pub async fn create_pending(&self, record: &UploadRecord) -> Result<bool, StorageError> {
         self.create(&StorageKey::pending(record.job()), to_json(record)).await
     }
 
-    /// The record of a generation that has not ended. An entry that cannot be read is made again from the original.
+    /// The record of a generation that has not ended. An unreadable entry is rebuilt from the original.
     ///
     /// # Errors
-    /// As [`StorageError`] says, `NotFound` excepted.
+    /// See [`StorageError`]; never `NotFound`.
     pub async fn pending(&self, job: JobName) -> Result<Option<UploadRecord>, StorageError> {
         match self.read_pending(job).await? {
             Read::Fact(record) => Ok(Some(record)),
@@ -164,10 +164,10 @@ impl Storage {
         }
     }
 
-    /// Whether there is an entry for a generation, readable or not.
+    /// Whether a generation has an entry, readable or not.
     ///
     /// # Errors
-    /// As [`StorageError`] says, `NotFound` excepted.
+    /// See [`StorageError`]; never `NotFound`.
     pub async fn has_pending(&self, job: JobName) -> Result<bool, StorageError> {
         Ok(!matches!(self.read_pending(job).await?, Read::Absent))
     }
@@ -175,7 +175,7 @@ impl Storage {
     /// Removes the pending entry of a generation that ended.
     ///
     /// # Errors
-    /// As [`StorageError`] says, `NotFound` excepted.
+    /// See [`StorageError`]; never `NotFound`.
     pub async fn remove_pending(&self, job: JobName) -> Result<(), StorageError> {
         let key = StorageKey::pending(job);
         let Err(error) = self.delete(&key).await else { return Ok(()) };
@@ -187,7 +187,7 @@ impl Storage {
         }
     }
 
-    /// Lists the generations that have not ended; entries that cannot be read are among them.
+    /// Lists the generations that have not ended, unreadable entries included.
     pub fn list_pending(&self) -> BoxStream<'static, Result<JobName, StorageError>> {
         let prefix = StorageKey::all_pending();
         let entries = self.store.list(Some(&prefix));
@@ -204,7 +204,7 @@ impl Storage {
     /// Stores a result. If there is one already, that one wins; its generation is raised to this one's.
     ///
     /// # Errors
-    /// As [`StorageError`] says.
+    /// See [`StorageError`].
     pub async fn store_result(&self, result: &UploadResult) -> Result<UploadResult, StorageError> {
         let (key, id) = (StorageKey::result(result.record.id), result.record.id);
         if self.create(&key, to_json(result)).await? {
@@ -222,7 +222,7 @@ impl Storage {
     /// Raises the generation of a stored result, where it is older than a generation that clients have seen queued.
     ///
     /// # Errors
-    /// As [`StorageError`] says.
+    /// See [`StorageError`].
     pub async fn raise_result(
         &self,
         result: UploadResult,
@@ -236,10 +236,10 @@ impl Storage {
         Ok(raised)
     }
 
-    /// Stores a failure, unless the upload is ready or the generation failed already; answers how it ended.
+    /// Stores a failure, unless the upload is ready or the generation failed already. Returns the stored end.
     ///
     /// # Errors
-    /// As [`StorageError`] says.
+    /// See [`StorageError`].
     pub async fn store_failure(&self, failure: &UploadFailure) -> Result<UploadEnd, StorageError> {
         let job = failure.record.job();
         if let Some(result) = self.result(job.id).await? {
@@ -258,25 +258,25 @@ impl Storage {
     /// Whether an upload was deleted.
     ///
     /// # Errors
-    /// As [`StorageError`] says, `NotFound` excepted.
+    /// See [`StorageError`]; never `NotFound`.
     pub async fn is_gone(&self, id: UploadId) -> Result<bool, StorageError> {
         self.exists(&StorageKey::gone(id)).await
     }
 
-    /// Removes the thumbnails of one making, whole or not.
+    /// Removes the thumbnails of one making, complete or not.
     ///
     /// # Errors
-    /// As [`StorageError`] says, `NotFound` excepted.
+    /// See [`StorageError`]; never `NotFound`.
     pub(crate) async fn remove_making(&self, id: UploadId, making: Making) -> Result<(), StorageError> {
         self.remove_below(StorageKey::making(id, making)).await?;
         self.in_directory(move |local| local.remove_making(id, making)).await;
         Ok(())
     }
 
-    /// Removes every making of an upload but the one that won: workers that died left theirs.
+    /// Removes every making of an upload except the winner: leftovers of dead workers.
     ///
     /// # Errors
-    /// As [`StorageError`] says, `NotFound` excepted.
+    /// See [`StorageError`]; never `NotFound`.
     pub async fn remove_other_makings(&self, id: UploadId, winner: Making) -> Result<(), StorageError> {
         let prefix = StorageKey::upload(id);
         let listed: Vec<_> = self
@@ -299,7 +299,7 @@ impl Storage {
     /// Removes everything below the prefix of an upload: its original, facts and thumbnails.
     ///
     /// # Errors
-    /// As [`StorageError`] says, `NotFound` excepted.
+    /// See [`StorageError`]; never `NotFound`.
     pub async fn remove_everything(&self, id: UploadId) -> Result<(), StorageError> {
         self.remove_below(StorageKey::upload(id)).await?;
         self.in_directory(move |local| local.remove_upload(id)).await;

@@ -13,10 +13,10 @@ use crate::contract::{
     result::UploadResult,
 };
 
-/// The longest stored JSON that is read, in bytes; ours stays below a tenth of it.
+/// The longest stored JSON that is read, in bytes. Written JSON stays below a tenth of it.
 const MAX_JSON_BYTES: u64 = 256 * 1024;
 
-/// An object that was looked for.
+/// The outcome of reading a stored object.
 pub(super) enum Read<T> {
     Absent,
     Unreadable,
@@ -56,7 +56,7 @@ impl Fact for UploadFailure {
 }
 
 impl Storage {
-    /// Reads a fact of an upload; of a generation, where that is part of the key.
+    /// Reads a fact of an upload, or of one generation if that is part of the key.
     pub(super) async fn read_fact<T: Fact>(
         &self,
         key: &StorageKey,
@@ -105,7 +105,7 @@ impl Storage {
         found.bytes().await.map(Read::Fact).map_err(sort)
     }
 
-    /// Reads other JSON of ours; what cannot be read counts as absent.
+    /// Reads other stored JSON; an unreadable object counts as absent.
     pub(super) async fn read_plain<T: DeserializeOwned>(
         &self,
         key: &StorageKey,
@@ -128,7 +128,7 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     serde_json::from_slice(bytes).map_err(|error| error.to_string())
 }
 
-/// The stored form of a fact: its fields behind the version.
+/// The stored form of a fact: the version, then its fields.
 pub(super) fn to_json<T: Serialize>(fact: &T) -> Bytes {
     #[derive(Serialize)]
     struct VersionedFact<'a, T> {

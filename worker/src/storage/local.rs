@@ -1,4 +1,4 @@
-//! What only a local directory has: staged files of writers that were killed, and directories.
+//! The directory of local storage: staged files of killed writers, and directories in the place of objects.
 
 use std::{
     fs, io,
@@ -49,8 +49,8 @@ impl LocalRoot {
         let _ = fs::remove_dir_all(self.at(&StorageKey::making(id, making)));
     }
 
-    /// Removes the directories of all makings but one, and staged files of facts. A worker that is still writing one of
-    /// them finds the result when it is done, or fails to write and finds it with its next try.
+    /// Removes the directories of all makings but one, and staged files of facts. A worker that still writes one of
+    /// them finds the result when it finishes, or fails to write and finds it on its retry.
     pub(super) fn remove_other_makings(&self, id: UploadId, winner: Making) {
         for entry in fs::read_dir(self.at(&StorageKey::upload(id))).into_iter().flatten().flatten() {
             let name = entry.file_name();
@@ -61,12 +61,12 @@ impl LocalRoot {
         }
     }
 
-    /// Whether a directory lies where an object should be.
+    /// Whether a directory is in the place of an object.
     pub(super) fn is_directory(&self, path: &StorePath) -> bool {
         self.at(path).is_dir()
     }
 
-    /// Removes a directory that lies where an object should be. Answers whether there was one.
+    /// Removes a directory in the place of an object. Returns whether there was one.
     pub(super) fn remove_if_directory(&self, path: &StorePath) -> bool {
         let path = self.at(path);
         path.is_dir() && fs::remove_dir_all(path).is_ok()
@@ -104,7 +104,7 @@ impl LocalRoot {
     }
 }
 
-/// Removes old staged files below a directory, and the directories that are empty then.
+/// Removes old staged files below a directory, and then empty directories.
 fn remove_staged(directory: &Path, before: Timestamp) -> usize {
     let mut removed = 0;
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
@@ -112,7 +112,7 @@ fn remove_staged(directory: &Path, before: Timestamp) -> usize {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             removed += remove_staged(&path, before);
             if was_modified(&path, before) {
-                // Not forced: a directory that a writer used in between is not empty and stays.
+                // Only an empty directory is removed: a writer may have used it in between.
                 let _ = fs::remove_dir(&path);
             }
         } else if entry.file_name().to_string_lossy().contains(STAGED) && was_modified(&path, before) {

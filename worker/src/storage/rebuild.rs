@@ -1,4 +1,4 @@
-//! Makes the record of an upload again from its original, where the stored one cannot be read.
+//! Rebuilds the record of an upload from its original when the stored one is unreadable.
 
 use std::io::Cursor;
 
@@ -16,7 +16,7 @@ use crate::{
 /// The name of an upload whose record is lost.
 const NAME: &str = "picture";
 
-/// The record of an upload, as far as its original and its id tell. `None` if there is no original.
+/// The record of an upload, from its original and its id. `None` if there is no original.
 pub(super) async fn record(storage: &Storage, job: JobName) -> Result<Option<UploadRecord>, StorageError> {
     let original = match storage.original(job.id).await {
         Ok(original) => original,
@@ -27,7 +27,7 @@ pub(super) async fn record(storage: &Storage, job: JobName) -> Result<Option<Upl
         Sniff::Format(format) => format,
         _ => Format::Unknown,
     };
-    // A header that cannot be read makes a job that fails, and so an end.
+    // With an unreadable header the job fails, so the upload still ends.
     let header = probe::probe(Cursor::new(&original), format).ok();
     let sides = header.as_ref().map_or((1, 1), |header| (header.width, header.height));
     let accepted = i64::try_from(job.id.unix_ms()).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Where storage is, as a setting says it.
+//! The storage setting.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
@@ -11,14 +11,14 @@ pub enum StorageUrl {
     S3 {
         /// The bucket's name.
         bucket: String,
-        /// What every key begins with; may be empty.
+        /// The prefix of every key; may be empty.
         prefix: String,
     },
 }
 
-/// The text names no storage.
+/// The text is not a storage URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` names no storage; it should look like file:///var/lib/up or s3://bucket/prefix")]
+#[error("`{0}` is not a storage URL; expected file:///var/lib/up or s3://bucket/prefix")]
 pub struct BadStorageUrl(String);
 
 impl FromStr for StorageUrl {
@@ -36,7 +36,7 @@ impl FromStr for StorageUrl {
             };
         }
         let path = match text.strip_prefix("file:").ok_or_else(bad)? {
-            // `file://host/path` would name another machine.
+            // `file://host/path` refers to another machine.
             rest if rest.starts_with("//") && !rest.starts_with("///") => return Err(bad()),
             rest => rest.strip_prefix("//").unwrap_or(rest),
         };

@@ -1,5 +1,5 @@
-//! Figures of a worker that a server started, on their way to that server: lines of JSON on standard output. They are
-//! lost rather than waited for.
+//! Forwards the metrics of a worker to the server that started it, as lines of JSON on standard output. When the pipe
+//! is full, metrics are dropped: a job never waits for them.
 
 use std::sync::Arc;
 
@@ -25,17 +25,17 @@ enum Value {
     Recorded(f64),
 }
 
-/// Begins to write figures to standard output.
+/// Writes metrics to standard output from now on.
 ///
 /// # Errors
-/// When standard output cannot be told not to wait, or figures go elsewhere already.
+/// When standard output cannot be made non-blocking, or the process already records metrics.
 pub(super) fn install() -> anyhow::Result<()> {
-    // A server that does not read must not hold up a worker.
+    // A server that does not read must not block a worker.
     rustix::io::ioctl_fionbio(std::io::stdout(), true)?;
-    metrics::set_global_recorder(Forward).map_err(|_| anyhow::anyhow!("figures go elsewhere already"))
+    metrics::set_global_recorder(Forward).map_err(|_| anyhow::anyhow!("the process already records metrics"))
 }
 
-/// Takes in a line that a worker wrote. What is none is ignored.
+/// Records a line that a worker wrote. Other lines are ignored.
 pub(super) fn replay(line: &str) {
     let Ok(Line { name, labels, value }) = serde_json::from_str(line) else { return };
     match value {
@@ -54,22 +54,22 @@ impl Recorder for Forward {
     fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        Counter::from_arc(Arc::new(Figure(key.clone())))
+        Counter::from_arc(Arc::new(ForwardedMetric(key.clone())))
     }
 
     fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        // A worker has none.
+        // A worker has no gauges.
         Gauge::noop()
     }
 
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::from_arc(Arc::new(Figure(key.clone())))
+        Histogram::from_arc(Arc::new(ForwardedMetric(key.clone())))
     }
 }
 
-struct Figure(Key);
+struct ForwardedMetric(Key);
 
-impl Figure {
+impl ForwardedMetric {
     fn line(&self, value: Value) -> Vec<u8> {
         let label = |label: &Label| (label.key().to_owned(), label.value().to_owned());
         let labels = self.0.labels().map(label).collect();
@@ -79,15 +79,15 @@ impl Figure {
         line
     }
 
-    /// Whole or not at all: so short a write to a pipe is not divided (`PIPE_BUF` in pipe(7)).
-    fn tell(&self, value: Value) {
+    /// Atomic: a write to a pipe below `PIPE_BUF` is never split, see pipe(7).
+    fn send(&self, value: Value) {
         let _ = rustix::io::write(std::io::stdout(), &self.line(value));
     }
 }
 
-impl CounterFn for Figure {
+impl CounterFn for ForwardedMetric {
     fn increment(&self, value: u64) {
-        self.tell(Value::Added(value));
+        self.send(Value::Added(value));
     }
 
     fn absolute(&self, _: u64) {
@@ -95,9 +95,9 @@ impl CounterFn for Figure {
     }
 }
 
-impl HistogramFn for Figure {
+impl HistogramFn for ForwardedMetric {
     fn record(&self, value: f64) {
-        self.tell(Value::Recorded(value));
+        self.send(Value::Recorded(value));
     }
 }
 
@@ -106,9 +106,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_figure_is_one_line_that_can_be_read_again() {
-        let figure = Figure(Key::from_parts("up_x", vec![Label::new("stage", "make")]));
-        let line = String::from_utf8(figure.line(Value::Recorded(0.25))).unwrap();
+    fn a_metric_is_one_line_that_can_be_read_again() {
+        let metric = ForwardedMetric(Key::from_parts("up_x", vec![Label::new("stage", "make")]));
+        let line = String::from_utf8(metric.line(Value::Recorded(0.25))).unwrap();
         assert_eq!(
             line,
             "{\"name\":\"up_x\",\"labels\":[[\"stage\",\"make\"]],\"value\":{\"recorded\":0.25}}\n"

@@ -1,4 +1,4 @@
-//! Where the broker is, as a setting says it.
+//! The broker setting.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
@@ -11,11 +11,9 @@ pub enum BrokerUrl {
     Amqp(String),
 }
 
-/// The text names no broker. It is not repeated, since it may hold a password.
+/// The text is not a broker URL. The error does not repeat it, because it may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "names no broker; it should look like sqlite:///var/lib/up/queue.sqlite or amqps://user:password@host/vhost"
-)]
+#[error("not a broker URL; expected sqlite:///var/lib/up/queue.sqlite or amqps://user:password@host/vhost")]
 pub struct BadBrokerUrl;
 
 impl FromStr for BrokerUrl {
@@ -67,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn broker_urls_are_told_apart() {
+    fn broker_urls_are_distinguished() {
         for text in ["sqlite:///var/lib/up/queue.sqlite", "sqlite:queue.sqlite"] {
             assert_eq!(text.parse::<BrokerUrl>().unwrap().to_string(), text);
         }

@@ -1,4 +1,4 @@
-//! Dead letters as an operator sees them.
+//! Dead letters, as operators list them.
 
 use std::fmt::Write;
 
@@ -8,32 +8,32 @@ use sha2::{Digest, Sha256};
 use super::DeathReason;
 use crate::contract::{id::UploadId, record::Lane};
 
-/// Dead letters that are read at once, oldest first. An operator who has more drops or replays these first.
+/// The most dead letters that are listed at once, oldest first. The rest is listed after these are dropped or replayed.
 pub const MAX_LISTED: usize = 1000;
 
-/// Bytes of a message's digest that name it where its upload cannot be told.
+/// Bytes of the digest that is the key of a message without an upload id.
 const DIGEST_BYTES: usize = 6;
 
 /// A dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadJob {
-    /// Names it: the upload's id, or where that cannot be told `x` and a digest of the message.
+    /// The key of the dead letter: the id of its upload, or `x` and a digest of the message if it has none.
     pub key: String,
-    /// Whose job it was.
+    /// The upload of the job, if it is known.
     pub id: Option<UploadId>,
     /// Why it is dead.
     pub reason: DeathReason,
-    /// How many times it had failed.
+    /// The number of failures.
     pub failures: u32,
-    /// The lane that it came by.
+    /// The lane of the job.
     pub lane: Lane,
-    /// When it was posted, where that is known.
+    /// When the job was posted, if that is known.
     pub posted_at: Option<Timestamp>,
-    /// The message as it was.
+    /// The body of the message.
     pub body: Vec<u8>,
 }
 
-/// What names a dead letter.
+/// The key of a dead letter.
 #[must_use]
 pub(super) fn key(id: Option<UploadId>, body: &[u8]) -> String {
     if let Some(id) = id {

@@ -11,11 +11,11 @@ use crate::contract::{
     message::{Changed, ResizeJob},
 };
 
-/// One job, once delivered. Dropped unsettled (a panic does that), it counts as failed and is delivered again.
+/// One delivery of a job. If it is dropped unsettled, for instance by a panic, it counts as failed and is redelivered.
 pub struct Delivery {
     /// The work.
     pub task: Task,
-    /// How often it was delivered and failed.
+    /// The number of deliveries and failures.
     pub tries: Tries,
     /// W3C trace context of the posting.
     pub traceparent: Option<String>,
@@ -23,10 +23,10 @@ pub struct Delivery {
     pub receipt: Box<dyn Receipt>,
 }
 
-/// How often a job was delivered and failed.
+/// The number of deliveries and failures of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tries {
-    /// Deliveries, this one included: 1 means for the first time.
+    /// Deliveries, this one included: 1 is the first delivery.
     pub deliveries: u32,
     /// Deliveries that ended in [`Delivery::retry`].
     pub failures: u32,
@@ -42,7 +42,7 @@ pub enum Task {
 }
 
 impl Task {
-    /// The upload, where it can be told.
+    /// The id of the upload, if it is known.
     #[must_use]
     pub fn id(&self) -> Option<UploadId> {
         match self {
@@ -52,14 +52,14 @@ impl Task {
     }
 }
 
-/// A job that is not tried again.
+/// A dead letter: a job that is not retried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Its upload, where that can still be told.
+    /// Its upload, if it is known.
     pub id: Option<UploadId>,
-    /// Its generation, where that can still be told.
+    /// Its generation, if it is known.
     pub generation: Option<u32>,
-    /// The message, where it can be read.
+    /// The job, if the message is readable.
     pub job: Option<ResizeJob>,
     /// The reason.
     pub reason: DeathReason,
@@ -69,13 +69,13 @@ pub struct DeadLetter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum DeathReason {
-    /// It failed every time that it was tried.
+    /// It failed on every try.
     Exhausted,
     /// The processes that worked on it died.
     KilledItsWorkers,
     /// The message cannot be read.
     Unreadable,
-    /// It was not consumed within a time that an operator's policy set. Not a failure: the job is posted again.
+    /// It was not consumed within a time that an operator's policy set. This is not a failure: the job is posted again.
     Expired,
 }
 
@@ -104,12 +104,12 @@ pub(super) fn read_job(body: &[u8], message_id: Option<&str>) -> Result<ResizeJo
     }
 }
 
-/// Whether settling did something.
+/// Whether settling had an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settled {
-    /// It did.
+    /// The delivery is settled.
     Done,
-    /// The job had already been given to somebody else.
+    /// The job was already redelivered to another worker.
     Stale,
 }
 
@@ -130,10 +130,11 @@ pub trait Receipt: Send + Sync {
 
 impl Delivery {
     /// Announces how the upload ended, at best effort, and acknowledges: the job is done, or, of a burial, the dead
-    /// letter stays until an operator handles it. One step, so that no job is acknowledged before its end is announced.
+    /// letter stays until an operator handles it. This is one step, so that no job is acknowledged before its end is
+    /// announced.
     ///
     /// # Errors
-    /// When the transport could not acknowledge; the job is delivered again.
+    /// When the transport could not acknowledge; the job is redelivered.
     pub async fn finish(self, changed: Changed) -> Result<Settled, TransportError> {
         self.receipt.finish(Some(changed)).await
     }
@@ -141,12 +142,12 @@ impl Delivery {
     /// Acknowledges without an announcement.
     ///
     /// # Errors
-    /// As [`finish`](Self::finish).
+    /// See [`finish`](Self::finish).
     pub async fn ack(self) -> Result<Settled, TransportError> {
         self.receipt.finish(None).await
     }
 
-    /// It failed and is tried again after a delay.
+    /// The job failed and is retried after a delay.
     ///
     /// # Errors
     /// When the transport could not be reached; the job is delivered again, perhaps sooner.
@@ -154,15 +155,15 @@ impl Delivery {
         self.receipt.retry(after).await
     }
 
-    /// It could not be tried, through no fault of its own: it is delivered again after a delay, and nothing is counted.
+    /// The job could not be tried for reasons outside it. It is redelivered after a delay, and no failure is counted.
     ///
     /// # Errors
-    /// As [`retry`](Self::retry).
+    /// See [`retry`](Self::retry).
     pub async fn postpone(self, after: Duration) -> Result<Settled, TransportError> {
         self.receipt.postpone(after).await
     }
 
-    /// It is not tried again: it becomes a dead letter and is delivered once more, as a burial.
+    /// The job is not retried. It becomes a dead letter and is delivered once more, as a burial.
     ///
     /// # Errors
     /// When the transport could not be reached; the job is delivered again.
@@ -170,7 +171,7 @@ impl Delivery {
         self.receipt.dead_letter(reason).await
     }
 
-    /// It was not tried, because its worker drains: another worker may have it at once, and nothing is counted.
+    /// The job was not tried, because its worker drains. It is redelivered at once, and no failure is counted.
     ///
     /// # Errors
     /// When the transport could not be reached; the job is delivered again when the process ends.

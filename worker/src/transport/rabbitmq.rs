@@ -41,13 +41,13 @@ use crate::contract::{
     record::{JobName, Lane},
 };
 
-/// How long the broker may take to answer a question.
-const ASK_WITHIN: Duration = Duration::from_secs(5);
+/// The time limit of a request to the broker.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long to gather expired dead letters before they are removed together.
+/// The wait before expired dead letters are removed together.
 const FORGET_AFTER: Duration = Duration::from_secs(1);
 
-/// How long closing waits until prefetched jobs are released.
+/// The time limit for releasing prefetched jobs when the transport closes.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The transport over RabbitMQ. Clones share its connections.
@@ -62,34 +62,34 @@ struct RabbitShared {
     publishing: BrokerConnection,
     /// The connection that consumes, acknowledges and listens.
     consuming: BrokerConnection,
-    /// Notified when the burial of a job that expired in its lane was acknowledged.
+    /// Notified after the burial of a job that expired in its lane was acknowledged.
     expired: Arc<Notify>,
     closing: CancellationToken,
-    /// Consumers that release the jobs that they have prefetched.
+    /// Tasks that release prefetched jobs.
     ending: TaskTracker,
 }
 
-/// The URL of the broker is none. It is not repeated, since it may hold a password.
+/// The broker's URL is malformed. The error does not repeat it, because it may hold a password.
 #[derive(Debug, thiserror::Error)]
 #[error("the broker's URL is malformed; it should look like amqps://user:password@host/vhost")]
 pub struct BadAmqpUrl;
 
-/// Why a broker cannot be used.
+/// Why the broker cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// There is no connection to be had.
+    /// The connection failed.
     #[error("could not connect to the broker")]
     Connect(#[source] Arc<dyn Error + Send + Sync>),
-    /// Exchanges and queues are not there and cannot be made, or are not as they should be.
-    #[error("the broker does not have our queues")]
+    /// Exchanges and queues cannot be declared, or exist with other arguments.
+    #[error("could not declare the queues on the broker")]
     Declare(#[source] TransportError),
 }
 
 impl RabbitTransport {
-    /// Begins to connect; the broker need not be there yet. Must be called inside a runtime.
+    /// Starts to connect; the broker may be unavailable. Must be called inside a runtime.
     ///
     /// # Errors
-    /// When the URL is none.
+    /// When the URL is malformed.
     pub fn open(url: &str) -> Result<Self, BadAmqpUrl> {
         let uri: AMQPUri = url.parse().map_err(|_| BadAmqpUrl)?;
         let (publishing, consuming) =
@@ -103,41 +103,42 @@ impl RabbitTransport {
             closing: CancellationToken::new(),
             ending: TaskTracker::new(),
         });
-        // Ends with `closing`, or with its next turn after the transport is dropped.
+        // The task ends with `closing`, or in its next turn after the transport is dropped.
         tokio::spawn(forget_expired(Arc::downgrade(&shared), shared.closing.clone()));
         Ok(Self { shared })
     }
 }
 
 impl RabbitTransport {
-    /// Waits until both connections are there, or one could not be made, and declares what messages travel by.
+    /// Waits until both connections are open, or one has failed, and declares exchanges and queues.
     ///
     /// # Errors
-    /// When the broker cannot be used, with the reason, which names no password.
+    /// When the broker cannot be used. The error contains no password.
     pub async fn connect(&self) -> Result<(), ConnectError> {
         for broker in [&self.shared.publishing, &self.shared.consuming] {
             broker.wait_connected().await.map_err(ConnectError::Connect)?;
         }
         let declare = async |open: OpenConnection| queue_recovery::open_channel(&open).await.map(drop);
-        self.ask("declare what messages travel by", declare).await.map_err(ConnectError::Declare)
+        self.request("declare exchanges and queues", declare).await.map_err(ConnectError::Declare)
     }
 
-    /// Asks the broker something, within a bound.
-    async fn ask<T>(
+    /// Sends a request to the broker, with a time limit.
+    async fn request<T>(
         &self,
         attempted: &'static str,
-        question: impl AsyncFnOnce(OpenConnection) -> lapin::Result<T>,
+        send: impl AsyncFnOnce(OpenConnection) -> lapin::Result<T>,
     ) -> Result<T, TransportError> {
-        let asked = timeout(ASK_WITHIN, async { question(self.shared.consuming.wait_open().await).await });
-        match asked.await {
-            Ok(Ok(answer)) => Ok(answer),
+        let response =
+            timeout(REQUEST_TIMEOUT, async { send(self.shared.consuming.wait_open().await).await });
+        match response.await {
+            Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(unavailable(attempted, error)),
-            Err(_) => Err(unavailable(attempted, "the broker does not answer")),
+            Err(_) => Err(unavailable(attempted, "the broker does not respond")),
         }
     }
 }
 
-/// Whether a text is the URL of a broker, as far as can be told without asking one.
+/// Whether a text is a well-formed AMQP URL.
 pub(super) fn is_url(text: &str) -> bool {
     text.parse::<AMQPUri>().is_ok()
 }
@@ -168,7 +169,7 @@ async fn forget_expired(shared: Weak<RabbitShared>, closing: CancellationToken) 
         let Some(shared) = shared.upgrade() else { return };
         let transport = RabbitTransport { shared };
         let forgotten = transport
-            .ask("remove expired dead letters", async |open| dead_queue::forget_expired(&open).await);
+            .request("remove expired dead letters", async |open| dead_queue::forget_expired(&open).await);
         match forgotten.await {
             Ok(number) => {
                 tracing::info!(number, "removed the dead letters of jobs that expired and were posted again")
@@ -208,11 +209,11 @@ impl JobQueue for RabbitTransport {
                 }
             }
             depth.dead = topology::count(&channel, topology::DEAD_QUEUE).await?;
-            // AMQP does not tell what is unacknowledged, nor how old anything is.
+            // AMQP reports neither unacknowledged messages nor the age of messages.
             depth.unacked = None;
             Ok(depth)
         };
-        self.ask("count jobs", count).await
+        self.request("count jobs", count).await
     }
 
     async fn room_taken(&self) -> Result<u64, TransportError> {
@@ -226,18 +227,18 @@ impl JobQueue for RabbitTransport {
             for queue in topology::retry_queues(lane) {
                 jobs += topology::count(&channel, &queue).await?;
             }
-            // A dead job whose burial is still to come ends by it.
+            // A dead job that waits for its burial ends by it.
             for queue in [topology::BURIAL_QUEUE, topology::BURIAL_RETRY_QUEUE] {
                 jobs += topology::count(&channel, queue).await?;
             }
             Ok(LookUp::Waiting(jobs))
         };
-        self.ask("count the jobs of a lane", count).await
+        self.request("count the jobs of a lane", count).await
     }
 
     async fn check(&self) -> Result<(), TransportError> {
         if !(self.shared.publishing.is_open() && self.shared.consuming.is_open()) {
-            return Err(unavailable("reach the broker", "it is away"));
+            return Err(unavailable("reach the broker", "it is unavailable"));
         }
         if self.shared.publishing.is_blocked() { Err(TransportError::Blocked) } else { Ok(()) }
     }
@@ -257,11 +258,11 @@ impl Announcer for RabbitTransport {
 #[async_trait]
 impl DeadLetters for RabbitTransport {
     async fn dead_letters(&self) -> Result<Vec<DeadJob>, TransportError> {
-        self.ask("read dead letters", async |open| dead_queue::list(&open).await).await
+        self.request("read dead letters", async |open| dead_queue::list(&open).await).await
     }
 
     async fn forget_dead(&self, dead: &DeadJob) -> Result<usize, TransportError> {
-        self.ask("delete a dead letter", async |open| dead_queue::forget(&open, dead).await).await
+        self.request("delete a dead letter", async |open| dead_queue::forget(&open, dead).await).await
     }
 }
 

@@ -2,15 +2,15 @@
 //!
 //! ```text
 //! queue.sqlite              jobs and announcements (WAL)
-//! queue.sqlite.damaged      what was found damaged and set aside, if anything was
-//! queue.sqlite-processes/   <instance>.lock            who is alive
-//!                           <instance>-<n>.jobs        whom to wake when a job is due
+//! queue.sqlite.damaged      the last damaged file, if any
+//! queue.sqlite-processes/   <instance>.lock            held while the process lives
+//!                           <instance>-<n>.jobs        a pipe that wakes a consumer when a job is due
 //!                           <instance>-<n>.announcements
-//!                           opening                    who opens the queue just now
+//!                           opening                    held while a process opens the queue
 //! ```
 //!
-//! Postings are synced to the disk before they are confirmed. Claims, acknowledgements and announcements are not: they
-//! survive the death of every process, and should the power fail a job is done once more, which does no harm.
+//! Postings are synced to the disk before they are confirmed. Claims, acknowledgements and announcements are not
+//! synced: they survive the death of every process. After a power failure a job may be done twice, which is harmless.
 
 mod announcements;
 mod connection;
@@ -58,12 +58,12 @@ use crate::{
     },
 };
 
-/// How often a process looks for others that have died. A job of a killed worker is redelivered within two seconds;
-/// this leaves room for the rest.
-const LOOK_FOR_THE_DEAD: Duration = Duration::from_millis(300);
+/// How often a process checks whether others have died. It is short enough to redeliver the job of a killed worker
+/// within two seconds.
+const CHECK_PROCESSES: Duration = Duration::from_millis(300);
 
-/// How many looks apart old announcements and leftovers are removed: every half minute.
-const LOOKS_BETWEEN_TIDYING: u32 = 100;
+/// Checks between two removals of old announcements and leftovers: every half minute.
+const CHECKS_BETWEEN_CLEANUPS: u32 = 100;
 
 /// The file that a process locks while it opens the queue.
 const OPENING: &str = "opening";
@@ -79,11 +79,11 @@ struct SqliteShared {
     presence: Presence,
     directory: PathBuf,
     instance: String,
-    /// Numbers the pipes of this instance.
+    /// The number of the next pipe of this instance.
     pipes: AtomicU64,
     capacity: u64,
     max_crashes: u32,
-    /// Whether claimed jobs are announced; those of an outbox are not: they are only moved on.
+    /// Whether claimed jobs are announced. Jobs of an outbox are only moved to the broker, and not announced.
     announces: bool,
     closing: CancellationToken,
 }
@@ -91,30 +91,30 @@ struct SqliteShared {
 /// Why the queue's file could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenQueueError {
-    /// Its directory, or what lies in it, could not be made.
-    #[error("could not use {} for the queue", path.display())]
+    /// Its directory, or a file in it, could not be created.
+    #[error("could not use the queue directory {}", path.display())]
     Directory {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// The file is no queue, or of a newer version, or cannot be opened.
-    #[error("could not open the queue {} (if you move it away, it is recreated from storage)", path.display())]
+    /// The file is not a queue, or has a newer version, or cannot be opened.
+    #[error("could not open the queue {} (move it away to recreate it from storage)", path.display())]
     File {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
 impl SqliteTransport {
-    /// Opens the queue in a file, which is made if it is not there. `capacity` bounds the jobs that have not ended.
+    /// Opens the queue in a file and creates a missing file. `capacity` limits the jobs that have not ended.
     ///
-    /// Must be called inside a runtime: a task of it looks for processes that have died.
+    /// Must be called inside a runtime: a task checks for dead processes.
     ///
     /// # Errors
     /// When the file or its directory cannot be used.
@@ -122,11 +122,11 @@ impl SqliteTransport {
         Self::open_counting(path, capacity, queue::MAX_CRASHES, true)
     }
 
-    /// Opens the queue as an outbox, from which jobs are only moved on: a process that dies while it moves a job says
-    /// nothing about the job and is not counted, and moving it is not announced.
+    /// Opens the queue as an outbox: its jobs are only moved to the broker. So a crash while moving a job is not
+    /// counted, and a moved job is not announced.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// See [`open`](Self::open).
     pub fn open_outbox(path: &Path, capacity: u64) -> Result<Self, OpenQueueError> {
         Self::open_counting(path, capacity, u32::MAX, false)
     }
@@ -141,7 +141,7 @@ impl SqliteTransport {
         directory.push("-processes");
         let directory = PathBuf::from(directory);
         let unusable = |source| OpenQueueError::Directory { path: directory.clone(), source };
-        // Only who uses a file as a queue makes this beside it; any other file is not ours to put aside.
+        // This directory exists only beside a file that was used as a queue. No other file is renamed.
         let was_used = directory.is_dir();
         fs::create_dir_all(&directory).map_err(unusable)?;
         let instance = Uuid::now_v7().simple().to_string();
@@ -170,7 +170,7 @@ impl SqliteShared {
         let number = self.pipes.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-{number}", self.instance);
         WakeReceiver::new(&self.directory, &name, topic).map_err(|source| TransportError::Unavailable {
-            attempted: "make a pipe to be woken through",
+            attempted: "create a wake pipe",
             source: source.into(),
         })
     }
@@ -181,8 +181,8 @@ impl SqliteShared {
         self.connection.call("prepare the queue", Durability::Process, |()| &[], settle).await
     }
 
-    /// Takes back what the dead have claimed.
-    async fn take_back(&self, watch: &mut Watch) -> Result<(), TransportError> {
+    /// Requeues the jobs of dead processes.
+    async fn requeue_jobs_of_the_dead(&self, watch: &mut Watch) -> Result<(), TransportError> {
         let owners =
             self.connection.call("look for dead processes", Durability::Read, |_| &[], queue::owners);
         for owner in owners.await? {
@@ -191,13 +191,13 @@ impl SqliteShared {
             }
             let (name, max_crashes) = (owner.clone(), self.max_crashes);
             let taken = self.connection.call(
-                "take jobs back from a dead process",
+                "requeue the jobs of a dead process",
                 Durability::Process,
                 |_| &[Topic::Jobs],
-                move |tx| queue::take_back(tx, &name, max_crashes),
+                move |tx| queue::requeue_jobs_of(tx, &name, max_crashes),
             );
             let jobs = taken.await?;
-            info!(process = owner, jobs, "took jobs back from a process that died");
+            info!(process = owner, jobs, "requeued the jobs of a dead process");
         }
         Ok(())
     }
@@ -219,22 +219,25 @@ impl SqliteShared {
     }
 }
 
-/// Runs until the transport is dropped: even a process that drains still looks after the others.
+/// Runs until the transport is dropped: a draining process still checks the others.
 async fn watch_processes(shared: Weak<SqliteShared>) {
     let (mut watch, mut settled) = (Watch::default(), false);
     for look in 0u32.. {
-        tokio::time::sleep(LOOK_FOR_THE_DEAD).await;
+        tokio::time::sleep(CHECK_PROCESSES).await;
         let Some(shared) = shared.upgrade() else { return };
         shared.presence.touch();
         if !settled {
             settled = shared.settle_in().await.is_ok();
         }
-        let mut done = shared.take_back(&mut watch).await;
-        if look % LOOKS_BETWEEN_TIDYING == 0 && done.is_ok() {
+        let mut done = shared.requeue_jobs_of_the_dead(&mut watch).await;
+        if look % CHECKS_BETWEEN_CLEANUPS == 0 && done.is_ok() {
             done = shared.tidy(&mut watch).await;
         }
         if let Err(error) = done {
-            warn!(error = &error as &dyn std::error::Error, "could not look for dead processes of the queue");
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "could not check for dead processes of the queue"
+            );
         }
     }
 }
@@ -283,7 +286,7 @@ impl JobQueue for SqliteTransport {
     }
 
     async fn check(&self) -> Result<(), TransportError> {
-        // Takes the write lock and writes nothing.
+        // Takes the write lock without a write.
         self.shared.connection.call("begin to write", Durability::Process, |()| &[], |_| Ok(())).await
     }
 }
@@ -331,7 +334,7 @@ mod tests {
     use crate::{UploadId, testing, transport::Heard};
 
     #[tokio::test]
-    async fn a_full_disk_is_told_as_such_and_what_was_promised_is_there_once_it_has_room() {
+    async fn a_full_disk_is_reported_and_confirmed_jobs_survive_it() {
         let directory = tempfile::tempdir().unwrap();
         let transport = SqliteTransport::open(&directory.path().join("queue.sqlite"), u64::MAX).unwrap();
         let allow = async |pages: u32| {

@@ -56,7 +56,7 @@ async fn an_announcement_that_the_broker_refuses_fails_no_job() {
     fleet.assert_queue_holds(0).await;
     let log = worker.log();
     assert!(fleet.vhost.messages("full").await.is_empty(), "the broker refused every announcement");
-    assert!(!log.contains("a job failed and is tried again"), "{log}");
+    assert!(!log.contains("a job failed and is retried"), "{log}");
     let ended = log.matches("the upload has ended").count();
     assert_eq!(ended, accepted.len(), "each job is done once");
 }

@@ -233,6 +233,6 @@ async fn a_queue_that_a_killed_broker_has_forgotten_half_is_recreated() {
     fleet.assert_all_ready(&other, &accepted, HEALED).await;
     fleet.assert_queue_holds(0).await;
     let logs = [server.log(), other.log()].into_iter().chain(workers.iter().map(|worker| worker.log()));
-    let deletions = logs.map(|log| log.matches("is deleted, to be declared anew").count()).sum::<usize>();
+    let deletions = logs.map(|log| log.matches("it is deleted and redeclared").count()).sum::<usize>();
     assert_eq!(deletions, 1, "one queue is stuck, and one process deletes it");
 }

@@ -62,13 +62,13 @@ async fn go_without(storage: &Path, workers: &[Pid], log: impl Fn() -> String) {
     let outage = Outage::begin(storage);
     signal_all(workers, Signal::CONT);
     eventually("the workers notice", SOON, async || {
-        log().contains("storage or decoders are away").then_some(())
+        log().contains("storage or decoders are unavailable").then_some(())
     })
     .await;
     sleep(OUTAGE).await;
     let during = log();
     drop(outage);
-    assert!(!during.contains("a job failed and is tried again"), "an outage is no fault of a job: {during}");
+    assert!(!during.contains("a job failed and is retried"), "an outage is no fault of a job: {during}");
     let ended = during.matches("the upload has ended").count();
     assert_eq!(ended, 0, "nothing ends without storage");
 }
@@ -95,7 +95,7 @@ async fn storage_that_goes_away_fails_no_job_of_the_broker() {
     go_without(fleet.shared.path(), &pids, log).await;
     assert_all_ready(&server, &accepted).await;
     fleet.assert_queue_holds(0).await;
-    assert!(log().contains("storage and decoders are back"));
+    assert!(log().contains("storage and decoders have recovered"));
 }
 
 #[tokio::test]
@@ -108,5 +108,5 @@ async fn storage_that_goes_away_fails_no_job_of_the_embedded_queue() {
     let accepted = accept_before(&server, &workers).await;
     go_without(storage.path(), &workers, || server.log()).await;
     assert_all_ready(&server, &accepted).await;
-    assert!(server.log().contains("storage and decoders are back"));
+    assert!(server.log().contains("storage and decoders have recovered"));
 }

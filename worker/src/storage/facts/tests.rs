@@ -99,7 +99,7 @@ async fn a_store_without_conditional_create_is_used_in_the_same_way() {
     assert_eq!(storage.store_result(&second).await.unwrap(), first);
 }
 
-/// Every way in which a stored object can be of no use.
+/// Every kind of unreadable stored object.
 fn useless(other: &Bytes) -> Vec<Bytes> {
     let whole = to_json(&testing::result());
     let newer = String::from_utf8(whole.to_vec()).unwrap().replace(r#"{"v":2"#, r#"{"v":3"#);

@@ -1,4 +1,4 @@
-//! The reply exchange: one queue for every session of a listener.
+//! Listens to the reply exchange, with one queue for every session of a listener.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,20 +21,20 @@ use crate::{
     transport::{Announcements, Heard},
 };
 
-/// How long listening may take to begin. Past it, it goes on in the background, and the listener receives an
-/// interruption first.
+/// The time limit to start listening. After it, the start continues in the background, and the listener first receives
+/// an interruption.
 const LISTEN_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) struct RabbitAnnouncements {
     shared: Arc<RabbitShared>,
     opening: Option<JoinHandle<ReplySession>>,
     session: Option<ReplySession>,
-    /// Something may have been missed since the last session, or before the first.
+    /// Announcements may have been lost since the last session, or before the first.
     interrupted: bool,
 }
 
 struct ReplySession {
-    // Kept, since the last handle of a channel or connection closes it.
+    // Kept, because dropping the last handle of a channel or connection closes it.
     _open: OpenConnection,
     _channel: Channel,
     replies: Consumer,
@@ -49,7 +49,7 @@ impl ReplySession {
         let channel = queue_recovery::open_channel(&open).await?;
         let queue = topology::declare_replies(&channel, &Uuid::now_v7().simple().to_string()).await?;
         debug!(queue, "listening to the reply exchange");
-        // Without acknowledgements: the queue goes with the session anyhow, and bounds what it holds.
+        // No acknowledgements: the queue is deleted with the session, and its length is bounded.
         let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
         let replies = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await?;
         Ok(Self { _open: open, _channel: channel, replies })
@@ -57,7 +57,7 @@ impl ReplySession {
 }
 
 impl RabbitAnnouncements {
-    /// Begins to listen, within [`LISTEN_WITHIN`] or in the background.
+    /// Starts to listen, within [`LISTEN_WITHIN`] or in the background.
     pub(super) async fn new(shared: Arc<RabbitShared>) -> Self {
         let mut opening = tokio::spawn(ReplySession::open(shared.consuming.clone()));
         let opened = tokio::time::timeout(LISTEN_WITHIN, &mut opening).await;

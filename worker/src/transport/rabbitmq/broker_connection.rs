@@ -1,7 +1,7 @@
-//! One connection to the broker that comes back by itself.
+//! One connection to the broker, which reconnects by itself.
 //!
-//! Not by lapin's recovery, which gives up after a while and leaves confirms pending meanwhile: a session that fails is
-//! dropped whole, and the next one begins from nothing.
+//! lapin's own recovery is not used: it gives up after a while and leaves confirms pending meanwhile. A failed session
+//! is dropped as a whole, and the next one starts fresh.
 
 use std::{
     error::Error,
@@ -28,37 +28,37 @@ use tracing::{info, warn};
 
 use crate::telemetry;
 
-/// How long connecting may take, handshake included: lapin bounds neither.
+/// The time limit of connecting, handshake included. lapin has none.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
-/// A silent connection is given up after twice this. The broker's own default of a minute is too slow to notice a
-/// broken network by.
+/// A silent connection is closed after twice this time. The broker's default of a minute detects a broken network too
+/// late.
 const HEARTBEAT_SECONDS: u16 = 10;
 
-/// The pause after a connection failed, which doubles from the first to the longest: a broker that starts is found soon
-/// after, and one that is away for a day is not hammered.
+/// The backoff after a failed connection doubles from the first to the longest pause: a starting broker is found soon,
+/// and an unavailable one is not flooded.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// A connection that lived so long was a good one: the pauses begin anew.
+/// After a connection of at least this length the backoff is reset.
 const STEADY: Duration = Duration::from_secs(10);
 
-/// How long a clean close may take: a broker that is short of memory does not read the request.
+/// The time limit of a clean close: a broker that is short of memory does not read the request.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
-/// How often it is looked whether the broker has answered, since no event tells.
-const LOOK_WHETHER_CLOSED: Duration = Duration::from_millis(5);
+/// How often the status is polled for the broker's close confirmation, which has no event.
+const CLOSE_POLL: Duration = Duration::from_millis(5);
 
 /// "Nothing is wrong" (AMQP 0-9-1, reply codes).
 const REPLY_SUCCESS: u16 = 200;
 
-/// How often a connection is looked at, should an event of its end have been missed.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the status is polled, in case the event of its end was missed.
+const STATUS_POLL: Duration = Duration::from_secs(1);
 
-/// The pause before a channel is opened again on a connection that lives.
+/// The pause before a channel is reopened on an open connection.
 pub(super) const AFTER_ERROR: Duration = Duration::from_millis(200);
 
-/// A connection as it is now.
+/// A handle on the connection in its current state.
 #[derive(Clone)]
 pub(super) struct BrokerConnection {
     state: watch::Receiver<BrokerState>,
@@ -69,11 +69,11 @@ pub(super) struct BrokerConnection {
 struct BrokerState {
     open: Option<OpenConnection>,
     blocked: bool,
-    /// Why there is no connection, once one could not be made.
+    /// The last error of connecting, while there is no connection.
     failure: Option<Arc<dyn Error + Send + Sync>>,
 }
 
-/// An established connection. The last one that is dropped closes it.
+/// An open connection. Dropping the last clone closes it.
 #[derive(Clone)]
 pub(super) struct OpenConnection {
     pub(super) connection: Arc<Connection>,
@@ -81,14 +81,15 @@ pub(super) struct OpenConnection {
 }
 
 impl BrokerConnection {
-    /// Begins to connect, and goes on until it is closed or the last clone is dropped.
+    /// Starts to connect. Reconnects until it is closed or the last clone is dropped.
     pub(super) fn new(uri: AMQPUri, name: &'static str) -> Self {
         let (sender, state) = watch::channel(BrokerState::default());
         let closing = CancellationToken::new();
         let closed = closing.clone();
         tokio::spawn(async move {
-            closed.run_until_cancelled(keep(uri, name, &sender)).await;
-            // Who sees that it is gone lets go of channels, which must not be closed on a connection that is closing.
+            closed.run_until_cancelled(keep_connected(uri, name, &sender)).await;
+            // Only now are clones notified: they drop their channels, and a channel must not be closed on a closing
+            // connection.
             let last = sender.borrow().open.clone();
             if let Some(open) = last {
                 let _ = timeout(CLOSE_WITHIN, close_connection(&open.connection)).await;
@@ -105,7 +106,7 @@ impl BrokerConnection {
         while state.changed().await.is_ok() {}
     }
 
-    /// The connection; waits until there is one.
+    /// Waits until the connection is open, and returns it.
     pub(super) async fn wait_open(&self) -> OpenConnection {
         let mut state = self.state.clone();
         loop {
@@ -113,13 +114,13 @@ impl BrokerConnection {
                 return open;
             }
             if state.changed().await.is_err() {
-                // The keeper ends after the last link; this one would have to be gone.
+                // Unreachable: the task ends only after the last handle is dropped.
                 std::future::pending::<()>().await;
             }
         }
     }
 
-    /// Opens a session on the connection; tries until it works.
+    /// Opens a session on the connection. Retries until it succeeds.
     pub(super) async fn open_session<S, F: Future<Output = lapin::Result<S>>>(
         &self,
         attempted: &'static str,
@@ -134,7 +135,7 @@ impl BrokerConnection {
         }
     }
 
-    /// Waits until there is a connection, or one could not be made and it is known why.
+    /// Waits until the connection is open, or an attempt has failed.
     pub(super) async fn wait_connected(&self) -> Result<(), Arc<dyn Error + Send + Sync>> {
         let mut broker = self.clone();
         loop {
@@ -147,24 +148,24 @@ impl BrokerConnection {
         }
     }
 
-    /// Whether there is a connection now.
+    /// Whether the connection is open.
     pub(super) fn is_open(&self) -> bool {
         self.state.borrow().open.is_some()
     }
 
-    /// Whether the broker has asked for no more publications: its memory or disk is short.
+    /// Whether the broker blocks publications because its memory or disk is short.
     pub(super) fn is_blocked(&self) -> bool {
         self.state.borrow().blocked
     }
 
-    /// Waits for the next change.
+    /// Waits for the next change of state.
     pub(super) async fn changed(&mut self) {
         if self.state.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 
-    /// Waits until this connection is no longer the one.
+    /// Waits until this open connection is lost.
     pub(super) async fn lost(&self, open: &OpenConnection) {
         let mut state = self.state.clone();
         while state.borrow_and_update().open.as_ref().is_some_and(|now| now.number == open.number) {
@@ -175,18 +176,18 @@ impl BrokerConnection {
     }
 }
 
-/// Closes a connection and waits for the broker's answer. lapin waits only until the request is sent; a socket that is
-/// closed before the answer is a fault to the broker.
+/// Closes a connection and waits for the broker's confirmation. lapin only waits until the request is sent; the broker
+/// logs an error if the socket closes before its confirmation.
 async fn close_connection(connection: &Connection) -> lapin::Result<()> {
     connection.close(REPLY_SUCCESS, "finished".into()).await?;
     while !(connection.status().closed() || connection.status().errored()) {
-        sleep(LOOK_WHETHER_CLOSED).await;
+        sleep(CLOSE_POLL).await;
     }
     Ok(())
 }
 
-/// Connects again and again until nobody is left to see it.
-async fn keep(uri: AMQPUri, name: &'static str, sender: &watch::Sender<BrokerState>) {
+/// Reconnects until the last handle is dropped.
+async fn keep_connected(uri: AMQPUri, name: &'static str, sender: &watch::Sender<BrokerState>) {
     let policy = ExponentialBuilder::default()
         .with_min_delay(FIRST_PAUSE)
         .with_max_delay(LONGEST_PAUSE)
@@ -224,32 +225,32 @@ async fn keep(uri: AMQPUri, name: &'static str, sender: &watch::Sender<BrokerSta
     }
 }
 
-/// Shows a connection to everybody until it ends; breaks when nobody is left to see it.
+/// Publishes an open connection to all handles until it ends. Breaks when the last handle is dropped.
 async fn hold(open: OpenConnection, sender: &watch::Sender<BrokerState>) -> std::ops::ControlFlow<()> {
     let connection = Arc::clone(&open.connection);
     let mut events = std::pin::pin!(connection.events_listener());
     sender.send_replace(BrokerState { open: Some(open), ..BrokerState::default() });
-    let mut look = interval(LOOK_EVERY);
+    let mut poll = interval(STATUS_POLL);
     loop {
         tokio::select! {
             () = sender.closed() => return std::ops::ControlFlow::Break(()),
             event = events.next() => match event {
                 Some(Event::ConnectionBlocked(reason)) => {
-                    warn!(reason, "the broker takes no messages for now");
+                    warn!(reason, "the broker blocks publications: it is short of memory or disk");
                     sender.send_modify(|state| state.blocked = true);
                 }
                 Some(Event::ConnectionUnblocked) => {
-                    info!("the broker takes messages again");
+                    info!("the broker accepts publications again");
                     sender.send_modify(|state| state.blocked = false);
                 }
                 Some(Event::Error(error)) if !connection.status().connected() => {
-                    warn!(%error, "the connection to the broker broke");
+                    warn!(%error, "the connection to the broker failed");
                     break;
                 }
                 Some(_) => {}
                 None => break,
             },
-            _ = look.tick() => if !connection.status().connected() {
+            _ = poll.tick() => if !connection.status().connected() {
                 break;
             },
         }
@@ -293,11 +294,11 @@ async fn connect(uri: &AMQPUri, name: &'static str) -> Result<Connection, Box<dy
     match connected {
         Ok(connected) => Ok(connected?),
         Err(_) => {
-            // lapin's thread would wait on in the handshake for ever.
+            // Otherwise lapin's thread would wait in the handshake for ever.
             if let Some(socket) = socket {
                 let _ = shutdown(socket, Shutdown::Both);
             }
-            Err(format!("the broker did not answer within {CONNECT_WITHIN:?}").into())
+            Err(format!("the broker did not respond within {CONNECT_WITHIN:?}").into())
         }
     }
 }

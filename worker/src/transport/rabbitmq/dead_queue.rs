@@ -1,4 +1,4 @@
-//! Dead letters: looked at one by one and put back, since AMQP cannot peek.
+//! Reads dead letters one by one and requeues them, because AMQP cannot peek.
 
 use lapin::{
     Channel,
@@ -18,30 +18,30 @@ use crate::{
 /// The dead letters, oldest first.
 pub(super) async fn list(open: &OpenConnection) -> lapin::Result<Vec<DeadJob>> {
     let (channel, messages) = take(open).await?;
-    // What was taken and not acknowledged goes back when the channel closes.
-    put_back(&channel).await?;
+    // Closing the channel requeues unacknowledged messages.
+    requeue_rest(&channel).await?;
     Ok(messages.iter().map(read).collect())
 }
 
-/// Removes every message of a dead letter; answers how many there were.
+/// Removes every message of a dead letter. Returns their number.
 pub(super) async fn forget(open: &OpenConnection, dead: &DeadJob) -> lapin::Result<usize> {
     let (channel, messages) = take(open).await?;
     let mut forgotten = 0;
     for message in messages.iter().filter(|message| read(message).key == dead.key) {
         forgotten += usize::from(message.ack(BasicAckOptions::default()).await?);
     }
-    put_back(&channel).await?;
+    requeue_rest(&channel).await?;
     Ok(forgotten)
 }
 
-/// Removes the dead letters of jobs that expired in their lane, and are posted again.
+/// Removes the dead letters of jobs that expired in their lane and were posted again.
 pub(super) async fn forget_expired(open: &OpenConnection) -> lapin::Result<usize> {
     let (channel, messages) = take(open).await?;
     let mut forgotten = 0;
     for message in messages.iter().filter(|message| headers::death_reason(message) == DeathReason::Expired) {
         forgotten += usize::from(message.ack(BasicAckOptions::default()).await?);
     }
-    put_back(&channel).await?;
+    requeue_rest(&channel).await?;
     Ok(forgotten)
 }
 
@@ -57,7 +57,7 @@ async fn take(open: &OpenConnection) -> lapin::Result<(Channel, Vec<Message>)> {
     Ok((channel, messages))
 }
 
-async fn put_back(channel: &Channel) -> lapin::Result<()> {
+async fn requeue_rest(channel: &Channel) -> lapin::Result<()> {
     channel.close(lapin::protocol::constants::REPLY_SUCCESS, "OK".into()).await
 }
 

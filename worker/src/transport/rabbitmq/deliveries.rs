@@ -1,4 +1,4 @@
-//! Consuming from both lanes and from the burials.
+//! Consumes both lanes and the burials.
 
 use std::{num::NonZeroUsize, sync::Arc};
 
@@ -34,13 +34,12 @@ use crate::{
     transport::{DeadLetter, Deliveries, Delivery, Task, Tries, delivery::read_job},
 };
 
-/// Deliveries for one consumer of ours. It takes from three queues; what is prefetched of one waits while the slots are
-/// taken by the others.
+/// Deliveries from three queues. Prefetched messages of one queue wait while the other queues use all slots.
 pub(super) struct RabbitDeliveries {
     shared: Arc<RabbitShared>,
     prefetch: NonZeroUsize,
     slots: Arc<Semaphore>,
-    /// A slot for the delivery that is waited for, kept here so that dropping the future costs nothing.
+    /// The slot of the next delivery, kept here so that dropping the future does not lose it.
     slot: Option<OwnedSemaphorePermit>,
     opening: Option<JoinHandle<ConsumeSession>>,
     session: Option<ConsumeSession>,
@@ -70,12 +69,12 @@ impl ConsumeSession {
     async fn on(open: OpenConnection, prefetch: NonZeroUsize) -> lapin::Result<Self> {
         let channel = queue_recovery::open_channel(&open).await?;
         let slots = u16::try_from(prefetch.get()).unwrap_or(u16::MAX);
-        // A slot stays free for the interactive lane, where there are several.
+        // With several slots, one stays free for the interactive lane.
         let bulk_slots = slots.saturating_sub(1).max(1);
         let burials = consume(&open, &channel, topology::BURIAL_QUEUE, 1).await?;
         let interactive = consume(&open, &channel, topology::queue(Lane::Interactive), slots).await?;
         let bulk = consume(&open, &channel, topology::queue(Lane::Bulk), bulk_slots).await?;
-        info!(slots, "taking jobs from the broker");
+        info!(slots, "consuming jobs from the broker");
         Ok(Self { open, channel, burials, interactive, bulk })
     }
 
@@ -97,7 +96,7 @@ impl ConsumeSession {
         }
     }
 
-    /// Stops consuming, and releases the jobs that were prefetched and not handed out. The others can still be settled.
+    /// Stops consuming and releases prefetched jobs. Delivered jobs can still be settled.
     async fn end(self, shared: Arc<RabbitShared>) {
         let lanes = [None, Some(Lane::Interactive), Some(Lane::Bulk)];
         for (mut consumer, lane) in [self.burials, self.interactive, self.bulk].into_iter().zip(lanes) {
@@ -118,7 +117,7 @@ async fn consume(
     queue: &str,
     prefetch: u16,
 ) -> lapin::Result<Consumer> {
-    // Applies to the consumers that are opened after it.
+    // Applies to consumers that are opened later.
     channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
     queue_recovery::consume(open, channel, queue).await
 }
@@ -182,7 +181,7 @@ impl Deliveries for RabbitDeliveries {
 }
 
 impl RabbitDeliveries {
-    /// A message as a delivery, or, if it cannot be read, as a dead letter.
+    /// Turns a message into a delivery. An unreadable message is dead-lettered.
     async fn hand_out(&mut self, message: Message, lane: Option<Lane>) -> Option<Delivery> {
         let session = self.session.as_ref().expect("the message came from it");
         let task = match lane {
@@ -190,7 +189,7 @@ impl RabbitDeliveries {
             Some(_) => match read_job(&message.data, headers::message_id(&message)) {
                 Ok(job) => Task::Resize(job),
                 Err(error) => {
-                    warn!(error = &*error, "a message that is no job is dead-lettered");
+                    warn!(error = &*error, "an unreadable message is dead-lettered");
                     let _ = message.reject(BasicRejectOptions { requeue: false }).await;
                     return None;
                 }
@@ -208,7 +207,7 @@ impl RabbitDeliveries {
         Some(Delivery { task, tries: Tries { deliveries, failures }, traceparent, receipt })
     }
 
-    /// Announces that a worker has a job, without a wait.
+    /// Announces that a job is `processing`, without a wait.
     fn announce_processing(&self, job: &ResizeJob, traceparent: Option<&str>) {
         let upload = Upload::queued(&job.record, &LinkBase::default()).processing();
         let changed = Changed::new(upload, job.lane());
@@ -226,7 +225,7 @@ pub(super) fn dead_letter(message: &Message) -> DeadLetter {
     }
 }
 
-/// The upload that a message is about, as far as can be told of one that may be damaged.
+/// The upload of a message that may be damaged.
 fn upload_of(message: &Message, job: Option<&ResizeJob>) -> Option<UploadId> {
     let by_id = headers::message_id(message).and_then(|id| id.parse().ok());
     by_id.or_else(|| job.map(|job| job.id))

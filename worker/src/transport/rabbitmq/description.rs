@@ -1,5 +1,5 @@
-//! What travels by RabbitMQ, in the words of AsyncAPI 3: made from the topology, the headers and the message types
-//! that this adapter uses. Seen from a web server, which posts jobs and receives changes.
+//! The AsyncAPI 3 description of the messages over RabbitMQ. It is generated from the topology, the headers and the
+//! message types of this adapter, from the view of a web server, which posts jobs and receives changes.
 
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -16,18 +16,18 @@ use crate::{
 /// The version of AsyncAPI's bindings for AMQP.
 const BINDINGS: &str = "0.3.0";
 
-/// The parts of an AsyncAPI document that speak of the broker.
+/// The parts of an AsyncAPI document about the broker.
 #[derive(Debug)]
 pub struct Description {
-    /// By name: where messages go.
+    /// Channels, by name.
     pub channels: Map<String, Value>,
-    /// By name: what a web server does there.
+    /// Operations of a web server, by name.
     pub operations: Map<String, Value>,
-    /// By name: the messages.
+    /// Messages, by name.
     pub messages: Map<String, Value>,
 }
 
-/// Describes the queues. Schemas of messages are left with the generator.
+/// Describes the queues. Schemas of messages stay in the generator.
 #[must_use]
 pub fn describe(generator: &mut SchemaGenerator) -> Description {
     let jobs = [Lane::Interactive, Lane::Bulk].map(topology::queue);

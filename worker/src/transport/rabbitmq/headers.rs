@@ -1,4 +1,4 @@
-//! Properties and headers: what travels beside the body of a message.
+//! The properties and headers of messages.
 
 use std::time::SystemTime;
 
@@ -18,20 +18,20 @@ use crate::{
     transport::DeathReason,
 };
 
-/// How many times a job has failed; ours, since a newer broker ignores an `x-death` that a client sends.
+/// The number of failures of a job. A header of our own, because newer brokers ignore an `x-death` that a client sends.
 pub(super) const ATTEMPT: &str = "x-up-attempt";
-/// Why a job is dead, where a worker said so.
+/// The reason why a worker dead-lettered a job.
 pub(super) const DEATH: &str = "x-up-death";
-/// Which generation a job was posted for: a late burial of an older one must not end a newer one.
+/// The generation of a job: a late burial of an older generation must not end a newer one.
 pub(super) const GENERATION: &str = "x-up-gen";
 pub(super) const TRACEPARENT: &str = "traceparent";
 
-/// What the body of every message is.
+/// The content type of every message.
 pub(super) const CONTENT_TYPE: &str = "application/json";
 
-/// Kept by the broker on its disk.
+/// The delivery mode of messages that the broker stores on disk.
 pub(super) const PERSISTENT: u8 = 2;
-/// Kept in its memory.
+/// The delivery mode of messages that the broker keeps in memory.
 const TRANSIENT: u8 = 1;
 
 /// The properties of a job that is posted for the first time.
@@ -40,7 +40,7 @@ pub(super) fn job_properties(job: &ResizeJob) -> BasicProperties {
     with_header(&properties, GENERATION, AMQPValue::LongUInt(job.generation))
 }
 
-/// The properties of an announcement. It need not survive the broker: servers read storage again then.
+/// The properties of an announcement. It is not persistent: after a broker restart, servers read storage.
 pub(super) fn announcement_properties(id: UploadId, traceparent: Option<&str>) -> BasicProperties {
     described(id, traceparent).with_delivery_mode(TRANSIENT).with_type(Changed::TYPE.into())
 }
@@ -58,7 +58,7 @@ fn described(id: UploadId, traceparent: Option<&str>) -> BasicProperties {
         .with_headers(headers)
 }
 
-/// The properties of a job that is posted again, and nothing is counted.
+/// The properties of a job that is posted again without a counted failure.
 pub(super) fn again(message: &Message) -> BasicProperties {
     message.properties.clone().with_delivery_mode(PERSISTENT)
 }
@@ -88,7 +88,7 @@ pub(super) fn generation(message: &Message) -> Option<u32> {
     header(message, GENERATION).and_then(number)
 }
 
-/// How many times the message was delivered before, as far as the broker counts.
+/// The number of earlier deliveries that the broker counted.
 pub(super) fn deliveries_before(message: &Message) -> u32 {
     header(message, "x-delivery-count").and_then(number).unwrap_or_else(|| message.redelivered.into())
 }
@@ -97,7 +97,7 @@ pub(super) fn traceparent(message: &Message) -> Option<String> {
     header(message, TRACEPARENT).and_then(text)
 }
 
-/// The upload that the properties speak of; the body may say otherwise.
+/// The upload id in the properties; the body may contain another.
 pub(super) fn message_id(message: &Message) -> Option<&str> {
     message.properties.message_id().as_ref().map(ShortString::as_str)
 }
@@ -119,15 +119,15 @@ pub(super) fn came_by(message: &Message, queue: &str) -> bool {
     })
 }
 
-/// Why a dead letter is dead: what a worker wrote, or why its lane gave it up.
+/// The reason of a dead letter: written by a worker, or by the broker when the message left its lane.
 pub(super) fn death_reason(message: &Message) -> DeathReason {
-    if let Some(said) = header(message, DEATH).and_then(text) {
-        return DeathReason::from_name(&said);
+    if let Some(reason) = header(message, DEATH).and_then(text) {
+        return DeathReason::from_name(&reason);
     }
     match lane_death(message).as_deref() {
         Some("delivery_limit") => DeathReason::KilledItsWorkers,
         Some("rejected") => DeathReason::Unreadable,
-        // A time or length limit that an operator set; ours lie on the retry queues only.
+        // A TTL or length limit of an operator; our own limits are on the retry queues only.
         Some("expired" | "maxlen") => DeathReason::Expired,
         _ => DeathReason::Exhausted,
     }
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_counted_whatever_the_width_of_the_number() {
+    fn failures_are_counted_in_numbers_of_any_width() {
         assert_eq!(failures(&message(&[])), 0);
         for value in [AMQPValue::LongLongInt(2), AMQPValue::ShortShortUInt(2), AMQPValue::LongUInt(2)] {
             let mut failed = message(&[(ATTEMPT, value)]);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_letter_tells_why_it_died() {
+    fn a_dead_letter_has_the_reason_of_its_death() {
         let text = |text: &str| AMQPValue::LongString(text.into());
         let said = message(&[(DEATH, text("exhausted")), ("x-first-death-reason", text("rejected"))]);
         assert_eq!(death_reason(&said), DeathReason::Exhausted);

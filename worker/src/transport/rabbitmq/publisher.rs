@@ -1,6 +1,7 @@
-//! Publishing. Jobs go out with confirms, on a channel that one task owns: a message that the broker returns is attached
-//! to whichever confirm completes next, so messages go out in batches, and a batch is judged when all of it is confirmed.
-//! Announcements go out without confirms, on a channel of their own: their loss costs a push, and servers read storage.
+//! Publishes messages. Jobs are published with confirms, on a channel that one task owns. lapin attaches a returned
+//! message to the next confirm, so messages are published in batches, and a batch is evaluated when all of it is
+//! confirmed. Announcements are published without confirms, on another channel: a lost one delays a push, and servers
+//! read storage.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -22,24 +23,23 @@ use super::{
 };
 use crate::transport::TransportError;
 
-/// How long a message may wait for the broker before its publisher receives an error.
+/// The time limit of publishing a message.
 const PUBLISH_WITHIN: Duration = Duration::from_secs(30);
 
-/// How long the announcement of an end may hold up its worker. Servers read storage every 15 s.
+/// The time limit of an announcement, while its worker waits. Servers read storage every 15 s.
 const ANNOUNCE_WITHIN: Duration = Duration::from_secs(1);
 
-/// How long a batch may go unconfirmed on a connection that is not blocked before the session counts as broken. A
-/// network that stalls is noticed by heartbeats before that.
+/// The time limit of the confirms of a batch, on a connection that is not blocked. Then the session counts as broken.
+/// Heartbeats detect a stalled network earlier.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(30);
 
-/// Messages that wait for their turn, about 2 kB each; publishers beyond wait in line.
+/// The capacity of the line of messages, about 2 kB each. Further publishers wait.
 const QUEUED: usize = 256;
 
-/// Messages that are published before the first of them must be confirmed. Confirms come about as fast for many as for
-/// one.
+/// The size of a batch. Confirms for a batch take about as long as for one message.
 const BATCH: usize = 64;
 
-/// A message and where it goes.
+/// A message, its exchange and its routing key.
 pub(super) struct Publication {
     pub(super) exchange: &'static str,
     pub(super) key: String,
@@ -47,7 +47,7 @@ pub(super) struct Publication {
     pub(super) body: Vec<u8>,
 }
 
-/// A message on its way, and who is answered.
+/// A message to publish, and the channel for its outcome.
 struct PublishRequest {
     publication: Publication,
     done: oneshot::Sender<Result<(), TransportError>>,
@@ -69,22 +69,21 @@ impl Publisher {
         Self { messages, announcements }
     }
 
-    /// Publishes a message that some queue must take, and waits for the confirm.
+    /// Publishes a message that must reach a queue, and waits for the confirm.
     pub(super) async fn publish(&self, publication: Publication) -> Result<(), TransportError> {
         submit(&self.messages, publication, PUBLISH_WITHIN).await
     }
 
-    /// Publishes a message for those who listen, and waits until it is written; fails at once while the broker is
-    /// blocked.
+    /// Publishes an announcement, and waits until it is written. Fails at once while the broker blocks publications.
     pub(super) async fn announce(&self, publication: Publication) -> Result<(), TransportError> {
         submit(&self.announcements, publication, ANNOUNCE_WITHIN).await
     }
 
-    /// The same without a wait. Dropped when too many wait already.
+    /// Publishes an announcement without a wait. It is dropped when the line is full.
     pub(super) fn announce_later(&self, publication: Publication) {
-        let (done, _unheard) = oneshot::channel();
+        let (done, _outcome) = oneshot::channel();
         if self.announcements.try_send(PublishRequest { publication, done }).is_err() {
-            debug!("an announcement is dropped: too many wait for the broker");
+            debug!("an announcement was dropped because too many wait for the broker");
         }
     }
 }
@@ -100,7 +99,7 @@ async fn submit(
         sent.map_err(|_| TransportError::Closed)?;
         outcome.await.unwrap_or(Err(TransportError::Closed))
     };
-    let late = || unavailable("publish a message", format!("the broker did not take it within {within:?}"));
+    let late = || unavailable("publish a message", format!("the broker did not accept it within {within:?}"));
     timeout(within, submitted).await.unwrap_or_else(|_| Err(late()))
 }
 
@@ -114,7 +113,7 @@ async fn serve_announcements(broker: BrokerConnection, mut line: mpsc::Receiver<
         match queue_recovery::open_channel(&open).await {
             Ok(channel) => {
                 if let Err(error) = announce_all(&channel, &broker, &open, &mut line).await {
-                    warn!(%error, "announcing was interrupted");
+                    warn!(%error, "publishing announcements was interrupted");
                 } else if line.is_closed() {
                     return;
                 }
@@ -128,7 +127,7 @@ async fn serve_announcements(broker: BrokerConnection, mut line: mpsc::Receiver<
     }
 }
 
-/// Publishes one announcement after the other until the connection is lost or nobody is left to announce.
+/// Publishes announcements until the connection is lost or the last publisher is dropped.
 async fn announce_all(
     channel: &Channel,
     broker: &BrokerConnection,
@@ -142,7 +141,7 @@ async fn announce_all(
         };
         let Some(PublishRequest { publication, done }) = request else { return Ok(()) };
         if broker.is_blocked() {
-            // lapin would keep it in memory until the alarm is over.
+            // Otherwise lapin would buffer it until the broker accepts publications.
             let _ = done.send(Err(TransportError::Blocked));
             continue;
         }
@@ -192,7 +191,7 @@ async fn open_confirming(open: &OpenConnection) -> lapin::Result<Channel> {
     Ok(channel)
 }
 
-/// Publishes batch by batch until the session breaks; `Ok` when nobody is left to publish for.
+/// Publishes batches until the session breaks. `Ok` when the last publisher is dropped.
 async fn publish_all(
     channel: &Channel,
     broker: &BrokerConnection,
@@ -220,13 +219,13 @@ async fn publish_all(
         {
             batch.push(request);
         }
-        // A publisher that gave up publishes again.
+        // Skip publishers that gave up: they publish again.
         batch.retain(|request| !request.done.is_closed());
         publish_batch(channel, broker, batch).await?;
     }
 }
 
-/// Publishes a batch and judges it.
+/// Publishes a batch and evaluates its confirms.
 async fn publish_batch(
     channel: &Channel,
     broker: &BrokerConnection,
@@ -244,7 +243,7 @@ async fn publish_batch(
             results = &mut confirmed => break results,
             () = changes.changed() => {}
             () = sleep(CONFIRM_WITHIN), if !broker.is_blocked() => {
-                let late = std::io::Error::new(std::io::ErrorKind::TimedOut, "messages go unconfirmed");
+                let late = std::io::Error::new(std::io::ErrorKind::TimedOut, "messages were not confirmed");
                 return Err(late.into());
             }
         }
@@ -255,7 +254,7 @@ async fn publish_batch(
     for ((result, done), publication) in results.into_iter().zip(waiting).zip(&publications) {
         let outcome = match result {
             Ok(_) if returned.contains(&address(publication)) => {
-                Err(unavailable("publish a message", "no queue takes it"))
+                Err(unavailable("publish a message", "no queue is bound for it"))
             }
             Ok(Confirmation::Ack(_)) => Ok(()),
             Ok(Confirmation::Nack(_)) => Err(TransportError::Nacked),
@@ -268,13 +267,13 @@ async fn publish_batch(
         let _ = done.send(outcome);
     }
     if !returned.is_empty() {
-        // A queue is gone: the next session declares it.
-        broken = broken.or_else(|| Some(lapin::Error::from(std::io::Error::other("a queue is gone"))));
+        // A queue is missing: the next session declares it.
+        broken = broken.or_else(|| Some(lapin::Error::from(std::io::Error::other("a queue is missing"))));
     }
     broken.map_or(Ok(()), Err)
 }
 
-/// Writes a message; the answer resolves with its confirm.
+/// Writes a message. The returned future resolves to its confirm.
 async fn publish(
     channel: &Channel,
     publication: &Publication,
@@ -286,7 +285,7 @@ async fn publish(
     channel.basic_publish(exchange, key, options, &publication.body, properties).await
 }
 
-/// Tells a message of a batch from the others; two that agree in it share their fate.
+/// The identity of a message within a batch. Messages with the same address get the same outcome.
 type Address = (String, String, Option<ShortString>);
 
 fn address(publication: &Publication) -> Address {

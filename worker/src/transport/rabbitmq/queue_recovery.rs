@@ -1,19 +1,18 @@
-//! Queues that are there and do not work.
+//! Recreates queues that exist but do not respond.
 //!
-//! A broker that is killed within about a second of a quorum queue's declaration can come back without the queue's
-//! members (seen with RabbitMQ 3.10): the queue has no leader, gets none by a restart either, takes no message and hands
-//! none out, and whoever asks it for something waits for a minute and loses the connection. It always looks empty. So
-//! before a session relies on queues they have to answer a question, and what does not answer is deleted, to be declared
-//! anew. No upload is lost by that: what was accepted and has not ended is found in storage and posted again. Dead letters
-//! that rested there would be gone from the list of operators; their uploads say `failed` all the same, and can be
-//! retried.
+//! A broker that is killed within about a second of a quorum queue's declaration can restart without the queue's
+//! members (seen with RabbitMQ 3.10). Such a queue has no leader, also after another restart. It accepts and delivers
+//! no messages, and a request to it blocks for a minute and ends the connection. It always looks empty. So before a
+//! session uses the queues it sends a request to each, and a queue that does not respond is deleted and redeclared. No
+//! upload is lost: pending uploads are posted again from storage. Dead letters in that queue disappear from the
+//! operators' list, but their uploads are `failed` and can be retried.
 //!
-//! The question to a queue that looks empty is to get a message. Should there be one after all, it is given back, and
-//! that counts as a delivery that came to nothing. So the queues of the lanes, which allow few of those, are not asked
-//! but consumed from, which has to begin in time.
+//! The request to a queue that looks empty is `basic.get`. If it returns a message after all, the message is requeued,
+//! and the broker counts a failed delivery. The queues of the lanes limit those, so instead consuming from them must
+//! start in time.
 //!
-//! Of all that meet such a queue one asks again and deletes: who holds the lock, an exclusive queue, which goes with its
-//! connection. It asks the lanes too.
+//! Only one process repeats the request and deletes queues: the one that holds the lock, an exclusive queue that is
+//! deleted with its connection. It also sends the request to the lanes.
 
 use std::{io, time::Duration};
 
@@ -30,62 +29,63 @@ use tracing::warn;
 
 use super::{broker_connection::OpenConnection, topology};
 
-/// How long a queue may take to answer: it takes about a millisecond, and seconds while a broker starts and elects
+/// The time limit of a queue's response. It takes about a millisecond, and seconds while a broker starts and elects
 /// leaders.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+const RESPOND_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long the broker may take to delete a queue that does not answer: it gives the queue five seconds first.
+/// The time limit of deleting a queue that does not respond: the broker itself waits five seconds for it.
 const DELETE_WITHIN: Duration = Duration::from_secs(20);
 
-/// How long to wait for the end of a connection whose channels wait for a queue that does not answer.
+/// The time limit of closing a connection whose channels wait for a queue that does not respond.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 const LOCK_QUEUE: &str = "up.mending";
 
-/// A channel on which everything that messages travel by is declared, and answers, the lanes excepted.
+/// Opens a channel, declares exchanges and queues, and checks that every queue except the lanes responds.
 pub(super) async fn open_channel(open: &OpenConnection) -> Result<Channel> {
     let channel = open.connection.create_channel().await?;
     let empty = topology::declare(&channel).await?;
     for queue in empty.iter().filter(|queue| !topology::counts_deliveries(queue)) {
-        if !answers(&channel, queue).await? {
-            return Err(mended(&open.connection, queue).await);
+        if !responds(&channel, queue).await? {
+            return Err(recover(&open.connection, queue).await);
         }
     }
     Ok(channel)
 }
 
-/// Begins to consume from a queue on such a channel.
+/// Starts to consume from a queue on such a channel.
 pub(super) async fn consume(open: &OpenConnection, channel: &Channel, queue: &str) -> Result<Consumer> {
     let options = BasicConsumeOptions::default();
     let consuming = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
-    match timeout(ANSWER_WITHIN, consuming).await {
+    match timeout(RESPOND_WITHIN, consuming).await {
         Ok(consumer) => consumer,
-        Err(_) => Err(mended(&open.connection, queue).await),
+        Err(_) => Err(recover(&open.connection, queue).await),
     }
 }
 
-/// Mends, and gives up the connection on which a queue did not answer. Answers what the session ends with.
-async fn mended(connection: &Connection, queue: &str) -> lapin::Error {
-    warn!(queue, "a queue does not answer");
-    let mended = mend(connection).await;
-    // The broker would end it within a minute, in the middle of something.
-    let _ = timeout(CLOSE_WITHIN, connection.close(320, "a queue does not answer".into())).await;
-    mended.err().unwrap_or_else(|| late(format!("the queue {queue} does not answer")))
+/// Recreates queues and closes the connection on which a queue did not respond. Returns the error that ends the
+/// session.
+async fn recover(connection: &Connection, queue: &str) -> lapin::Error {
+    warn!(queue, "a queue does not respond");
+    let deleted = delete_unresponsive(connection).await;
+    // The broker would close it within a minute, in the middle of other work.
+    let _ = timeout(CLOSE_WITHIN, connection.close(320, "a queue does not respond".into())).await;
+    deleted.err().unwrap_or_else(|| late(format!("the queue {queue} does not respond")))
 }
 
-/// Deletes the queues that look empty and do not answer.
-async fn mend(connection: &Connection) -> Result<()> {
+/// Deletes the queues that look empty and do not respond.
+async fn delete_unresponsive(connection: &Connection) -> Result<()> {
     let channel = connection.create_channel().await?;
     let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
     channel.queue_declare(LOCK_QUEUE.into(), exclusive, FieldTable::default()).await?;
-    // Somebody else may have mended them since.
+    // Another process may have recreated them since.
     let empty = topology::declare(&channel).await?;
     let delete = async |queue: &String| {
-        // Each is asked on a channel of its own, which may get stuck.
-        if answers(&connection.create_channel().await?, queue).await? {
+        // Each request uses its own channel, because it may block.
+        if responds(&connection.create_channel().await?, queue).await? {
             return Ok(());
         }
-        warn!(queue, "a queue that does not answer is deleted, to be declared anew");
+        warn!(queue, "a queue does not respond; it is deleted and redeclared");
         let channel = connection.create_channel().await?;
         let deleting = channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default());
         let deleted = timeout(DELETE_WITHIN, deleting).await;
@@ -96,13 +96,13 @@ async fn mend(connection: &Connection) -> Result<()> {
     deleted.into_iter().collect()
 }
 
-/// Whether a queue answers in time.
-async fn answers(channel: &Channel, queue: &str) -> Result<bool> {
+/// Whether a queue responds in time.
+async fn responds(channel: &Channel, queue: &str) -> Result<bool> {
     let asked = channel.basic_get(queue.into(), BasicGetOptions::default());
-    match timeout(ANSWER_WITHIN, asked).await {
+    match timeout(RESPOND_WITHIN, asked).await {
         Err(_) => Ok(false),
         Ok(got) => {
-            // It was not empty any more.
+            // The queue was not empty any more.
             if let Some(message) = got? {
                 message.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await?;
             }

@@ -1,4 +1,4 @@
-//! Settling a delivery.
+//! Settles a delivery.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,25 +22,26 @@ use crate::{
     transport::{DeathReason, Receipt, Settled, TransportError},
 };
 
-/// How long a released job may take to be posted again. Past it, it is given back as it is, which the broker counts as a
-/// delivery that came to nothing.
+/// The time limit of posting a released job again. After it, the message is requeued, and the broker counts a failed
+/// delivery.
 const RELEASE_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long a job is delayed whose delivery was dropped unsettled, which is what a panic does.
+/// The delay of a job whose delivery was dropped unsettled, for instance by a panic.
 const AFTER_DROP: Duration = Duration::from_secs(5);
 
-/// The pause before a settlement that could not be published is tried again.
+/// The pause before a failed settlement is retried.
 const SETTLE_AGAIN: Duration = Duration::from_secs(1);
 
-/// A delivery that has to be settled.
+/// A delivery that must be settled.
 pub(super) struct RabbitReceipt {
     shared: Arc<RabbitShared>,
-    // Kept, since the last handle of a channel or connection closes it.
+    // Kept, because dropping the last handle of a channel or connection closes it.
     _open: OpenConnection,
     _channel: Channel,
     /// `None` for a burial.
     lane: Option<Lane>,
-    /// The burial of a job that expired in its lane and is posted again: its dead letter is of no use.
+    /// Whether this is the burial of a job that expired in its lane. It is posted again, and its dead letter is
+    /// removed.
     expired: bool,
     /// `None` once settled.
     held: Option<(Message, Option<OwnedSemaphorePermit>)>,
@@ -58,7 +59,7 @@ impl RabbitReceipt {
     }
 }
 
-/// Publishes something in the place of a delivery, and acknowledges it only then.
+/// Publishes a message that replaces a delivery, and then acknowledges the delivery.
 async fn replace(
     shared: &RabbitShared,
     message: &Message,
@@ -72,14 +73,14 @@ async fn replace(
             Ok(()) => return acknowledge(message).await,
             Err(error) if shared.closing.is_cancelled() => return Err(error),
             Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "could not settle a job; trying again");
+                warn!(error = &error as &dyn std::error::Error, "could not settle a job; retrying");
                 sleep(SETTLE_AGAIN).await;
             }
         }
     }
 }
 
-/// Has a job delivered again after a delay, with these properties.
+/// Redelivers a job after a delay, with these properties.
 async fn deliver_later(
     shared: &RabbitShared,
     message: &Message,
@@ -88,7 +89,7 @@ async fn deliver_later(
     properties: fn(&Message) -> BasicProperties,
 ) -> Result<Settled, TransportError> {
     let again = || Publication {
-        // The default exchange knows every queue by its name.
+        // The default exchange routes to every queue by its name.
         exchange: "",
         key: lane.map_or_else(
             || topology::BURIAL_RETRY_QUEUE.to_owned(),
@@ -100,8 +101,8 @@ async fn deliver_later(
     replace(shared, message, again).await
 }
 
-/// Posts a job again for another worker and acknowledges it. Giving it back would count as a delivery that came to
-/// nothing, and a job has only a few of them.
+/// Posts a job again for another worker and acknowledges it. Requeueing would count as a failed delivery, and the
+/// broker limits those.
 pub(super) async fn release(
     shared: &RabbitShared,
     message: &Message,
@@ -139,7 +140,7 @@ impl Receipt for RabbitReceipt {
         if let Some(changed) = changed {
             let announcement = super::announcement(&changed, headers::traceparent(&message).as_deref());
             if let Err(error) = self.shared.publisher.announce(announcement).await {
-                // The end is stored, and servers read storage again.
+                // The end is stored, and servers read storage later.
                 let error = &error as &dyn std::error::Error;
                 warn!(error, "could not announce the end of an upload; servers find it in storage");
             }

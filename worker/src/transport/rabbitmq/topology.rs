@@ -1,4 +1,4 @@
-//! Exchanges and queues, as one table. Declaring it again changes nothing, so every session does.
+//! Exchanges and queues, as one table. Every session declares it, because a repeated declaration has no effect.
 //!
 //! ```text
 //! up.jobs  direct ─┬─ resize ──────────► resize         ─┐ rejected, or delivered too often
@@ -34,12 +34,12 @@ pub(super) const DEAD_QUEUE: &str = "resize.dead";
 pub(super) const BURIAL_QUEUE: &str = "resize.burial";
 pub(super) const BURIAL_RETRY_QUEUE: &str = "resize.burial.retry";
 
-/// Deliveries that may end in a crash or a lost connection before the broker dead-letters a job.
+/// The number of deliveries that end in a crash or a lost connection before the broker dead-letters a job.
 const MAX_CRASHES: u32 = 5;
 
-/// The same for queues whose messages must never be dropped: newer brokers drop after 20 if nothing is said, and older
-/// ones do not take "never".
-const NEVER: u32 = 1_000_000_000;
+/// The delivery limit of queues whose messages must never be dropped. Newer brokers drop after 20 by default, and older
+/// ones have no value for "never".
+const UNLIMITED: u32 = 1_000_000_000;
 
 /// How long a failed burial is delayed.
 const BURIAL_DELAY: Duration = Duration::from_secs(5);
@@ -48,10 +48,10 @@ const BURIAL_DELAY: Duration = Duration::from_secs(5);
 pub(super) const DELAYS: [(Duration, &str); 3] =
     [(Duration::from_secs(5), "5s"), (Duration::from_secs(30), "30s"), (Duration::from_secs(300), "5m")];
 
-/// A reply that a server did not take for so long is of no use: it has read storage since.
+/// The time to live of a reply. After it the server has read storage.
 const REPLIES_EXPIRE: Duration = Duration::from_secs(60);
 
-/// Replies that a queue holds at most; a server that is further behind reads storage again.
+/// The maximum length of a reply queue. A server that is further behind reads storage.
 const MAX_REPLIES: u32 = 10_000;
 
 /// The queue of a lane; its routing key is the same.
@@ -62,7 +62,7 @@ pub(super) const fn queue(lane: Lane) -> &'static str {
     }
 }
 
-/// The retry queue that delays a job of a lane at least so long, or the longest that there is.
+/// The retry queue of a lane with at least this delay, or the one with the longest delay.
 pub(super) fn retry_queue(lane: Lane, after: Duration) -> String {
     let longest = DELAYS[DELAYS.len() - 1].1;
     let name = DELAYS.iter().find(|(delay, _)| *delay >= after).map_or(longest, |(_, name)| name);
@@ -74,12 +74,12 @@ pub(super) fn retry_queues(lane: Lane) -> impl Iterator<Item = String> {
     DELAYS.into_iter().map(move |(delay, _)| retry_queue(lane, delay))
 }
 
-/// Whether a queue lets a message be given back only so often: those of the lanes do.
+/// Whether a queue limits deliveries: only those of the lanes do.
 pub(super) fn counts_deliveries(name: &str) -> bool {
     [Lane::Interactive, Lane::Bulk].into_iter().any(|lane| queue(lane) == name)
 }
 
-/// Declares everything but reply queues. Answers the queues that look empty.
+/// Declares everything except reply queues. Returns the queues that look empty.
 pub(super) async fn declare(channel: &Channel) -> Result<Vec<String>> {
     let mut empty = Vec::new();
     let mut declare_queue = async |name: &str, arguments| {
@@ -94,13 +94,13 @@ pub(super) async fn declare(channel: &Channel) -> Result<Vec<String>> {
         let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         channel.exchange_declare(exchange.into(), kind, options, FieldTable::default()).await?;
     }
-    let burial = Arguments::quorum().number("x-delivery-limit", NEVER);
+    let burial = Arguments::quorum().number("x-delivery-limit", UNLIMITED);
     declare_queue(BURIAL_QUEUE, burial.clone()).await?;
     bind(channel, BURIAL_QUEUE, JOBS, BURIAL_QUEUE).await?;
     bind(channel, BURIAL_QUEUE, DEAD_LETTERS, DEAD).await?;
     declare_queue(DEAD_QUEUE, burial).await?;
     bind(channel, DEAD_QUEUE, DEAD_LETTERS, DEAD).await?;
-    let retry = Arguments::resting(BURIAL_DELAY, BURIAL_QUEUE);
+    let retry = Arguments::delayed(BURIAL_DELAY, BURIAL_QUEUE);
     declare_queue(BURIAL_RETRY_QUEUE, retry).await?;
     for lane in [Lane::Interactive, Lane::Bulk] {
         let jobs =
@@ -108,16 +108,16 @@ pub(super) async fn declare(channel: &Channel) -> Result<Vec<String>> {
         declare_queue(queue(lane), jobs).await?;
         bind(channel, queue(lane), JOBS, queue(lane)).await?;
         for (delay, _) in DELAYS {
-            let retry = Arguments::resting(delay, queue(lane));
+            let retry = Arguments::delayed(delay, queue(lane));
             declare_queue(&retry_queue(lane, delay), retry).await?;
         }
     }
     Ok(empty)
 }
 
-/// Declares the reply queue of one session of a server and binds it. It belongs to the session's connection and goes with
-/// it: a queue that outlives its node would make RabbitMQ 4 nack every announcement until the node is back. A session
-/// never finds it locked by a lost connection, since every session takes a new name.
+/// Declares the reply queue of one session of a server and binds it. It is exclusive to the session's connection and
+/// deleted with it: a queue that outlived its node would make RabbitMQ 4 nack every announcement until the node is
+/// back. Every session uses a new name, so a lost connection never keeps it locked.
 pub(super) async fn declare_replies(channel: &Channel, session: &str) -> Result<String> {
     let name = format!("{DONE}.{session}");
     let arguments = Arguments(FieldTable::default())
@@ -130,14 +130,14 @@ pub(super) async fn declare_replies(channel: &Channel, session: &str) -> Result<
     Ok(name)
 }
 
-/// How many messages of a queue are ready.
+/// The number of ready messages of a queue.
 pub(super) async fn count(channel: &Channel, queue: &str) -> Result<u64> {
     let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let declared = channel.queue_declare(queue.into(), passive, FieldTable::default()).await?;
     Ok(declared.message_count().into())
 }
 
-/// Answers how many messages of it are ready.
+/// Declares a queue. Returns the number of its ready messages.
 async fn declare_queue(channel: &Channel, name: &str, arguments: Arguments) -> Result<u32> {
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     Ok(channel.queue_declare(name.into(), options, arguments.0).await?.message_count())
@@ -160,10 +160,10 @@ impl Arguments {
         Self(FieldTable::default()).text("x-queue-type", "quorum")
     }
 
-    /// A queue whose messages go to a queue of `up.jobs` after a while.
-    fn resting(delay: Duration, then: &str) -> Self {
+    /// A retry queue: its messages go to a queue of `up.jobs` after a delay.
+    fn delayed(delay: Duration, then: &str) -> Self {
         let arguments = Self::quorum().number("x-message-ttl", milliseconds(delay));
-        arguments.number("x-delivery-limit", NEVER).dead_letters_to(JOBS, then)
+        arguments.number("x-delivery-limit", UNLIMITED).dead_letters_to(JOBS, then)
     }
 
     fn dead_letters_to(self, exchange: &str, key: &str) -> Self {

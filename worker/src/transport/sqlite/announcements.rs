@@ -12,18 +12,18 @@ use crate::{
     transport::{Announcements, Heard},
 };
 
-/// How long an announcement is kept, in milliseconds, and how many are: a listener that is further behind is told
-/// that it was interrupted. The same bounds as the reply queues of RabbitMQ have.
+/// The age in milliseconds and the number of announcements that are kept. A listener that is further behind receives an
+/// interruption. The reply queues of RabbitMQ have the same bounds.
 const KEEP_MS: i64 = 60_000;
 const KEEP_COUNT: i64 = 10_000;
 
-/// Announcements that are read at once.
+/// The number of announcements that are read at once.
 const PAGE: usize = 256;
 
-/// How long a listener sleeps without being woken before it looks all the same.
-const LOOK_ANYWAY: Duration = Duration::from_secs(1);
+/// The poll interval of a listener that is not woken.
+const POLL: Duration = Duration::from_secs(1);
 
-/// How long a listener waits after a look that failed.
+/// The pause of a listener after a failed read.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 
 pub(super) fn add(tx: &Connection, body: &[u8], traceparent: Option<&str>, now_ms: i64) -> Result<()> {
@@ -32,13 +32,13 @@ pub(super) fn add(tx: &Connection, body: &[u8], traceparent: Option<&str>, now_m
         .map(drop)
 }
 
-/// The number of the newest announcement that was ever made.
+/// The number of the newest announcement.
 pub(super) fn newest(tx: &Connection) -> Result<i64> {
     tx.prepare_cached("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'announcements'), 0)")?
         .query_row([], |row| row.get(0))
 }
 
-/// Deletes announcements that are old or too many. A time in the future was set before a reboot.
+/// Deletes announcements that are too old or too many. A time in the future is from before a reboot.
 pub(super) fn prune(tx: &Connection, now_ms: i64) -> Result<()> {
     tx.prepare_cached(
         "DELETE FROM announcements
@@ -48,7 +48,7 @@ pub(super) fn prune(tx: &Connection, now_ms: i64) -> Result<()> {
     .map(drop)
 }
 
-/// Whether there is something to delete, so that an idle queue is not written to.
+/// Whether there are announcements to delete, so that an idle queue is not written to.
 pub(super) fn has_old(tx: &Connection, now_ms: i64) -> Result<bool> {
     tx.prepare_cached(
         "SELECT coalesce(min(at_ms) < ?1 OR max(at_ms) > ?3 OR count(*) > ?2, 0) FROM announcements",
@@ -83,8 +83,8 @@ impl SqliteAnnouncements {
         Self { shared, wake, cursor, heard: VecDeque::new() }
     }
 
-    /// Reads the next page; answers whether anything came.
-    async fn look(&mut self) -> bool {
+    /// Reads the next page. Returns whether it had announcements.
+    async fn read_page(&mut self) -> bool {
         let cursor = self.cursor;
         let page = self.shared.connection.call(
             "read announcements",
@@ -100,7 +100,7 @@ impl SqliteAnnouncements {
                 return false;
             }
         };
-        // Numbers have no holes, so one that is missing was pruned before it was read, or the queue was recreated.
+        // Numbers have no gaps, so a missing one was pruned unread, or the queue was recreated.
         let first = rows.first().map_or(newest + 1, |row| row.0);
         if first != self.cursor + 1 {
             self.heard.push_back(Heard::Interrupted);
@@ -128,13 +128,13 @@ impl Announcements for SqliteAnnouncements {
             if let Some(heard) = self.heard.pop_front() {
                 return Some(heard);
             }
-            if self.look().await {
+            if self.read_page().await {
                 continue;
             }
             tokio::select! {
                 () = self.shared.closing.cancelled() => return None,
                 () = self.wake.woken() => {}
-                () = tokio::time::sleep(LOOK_ANYWAY) => {}
+                () = tokio::time::sleep(POLL) => {}
             }
         }
     }

@@ -1,7 +1,7 @@
-//! One thread that owns one connection and commits what has gathered while it was committing.
+//! One thread owns the connection and commits calls in batches.
 //!
-//! Callers hand over closures; the thread runs all that wait in one transaction, so that a hundred uploads at once
-//! share a few syncs of the disk instead of waiting for a hundred.
+//! Callers send closures. The thread runs all waiting ones in one transaction, so that a hundred concurrent uploads
+//! share a few syncs of the disk.
 
 use std::{
     path::{Path, PathBuf},
@@ -19,40 +19,41 @@ use super::{
 };
 use crate::transport::TransportError;
 
-/// Calls that one transaction takes in at most, so that nobody waits long for a commit.
+/// The most calls in one transaction, so that no caller waits long for a commit.
 const MAX_BATCH: usize = 64;
 
-/// How long a transaction waits for other processes before it gives up: far longer than any of ours lasts.
+/// The time limit of waiting for transactions of other processes, which are far shorter.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long one wait for another process's transaction lasts. SQLite's own handler sleeps up to 100 ms, which is more
 /// than a whole picture takes.
 const BUSY_STEP: Duration = Duration::from_micros(300);
 
-/// How often it is looked for damage that this process would not meet. A look takes a fraction of a millisecond.
-const LOOK_FOR_DAMAGE: Duration = Duration::from_secs(3);
+/// How often the file is checked for damage that this process does not notice. A check takes a fraction of a
+/// millisecond.
+const CHECK_FOR_DAMAGE: Duration = Duration::from_secs(3);
 
-/// How sure a call wants to be.
+/// How durable a call must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Durability {
-    /// Nothing is written.
+    /// A call that only reads.
     Read,
-    /// Survives every process, and may be undone by a loss of power: then a job is done twice, which does no harm.
+    /// Survives the death of every process, but not a power failure: then a job is done twice, which is harmless.
     Process,
-    /// On the disk. An upload was promised on it.
+    /// Synced to the disk: an upload is confirmed on it.
     Disk,
 }
 
-/// Why a transaction did not begin, or was not committed: one reason for all who were in it.
+/// Why a transaction failed, shared by all of its callers.
 type SharedError = Arc<QueueError>;
 type OnCommit = Box<dyn FnOnce(Result<(), SharedError>)>;
 type Work = Box<dyn FnOnce(Result<&mut Transaction<'_>, SharedError>) -> Uncommitted + Send>;
 
 /// A call that waits for its transaction to be committed.
 struct Uncommitted {
-    /// It found that the file is damaged.
+    /// The error, if the file is damaged.
     damage: Option<SharedError>,
-    /// Who is to be woken once it is committed.
+    /// The topics to wake after the commit.
     wakes: &'static [Topic],
     answer: OnCommit,
 }
@@ -69,8 +70,8 @@ pub(super) struct QueueConnection {
 }
 
 impl QueueConnection {
-    /// Opens the file, brings its schema up to date and starts the thread. `opening` is the file to lock meanwhile. A
-    /// file that is no sound queue is refused, unless it was one before: then a new one is begun.
+    /// Opens the file, migrates its schema and starts the thread. `opening` is the file to lock meanwhile. A damaged
+    /// file is an error, unless it was used as a queue before: then it is recreated.
     pub(super) fn open(
         path: &Path,
         opening: PathBuf,
@@ -87,8 +88,8 @@ impl QueueConnection {
         Ok(Self { calls })
     }
 
-    /// Runs `work` in a transaction and answers once that is committed; then those who wait on the topics that `wakes`
-    /// names for the answer are woken.
+    /// Runs `work` in a transaction and returns after the commit. Then the topics that `wakes` returns for the result
+    /// are woken.
     ///
     /// Dropping the future does not undo the work.
     pub(super) async fn call<T: Send + 'static>(
@@ -105,7 +106,7 @@ impl QueueConnection {
                 damage: done.as_ref().err().filter(|error| error.is_damage()).cloned(),
                 wakes: done.as_ref().map_or(&[], wakes),
                 answer: Box::new(move |committed: Result<(), SharedError>| {
-                    // The caller may have gone; what it asked for is done all the same.
+                    // The caller may be gone; the work is committed anyway.
                     let _ = answer.send(done.and_then(|done| committed.map(|()| done)));
                 }),
             }
@@ -118,7 +119,7 @@ impl QueueConnection {
     }
 }
 
-/// One caller's failure does not undo what the others of its transaction did.
+/// A failure of one caller does not undo the work of others in the transaction.
 fn in_savepoint<T>(
     tx: &mut Transaction<'_>,
     work: impl FnOnce(&Sqlite) -> rusqlite::Result<T>,
@@ -130,7 +131,7 @@ fn in_savepoint<T>(
     Ok(done)
 }
 
-/// Sorts an error by what the caller can do about it.
+/// Converts an error by what the caller can do about it.
 fn sort(attempted: &'static str, error: SharedError) -> TransportError {
     match error.code() {
         Some(rusqlite::ErrorCode::DiskFull) => TransportError::DiskFull,
@@ -146,16 +147,16 @@ fn wait_briefly(tries: i32) -> bool {
 fn serve(file: &QueueFile, queue: OpenQueue, waiting: &mpsc::Receiver<Call>, waker: &Waker) {
     let (mut open, mut before) = (Some(queue), Identity::default());
     let mut durability = Durability::Disk;
-    let mut looked = Instant::now();
+    let mut checked = Instant::now();
     while let Ok(first) = waiting.recv() {
         let mut batch = vec![first];
         batch.extend(waiting.try_iter().take(MAX_BATCH - 1));
-        let look = looked.elapsed() >= LOOK_FOR_DAMAGE;
-        if look {
-            looked = Instant::now();
+        let is_due = checked.elapsed() >= CHECK_FOR_DAMAGE;
+        if is_due {
+            checked = Instant::now();
         }
         let is_lost =
-            |queue: &mut OpenQueue| file.was_replaced(queue) || look && file.is_damaged_for_others();
+            |queue: &mut OpenQueue| file.was_replaced(queue) || is_due && file.is_damaged_for_others();
         if let Some(lost) = open.take_if(is_lost) {
             before = lost.abandon();
         }
@@ -174,7 +175,7 @@ fn serve(file: &QueueFile, queue: OpenQueue, waiting: &mpsc::Receiver<Call>, wak
         };
         let needed = batch.iter().map(|call| call.durability).max().unwrap_or(Durability::Disk);
         if needed != Durability::Read && needed != durability {
-            // A commit that syncs also syncs every earlier one of the log, whoever made it.
+            // A synced commit also syncs all earlier commits in the log, of any process.
             let level = if needed == Durability::Disk { "FULL" } else { "NORMAL" };
             if queue.sqlite.pragma_update(None, "synchronous", level).is_ok() {
                 durability = needed;
@@ -183,7 +184,7 @@ fn serve(file: &QueueFile, queue: OpenQueue, waiting: &mpsc::Receiver<Call>, wak
         match run(&mut queue.sqlite, needed, batch) {
             Ok(wakes) => waker.wake(&wakes),
             Err(error) if error.is_damage() => {
-                // The next batch opens it again.
+                // The next batch reopens it.
                 if let Some(damaged) = open.take() {
                     before = damaged.abandon();
                 }
@@ -193,7 +194,7 @@ fn serve(file: &QueueFile, queue: OpenQueue, waiting: &mpsc::Receiver<Call>, wak
     }
 }
 
-/// Runs a batch and answers its callers, once it is committed or is not. Answers who is to be woken.
+/// Runs a batch, commits it and sends the results to the callers. Returns the topics to wake.
 fn run(sqlite: &mut Sqlite, needed: Durability, batch: Vec<Call>) -> Result<Vec<Topic>, SharedError> {
     let behavior = match needed {
         Durability::Read => TransactionBehavior::Deferred,
@@ -209,7 +210,7 @@ fn run(sqlite: &mut Sqlite, needed: Durability, batch: Vec<Call>) -> Result<Vec<
     };
     let done: Vec<Uncommitted> = batch.into_iter().map(|call| (call.work)(Ok(&mut tx))).collect();
     let ended = match done.iter().find_map(|done| done.damage.clone()) {
-        // What the others wrote would be gone with the file; dropping the transaction undoes it.
+        // The file will be replaced, so nothing is committed: dropping the transaction rolls back.
         Some(damage) => Err(damage),
         None => tx.commit().map_err(|error| Arc::new(error.into())),
     };

@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Those that are dead, buried or not, oldest first.
+/// The dead jobs, buried or not, oldest first.
 pub(super) fn list(tx: &Connection) -> Result<Vec<DeadJob>> {
     let limit = i64::try_from(MAX_LISTED).expect("the limit is small");
     tx.prepare_cached(
@@ -34,7 +34,7 @@ pub(super) fn list(tx: &Connection) -> Result<Vec<DeadJob>> {
     .collect()
 }
 
-/// Removes one; answers how many messages it was.
+/// Removes a dead job. Returns the number of its rows.
 pub(super) fn forget(tx: &Connection, dead: &DeadJob) -> Result<usize> {
     match dead.id {
         Some(id) => {

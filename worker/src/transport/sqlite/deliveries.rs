@@ -1,4 +1,4 @@
-//! Claiming jobs one by one, and settling them.
+//! Claims jobs one by one, and settles them.
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -25,28 +25,28 @@ use crate::{
     transport::{DeathReason, Deliveries, Delivery, Receipt, Settled, Task, TransportError},
 };
 
-/// How long a consumer sleeps without being woken before it looks all the same: a retry of another process may have
-/// become due, and a wake may have been lost.
-const LOOK_ANYWAY: Duration = Duration::from_secs(1);
+/// The poll interval of a consumer that is not woken: a retry of another process may be due, and a wake may have been
+/// lost.
+const POLL: Duration = Duration::from_secs(1);
 
-/// How long to wait after the file could not be used: long enough not to spin, short beside a retry.
+/// The pause after an error of the file: long enough not to spin, short compared to a retry.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 
-/// The delay of a job whose delivery was dropped unsettled, which is what a panic does.
+/// The delay of a job whose delivery was dropped unsettled, for instance by a panic.
 const AFTER_DROP: Duration = Duration::from_secs(5);
 
 pub(super) struct SqliteDeliveries {
     shared: Arc<SqliteShared>,
     wake: WakeReceiver,
     slots: Arc<Semaphore>,
-    /// Of several slots, one is not for the bulk lane: a bulk run leaves room for whoever comes.
+    /// With several slots, one is reserved for the interactive lane.
     bulk_slots: Arc<Semaphore>,
-    /// A claim on its way, kept here so that dropping the future that waits for it does not lose the job.
-    pending: Option<JoinHandle<Result<Look, TransportError>>>,
+    /// A claim in progress, kept here so that dropping the waiting future does not lose the job.
+    pending: Option<JoinHandle<Result<ClaimTry, TransportError>>>,
 }
 
-/// What a look into the queue came to, for a consumer.
-enum Look {
+/// The outcome of trying to claim a job.
+enum ClaimTry {
     Found(Box<ClaimedJob>, SqliteReceipt),
     NothingUntil(Option<i64>),
 }
@@ -63,7 +63,7 @@ impl Drop for SqliteDeliveries {
     fn drop(&mut self) {
         if let (Some(pending), Ok(runtime)) = (self.pending.take(), tokio::runtime::Handle::try_current()) {
             runtime.spawn(async move {
-                if let Ok(Ok(Look::Found(_, claimant))) = pending.await {
+                if let Ok(Ok(ClaimTry::Found(_, claimant))) = pending.await {
                     let _ = Box::new(claimant).release().await;
                 }
             });
@@ -71,11 +71,11 @@ impl Drop for SqliteDeliveries {
     }
 }
 
-async fn look(
+async fn try_claim(
     shared: Arc<SqliteShared>,
     slot: OwnedSemaphorePermit,
     bulk_slot: Option<OwnedSemaphorePermit>,
-) -> Result<Look, TransportError> {
+) -> Result<ClaimTry, TransportError> {
     let (owner, with_bulk, announces) = (shared.instance.clone(), bulk_slot.is_some(), shared.announces);
     let claim = move |tx: &rusqlite::Connection| {
         let now_ms = monotonic_ms();
@@ -84,7 +84,7 @@ async fn look(
             && let Task::Resize(job) = &claim.task
             && announces
         {
-            // In the same transaction: one write less.
+            // In the same transaction, which saves a write.
             announcements::add(tx, &processing(job).encode(), claim.traceparent.as_deref(), now_ms)?;
         }
         Ok(claimed)
@@ -99,13 +99,13 @@ async fn look(
             let traceparent = claim.traceparent.clone();
             let claimant =
                 SqliteReceipt { shared, fence: claim.fence, traceparent, slot: Some((slot, bulk_slot)) };
-            Ok(Look::Found(claim, claimant))
+            Ok(ClaimTry::Found(claim, claimant))
         }
-        ClaimOutcome::NothingUntil(due) => Ok(Look::NothingUntil(due)),
+        ClaimOutcome::NothingUntil(due) => Ok(ClaimTry::NothingUntil(due)),
     }
 }
 
-/// The announcement that a worker has this job.
+/// The announcement that this job is `processing`.
 fn processing(job: &ResizeJob) -> Changed {
     Changed::new(Upload::queued(&job.record, &LinkBase::default()).processing(), job.lane())
 }
@@ -122,19 +122,19 @@ impl Deliveries for SqliteDeliveries {
                     slot = Arc::clone(&self.slots).acquire_owned() => slot.expect("the semaphore is never closed"),
                 };
                 let bulk_slot = Arc::clone(&self.bulk_slots).try_acquire_owned().ok();
-                self.pending = Some(tokio::spawn(look(Arc::clone(&self.shared), slot, bulk_slot)));
+                self.pending = Some(tokio::spawn(try_claim(Arc::clone(&self.shared), slot, bulk_slot)));
             }
             let pending = self.pending.as_mut().expect("it was filled above");
-            let looked = pending.await.unwrap_or(Err(TransportError::Closed));
+            let tried = pending.await.unwrap_or(Err(TransportError::Closed));
             self.pending = None;
-            let until = match looked {
-                Ok(Look::Found(claim, claimant)) => {
+            let until = match tried {
+                Ok(ClaimTry::Found(claim, claimant)) => {
                     let ClaimedJob { task, tries, traceparent, .. } = *claim;
                     return Some(Delivery { task, tries, traceparent, receipt: Box::new(claimant) });
                 }
-                Ok(Look::NothingUntil(due)) => due.map_or(LOOK_ANYWAY, sleep_until),
+                Ok(ClaimTry::NothingUntil(due)) => due.map_or(POLL, sleep_until),
                 Err(error) => {
-                    warn!(error = &error as &dyn std::error::Error, "could not look for jobs");
+                    warn!(error = &error as &dyn std::error::Error, "could not claim a job");
                     AFTER_ERROR
                 }
             };
@@ -149,21 +149,21 @@ impl Deliveries for SqliteDeliveries {
 
 fn sleep_until(due_ms: i64) -> Duration {
     let wait = u64::try_from(due_ms - monotonic_ms()).unwrap_or(0);
-    Duration::from_millis(wait).min(LOOK_ANYWAY)
+    Duration::from_millis(wait).min(POLL)
 }
 
-/// The claim of a job, which has to be settled.
+/// A claimed job that must be settled.
 struct SqliteReceipt {
     shared: Arc<SqliteShared>,
     fence: Fence,
     traceparent: Option<String>,
-    /// `None` once settled; given back then.
+    /// `None` once settled: the slot is free then.
     slot: Option<(OwnedSemaphorePermit, Option<OwnedSemaphorePermit>)>,
 }
 
 impl SqliteReceipt {
-    /// Settles the claim. No other process can while this one lives, so it is tried until it works, or the transport
-    /// closes.
+    /// Settles the claim. No other process can do it while this one lives, so it is retried until it succeeds or the
+    /// transport closes.
     async fn settle<F>(
         mut self: Box<Self>,
         attempted: &'static str,
@@ -185,7 +185,7 @@ impl SqliteReceipt {
                 }
                 Err(error) if self.shared.closing.is_cancelled() => return Err(error),
                 Err(error) => {
-                    warn!(error = &error as &dyn std::error::Error, "could not settle a job; trying again");
+                    warn!(error = &error as &dyn std::error::Error, "could not settle a job; retrying");
                     tokio::time::sleep(AFTER_ERROR).await;
                 }
             }
@@ -201,7 +201,8 @@ impl SqliteReceipt {
 impl Drop for SqliteReceipt {
     fn drop(&mut self) {
         if let (Some(slot), Ok(runtime)) = (self.slot.take(), tokio::runtime::Handle::try_current()) {
-            // Without the slot, which marks a claim as unsettled: a runtime that shuts down drops this task at once.
+            // Without the slot, which marks a claim as unsettled: otherwise a runtime at shutdown would drop this task
+            // and spawn another.
             let dropped = Box::new(Self {
                 shared: Arc::clone(&self.shared),
                 fence: self.fence,
@@ -225,7 +226,7 @@ impl Receipt for SqliteReceipt {
         let (body, traceparent) = (changed.encode(), self.traceparent.clone());
         let announces = self.shared.announces;
         let finish = move |tx: &rusqlite::Connection, fence| {
-            // Announced even if another worker has the job by now: the end is stored.
+            // Announced even if the job was redelivered: the end is stored.
             if announces {
                 announcements::add(tx, &body, traceparent.as_deref(), monotonic_ms())?;
             }

@@ -1,13 +1,13 @@
-//! The queue's file: one process at a time opens it, whoever finds another in its place opens that, and what is damaged
-//! is set aside.
+//! The queue file. One process at a time opens it. A replaced file is reopened; a damaged file is renamed to
+//! `queue.sqlite.damaged` and recreated.
 //!
 //! ```text
 //! queue.sqlite{,-wal,-shm}           in use
-//! queue.sqlite.damaged{,-wal,-shm}   set aside, one at most
+//! queue.sqlite.damaged{,-wal,-shm}   the last damaged file
 //! ```
 //!
-//! A queue can be recreated at any time, since everything that was accepted is in storage and is posted again from
-//! there. Only the list of dead letters is lost with the file; their uploads say `failed` all the same.
+//! A queue can be recreated at any time, because pending uploads are posted again from storage. Only the list of dead
+//! letters is lost with the file; their uploads are still `failed`.
 
 use std::{
     fs, io,
@@ -20,19 +20,19 @@ use tracing::{error, warn};
 
 use super::{queue, schema};
 
-/// What SQLite keeps beside a file, by the ends of the names; the file itself first.
+/// The suffixes of the files of a SQLite database; the database file itself first.
 const PARTS: [&str; 3] = ["", "-wal", "-shm"];
 
-/// Reads a little of every table.
+/// A query that reads a little of every table.
 const GLANCE: &str = "SELECT (SELECT max(seq) FROM jobs), (SELECT max(seq) FROM announcements)";
 
-/// Where the queue is.
+/// The path of the queue, and how to open it.
 #[derive(Debug)]
 pub(super) struct QueueFile {
     path: PathBuf,
-    /// Is locked while the queue is opened or set aside.
+    /// The lock file, held while the queue is opened or renamed.
     opening: PathBuf,
-    /// How long to wait for other processes; see [`schema::open`].
+    /// Whether to keep waiting for other processes; see [`schema::open`].
     busy: fn(i32) -> bool,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct OpenQueue {
     identity: Identity,
 }
 
-/// Device and number of each part; `None` for what is not there. They stay the same as long as somebody has it open.
+/// Device and inode of each file; `None` for a missing file. They do not change while a process has the file open.
 pub(super) type Identity = [Option<(u64, u64)>; PARTS.len()];
 
 /// Why a queue could not be opened or used.
@@ -54,8 +54,8 @@ pub(super) enum QueueError {
         #[source]
         source: io::Error,
     },
-    #[error("could not set the damaged {} aside", path.display())]
-    SetAside {
+    #[error("could not rename the damaged file {}", path.display())]
+    RenameDamaged {
         path: PathBuf,
         #[source]
         source: io::Error,
@@ -71,43 +71,43 @@ impl QueueFile {
         Self { path: path.to_owned(), opening, busy }
     }
 
-    /// Opens the queue, which is made if it is not there.
+    /// Opens the queue, and creates a missing file.
     pub(super) fn open(&self) -> Result<OpenQueue, QueueError> {
         let _opening = self.lock()?;
         self.open_locked()
     }
 
-    /// Opens a queue that was used before. What is damaged is set aside, and a new one begun.
+    /// Opens a queue that was used before. A damaged file is renamed, and the queue recreated.
     pub(super) fn open_used(&self) -> Result<OpenQueue, QueueError> {
         self.open_again(&self.identity())
     }
 
-    /// The same after what was open, and is closed, was damaged or replaced.
+    /// Reopens the queue after the open file was found damaged or replaced.
     pub(super) fn open_again(&self, before: &Identity) -> Result<OpenQueue, QueueError> {
         let _opening = self.lock()?;
         let now = self.identity();
         if now[0] != before[0] {
-            // Log and index of a file that is gone would be taken for those of the file that is there now.
+            // SQLite would use the log and index of the replaced file for the new one.
             let stale = |at: &usize| now[*at].is_some() && now[*at] == before[*at];
-            self.set_aside((1..PARTS.len()).filter(stale))?;
+            self.rename_damaged((1..PARTS.len()).filter(stale))?;
         }
-        match self.open_locked().and_then(|queue| queue.sound().map(|()| queue)) {
+        match self.open_locked().and_then(|queue| queue.check_integrity().map(|()| queue)) {
             Err(error) if error.is_damage() => {
                 error!(
                     file = %self.path.display(),
-                    aside = %self.aside("").display(),
+                    damaged = %self.damaged_path("").display(),
                     error = &error as &dyn std::error::Error,
-                    "the queue is damaged and is begun anew; what was accepted is posted again from storage"
+                    "the queue file is damaged and is recreated; pending uploads are posted again from storage"
                 );
-                self.set_aside(0..PARTS.len())?;
+                self.rename_damaged(0..PARTS.len())?;
                 self.open_locked()
             }
             opened => opened,
         }
     }
 
-    /// Whether somebody who opens the file now would find it damaged. Who has it open may go on for long with what it
-    /// remembers of it.
+    /// Whether a process that opens the file now finds it damaged. A process that has it open may not notice for long,
+    /// because of its cache.
     pub(super) fn is_damaged_for_others(&self) -> bool {
         let look = || {
             let sqlite = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -117,16 +117,16 @@ impl QueueFile {
         look().is_err_and(|error| QueueError::from(error).is_damage())
     }
 
-    /// Whether somebody has put another file in the place of the open one, or has removed it.
+    /// Whether the open file was replaced or removed.
     pub(super) fn was_replaced(&self, open: &OpenQueue) -> bool {
         let replaced = self.identity() != open.identity;
         if replaced {
-            warn!(file = %self.path.display(), "the queue's file was replaced or removed; it is opened again");
+            warn!(file = %self.path.display(), "the queue file was replaced or removed; reopening it");
         }
         replaced
     }
 
-    /// The lock is let go when the file is dropped.
+    /// Dropping the file releases the lock.
     fn lock(&self) -> Result<fs::File, QueueError> {
         let lock = || {
             let file = fs::File::create(&self.opening)?;
@@ -141,13 +141,13 @@ impl QueueFile {
         Ok(OpenQueue { sqlite, identity: self.identity() })
     }
 
-    fn set_aside(&self, parts: impl Iterator<Item = usize>) -> Result<(), QueueError> {
+    fn rename_damaged(&self, parts: impl Iterator<Item = usize>) -> Result<(), QueueError> {
         for part in parts.map(|part| PARTS[part]) {
-            let (from, to) = (with_end(&self.path, part), self.aside(part));
+            let (from, to) = (with_end(&self.path, part), self.damaged_path(part));
             for done in [fs::remove_file(&to), fs::rename(&from, &to)] {
                 match done {
                     Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                        return Err(QueueError::SetAside { path: from, source });
+                        return Err(QueueError::RenameDamaged { path: from, source });
                     }
                     _ => {}
                 }
@@ -156,7 +156,7 @@ impl QueueFile {
         Ok(())
     }
 
-    fn aside(&self, part: &str) -> PathBuf {
+    fn damaged_path(&self, part: &str) -> PathBuf {
         with_end(&with_end(&self.path, ".damaged"), part)
     }
 
@@ -169,24 +169,27 @@ impl QueueFile {
 }
 
 impl OpenQueue {
-    /// Closes what is damaged or was replaced, and leaves the files alone: the last one to close would copy the log into
-    /// the file and remove it by its name, under which another process may have recreated it.
+    /// Closes a damaged or replaced queue without a checkpoint. Otherwise the last process to close would copy the log
+    /// into the file and remove the log by its name, where another process may have recreated it.
     pub(super) fn abandon(self) -> Identity {
         if let Err(error) = self.sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
-            warn!(error = &error as &dyn std::error::Error, "the log of an abandoned queue is tidied up");
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "could not close an abandoned queue without a checkpoint"
+            );
         }
         self.identity
     }
 
-    /// Reads everything once: damage may lie where opening does not look.
-    fn sound(&self) -> Result<(), QueueError> {
-        // Not the quick one, which does not look whether indices and tables say the same.
+    /// Checks the whole file: opening reads only parts of it.
+    fn check_integrity(&self) -> Result<(), QueueError> {
+        // Not `quick_check`, which does not compare indexes with tables.
         let found: String = self.sqlite.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
         if found == "ok" { Ok(()) } else { Err(queue::corrupt(found).into()) }
     }
 }
 
-/// What SQLite says is told as it says it: around it, a migration's own error would say it once more.
+/// An error of SQLite is unwrapped, because the migration's error would repeat its message.
 impl From<rusqlite_migration::Error> for QueueError {
     fn from(error: rusqlite_migration::Error) -> Self {
         match error {
@@ -197,16 +200,16 @@ impl From<rusqlite_migration::Error> for QueueError {
 }
 
 impl QueueError {
-    /// Whether it says that a file is no sound database.
+    /// Whether the file is not a valid database.
     pub(super) fn is_damage(&self) -> bool {
         matches!(self.code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
     }
 
-    /// What SQLite says of it.
+    /// The error code of SQLite, if it has one.
     pub(super) fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Sqlite(error) => error.sqlite_error_code(),
-            Self::Schema(_) | Self::Lock { .. } | Self::SetAside { .. } => None,
+            Self::Schema(_) | Self::Lock { .. } | Self::RenameDamaged { .. } => None,
         }
     }
 }
@@ -226,7 +229,7 @@ mod tests {
     use crate::transport::Lane;
 
     #[test]
-    fn a_used_file_whose_index_has_lost_a_job_is_set_aside() {
+    fn a_used_file_whose_index_has_lost_a_job_is_renamed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("queue.sqlite");
         let file = QueueFile::new(&path, directory.path().join("opening"), |_| true);
@@ -234,12 +237,13 @@ mod tests {
         posted(&queue.sqlite, Lane::Interactive);
         posted(&queue.sqlite, Lane::Interactive);
         drop(queue);
-        assert!(file.open_used().unwrap().sound().is_ok());
-        assert!(!file.aside("").exists());
+        assert!(file.open_used().unwrap().check_integrity().is_ok());
+        assert!(!file.damaged_path("").exists());
         dangle(&file.open().unwrap().sqlite);
-        let anew = file.open_used().unwrap();
-        assert!(file.aside("").exists());
-        let jobs: u64 = anew.sqlite.query_row("SELECT count(*) FROM jobs", [], |row| row.get(0)).unwrap();
+        let recreated = file.open_used().unwrap();
+        assert!(file.damaged_path("").exists());
+        let jobs: u64 =
+            recreated.sqlite.query_row("SELECT count(*) FROM jobs", [], |row| row.get(0)).unwrap();
         assert_eq!(jobs, 0);
     }
 }

@@ -1,8 +1,8 @@
-//! Liveness: every process that uses the queue holds a lock on a file of its own. The system releases the lock
-//! when the process dies, however it dies, so a killed worker is noticed at once and not after a lease.
+//! Liveness: every process that uses the queue holds a lock on its own file. The kernel releases the lock when the
+//! process dies, so a killed worker is detected at once and not after a lease expires.
 //!
-//! A process that is alive but stopped or swapped out keeps its lock. The living touch their
-//! files; a file that stays the same for too long belongs to a process that stands still.
+//! A process that is stopped or swapped out keeps its lock. Running processes touch their files; a file that is not
+//! touched for too long belongs to a stalled process.
 
 use std::{
     collections::HashMap,
@@ -12,19 +12,19 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-/// How long a process may stand still before what it has claimed is given to others. Settling is fenced, so a process
-/// that comes back too late does no harm; long, because it costs a second decode.
-pub(super) const STANDSTILL: Duration = Duration::from_secs(30);
+/// The time after which the jobs of a stalled process are requeued. Settling is fenced, so a process that resumes later
+/// does no harm. It is long, because a requeued job is decoded twice.
+pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// After a longer gap between two looks the count restarts: this process may itself have been stopped.
-const LOOKED_AWAY: Duration = Duration::from_secs(5);
+/// After a longer gap between two checks the count restarts: this process may itself have been stopped.
+const MAX_CHECK_GAP: Duration = Duration::from_secs(5);
 
-/// How long a process may take from making its lock to holding it.
+/// The time limit between creating a lock file and locking it.
 const LOCKED_WITHIN: Duration = Duration::from_secs(10);
 
 const SUFFIX: &str = ".lock";
 
-/// This process's own sign of life.
+/// The lock of this process.
 #[derive(Debug)]
 pub(super) struct Presence {
     /// Locked as long as it is open.
@@ -40,7 +40,7 @@ impl Presence {
         Ok(Self { file, path })
     }
 
-    /// Says that this process still moves.
+    /// Shows that this process is running.
     pub(super) fn touch(&self) {
         let _ = self.file.set_modified(SystemTime::now());
     }
@@ -56,53 +56,53 @@ fn lock_path(directory: &Path, name: &str) -> PathBuf {
     directory.join(format!("{name}{SUFFIX}"))
 }
 
-/// Watches the processes of a queue. A process that stands still is judged by this process's own monotonic clock: by how
-/// long its file has not changed while it was looked at, never by the time that is written in the file.
+/// Watches the processes of a queue. A stalled process is detected by this process's monotonic clock: by how long its
+/// file stays unchanged between checks, never by the file's timestamp.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     seen: HashMap<String, LastTouch>,
-    /// Locks that nobody held, since when.
+    /// Lock files that no process holds, and since when.
     free: HashMap<String, Instant>,
 }
 
-/// The time that was written in a file, since when it has been so, and when that was last checked.
+/// The timestamp of a file, since when it is unchanged, and when it was last checked.
 #[derive(Debug, Clone, Copy)]
 struct LastTouch {
     touched: SystemTime,
     since: Instant,
-    looked: Instant,
+    checked: Instant,
 }
 
 impl Watch {
-    /// Whether the process of that name has died, or has stood still for too long. To be asked every few moments: a
-    /// pause of this process between two looks tells nothing of the others.
+    /// Whether the process has died, or has stalled for too long. Must be called at short intervals: a pause of this
+    /// process says nothing about the others.
     pub(super) fn is_gone(&mut self, directory: &Path, name: &str, now: Instant) -> bool {
         let file = match File::open(lock_path(directory, name)) {
             Ok(file) => file,
-            // It removed its own sign, or another process did after it died. What else keeps the file from being opened
-            // (too many open files, say) tells nothing of the process.
+            // The process removed its file, or another process did after its death. Any other error, such as too many
+            // open files, says nothing about the process.
             Err(error) => return error.kind() == io::ErrorKind::NotFound,
         };
         match file.try_lock() {
             Ok(()) => true,
-            Err(TryLockError::WouldBlock) => self.stands_still(&file, name, now),
+            Err(TryLockError::WouldBlock) => self.is_stalled(&file, name, now),
             Err(TryLockError::Error(_)) => false,
         }
     }
 
-    fn stands_still(&mut self, file: &File, name: &str, now: Instant) -> bool {
+    fn is_stalled(&mut self, file: &File, name: &str, now: Instant) -> bool {
         let Ok(touched) = file.metadata().and_then(|meta| meta.modified()) else { return false };
-        let new = LastTouch { touched, since: now, looked: now };
+        let new = LastTouch { touched, since: now, checked: now };
         let seen = self.seen.entry(name.to_owned()).or_insert(new);
-        if seen.touched != touched || now.duration_since(seen.looked) > LOOKED_AWAY {
+        if seen.touched != touched || now.duration_since(seen.checked) > MAX_CHECK_GAP {
             *seen = new;
         }
-        seen.looked = now;
-        now.duration_since(seen.since) > STANDSTILL
+        seen.checked = now;
+        now.duration_since(seen.since) > STALL_TIMEOUT
     }
 
-    /// Removes what processes that died have left in the directory: their locks and their pipes. A lock that was made a
-    /// moment ago may not be held yet, so it must be found free in two looks.
+    /// Removes the locks and pipes of dead processes. A new lock file may not be locked yet, so it must be free in two
+    /// checks.
     pub(super) fn tidy(&mut self, directory: &Path, now: Instant) {
         let mut found = HashMap::new();
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
@@ -139,19 +139,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_living_are_not_gone_and_the_dead_are() {
+    fn only_dead_processes_are_gone() {
         let (directory, now) = (tempfile::tempdir().unwrap(), Instant::now());
         let mut watch = Watch::default();
         let alive = Presence::new(directory.path(), "alive").unwrap();
         assert!(!watch.is_gone(directory.path(), "alive", now));
         drop(alive);
         assert!(watch.is_gone(directory.path(), "alive", now));
-        // A file that nobody holds is what a killed process leaves.
+        // A killed process leaves an unlocked file.
         File::create(lock_path(directory.path(), "killed")).unwrap();
         assert!(watch.is_gone(directory.path(), "killed", now));
     }
 
-    /// Looks as often as a living process does, for so long; answers whether the other counts as gone at the end.
+    /// Checks once a second for this time. Returns whether the other process counts as gone at the end.
     fn watched(watch: &mut Watch, directory: &Path, from: Instant, time: Duration) -> bool {
         let steps = u32::try_from(time.as_secs()).unwrap();
         (0..=steps)
@@ -159,19 +159,19 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_stands_still_is_gone_until_it_moves() {
+    fn a_stalled_process_is_gone_until_it_resumes() {
         let (directory, now) = (tempfile::tempdir().unwrap(), Instant::now());
         let mut watch = Watch::default();
         let stopped = Presence::new(directory.path(), "other").unwrap();
-        assert!(!watched(&mut watch, directory.path(), now, STANDSTILL));
-        let later = now + STANDSTILL;
+        assert!(!watched(&mut watch, directory.path(), now, STALL_TIMEOUT));
+        let later = now + STALL_TIMEOUT;
         assert!(watched(&mut watch, directory.path(), later, Duration::from_secs(2)));
         stopped.touch();
         assert!(!watch.is_gone(directory.path(), "other", later + Duration::from_secs(3)));
     }
 
     #[test]
-    fn a_step_of_the_wall_clock_makes_nobody_stand_still() {
+    fn a_step_of_the_wall_clock_stalls_no_process() {
         let (directory, now) = (tempfile::tempdir().unwrap(), Instant::now());
         let mut watch = Watch::default();
         let other = Presence::new(directory.path(), "other").unwrap();
@@ -184,16 +184,16 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_of_the_watcher_tells_nothing_of_the_watched() {
+    fn a_pause_of_the_watcher_stalls_no_process() {
         let (directory, now) = (tempfile::tempdir().unwrap(), Instant::now());
         let mut watch = Watch::default();
         let _other = Presence::new(directory.path(), "other").unwrap();
         assert!(!watch.is_gone(directory.path(), "other", now));
-        assert!(!watch.is_gone(directory.path(), "other", now + STANDSTILL * 10));
+        assert!(!watch.is_gone(directory.path(), "other", now + STALL_TIMEOUT * 10));
     }
 
     #[test]
-    fn tidying_removes_the_leftovers_of_the_dead_only() {
+    fn a_cleanup_removes_only_leftovers_of_dead_processes() {
         let (directory, now) = (tempfile::tempdir().unwrap(), Instant::now());
         let mut watch = Watch::default();
         let _alive = Presence::new(directory.path(), "alive").unwrap();

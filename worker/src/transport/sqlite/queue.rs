@@ -1,7 +1,7 @@
 //! The queue as SQL: every function is one step inside a transaction, and gets the time only as an argument.
 //!
-//! A job is due at once, or at a time of the monotonic clock, which all processes of a host share and which never steps.
-//! Delayed jobs that are due come before those that never waited: they are older.
+//! A job is due at once, or at a time of the monotonic clock. All processes of a host share that clock, and it never
+//! steps. Delayed jobs that are due come before those that never waited: they are older.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::{
     transport::{DeadLetter, DeathReason, Depth, Posting, Room, Task, Tries, delivery::read_job},
 };
 
-/// A job that has killed its worker so many times is dead: a fourth worker would die as well.
+/// The number of crashed workers after which a job is dead: a fourth worker would crash as well.
 pub(super) const MAX_CRASHES: u32 = 3;
 
-/// The longest delay of a job. A due time that lies further ahead was set before a reboot.
+/// The longest delay of a job. A later due time is from before a reboot.
 const MAX_DELAY: Duration = Duration::from_secs(600);
 
 const READY: u32 = 0;
@@ -23,7 +23,7 @@ const CLAIMED: u32 = 1;
 const DEAD: u32 = 2;
 const BURYING: u32 = 3;
 const BURIED: u32 = 4;
-/// The row of the tally that counts the jobs that take room.
+/// The row of the tally with the jobs that count towards the capacity.
 const ROOM: u32 = 5;
 
 /// A lane as its column holds it.
@@ -46,15 +46,15 @@ pub(super) struct Fence {
     pub(super) token: i64,
 }
 
-/// The answer of [`claim`].
+/// The outcome of [`claim`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ClaimOutcome {
     One(Box<ClaimedJob>),
-    /// Nothing is due; the next delayed job will be at this time, if there is one.
+    /// No job is due; the next delayed job is due at this time, if there is one.
     NothingUntil(Option<i64>),
 }
 
-/// Whether a posting fitted in.
+/// Whether a posting was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Posted {
     Done,
@@ -66,15 +66,15 @@ pub(super) enum Posted {
 pub(super) struct Now {
     /// Since 1970, for people.
     pub(super) wall: i64,
-    /// Of the monotonic clock.
+    /// Time of the monotonic clock.
     pub(super) monotonic: i64,
 }
 
-/// Prepares a file that was opened: recounts its jobs, and makes jobs due that wait for a time before a reboot.
+/// Prepares an opened file: recounts its jobs, and makes jobs due whose due time is from before a reboot.
 pub(super) fn settle_in(tx: &Connection, now_ms: i64) -> Result<()> {
     let limit = now_ms.saturating_add(milliseconds(MAX_DELAY));
     tx.execute("UPDATE jobs SET due_ms = 0 WHERE due_ms > ?1", [limit])?;
-    // Writes nothing where nothing differs.
+    // Only differing rows are written.
     tx.execute(
         "WITH counted (state, jobs) AS (
              SELECT tally.state, count(jobs.seq) FROM tally
@@ -87,7 +87,7 @@ pub(super) fn settle_in(tx: &Connection, now_ms: i64) -> Result<()> {
     .map(drop)
 }
 
-/// Adds a job, unless its generation is already there, or it takes room and `capacity` jobs do already.
+/// Adds a job, unless its generation is already in the queue, or the queue is at capacity.
 pub(super) fn post(tx: &Connection, posting: &Posting, capacity: u64, wall_ms: i64) -> Result<Posted> {
     let counted = posting.room == Room::Counted;
     if counted && room_taken(tx)? >= capacity {
@@ -111,7 +111,7 @@ pub(super) fn post(tx: &Connection, posting: &Posting, capacity: u64, wall_ms: i
     Ok(Posted::Done)
 }
 
-/// Jobs that have not ended and take room.
+/// The number of jobs that have not ended and count towards the capacity.
 pub(super) fn room_taken(tx: &Connection) -> Result<u64> {
     tally(tx, ROOM)
 }
@@ -120,7 +120,7 @@ fn tally(tx: &Connection, state: u32) -> Result<u64> {
     tx.prepare_cached("SELECT jobs FROM tally WHERE state = ?1")?.query_row([state], |row| row.get(0))
 }
 
-/// Of these jobs, those that are not in the queue. A dead job that waits for its burial is in it.
+/// The jobs that are not in the queue. A dead job that waits for its burial is in the queue.
 pub(super) fn missing(tx: &Connection, jobs: &[JobName]) -> Result<Vec<JobName>> {
     let mut held = tx.prepare_cached("SELECT 1 FROM jobs WHERE id = ?1 AND generation = ?2 AND state < 4")?;
     let mut missing = Vec::new();
@@ -132,8 +132,8 @@ pub(super) fn missing(tx: &Connection, jobs: &[JobName]) -> Result<Vec<JobName>>
     Ok(missing)
 }
 
-/// Claims one job for an owner with a random token: burials first, then lane by lane the delayed jobs that are due, then
-/// the oldest job; the bulk lane only `with_bulk`. A job that cannot be read dies here, and the next is claimed.
+/// Claims one job for an owner with a random token: burials first, then lane by lane the delayed jobs that are due,
+/// then the oldest job; the bulk lane only `with_bulk`. An unreadable job is dead-lettered, and the next is claimed.
 pub(super) fn claim(
     tx: &Connection,
     owner: &str,
@@ -176,8 +176,8 @@ pub(super) fn claim(
         match found {
             None => {
                 return match next_due(tx, with_bulk)? {
-                    // An index and its table contradict each other, and would for ever.
-                    Some(due_ms) if due_ms <= now_ms => Err(corrupt("a job is due and cannot be claimed")),
+                    // An index contradicts its table.
+                    Some(due_ms) if due_ms <= now_ms => Err(corrupt("a job is due but cannot be claimed")),
                     due => Ok(ClaimOutcome::NothingUntil(due)),
                 };
             }
@@ -185,14 +185,14 @@ pub(super) fn claim(
                 return Ok(ClaimOutcome::One(Box::new(ClaimedJob { fence, task, lane, tries, traceparent })));
             }
             Some((fence, Err(error), ..)) => {
-                tracing::warn!(error = &*error, "a job that cannot be read is dead-lettered");
+                tracing::warn!(error = &*error, "an unreadable job is dead-lettered");
                 bury_later(tx, fence, DeathReason::Unreadable)?;
             }
         }
     }
 }
 
-/// What SQLite says where it finds this by itself.
+/// The error of SQLite for a corrupt file.
 pub(super) fn corrupt(found: impl Into<String>) -> rusqlite::Error {
     let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
     rusqlite::Error::SqliteFailure(code, Some(found.into()))
@@ -209,7 +209,7 @@ fn next_due(tx: &Connection, with_bulk: bool) -> Result<Option<i64>> {
     .query_row([with_bulk], |row| row.get(0))
 }
 
-/// The job is done. A burial stays as a dead letter. Answers whether the fence held; so do the functions below.
+/// The job is done. A burial stays as a dead letter. This and the functions below return whether the fence matched.
 pub(super) fn ack(tx: &Connection, fence: Fence) -> Result<bool> {
     let deleted = tx
         .prepare_cached("DELETE FROM jobs WHERE seq = ?1 AND fence = ?2 AND state = ?3")?
@@ -222,12 +222,12 @@ pub(super) fn retry(tx: &Connection, fence: Fence, now_ms: i64, after: Duration)
     again(tx, fence, "state = state - 1, failures = failures + 1", due(now_ms, after))
 }
 
-/// The job, or the burial, is due again after a delay, and nothing is counted.
+/// The job, or the burial, is due again after a delay, without a counted failure.
 pub(super) fn postpone(tx: &Connection, fence: Fence, now_ms: i64, after: Duration) -> Result<bool> {
     again(tx, fence, "state = state - 1", due(now_ms, after))
 }
 
-/// The job, or the burial, is due again at once, and nothing is counted.
+/// The job, or the burial, is due again at once, without a counted failure.
 pub(super) fn release(tx: &Connection, fence: Fence) -> Result<bool> {
     again(tx, fence, "state = state - 1", None)
 }
@@ -259,16 +259,15 @@ fn settle(tx: &Connection, fence: Fence, state: u32, change: &str, due_ms: Optio
     Ok(changed == 1)
 }
 
-/// The processes that have claimed something.
+/// The processes that have claimed jobs.
 pub(super) fn owners(tx: &Connection) -> Result<Vec<String>> {
     tx.prepare_cached("SELECT DISTINCT owner FROM jobs WHERE state IN (1, 3)")?
         .query_map([], |row| row.get(0))?
         .collect()
 }
 
-/// Takes everything back from an owner that died: its jobs are due at once, or dead if they have killed `max_crashes`
-/// times. Answers how many there were.
-pub(super) fn take_back(tx: &Connection, owner: &str, max_crashes: u32) -> Result<usize> {
+/// Requeues the jobs of a dead owner. They are due at once, or dead after `max_crashes` crashes. Returns their number.
+pub(super) fn requeue_jobs_of(tx: &Connection, owner: &str, max_crashes: u32) -> Result<usize> {
     let jobs = tx
         .prepare_cached(
             "UPDATE jobs SET owner = NULL, fence = NULL, crashes = crashes + 1,
@@ -285,7 +284,7 @@ pub(super) fn take_back(tx: &Connection, owner: &str, max_crashes: u32) -> Resul
     Ok(jobs + burials)
 }
 
-/// How many jobs are in which state.
+/// The number of jobs by state.
 pub(super) fn depth(tx: &Connection, now: Now) -> Result<Depth> {
     let delayed: u64 = tx
         .prepare_cached("SELECT count(*) FROM jobs WHERE state = 0 AND lane IN (0, 1) AND due_ms > ?1")?

@@ -1,19 +1,19 @@
-//! Opening the file: settings of the connection, and migrations.
+//! Opens the file: settings of the connection, and migrations.
 
 use std::path::Path;
 
 use rusqlite::Connection;
 use rusqlite_migration::{M, Migrations};
 
-/// Each entry brings a file from one version to the next. A released entry is never changed; new ones are appended.
+/// Each entry migrates a file from one version to the next. A released entry is never changed; new ones are appended.
 const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("schema.sql"))];
 
-/// Opens a connection; by one process at a time, since migrating and switching to the log want the file for
-/// themselves. `busy` is asked, with the number of tries so far, whether to wait on for other processes.
+/// Opens a connection. Only one process at a time may do this, because migrations and the switch to WAL need exclusive
+/// access. `busy` decides, by the number of tries, whether to keep waiting for other processes.
 pub(super) fn open(path: &Path, busy: fn(i32) -> bool) -> Result<Connection, rusqlite_migration::Error> {
     let mut sqlite = Connection::open(path)?;
     sqlite.busy_handler(Some(busy))?;
-    // Readers and the one writer do not wait for each other.
+    // With WAL, readers and the writer do not block each other.
     sqlite.pragma_update(None, "journal_mode", "WAL")?;
     sqlite.pragma_update(None, "synchronous", "FULL")?;
     Migrations::from_slice(MIGRATIONS).to_latest(&mut sqlite)?;

@@ -1,7 +1,7 @@
-//! Processes of one host wake each other: every waiter has a named pipe, and who has news writes a byte to it.
+//! Processes of one host wake each other: every waiter has a named pipe, and a waker writes a byte to it.
 //!
-//! A pipe without a reader refuses to be opened, so a dead waiter costs nothing, and a pipe that is full already
-//! wakes its reader. A lost wake costs the waiter its next look, which it takes anyhow.
+//! A pipe without a reader cannot be opened, so a dead waiter costs nothing, and a full pipe already wakes its reader.
+//! A lost wake is harmless, because waiters also poll.
 
 use std::{
     fs, io,
@@ -12,12 +12,12 @@ use std::{
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use tokio::net::unix::pipe;
 
-/// What there is news of.
+/// The topic of a wake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Topic {
     /// A job is due.
     Jobs,
-    /// Something was announced.
+    /// There is a new announcement.
     Announcements,
 }
 
@@ -41,7 +41,7 @@ impl Waker {
         Self { directory: directory.to_owned() }
     }
 
-    /// Wakes everybody who waits on one of the topics.
+    /// Wakes all waiters of these topics.
     pub(super) fn wake(&self, topics: &[Topic]) {
         if topics.is_empty() {
             return;
@@ -71,7 +71,7 @@ pub(super) struct WakeReceiver {
 }
 
 impl WakeReceiver {
-    /// Makes the pipe. From here on no wake is missed.
+    /// Creates the pipe. Later wakes are not missed.
     pub(super) fn new(directory: &Path, name: &str, topic: Topic) -> io::Result<Self> {
         let path = directory.join(format!("{name}{}", topic.suffix()));
         rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
@@ -80,7 +80,7 @@ impl WakeReceiver {
         Ok(Self { path, pipe })
     }
 
-    /// Waits for the next wake; many wakes may count as one.
+    /// Waits for the next wake; several wakes may count as one.
     pub(super) async fn woken(&self) {
         if self.pipe.readable().await.is_ok() {
             let mut bytes = [0; 256];

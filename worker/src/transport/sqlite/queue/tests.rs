@@ -37,7 +37,7 @@ fn depth_now(tx: &Connection) -> Depth {
     depth(tx, Now { wall: NOW, monotonic: NOW }).unwrap()
 }
 
-/// The tally says the same as a count.
+/// The tally equals a count.
 fn assert_tallied(tx: &Connection) {
     let rows = |sql: &str| -> Vec<(u32, u64)> {
         let mut statement = tx.prepare(sql).unwrap();
@@ -52,7 +52,7 @@ fn assert_tallied(tx: &Connection) {
     assert_eq!(tallied, counted);
 }
 
-/// Takes the oldest job away and leaves it in the index, as a write that was half lost does.
+/// Deletes the oldest job but keeps it in the index, like a half-lost write.
 pub(in crate::transport::sqlite) fn dangle(sqlite: &Connection) {
     let definition = "SELECT rootpage, sql FROM sqlite_master WHERE name = 'jobs_next'";
     let (root, sql): (u32, String) =
@@ -78,11 +78,11 @@ fn a_job_that_an_index_has_lost_is_damage_and_not_an_empty_queue() {
 }
 
 #[test]
-fn a_claim_that_was_taken_back_settles_nothing() {
+fn a_stale_claim_settles_nothing() {
     let tx = queue();
     posted(&tx, Lane::Interactive);
     let stale = claimed(&tx, "stalled").fence;
-    assert_eq!(take_back(&tx, "stalled", MAX_CRASHES).unwrap(), 1);
+    assert_eq!(requeue_jobs_of(&tx, "stalled", MAX_CRASHES).unwrap(), 1);
     let fresh = claimed(&tx, "other").fence;
     for settled in [
         ack(&tx, stale),
@@ -98,11 +98,11 @@ fn a_claim_that_was_taken_back_settles_nothing() {
 }
 
 #[test]
-fn a_claim_that_was_taken_back_settles_nothing_of_a_queue_that_was_empty_meanwhile() {
+fn a_stale_claim_settles_no_job_of_a_queue_that_was_empty_meanwhile() {
     let tx = queue();
     posted(&tx, Lane::Interactive);
     let stale = claimed(&tx, "stalled").fence;
-    take_back(&tx, "stalled", MAX_CRASHES).unwrap();
+    requeue_jobs_of(&tx, "stalled", MAX_CRASHES).unwrap();
     assert!(ack(&tx, claimed(&tx, "other").fence).unwrap());
     posted(&tx, Lane::Interactive);
     let fresh = claimed(&tx, "third").fence;
@@ -111,13 +111,13 @@ fn a_claim_that_was_taken_back_settles_nothing_of_a_queue_that_was_empty_meanwhi
 }
 
 #[test]
-fn a_job_that_kills_its_workers_dies_with_the_third_and_one_in_an_outbox_never() {
+fn a_job_that_kills_three_workers_is_dead_except_in_an_outbox() {
     for (max_crashes, dies) in [(MAX_CRASHES, true), (u32::MAX, false)] {
         let tx = queue();
         let id = posted(&tx, Lane::Interactive);
         for _ in 0..MAX_CRASHES {
             assert!(matches!(claimed(&tx, "victim").task, Task::Resize(_)));
-            take_back(&tx, "victim", max_crashes).unwrap();
+            requeue_jobs_of(&tx, "victim", max_crashes).unwrap();
         }
         let task = claimed(&tx, "next").task;
         assert_eq!(task.id(), Some(id));
@@ -134,7 +134,7 @@ fn a_burial_whose_worker_dies_is_a_burial_again() {
     bury_later(&tx, claimed(&tx, "one").fence, DeathReason::Exhausted).unwrap();
     for _ in 0..5 {
         assert!(matches!(claimed(&tx, "one").task, Task::Bury(_)));
-        take_back(&tx, "one", MAX_CRASHES).unwrap();
+        requeue_jobs_of(&tx, "one", MAX_CRASHES).unwrap();
     }
     assert_eq!(depth_now(&tx).dead, 1);
 }
@@ -179,7 +179,7 @@ fn a_buried_job_does_not_swallow_a_later_post_of_its_generation() {
     let lost = posting(Lane::Interactive);
     post(&tx, &lost, u64::MAX, NOW).unwrap();
     bury_later(&tx, claimed(&tx, "one").fence, DeathReason::Exhausted).unwrap();
-    // While the burial is still to come, the queue holds the job.
+    // Before the burial, the queue holds the job.
     assert_eq!(missing(&tx, &[lost.job.name()]).unwrap(), []);
     ack(&tx, claimed(&tx, "one").fence).unwrap();
     assert_eq!(missing(&tx, &[lost.job.name()]).unwrap(), [lost.job.name()]);
@@ -218,14 +218,14 @@ fn a_job_that_was_delayed_before_a_reboot_is_due_after_it() {
     posted(&tx, Lane::Interactive);
     let long = Duration::from_secs(300);
     postpone(&tx, claimed(&tx, "one").fence, NOW + 900_000, long).unwrap();
-    // The clock begins anew with the boot.
+    // The monotonic clock restarts at boot.
     settle_in(&tx, 1000).unwrap();
     let claim = claimed(&tx, "one");
     assert_eq!((claim.tries.deliveries, claim.tries.failures), (2, 0));
 }
 
 #[test]
-fn a_job_of_the_sweeper_takes_no_room() {
+fn a_job_of_the_sweeper_does_not_count_towards_the_capacity() {
     let tx = queue();
     let lost = Posting { room: Room::Uncounted, ..posting(Lane::Interactive) };
     assert_eq!(post(&tx, &lost, 1, NOW).unwrap(), Posted::Done);
@@ -238,7 +238,7 @@ fn a_job_of_the_sweeper_takes_no_room() {
 }
 
 #[test]
-fn the_tally_follows_every_step_and_is_counted_anew_when_a_file_is_opened() {
+fn the_tally_follows_every_step_and_is_recounted_when_a_file_is_opened() {
     let tx = queue();
     for _ in 0..4 {
         posted(&tx, Lane::Interactive);
@@ -247,7 +247,7 @@ fn the_tally_follows_every_step_and_is_counted_anew_when_a_file_is_opened() {
     retry(&tx, claimed(&tx, "one").fence, NOW, Duration::from_secs(9)).unwrap();
     bury_later(&tx, claimed(&tx, "one").fence, DeathReason::Exhausted).unwrap();
     claimed(&tx, "one");
-    take_back(&tx, "one", MAX_CRASHES).unwrap();
+    requeue_jobs_of(&tx, "one", MAX_CRASHES).unwrap();
     assert_tallied(&tx);
     tx.execute("UPDATE tally SET jobs = 77", []).unwrap();
     settle_in(&tx, NOW).unwrap();
@@ -255,7 +255,7 @@ fn the_tally_follows_every_step_and_is_counted_anew_when_a_file_is_opened() {
 }
 
 #[test]
-fn what_an_upload_asks_of_a_long_queue_costs_no_scan() {
+fn the_queries_of_an_upload_scan_no_table() {
     let tx = queue();
     let plan = |sql: &str| -> String {
         let mut statement = tx.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
