@@ -1,7 +1,7 @@
 //! The message contract of up!, its transports, and the worker that makes thumbnails.
 //!
-//! The server depends on this crate because it posts the worker's jobs. The modules, in layers, the lowest first. A module
-//! imports only modules of the lines above its own, or of its own line.
+//! The server depends on this crate because it posts the worker's jobs. The modules are drawn in layers, lowest first.
+//! A module imports only modules of the lines above its own, or of its own line.
 //!
 //! ```text
 //! clock failpoint logging shutdown trace  time, crash points of tests, logs, signals, trace ids

@@ -1,5 +1,5 @@
-//! For tests of this workspace: the upload that the golden files speak of, stores that count or stop, a transport in
-//! memory, and a maker that takes no time.
+//! For tests of this workspace: the upload of the golden files, stores that count requests or stop, a transport in
+//! memory, and a maker that needs no time.
 
 mod maker;
 mod script;
@@ -121,7 +121,7 @@ pub async fn store_original(storage: &Storage, id: UploadId, bytes: &'static [u8
     writer.finish().await.expect("the store takes it");
 }
 
-/// Works on everything that a transport has, delays included, until nothing is left.
+/// Works on all jobs of a transport, without their delays.
 pub async fn work_off(worker: &Consumer, transport: &Script) {
     while let Some(delivery) = transport.deliver() {
         worker.step(delivery).await;

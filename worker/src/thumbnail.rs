@@ -1,5 +1,5 @@
-//! Pixels: bytes in, three encoded thumbnails out. Pure (no file, no clock, no network), and the only code that names
-//! a codec. It runs in a confined process ([`crate::confinement`]).
+//! Pixels: bytes in, three encoded thumbnails out. Pure (no file, no clock, no network), and the only code that names a
+//! codec. It runs in a sandboxed process ([`crate::confinement`]).
 //!
 //! ```text
 //! bytes ─ header limits ─ decode ─ shrink to large ─ sRGB ─ turn upright ─ shrink to medium ─ shrink to small
@@ -7,7 +7,7 @@
 //!                       least scale)                           encode            encode     encode, thumbhash
 //! ```
 //!
-//! An ordinary JPEG goes all the way in the planes that it is stored in; everything else becomes pixels in sRGB.
+//! An ordinary JPEG stays in its YCbCr planes from decoding to encoding; all other pictures become pixels in sRGB.
 
 mod colour;
 mod decode;
@@ -35,18 +35,18 @@ use crate::{
     probe::{self, Orientation},
 };
 
-/// What is asked for.
+/// The request for three thumbnails.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Recipe {
-    /// What the bytes are.
+    /// The format of the original.
     pub(crate) format: Format,
     /// The longest sides.
     pub(crate) sizes: Sizes,
-    /// Pixels that the original may have.
+    /// The pixel limit of the original.
     pub(crate) max_pixels: u64,
 }
 
-/// What is made.
+/// The thumbnails of one picture.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ThumbnailSet {
     /// Displayed width of the original in pixels.
@@ -62,23 +62,23 @@ pub struct ThumbnailSet {
 /// One encoded thumbnail. It carries no metadata of the original.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Thumbnail {
-    /// Which of the three.
+    /// One of the three sizes.
     pub size: Size,
     /// Width in pixels.
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// How it is encoded.
+    /// The encoding.
     pub encoding: Encoding,
     /// The file.
     pub bytes: Vec<u8>,
 }
 
-/// Bytes of the digest that becomes an ETag: enough that no two thumbnails share one.
+/// Bytes of the digest that is the ETag: enough to make collisions improbable.
 const ETAG_BYTES: usize = 16;
 
 impl Thumbnail {
-    /// Its facts, as a result stores them.
+    /// The facts of the thumbnail in a stored result.
     pub(crate) fn fact(&self) -> ThumbnailFact {
         let digest = Sha256::digest(&self.bytes);
         ThumbnailFact {
@@ -92,7 +92,7 @@ impl Thumbnail {
     }
 }
 
-/// What [`make`] does one after the other.
+/// The stages of [`make`], in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Header, limits, pixels.
@@ -103,10 +103,10 @@ pub enum Stage {
     Encode,
 }
 
-/// Makes the three thumbnails of a picture, a whole file. Memory is bounded by what the decoder takes for
-/// `max_pixels`, time by nothing here: strangers' bytes belong in a confined process.
+/// Makes the three thumbnails of a picture file. `max_pixels` bounds the memory of the decoder, but time is not bounded
+/// here: untrusted input must be decoded in a sandbox.
 ///
-/// `finished` is told when each stage is over, so that a benchmark can look at its clock.
+/// `finished` is called at the end of each stage, so that a benchmark can measure it.
 pub(crate) fn make(
     scaler: &mut Scaler,
     original: &[u8],
@@ -116,7 +116,7 @@ pub(crate) fn make(
     let header = probe::probe(Cursor::new(original), recipe.format)?;
     header.check(recipe.max_pixels)?;
     let side = |size| fit((header.width, header.height), recipe.sizes.longest_side(size));
-    // The largest is made as stored and then turned, so its sides change places on the way.
+    // The large thumbnail is scaled as stored and then turned, so its width and height may be swapped.
     let (width, height) = side(Size::Large);
     let stored = header.orientation.displayed(width, height);
     let decoded = decode::first_frame(original, &header, stored)?;
@@ -137,7 +137,7 @@ pub(crate) fn make(
     Ok(ThumbnailSet { width: header.width, height: header.height, thumbnails, thumbhash })
 }
 
-/// The decoded picture with these sides (as stored), in sRGB, as it is meant to be seen.
+/// The decoded picture at this size (as stored), in sRGB, turned upright.
 fn upright(
     scaler: &mut Scaler,
     decoded: Decoded,
@@ -146,7 +146,7 @@ fn upright(
 ) -> Result<Picture, ThumbnailError> {
     let Decoded { picture, extent, profile } = decoded;
     match picture {
-        // Only what needs no conversion comes in planes.
+        // Planes need no colour conversion.
         Picture::Planes(planes) => planes.upright(scaler, extent, stored, orientation).map(Picture::Planes),
         Picture::Pixels(mut pixels) => {
             pixels.multiply_alpha();

@@ -1,4 +1,4 @@
-//! A maker that takes no time.
+//! A maker that needs no time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,17 +12,17 @@ use crate::{
     thumbnail::{Thumbnail, ThumbnailError, ThumbnailSet},
 };
 
-/// Makes the error that a making ends with.
+/// Creates the error of one call.
 type MakeFailure = fn() -> MakeError;
 
-/// Makes thumbnails of three bytes, or fails as it was told to.
+/// Makes thumbnails of three bytes, or fails with the given errors.
 #[derive(Clone, Default)]
 pub struct Instantly {
     errors: Arc<Mutex<Vec<MakeFailure>>>,
 }
 
 impl Instantly {
-    /// Fails the next makings so, and succeeds after them.
+    /// Fails the next calls with these errors, and then succeeds.
     #[must_use]
     pub fn failing(errors: impl IntoIterator<Item = MakeFailure>) -> Self {
         Self { errors: Arc::new(Mutex::new(errors.into_iter().collect())) }

@@ -1,4 +1,4 @@
-//! A transport in memory: jobs are delivered when a test asks for them, and a process dies when a test says so.
+//! A transport in memory: a test decides when jobs are delivered and when a process dies.
 
 use std::{
     num::NonZeroUsize,
@@ -24,12 +24,12 @@ use crate::{
     },
 };
 
-/// Stops a process after so many operations on storage and transport: whoever asks for one more waits for ever.
+/// Stops a process after a number of operations on storage and transport: the next operation waits for ever.
 #[derive(Debug, Clone)]
 pub struct Fuse(Arc<(AtomicUsize, Notify)>);
 
 impl Fuse {
-    /// A fuse that stops after so many operations.
+    /// A fuse that stops after this number of operations.
     #[must_use]
     pub fn after(operations: usize) -> Self {
         Self(Arc::new((AtomicUsize::new(operations), Notify::new())))
@@ -50,7 +50,7 @@ impl Fuse {
         }
     }
 
-    /// Runs a process until it ends or the fuse stops it. Answers whether it ended.
+    /// Runs a process until it ends or the fuse stops it. Returns whether it ended.
     pub async fn run(&self, process: impl Future<Output = ()>) -> bool {
         tokio::select! {
             () = process => true,
@@ -64,7 +64,7 @@ impl Fuse {
 struct ScriptJob {
     task: Task,
     tries: Tries,
-    /// Of the delivery that has it.
+    /// The token of the current delivery.
     token: Option<u64>,
 }
 
@@ -79,12 +79,12 @@ struct ScriptState {
     settled: Vec<&'static str>,
 }
 
-/// A transport in memory. Clones share the queue; each has a fuse of its own, as processes have lives of their own.
+/// A transport in memory. Clones share the queue, but each process has its own fuse.
 #[derive(Debug, Clone)]
 pub struct Script {
     inner: Arc<Mutex<ScriptState>>,
     fuse: Fuse,
-    /// Whether the queue can be searched, as SQLite can and RabbitMQ cannot.
+    /// Whether the queue can be searched, like SQLite and unlike RabbitMQ.
     searchable: bool,
 }
 
@@ -107,7 +107,7 @@ impl Script {
         Self { fuse, ..self.clone() }
     }
 
-    /// The next job, delays left out; `None` if there is none.
+    /// The next job, without its delay; `None` if the queue is empty.
     #[must_use]
     pub fn deliver(&self) -> Option<Delivery> {
         let mut inner = self.inner();
@@ -120,17 +120,17 @@ impl Script {
         Some(Delivery { task: entry.task.clone(), tries: entry.tries, traceparent: None, receipt })
     }
 
-    /// Gives every delivery that is out to others, as when their processes die.
+    /// Redelivers every unsettled delivery, as if its process died.
     pub fn redeliver(&self) {
         self.inner().entries.iter_mut().for_each(|entry| entry.token = None);
     }
 
-    /// Loses every job, as a queue does that is deleted.
+    /// Loses every job, like a deleted queue.
     pub fn purge(&self) {
         self.inner().entries.clear();
     }
 
-    /// Jobs that are in the queue.
+    /// The jobs in the queue.
     #[must_use]
     pub fn jobs(&self) -> Vec<JobName> {
         let job = |entry: &ScriptJob| match &entry.task {
@@ -290,7 +290,7 @@ impl Announcements for ScriptAnnouncements {
     }
 }
 
-/// A delivery that is out.
+/// An unsettled delivery.
 struct ScriptReceipt {
     script: Script,
     token: u64,

@@ -1,4 +1,4 @@
-//! An object store that writes down what is asked of it, and that a fuse can stop.
+//! An object store that logs its requests, and that a fuse can stop.
 
 use std::{
     fmt,
@@ -18,7 +18,7 @@ pub use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory, path::Path
 
 use super::Fuse;
 
-/// What was asked of a store, in its order: a verb and a path each.
+/// The requests to a store, in order: a verb and a path each.
 #[derive(Debug, Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<String>>>);
 
@@ -27,13 +27,13 @@ impl Log {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{verb} {path}"));
     }
 
-    /// Takes everything out.
+    /// Empties the log.
     #[must_use]
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes everything out; answers how many requests of each verb there were: PUT, GET, DELETE, LIST.
+    /// Empties the log. Returns the number of requests by verb: PUT, GET, DELETE, LIST.
     #[must_use]
     pub fn take_counts(&self) -> [usize; 4] {
         let taken = self.take();
@@ -42,15 +42,15 @@ impl Log {
     }
 }
 
-/// A store that writes down what is asked of it. Once its fuse is blown it never answers: its process is dead.
+/// A store that logs its requests. Once its fuse is blown it never responds, like in a dead process.
 #[derive(Debug)]
 pub struct Logged<S> {
     store: S,
     log: Log,
     fuse: Fuse,
-    /// Whether conditional create is refused, as some stores do.
+    /// Whether conditional create is refused, as by some stores.
     without_create: bool,
-    /// Whether every request fails, as in an outage.
+    /// Whether every request fails, like in an outage.
     away: Arc<std::sync::atomic::AtomicBool>,
 }
 
@@ -66,17 +66,17 @@ impl<S: ObjectStore> Logged<S> {
         Self { without_create: true, ..self }
     }
 
-    /// What is asked of it from now on.
+    /// The log of its requests.
     pub fn log(&self) -> Log {
         self.log.clone()
     }
 
-    /// Set, every request fails.
+    /// While it is set, every request fails.
     pub fn away(&self) -> Arc<std::sync::atomic::AtomicBool> {
         Arc::clone(&self.away)
     }
 
-    async fn ask(&self, verb: &str, path: &Path) -> Result<()> {
+    async fn request(&self, verb: &str, path: &Path) -> Result<()> {
         self.fuse.spend().await;
         self.log.add(verb, path);
         if self.away.load(std::sync::atomic::Ordering::Relaxed) {
@@ -98,7 +98,7 @@ impl<S: ObjectStore> ObjectStore for Logged<S> {
         if self.without_create && matches!(opts.mode, PutMode::Create) {
             return Err(Error::NotImplemented { operation: "create".into(), implementer: self.to_string() });
         }
-        self.ask("PUT", location).await?;
+        self.request("PUT", location).await?;
         self.store.put_opts(location, payload, opts).await
     }
 
@@ -107,17 +107,17 @@ impl<S: ObjectStore> ObjectStore for Logged<S> {
         location: &Path,
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.ask("PUT", location).await?;
+        self.request("PUT", location).await?;
         self.store.put_multipart_opts(location, opts).await
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.ask("GET", location).await?;
+        self.request("GET", location).await?;
         self.store.get_opts(location, options).await
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.ask("GET", location).await?;
+        self.request("GET", location).await?;
         self.store.get_ranges(location, ranges).await
     }
 
@@ -146,12 +146,12 @@ impl<S: ObjectStore> ObjectStore for Logged<S> {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.ask("LIST", &prefix.cloned().unwrap_or_default()).await?;
+        self.request("LIST", &prefix.cloned().unwrap_or_default()).await?;
         self.store.list_with_delimiter(prefix).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.ask("COPY", from).await?;
+        self.request("COPY", from).await?;
         self.store.copy_opts(from, to, options).await
     }
 }

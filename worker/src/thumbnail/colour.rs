@@ -1,4 +1,4 @@
-//! Colours of other spaces to sRGB, which is what a page shows when a picture says nothing.
+//! Converts colours to sRGB, which browsers assume for pictures without a profile.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use super::pixels::{Layout, Pixels};
 /// The largest ICC profile that is read; those of printing presses reach 3 MB.
 pub(super) const MAX_PROFILE_BYTES: usize = 4 * 1024 * 1024;
 
-/// How far, in steps of 255, a profile's colours may lie from sRGB and still count as sRGB: what rounding does.
+/// The largest difference from sRGB, in steps of 255, of a profile that counts as sRGB: a rounding error.
 const SAME_COLOUR: u8 = 1;
 
-/// A profile that a file carries; none if it is broken, or says only what everybody assumes.
+/// The profile in a file; `None` if it is broken or equal to sRGB.
 pub(super) fn profile(bytes: &[u8]) -> Option<ColorProfile> {
     let profile = Some(bytes)
         .filter(|bytes| bytes.len() <= MAX_PROFILE_BYTES)
@@ -26,8 +26,8 @@ pub(super) fn changes_rgb(profile: Option<&ColorProfile>) -> bool {
     profile.is_some_and(|profile| profile.color_space == DataColorSpace::Rgb)
 }
 
-/// The picture in sRGB or plain grey. Its colour is multiplied by alpha, before and after. A profile made for other
-/// pixels is ignored.
+/// Converts the picture to sRGB or grey. Its colours are multiplied by alpha, before and after. A profile made for
+/// other pixels is ignored.
 pub(super) fn to_srgb(mut picture: Pixels, profile: Option<&ColorProfile>) -> Pixels {
     match (picture.layout, profile) {
         (Layout::Cmyk, profile) => from_cmyk(&picture, profile),
@@ -43,7 +43,7 @@ pub(super) fn to_srgb(mut picture: Pixels, profile: Option<&ColorProfile>) -> Pi
     }
 }
 
-/// From a profile's colours to sRGB; nothing if the profile cannot be used so.
+/// The transform from a profile to sRGB; `None` if the profile cannot be used for these pixels.
 fn to_srgb_transform(
     profile: &ColorProfile,
     from: moxcms::Layout,
@@ -63,7 +63,7 @@ fn from_rgb(picture: &mut Pixels, profile: &ColorProfile) {
     picture.multiply_alpha();
 }
 
-/// Whether a profile of RGB colours means sRGB, as most that cameras and phones write.
+/// Whether an RGB profile is equal to sRGB, like most profiles of cameras and phones.
 fn is_srgb(profile: &ColorProfile) -> bool {
     const STEPS: [u8; 6] = [0, 20, 64, 128, 200, 255];
     let pairs = STEPS.iter().flat_map(|&red| STEPS.map(|green| (red, green)));
@@ -92,7 +92,7 @@ fn from_grey(picture: &mut Pixels, profile: &ColorProfile) {
     picture.multiply_alpha();
 }
 
-/// JPEG holds ink the way Adobe writes it, 255 for none, and so do browsers read it.
+/// JPEG stores CMYK as Adobe writes it and browsers read it: 255 is no ink.
 fn from_cmyk(picture: &Pixels, profile: Option<&ColorProfile>) -> Pixels {
     let (width, height) = (picture.width, picture.height);
     let rgb = |bytes| Pixels { width, height, layout: Layout::Rgb, bytes };

@@ -1,4 +1,4 @@
-//! Files to pixels: the first frame, 8 bits a channel, as stored.
+//! Decodes the first frame of a file: 8 bits a channel, as stored.
 
 mod jpeg;
 #[cfg(feature = "turbojpeg")]
@@ -14,14 +14,14 @@ use crate::{Format, probe::Header};
 pub(super) struct Decoded {
     /// The whole picture or a smaller version of it.
     pub(super) picture: Picture,
-    /// How much of `picture` is covered by the stored picture, from the top left, in pixels. A decoder that shrinks
-    /// rounds its sides up; taking the rounded sides for whole would stretch the picture by up to a pixel.
+    /// The part of `picture` that the stored picture covers, from the top left, in pixels. A shrinking decoder rounds
+    /// its dimensions up; using the rounded ones would stretch the picture by up to a pixel.
     pub(super) extent: (f64, f64),
-    /// What the file says of its colours, where that matters.
+    /// The colour profile of the file, if it is not sRGB.
     pub(super) profile: Option<ColorProfile>,
 }
 
-/// Decodes the first frame of a picture whose header has passed the limits. Where that is cheap the result is
+/// Decodes the first frame of a picture whose header has passed the limits. If the decoder can shrink, the result is
 /// smaller than the picture, but never smaller than `least` (width and height as stored).
 pub(super) fn first_frame(
     original: &[u8],
@@ -56,15 +56,15 @@ fn jpeg_picture(
     whole::decode(original, header)
 }
 
-/// A buffer whose pages the system fills with zeroes only when they are touched.
+/// A buffer whose pages the kernel zeroes on first use.
 fn zeroed(length: u64) -> Result<Vec<u8>, ThumbnailError> {
     let length = usize::try_from(length).map_err(|_| ThumbnailError::NeedsTooMuchMemory)?;
-    // `vec!` aborts where memory is short, so ask first in a way that can be answered with no.
+    // `vec!` aborts when memory is short, so try a fallible reservation first.
     Vec::<u8>::new().try_reserve_exact(length).map_err(|_| ThumbnailError::NeedsTooMuchMemory)?;
     Ok(vec![0; length])
 }
 
-/// The limits were checked on the header's sides: a decoder that sees others is not to be trusted with memory.
+/// The limits were checked against the header's dimensions, so a decoder with other dimensions must not allocate.
 fn agree(header: &Header, decoder_sees: (u32, u32)) -> Result<(), ThumbnailError> {
     if decoder_sees == header.stored() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Pixels to files.
+//! Encodes thumbnails.
 
 use image::{
     ExtendedColorType, ImageEncoder,
@@ -13,10 +13,10 @@ use super::{
 };
 use crate::{Encoding, Size};
 
-/// Quality of JPEG thumbnails, of 100: the usual point past which files grow faster than they look better.
+/// The quality of JPEG thumbnails, of 100. Above it, files grow faster than the visible quality.
 const JPEG_QUALITY: u8 = 80;
 
-/// The file of a picture whose colour is multiplied by alpha.
+/// Encodes a picture whose colours are multiplied by alpha.
 pub(super) fn encode(size: Size, picture: Picture) -> Result<Thumbnail, ThumbnailError> {
     let (width, height) = picture.sides();
     let (encoding, bytes) = match picture {
@@ -75,8 +75,8 @@ fn jpeg_of_planes(size: Size, planes: Planes) -> Result<Vec<u8>, ThumbnailError>
     compressor.compress_yuv_planes_to_vec(&image).map_err(ThumbnailError::damaged)
 }
 
-/// Entropy tables of its own make a file 2 to 8 % shorter and take as long as all the rest of encoding it. That pays for
-/// small files, which are looked at most; for the largest it would be a tenth of the whole job.
+/// Optimized entropy tables make a file 2 to 8 % shorter and double the time of encoding it. This is worth it for the
+/// small sizes, which are loaded most; for the large one it would take a tenth of the whole job.
 #[cfg(feature = "turbojpeg")]
 fn compressor(size: Size) -> turbojpeg::Result<turbojpeg::Compressor> {
     let mut compressor = turbojpeg::Compressor::new()?;
@@ -111,7 +111,7 @@ fn write(encoder: impl ImageEncoder, picture: &Pixels) -> Result<(), ThumbnailEr
 
 const fn colour(layout: Layout) -> ExtendedColorType {
     match layout {
-        // Converted before anything is encoded.
+        // Converted to RGB before encoding.
         Layout::Cmyk => ExtendedColorType::Cmyk8,
         Layout::Grey => ExtendedColorType::L8,
         Layout::GreyAlpha => ExtendedColorType::La8,

@@ -1,4 +1,4 @@
-//! Why a picture has no thumbnails, by a name for machines and in words for people.
+//! The reasons why a picture has no thumbnails: a code for programs and a text for people.
 
 use std::{fmt, time::Duration};
 
@@ -12,16 +12,16 @@ use crate::probe::{ProbeError, TooManyPixels};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, thiserror::Error)]
 #[strum(serialize_all = "kebab-case")]
 pub enum ThumbnailError {
-    /// The header speaks of more pixels than are allowed.
+    /// The header exceeds the pixel limit.
     #[error(transparent)]
     TooManyPixels(#[from] TooManyPixels),
-    /// No decoder here can read it.
+    /// No decoder can read it.
     #[error("The file is damaged.")]
     CannotBeDecoded(String),
-    /// The job ran into its time limit.
+    /// The job exceeded its time limit.
     #[error("It took longer than {} to make smaller, so we stopped.", Seconds(*.0))]
     TookTooLong(Duration),
-    /// The job ran into its memory limit.
+    /// The job exceeded its memory limit.
     #[error("It needs more memory than a picture may have.")]
     #[strum(serialize = "too-much-memory")]
     NeedsTooMuchMemory,
@@ -34,7 +34,7 @@ impl ThumbnailError {
         self.into()
     }
 
-    /// What the log should know beyond `Display`.
+    /// The detail for the log.
     #[must_use]
     pub fn detail(&self) -> Option<&str> {
         match self {
@@ -66,7 +66,7 @@ impl From<image::ImageError> for ThumbnailError {
     }
 }
 
-/// A time in words.
+/// A time, as text for people.
 struct Seconds(Duration);
 
 impl fmt::Display for Seconds {

@@ -1,13 +1,13 @@
-//! The placeholder that a page shows before the thumbnail is there.
+//! The thumbhash: a placeholder that a page shows before the thumbnail is loaded.
 
 use super::{ThumbnailError, picture::Picture, pixels::Layout, scale::Scaler};
 use crate::fit;
 
-/// The longest side that a thumbhash is made from, in pixels. It keeps seven waves a side, so more pixels only cost
-/// time; the algorithm refuses more than 100.
+/// The longest side of the picture that is hashed, in pixels. The hash keeps seven frequencies per side, so more pixels
+/// only take time; the algorithm refuses more than 100.
 const LONGEST_SIDE: u32 = 48;
 
-/// The thumbhash of a picture whose colour is multiplied by alpha.
+/// The thumbhash of a picture whose colours are multiplied by alpha.
 pub(super) fn thumbhash(scaler: &mut Scaler, picture: &Picture) -> Result<Vec<u8>, ThumbnailError> {
     let (width, height) = fit(picture.sides(), LONGEST_SIDE);
     let mut tiny = picture.shrink_from(scaler, (width, height))?.into_pixels();
@@ -24,7 +24,7 @@ pub(super) fn thumbhash(scaler: &mut Scaler, picture: &Picture) -> Result<Vec<u8
             .iter()
             .flat_map(|&[red, green, blue]| [red, green, blue, u8::MAX])
             .collect(),
-        // Ink has become colour long before.
+        // CMYK was converted to RGB before.
         Layout::Rgba | Layout::Cmyk => tiny.bytes,
     };
     Ok(thumbhash::rgba_to_thumb_hash(width as usize, height as usize, &rgba))

@@ -1,12 +1,12 @@
-//! A picture on its way from one file to another, whichever way it goes.
+//! A decoded picture, in pixels or planes.
 
 use super::{ThumbnailError, pixels::Pixels, planes::Planes, scale::Scaler};
 
 /// A picture in memory.
 pub(super) enum Picture {
-    /// Of any kind.
+    /// Pixels, from any format.
     Pixels(Pixels),
-    /// An ordinary JPEG, never converted.
+    /// Planes, from an ordinary JPEG.
     Planes(Planes),
 }
 
@@ -27,7 +27,7 @@ impl Picture {
         }
     }
 
-    /// The picture as pixels, for what knows nothing else.
+    /// The picture as pixels.
     pub(super) fn into_pixels(self) -> Pixels {
         match self {
             Self::Pixels(pixels) => pixels,

@@ -5,14 +5,14 @@ use fast_image_resize::{
     images::{Image, ImageRef},
 };
 
-/// What the bytes of a pixel mean.
+/// The channels of a pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
     Grey,
     GreyAlpha,
     Rgb,
     Rgba,
-    /// Four inks, stored as light: 255 is none of it.
+    /// Four inks, inverted: 255 is no ink.
     #[cfg_attr(not(feature = "turbojpeg"), expect(dead_code, reason = "`image` mixes inks by itself"))]
     Cmyk,
 }
@@ -52,22 +52,22 @@ impl Pixels {
             .expect("the buffer holds every pixel")
     }
 
-    /// Multiplies colour by alpha, so that scaling mixes what is seen: no dark fringes, and what lies hidden under
-    /// zero alpha is gone for good.
+    /// Multiplies colours by alpha, so that scaling mixes visible colours only: no dark fringes, and colours under zero
+    /// alpha are removed.
     pub(super) fn multiply_alpha(&mut self) {
         if self.layout.has_alpha() && !self.is_opaque() {
             MulDiv::default().multiply_alpha_inplace(&mut self.view_mut()).expect("a layout with alpha");
         }
     }
 
-    /// Undoes [`multiply_alpha`](Self::multiply_alpha), as files want it.
+    /// Undoes [`multiply_alpha`](Self::multiply_alpha) before encoding.
     pub(super) fn divide_alpha(&mut self) {
         if self.layout.has_alpha() {
             MulDiv::default().divide_alpha_inplace(&mut self.view_mut()).expect("a layout with alpha");
         }
     }
 
-    /// Drops an alpha channel that hides nothing.
+    /// Drops the alpha channel of an opaque picture.
     pub(super) fn without_idle_alpha(self) -> Self {
         let layout = match self.layout {
             Layout::GreyAlpha => Layout::Grey,

@@ -1,5 +1,5 @@
-//! Brightness and colour in planes of their own, the way JPEG keeps them. A picture that stays so on its way from file
-//! to file is spared two conversions, and its colours are a quarter as many samples as its pixels.
+//! Pictures in YCbCr planes, as JPEG stores them. Scaling planes saves two colour conversions, and with 4:2:0 sampling
+//! there are only a quarter as many colour samples as pixels.
 
 use std::array;
 
@@ -11,18 +11,17 @@ use super::{
 };
 use crate::probe::Orientation;
 
-/// Pixels that a colour sample of a thumbnail stands for, across and down (4:2:0).
+/// Pixels per colour sample of a thumbnail, across and down (4:2:0).
 pub(super) const THUMBNAIL_SAMPLING: (u32, u32) = (2, 2);
 
-/// A picture as JPEG keeps it (JFIF 1.02): full range, and a sample of colour lies in the middle of its pixels.
+/// A picture as JPEG stores it (JFIF 1.02): full range, with each colour sample in the middle of its pixels.
 #[derive(Debug, Clone)]
 pub(super) struct Planes {
     /// One sample a pixel (Y).
     pub(super) brightness: Pixels,
-    /// How blue (Cb) and how red (Cr). Where the sides are no multiple of the sampling, the last samples reach beyond
-    /// the picture.
+    /// Cb and Cr. If the dimensions are not a multiple of the sampling, the last samples extend beyond the picture.
     pub(super) colour: [Pixels; 2],
-    /// Pixels that a sample of colour stands for, across and down.
+    /// Pixels per colour sample, across and down.
     pub(super) sampling: (u32, u32),
 }
 
@@ -37,9 +36,8 @@ impl Planes {
         self.upright(scaler, (width.into(), height.into()), sides, Orientation::Upright)
     }
 
-    /// The part of the picture that starts at its top left and is `extent` large, in pixels, at a smaller size (`sides`
-    /// as stored), in the sampling of thumbnails, and turned. Colour samples are laid out for that: they must begin
-    /// where the picture does once it is upright.
+    /// Scales the top left part of size `extent` to `sides` (as stored), in the sampling of thumbnails, and turns it
+    /// upright. Colour samples are aligned to the top left corner of the upright picture.
     pub(super) fn upright(
         &self,
         scaler: &mut Scaler,
@@ -66,7 +64,7 @@ impl Planes {
         Ok(Self { brightness, colour: [sampled(blue)?, sampled(red)?], sampling: THUMBNAIL_SAMPLING })
     }
 
-    /// The same with as much brightness as its colour samples reach over: an encoder takes no half samples.
+    /// Extends the brightness plane to the area of the colour samples: an encoder needs whole samples.
     #[cfg_attr(not(feature = "turbojpeg"), expect(dead_code, reason = "`image` encodes pixels"))]
     pub(super) fn whole(mut self) -> Self {
         let missing = |side: u32, each: u32| side.next_multiple_of(each) - side;
@@ -78,7 +76,8 @@ impl Planes {
         self
     }
 
-    /// The picture in RGB, each pixel in the colour of the sample that it lies in. Good enough for small pictures.
+    /// The picture in RGB. Each pixel gets the colour of its sample, without interpolation, which is good enough for
+    /// small pictures.
     pub(super) fn into_pixels(self) -> Pixels {
         let (width, height) = self.sides();
         let stride = self.colour[0].width as usize;
@@ -95,20 +94,20 @@ impl Planes {
     }
 }
 
-/// Where the colour samples of `pixels` pixels of a thumbnail lie, `each` pixels a sample, on an axis of a plane on
-/// which the picture is `extent` long: the start and the length of all of them. The last may reach beyond the
-/// picture; on a reversed axis it is the first that is stored.
+/// The start and the length of all colour samples of a thumbnail on one axis, in samples of the source plane. The
+/// thumbnail has `pixels` pixels with `each` pixels per sample, and the picture is `extent` long in the plane. The last
+/// sample may extend beyond the picture; on a reversed axis that is the first stored one.
 fn span(extent: f64, pixels: u32, each: u32, is_reversed: bool) -> (f64, f64) {
     let length = extent * f64::from(pixels.next_multiple_of(each)) / f64::from(pixels);
     (if is_reversed { extent - length } else { 0.0 }, length)
 }
 
-/// A plane whose edges go on to where the window reaches beyond them, and the window there.
+/// A plane that is extended by repeated edges to cover the window, and the window in it.
 fn beyond(plane: &Pixels, window: Window) -> Option<(Pixels, Window)> {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "a window reaches beyond by no more than the picture is long"
+        reason = "a window extends beyond the plane by at most its length"
     )]
     let whole = |samples: f64| samples.ceil().max(0.0) as u32;
     let (left, top) = (whole(-window.left), whole(-window.top));
@@ -121,7 +120,7 @@ fn beyond(plane: &Pixels, window: Window) -> Option<(Pixels, Window)> {
     Some((bordered(plane, (left, right), (top, bottom)), window))
 }
 
-/// A plane with its edges repeated: so many columns before and after, and so many rows.
+/// A plane with repeated edges: columns before and after, rows before and after.
 fn bordered(plane: &Pixels, columns: (u32, u32), rows: (u32, u32)) -> Pixels {
     let (width, height) = (plane.width + columns.0 + columns.1, plane.height + rows.0 + rows.1);
     let mut bytes = Vec::with_capacity(width as usize * height as usize);

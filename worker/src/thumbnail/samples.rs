@@ -1,4 +1,4 @@
-//! Pictures that tests make for themselves.
+//! Sample pictures for tests.
 
 use std::io::Cursor;
 
@@ -12,8 +12,7 @@ use image::{
 
 use crate::{Format, probe::Orientation};
 
-/// Red, green, blue and yellow corners (from the top left, clockwise): whatever a picture goes through, they tell
-/// which way it lies.
+/// Red, green, blue and yellow corners (from the top left, clockwise), which show the orientation of a thumbnail.
 pub(crate) fn corners(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| match (x < width / 2, y < height / 2) {
         (true, true) => Rgb([255, 0, 0]),
@@ -23,7 +22,7 @@ pub(crate) fn corners(width: u32, height: u32) -> RgbImage {
     })
 }
 
-/// A file of the format, with EXIF where the format and the encoder have it.
+/// A file of the format, with EXIF if the encoder supports it.
 pub(crate) fn encode(format: Format, picture: &DynamicImage, exif: Option<Vec<u8>>) -> Vec<u8> {
     fn write(mut encoder: impl ImageEncoder, picture: &DynamicImage, exif: Option<Vec<u8>>) {
         if let Some(exif) = exif {
@@ -61,14 +60,14 @@ pub(crate) fn encode_with_profile(format: Format, picture: &DynamicImage, profil
     file
 }
 
-/// An EXIF block that says nothing but the orientation.
+/// An EXIF block with the orientation only.
 pub(crate) fn exif(orientation: Orientation) -> Vec<u8> {
     let mut block = b"MM\0\x2A\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
     block.extend([orientation as u8, 0, 0, 0, 0, 0, 0]);
     block
 }
 
-/// A file that lies as the orientation says; JPEG, PNG, WebP or TIFF.
+/// A file with this orientation tag; JPEG, PNG, WebP or TIFF.
 pub(crate) fn oriented(format: Format, picture: &RgbImage, orientation: Orientation) -> Vec<u8> {
     match format {
         Format::Tiff => tiff(picture, orientation),
@@ -76,7 +75,7 @@ pub(crate) fn oriented(format: Format, picture: &RgbImage, orientation: Orientat
     }
 }
 
-/// A JPEG in a sampling, that lies as the orientation says.
+/// A JPEG with this sampling and this orientation tag.
 #[cfg(feature = "turbojpeg")]
 pub(crate) fn sampled(picture: &RgbImage, sampling: turbojpeg::Subsamp, orientation: Orientation) -> Vec<u8> {
     let image = turbojpeg::Image {
@@ -87,14 +86,14 @@ pub(crate) fn sampled(picture: &RgbImage, sampling: turbojpeg::Subsamp, orientat
         format: turbojpeg::PixelFormat::RGB,
     };
     let file = turbojpeg::compress(image, 95, sampling).unwrap();
-    // Right behind the start of the image; a segment's length counts itself.
+    // Directly after the start of the image; a segment's length includes itself.
     let mut segment = b"\xFF\xE1\0\x20Exif\0\0".to_vec();
     segment.extend(exif(orientation));
     segment[3] = u8::try_from(segment.len() - 2).unwrap();
     [&file[..2], &segment, &file[2..]].concat()
 }
 
-/// An uncompressed TIFF whose directory lies at its end.
+/// An uncompressed TIFF with its directory at the end.
 pub(crate) fn tiff(picture: &RgbImage, orientation: Orientation) -> Vec<u8> {
     let pixels = picture.as_raw();
     let bits_at = 8 + u32::try_from(pixels.len()).unwrap();
@@ -124,7 +123,7 @@ pub(crate) fn tiff(picture: &RgbImage, orientation: Orientation) -> Vec<u8> {
     file.extend([0; 4]);
     file
 }
-/// Colourful, with slopes, edges as soft as a lens makes them, texture, and the grain of a sensor.
+/// A picture like a photograph: gradients, soft edges, texture and sensor noise.
 pub(crate) fn scenery(width: u32, height: u32) -> RgbImage {
     let wave = |along: u32, period: u32| {
         // A triangle of one period, 0 to 127.

@@ -1,4 +1,4 @@
-//! Shrinking, with SIMD where the processor has it.
+//! Scales pictures down, with SIMD if the processor supports it.
 
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer, images::Image};
 
@@ -8,7 +8,7 @@ use super::{
     transpose::transposed,
 };
 
-/// A part of a picture, in pixels from its top left.
+/// A rectangle of a picture, in pixels from the top left.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window {
     pub(super) left: f64,
@@ -18,21 +18,21 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// So much of a picture, from its top left.
+    /// The top left rectangle of this size.
     pub(super) const fn from_corner((width, height): (f64, f64)) -> Self {
         Self { left: 0.0, top: 0.0, width, height }
     }
 }
 
-/// Shrinks pictures whose colour is already multiplied by alpha. Keeps its buffers between calls.
+/// Scales down pictures whose colours are multiplied by alpha. Keeps its buffers between calls.
 #[derive(Default)]
 pub(crate) struct Scaler {
     resizer: Resizer,
 }
 
 impl Scaler {
-    /// The part of a picture that starts at its top left and is `extent` large, at a smaller size; the picture itself
-    /// if that is all of it and nothing is to be shrunk.
+    /// Scales the top left part of size `extent` down. Returns the picture itself if that is all of it and the size
+    /// stays.
     pub(super) fn shrink(
         &mut self,
         picture: Pixels,
@@ -60,7 +60,7 @@ impl Scaler {
         self.resize(picture, whole, (width, height))
     }
 
-    /// A window of the picture, which it must not leave, at a smaller size.
+    /// Scales a window down, which must be inside the picture.
     pub(super) fn resize(
         &mut self,
         picture: &Pixels,
@@ -74,8 +74,8 @@ impl Scaler {
         }
     }
 
-    /// The same for one sample a pixel, where the library mixes columns several times as slowly as rows. So columns
-    /// become rows and rows columns again, which changes no bit of the result.
+    /// Scales a picture with one sample per pixel. The library scales columns several times as slowly as rows, so the
+    /// plane is transposed in between. The result is bit for bit the same.
     fn resize_plane(
         &mut self,
         plane: &Pixels,
@@ -99,7 +99,7 @@ impl Scaler {
         window: Window,
         (width, height): (u32, u32),
     ) -> Result<Pixels, ThumbnailError> {
-        // Sums of what was rounded may leave the picture by a hair.
+        // Rounding may move the window out of the picture by a tiny amount.
         let across = window.width.min(f64::from(picture.width) - window.left);
         let down = window.height.min(f64::from(picture.height) - window.top);
         let options = ResizeOptions::new()

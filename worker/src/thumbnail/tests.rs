@@ -17,7 +17,7 @@ fn made(format: Format, file: &[u8]) -> ThumbnailSet {
     make(file, &recipe(format)).unwrap_or_else(|error| panic!("{format}: {error} {:?}", error.detail()))
 }
 
-/// The thumbnail as anybody else would decode it.
+/// The thumbnail, decoded by `image`.
 fn opened(thumbnail: &Thumbnail) -> DynamicImage {
     let format = match thumbnail.encoding {
         Encoding::Jpeg => image::ImageFormat::Jpeg,
@@ -227,7 +227,7 @@ fn a_picture_over_the_limit_is_refused_by_name() {
 fn damage_is_refused_by_name() {
     for format in Format::ALL {
         let file = samples::encode(format, &samples::corners(300, 200).into(), None);
-        // Of a JPEG that breaks off everybody shows what there is.
+        // A truncated JPEG is shown as far as it goes.
         let part = if format == Format::Jpeg { 100 } else { file.len() / 3 };
         for broken in [&file[..0], &file[..20], &file[..part]] {
             let error = make(broken, &recipe(format)).map(drop).unwrap_err();
@@ -237,7 +237,7 @@ fn damage_is_refused_by_name() {
 }
 
 #[test]
-fn a_jpeg_that_breaks_off_shows_what_there_is() {
+fn a_truncated_jpeg_is_shown_as_far_as_it_goes() {
     let file = samples::encode(Format::Jpeg, &samples::corners(3000, 2000).into(), None);
     for left in [file.len() - 2, file.len() * 3 / 4] {
         let made = made(Format::Jpeg, &file[..left]);
@@ -325,7 +325,7 @@ fn profiles_are_converted_to_srgb() {
     let half = shown(Format::Png, [250, 60, 10, 128], swapped);
     assert_near(half, [10, 60, 250, 128], "swapped under alpha");
 
-    // What the matrices of the standards give: Display P3 (200, 100, 50), Adobe RGB (100, 150, 200) and ProPhoto RGB
+    // Values from the matrices of the standards: Display P3 (200, 100, 50), Adobe RGB (100, 150, 200) and ProPhoto RGB
     // (130, 100, 90) in sRGB.
     let p3 = moxcms::ColorProfile::new_display_p3().encode().unwrap();
     let adobe = moxcms::ColorProfile::new_adobe_rgb().encode().unwrap();

@@ -1,14 +1,14 @@
-//! Rows to columns.
+//! Transposes planes.
 
 use super::pixels::{Layout, Pixels};
 
-/// Rows and columns that are exchanged at a time: as many as a vector register of any x86-64 has bytes.
+/// The side of a block: as many samples as a vector register of any x86-64 has bytes.
 const SIDE: usize = 16;
 
 /// A square of samples, row after row.
 type Block = [u8; SIDE * SIDE];
 
-/// A plane with its rows as columns.
+/// The transposed plane.
 pub(super) fn transposed(plane: &Pixels) -> Pixels {
     debug_assert_eq!(plane.layout, Layout::Grey, "a plane has one sample a pixel");
     let (width, height) = (plane.width as usize, plane.height as usize);
@@ -35,9 +35,8 @@ pub(super) fn transposed(plane: &Pixels) -> Pixels {
     Pixels { width: plane.height, height: plane.width, layout: plane.layout, bytes: to }
 }
 
-/// Laying the lower half of a block into the upper, sample by sample, rotates the bits of every sample's place by one;
-/// after as many rounds as a column's number has bits, row and column have changed places. Vector registers do this a
-/// row at a time.
+/// Transposes a block. Interleaving the upper and the lower half rotates the bits of every sample's index by one. After
+/// as many rounds as a column index has bits, row and column are swapped. Vector registers do this a row at a time.
 fn exchanged(mut block: Block) -> Block {
     for _ in 0..SIDE.ilog2() {
         let (upper, lower) = block.split_at(block.len() / 2);

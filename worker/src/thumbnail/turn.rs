@@ -1,9 +1,9 @@
-//! Turning stored pixels upright.
+//! Turns stored pixels upright.
 
 use super::pixels::{Layout, Pixels};
 use crate::probe::Orientation;
 
-/// The picture as it is meant to be seen.
+/// The upright picture.
 pub(super) fn upright(picture: Pixels, orientation: Orientation) -> Pixels {
     if orientation == Orientation::Upright {
         return picture;
@@ -26,8 +26,8 @@ fn turned<const CHANNELS: usize>(
 ) -> Vec<u8> {
     let (pixels, _) = picture.bytes.as_chunks::<CHANNELS>();
     let stored_width = picture.width as usize;
-    // Where the first pixel is displayed from, and the way from there to the next column and the next row. A way back
-    // is a wrapped number, which leads to the right place once it is added.
+    // The index of the first displayed pixel, and the steps to the next column and the next row. A negative step is a
+    // wrapped number, which still gives the right index when added.
     let (mut first, mut column, mut row) = (0, 1_usize, stored_width);
     if orientation.reverses_columns() {
         (first, column) = (first + stored_width - 1, column.wrapping_neg());

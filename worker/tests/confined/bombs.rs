@@ -1,4 +1,4 @@
-//! Files that ask for more than they are. Each ends by its name, within the limits of a job, and harms nobody beside it.
+//! Decompression bombs. Each fails with the right code, within the limits of a job, and does not affect other jobs.
 
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,7 @@ fn chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
     [&u32::try_from(data.len()).unwrap().to_be_bytes(), &body[..], &crc.to_be_bytes()].concat()
 }
 
-/// A PNG of so many sides, bits and kind of colour, with that deflate stream for its pixels.
+/// A PNG with these dimensions, bits and colour type, and this deflate stream as its pixels.
 fn png(width: u32, height: u32, bits: u8, colour: u8, before: &[u8], pixels: &[u8]) -> Vec<u8> {
     let header = [&width.to_be_bytes(), &height.to_be_bytes(), &[bits, colour, 0, 0, 0][..]].concat();
     let chunks =
@@ -52,7 +52,7 @@ fn png(width: u32, height: u32, bits: u8, colour: u8, before: &[u8], pixels: &[u
     [b"\x89PNG\r\n\x1a\n", &chunks[..]].concat()
 }
 
-/// A deflate stream of at least so many zeroes, borrowed from an encoder.
+/// A deflate stream of at least `rows` rows of zeroes, taken from an encoder.
 fn zeroes(rows: u32) -> Vec<u8> {
     let file = encoded(&DynamicImage::from(GrayImage::new(10_000, rows)), ImageFormat::Png);
     let mut stream = Vec::new();
@@ -87,7 +87,7 @@ fn bmp_header(width: u32, height: u32) -> Vec<u8> {
     file
 }
 
-/// A TIFF of one strip that is not there, with so many bits for each of four samples.
+/// A TIFF with one missing strip and `bits` bits for each of four samples.
 fn tiff_header(width: u32, height: u32, bits: u32, compression: u32) -> Vec<u8> {
     let bytes = width.saturating_mul(height).saturating_mul(4 * bits / 8);
     let entries: [[u32; 4]; 10] = [
@@ -131,7 +131,7 @@ async fn a_tiny_file_of_huge_sides_has_too_many_pixels_in_every_format() {
 }
 
 #[tokio::test]
-async fn a_tiny_file_just_below_the_pixel_limit_is_told_by_name_in_every_format() {
+async fn a_tiny_file_just_below_the_pixel_limit_has_the_right_code_in_every_format() {
     let maker = maker();
     for (format, bomb, names) in [
         (Format::Png, png(9_990, 9_990, 16, 6, &[], &[0x78, 0x9c]), "too-much-memory"),
@@ -146,7 +146,7 @@ async fn a_tiny_file_just_below_the_pixel_limit_is_told_by_name_in_every_format(
         println!("{format}: {found:?}");
         assert!(names.split(' ').any(|name| name == found.code()), "{format}: {found:?}");
     }
-    // Everybody shows what there is of these two: next to nothing.
+    // Decoders show the little that these two contain.
     for (format, bomb) in [(Format::Jpeg, jpeg_header(9_990, 9_990)), (Format::Gif, gif_header(9_990, 9_990))]
     {
         let made = set_off(&maker, bomb, format).await;
@@ -166,7 +166,7 @@ async fn thousands_of_scans_cannot_be_decoded() {
 }
 
 #[tokio::test]
-async fn of_thousands_of_frames_only_the_first_is_looked_at() {
+async fn only_the_first_of_thousands_of_frames_is_decoded() {
     let frame = || Frame::new(DynamicImage::from(GrayImage::new(200, 200)).into_rgba8());
     let mut gif = Vec::new();
     GifEncoder::new_with_speed(&mut gif, 30).encode_frames((0..3000).map(|_| frame())).unwrap();
@@ -191,7 +191,7 @@ async fn a_png_that_unpacks_to_a_thousand_times_its_size_stays_within_its_memory
 }
 
 #[tokio::test]
-async fn what_fits_into_the_memory_of_a_job_is_made_and_what_does_not_is_told() {
+async fn a_picture_beyond_the_memory_limit_is_reported() {
     let file = encoded(&picture(5000, 4000), ImageFormat::Png);
     let with = |job_memory_bytes| {
         let launch = Launch { job_memory_bytes, ..launch() };

@@ -1,4 +1,4 @@
-//! A confined process that somebody has taken over: whatever it answers, the worker believes nothing.
+//! A compromised decoder: the worker trusts none of its replies.
 
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
@@ -15,12 +15,12 @@ fn message(json: &str) -> Vec<u8> {
 
 const READY: &str = r#"{"status":{"limits":"enforced","landlock":"enforced","filter":"enforced"}}"#;
 
-/// What a picture of 300 × 200 comes to with a child that says it is ready, takes the job, and answers this.
-async fn answered(answer: &[u8]) -> String {
+/// The failure of a picture of 300 × 200 whose decoder is ready, accepts the job and replies with these bytes.
+async fn failure_of(answer: &[u8]) -> String {
     let directory = tempfile::tempdir().unwrap();
-    let (script, words) = (directory.path().join("child"), directory.path().join("answer"));
-    fs::write(&words, [message(READY), answer.to_vec()].concat()).unwrap();
-    fs::write(&script, format!("#!/bin/sh\n/bin/cat {}\n/bin/cat >/dev/null\n", words.display())).unwrap();
+    let (script, reply) = (directory.path().join("child"), directory.path().join("answer"));
+    fs::write(&reply, [message(READY), answer.to_vec()].concat()).unwrap();
+    fs::write(&script, format!("#!/bin/sh\n/bin/cat {}\n/bin/cat >/dev/null\n", reply.display())).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     let pixels = PixelConfig { job_timeout: Duration::from_secs(5), ..pixels() };
     let maker = Maker::new(&pixels, Launch { executable: script, ..launch() });
@@ -30,7 +30,7 @@ async fn answered(answer: &[u8]) -> String {
     error.code().to_owned()
 }
 
-/// An answer with these sides and these files.
+/// A reply with these dimensions and files.
 fn made(sides: [(u32, u32); 3], files: [&[u8]; 3], encoding: &str) -> Vec<u8> {
     let headers: Vec<String> = sides
         .iter()
@@ -48,7 +48,7 @@ fn made(sides: [(u32, u32); 3], files: [&[u8]; 3], encoding: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn thumbnails_that_are_none_are_refused() {
+async fn invalid_thumbnails_are_refused() {
     let sides = [(160, 107), (300, 200), (300, 200)];
     let jpeg = |(width, height)| encoded(&picture(width, height), ImageFormat::Jpeg);
     let right = sides.map(jpeg);
@@ -64,30 +64,30 @@ async fn thumbnails_that_are_none_are_refused() {
         ),
         ("no file", made(sides, [&[], medium, large], "image/jpeg")),
     ] {
-        assert_eq!(answered(&answer).await, "cannot-be-decoded", "{what}");
+        assert_eq!(failure_of(&answer).await, "cannot-be-decoded", "{what}");
     }
 }
 
 #[tokio::test]
-async fn no_answer_makes_the_worker_take_memory_or_wait() {
+async fn no_reply_makes_the_worker_allocate_or_wait_without_bound() {
     let endless = r#"{"Made":{"width":300,"height":200,"thumbhash":[1],"files":[
         {"width":160,"height":107,"encoding":"image/jpeg","bytes":999999999999},
         {"width":300,"height":200,"encoding":"image/jpeg","bytes":1},
         {"width":300,"height":200,"encoding":"image/jpeg","bytes":1}]}}"#;
     for answer in [message(endless), u32::MAX.to_le_bytes().to_vec(), message("{}"), message("[[[[[[")] {
-        assert_eq!(answered(&answer).await, "cannot-be-decoded");
+        assert_eq!(failure_of(&answer).await, "cannot-be-decoded");
     }
-    assert_eq!(answered(&[]).await, "took-too-long");
+    assert_eq!(failure_of(&[]).await, "took-too-long");
 }
 
 #[tokio::test]
-async fn a_failure_is_told_by_the_child_only_where_it_is_its_own() {
+async fn a_decoder_reports_only_its_own_errors() {
     let foreign = r#"{"Failed":{"TookTooLong":{"secs":1,"nanos":0}}}"#;
-    assert_eq!(answered(&message(foreign)).await, "cannot-be-decoded");
-    assert_eq!(answered(&message(r#"{"Failed":"NeedsTooMuchMemory"}"#)).await, "too-much-memory");
+    assert_eq!(failure_of(&message(foreign)).await, "cannot-be-decoded");
+    assert_eq!(failure_of(&message(r#"{"Failed":"NeedsTooMuchMemory"}"#)).await, "too-much-memory");
     // A line break in a detail would forge a log record.
     assert_eq!(
-        answered(&message(r#"{"Failed":{"CannotBeDecoded":"x\nERROR y"}}"#)).await,
+        failure_of(&message(r#"{"Failed":{"CannotBeDecoded":"x\nERROR y"}}"#)).await,
         "cannot-be-decoded"
     );
 }

@@ -1,4 +1,4 @@
-//! Confined processes: what they cannot do, what happens to those that break, and what bombs come to.
+//! The sandbox of decoders: its layers, crashed and compromised decoders, and decompression bombs.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 

@@ -1,4 +1,4 @@
-//! Confined processes at work: warm, replaced when they die, gone when the worker is.
+//! Decoders at work: kept warm, replaced when they die, and killed with their worker.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use worker::{
 
 use crate::support::{FORMATS, children, encoded, eventually, launch, maker, picture, pixels, reason};
 
-/// The one process that this process has started.
+/// The only child of this process.
 fn only_child() -> Option<u32> {
     match children(std::process::id())[..] {
         [child] => Some(child),
@@ -32,7 +32,7 @@ fn kill(process: u32, signal: Signal) {
 }
 
 #[tokio::test]
-async fn one_warm_process_makes_one_picture_after_the_other() {
+async fn one_warm_decoder_makes_all_pictures() {
     let maker = maker();
     maker.warm(NonZeroUsize::MIN).await.unwrap();
     let warm = only_child().expect("it is started before the first picture");
@@ -46,7 +46,7 @@ async fn one_warm_process_makes_one_picture_after_the_other() {
 }
 
 #[tokio::test]
-async fn a_confined_process_inherits_nothing() {
+async fn a_decoder_inherits_nothing() {
     let maker = maker();
     maker.warm(NonZeroUsize::MIN).await.unwrap();
     let child = only_child().unwrap();
@@ -110,7 +110,7 @@ async fn a_job_that_takes_too_long_is_ended_and_its_process_killed() {
 }
 
 #[tokio::test]
-async fn a_machine_that_gives_no_process_is_not_the_fault_of_the_picture() {
+async fn a_failed_start_of_a_decoder_is_not_the_fault_of_the_picture() {
     let executable = "/nowhere/up-worker".into();
     let maker = Maker::new(
         &pixels(),
@@ -121,7 +121,7 @@ async fn a_machine_that_gives_no_process_is_not_the_fault_of_the_picture() {
     assert!(matches!(error, MakeError::Start(StartError::Io(_))));
 }
 
-/// A worker of two slots on a queue and a storage of its own.
+/// A worker with two slots, its own queue and its own storage.
 fn worker(data: &Path) -> Child {
     Command::new(env!("CARGO_BIN_EXE_up-worker"))
         .args(["--concurrency", "2", "--confinement", "require", "--storage"])
@@ -134,7 +134,7 @@ fn worker(data: &Path) -> Child {
 }
 
 #[test]
-fn no_confined_process_outlives_its_worker() {
+fn no_decoder_outlives_its_worker() {
     for signal in [Signal::KILL, Signal::TERM] {
         let data = tempfile::tempdir().unwrap();
         let mut worker = worker(data.path());

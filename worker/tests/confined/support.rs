@@ -1,4 +1,4 @@
-//! Makers, pictures, and a look at other processes.
+//! Makers, pictures, and the list of child processes.
 
 use std::{
     fs,
@@ -15,10 +15,10 @@ use worker::{
     maker::{MakeError, Maker, ThumbnailError},
 };
 
-/// Bytes that a job may take here, unless a test says otherwise: the default.
+/// The default memory limit of a job, in bytes.
 pub(crate) const MEMORY: u64 = 512 * 1024 * 1024;
 
-/// Every format that is taken, and what the encoder calls it.
+/// Every accepted format, and its name in `image`.
 pub(crate) const FORMATS: [(Format, ImageFormat); 6] = [
     (Format::Jpeg, ImageFormat::Jpeg),
     (Format::Png, ImageFormat::Png),
@@ -47,7 +47,7 @@ pub(crate) fn maker() -> Maker {
     Maker::new(&pixels(), launch())
 }
 
-/// A photograph of a kind: it does not compress to nothing.
+/// A picture that compresses as badly as a photograph.
 pub(crate) fn picture(width: u32, height: u32) -> DynamicImage {
     #[expect(clippy::cast_possible_truncation, reason = "any colour will do")]
     let colour = |x: u32, y: u32| Rgb([(x ^ y) as u8, (x * y / 64) as u8, (x + y) as u8]);
@@ -60,7 +60,7 @@ pub(crate) fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// The reason that a picture is refused for.
+/// The reason why a picture failed.
 pub(crate) fn reason<T>(made: Result<T, MakeError>) -> ThumbnailError {
     match made.map(drop).unwrap_err() {
         MakeError::Picture(error) => error,
@@ -68,7 +68,7 @@ pub(crate) fn reason<T>(made: Result<T, MakeError>) -> ThumbnailError {
     }
 }
 
-/// The processes that a process has started and that live.
+/// The living children of a process.
 pub(crate) fn children(parent: u32) -> Vec<u32> {
     let is_child = |pid: &u32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -81,7 +81,7 @@ pub(crate) fn children(parent: u32) -> Vec<u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_child).collect()
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !holds() {

@@ -1,4 +1,4 @@
-//! What must hold for a JPEG before anything decodes it, and what it carries beside its pixels.
+//! Checks a JPEG before it is decoded, and reads its colour profile.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub(super) fn check(original: &[u8]) -> Result<Option<Vec<u8>>, ThumbnailError> 
         rest = &rest[at + 1..];
         let Some(&marker) = rest.first() else { break };
         match marker {
-            // A stuffed zero in the pixel data, fill, and markers that stand alone.
+            // A stuffed zero in the pixel data, fill bytes, and markers without a length.
             0x00 => rest = &rest[1..],
             0xFF => {}
             0x01 | 0xD0..=0xD8 => rest = &rest[1..],
@@ -40,7 +40,7 @@ pub(super) fn check(original: &[u8]) -> Result<Option<Vec<u8>>, ThumbnailError> 
             }
         }
     }
-    // Where it breaks off is for the decoder to say.
+    // The decoder reports a truncated file.
     Ok(profile.joined())
 }
 
@@ -59,7 +59,7 @@ impl<'a> ProfileParts<'a> {
         }
     }
 
-    /// The whole profile; none where a part is missing.
+    /// The whole profile; `None` if a part is missing.
     fn joined(&self) -> Option<Vec<u8>> {
         let numbers_are_whole = self.parts.keys().copied().eq(1..=self.total);
         let length: usize = self.parts.values().map(|part| part.len()).sum();

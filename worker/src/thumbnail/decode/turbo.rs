@@ -1,5 +1,5 @@
-//! JPEG by libjpeg-turbo, which shrinks while it decodes: an inverse transform of fewer coefficients costs less and
-//! leaves fewer pixels to touch.
+//! Decodes JPEG with libjpeg-turbo, which can shrink while it decodes: an inverse transform of fewer coefficients is
+//! faster and leaves fewer pixels.
 
 use moxcms::ColorProfile;
 use turbojpeg::{
@@ -17,8 +17,8 @@ use crate::{
     },
 };
 
-/// What libjpeg says of files that it decodes nevertheless (`JWRN_*` in its `jerror.h`). The binding hands out
-/// errors and warnings alike, told apart by nothing but these words.
+/// Warnings of libjpeg about files that it decodes anyway (`JWRN_*` in its `jerror.h`). The binding returns warnings as
+/// errors; only their messages distinguish them.
 const WARNINGS: [&str; 7] = [
     "Corrupt JPEG data",
     "Inconsistent progression sequence",
@@ -29,7 +29,7 @@ const WARNINGS: [&str; 7] = [
     "Application transferred too many scanlines",
 ];
 
-/// What it says of a file that breaks off. `image` knows how much of that can be borne.
+/// The warning for a truncated file. `image` decides whether it can be decoded.
 const CUT_SHORT: &str = "Premature end of JPEG file";
 
 pub(super) fn decode(
@@ -41,7 +41,7 @@ pub(super) fn decode(
     let mut decompressor = Decompressor::new().map_err(explain)?;
     decompressor.set_scan_limit(MAX_SCANS).map_err(explain)?;
     let Ok(info) = decompressor.read_header(original) else {
-        // A mere warning loses the header in this binding.
+        // This binding loses the header after a warning.
         return whole::decode(original, header);
     };
     let (stored_width, stored_height) = header.stored();
@@ -57,14 +57,14 @@ pub(super) fn decode(
         pixels(&mut decompressor, original, &scaled)?.map(Picture::Pixels)
     };
     let Some(picture) = decoded else {
-        // It would fill what is missing with grey.
+        // libjpeg would fill the missing part with grey.
         return whole::decode(original, header);
     };
     let extent = |stored: u32| f64::from(stored) * factor.num() as f64 / factor.denom() as f64;
     Ok(Decoded { picture, extent: (extent(stored_width), extent(stored_height)), profile: None })
 }
 
-/// Whether nothing asks for a conversion, and the sampling is one that the library has planes for.
+/// Whether the picture needs no conversion, and the library supports planes of its sampling.
 fn stays_in_planes(info: &DecompressHeader, profile: Option<&ColorProfile>) -> bool {
     info.colorspace == Colorspace::YCbCr
         && info.subsamp != Subsamp::Unknown
@@ -72,7 +72,7 @@ fn stays_in_planes(info: &DecompressHeader, profile: Option<&ColorProfile>) -> b
         && !colour::changes_rgb(profile)
 }
 
-/// Decodes as stored; nothing if the file breaks off.
+/// Decodes to planes as stored; `None` if the file is truncated.
 fn planes(
     decompressor: &mut Decompressor,
     original: &[u8],
@@ -86,7 +86,7 @@ fn planes(
     if !is_whole(decompressor.decompress_to_yuv(original, image.as_deref_mut()))? {
         return Ok(None);
     }
-    // One after the other lie Y, Cb, Cr, each with as many rows and columns as whole colour samples take.
+    // The buffer holds Y, Cb, Cr in order, each padded to whole colour samples.
     let ((stride, rows), (colour_width, colour_height)) = (image.y_size(), image.uv_size());
     let red = bytes.split_off(stride * rows + colour_width * colour_height);
     let blue = bytes.split_off(stride * rows);
@@ -102,7 +102,7 @@ fn planes(
     }))
 }
 
-/// Leaves the first `width` bytes of every `stride`, one row after the other.
+/// Keeps the first `width` bytes of every `stride`.
 fn drop_columns(bytes: &mut [u8], stride: usize, width: usize) {
     if stride > width {
         for row in 1..bytes.len() / stride {
@@ -111,7 +111,7 @@ fn drop_columns(bytes: &mut [u8], stride: usize, width: usize) {
     }
 }
 
-/// Decodes to RGB, grey or ink; nothing if the file breaks off.
+/// Decodes to RGB, grey or CMYK; `None` if the file is truncated.
 fn pixels(
     decompressor: &mut Decompressor,
     original: &[u8],
@@ -130,24 +130,24 @@ fn pixels(
     Ok(is_whole.then_some(Pixels { width: side(width)?, height: side(height)?, layout, bytes }))
 }
 
-/// Whether everything was there. Warnings are none of our business.
+/// Whether the file was complete. Warnings are ignored.
 fn is_whole(decoded: turbojpeg::Result<()>) -> Result<bool, ThumbnailError> {
     match decoded {
-        Err(Error::TurboJpegError(words)) if words.contains(CUT_SHORT) => Ok(false),
-        Err(Error::TurboJpegError(words)) if WARNINGS.iter().any(|warning| words.contains(warning)) => {
+        Err(Error::TurboJpegError(message)) if message.contains(CUT_SHORT) => Ok(false),
+        Err(Error::TurboJpegError(message)) if WARNINGS.iter().any(|warning| message.contains(warning)) => {
             Ok(true)
         }
         decoded => decoded.map(|()| true).map_err(explain),
     }
 }
 
-/// The scales that libjpeg-turbo has vector code for, and how many times the needed side each must leave. The scales
-/// between take longer than the whole picture does. A coarse transform blurs, so after it enough must be left to
-/// scale down; measured on photographs, with less the loss passes half a decibel.
+/// The scales with vector code in libjpeg-turbo, and the smallest allowed ratio of the scaled size to the needed size.
+/// Other scales take longer than the full size. A coarse transform blurs, so enough pixels must remain for scaling
+/// down; on photographs, a smaller ratio loses more than half a decibel.
 const SCALES: [(ScalingFactor, f64); 3] =
     [(ScalingFactor::ONE_EIGHTH, 1.4), (ScalingFactor::ONE_QUARTER, 1.4), (ScalingFactor::ONE_HALF, 1.0)];
 
-/// The smallest scale that leaves both sides long enough.
+/// The smallest scale that keeps both dimensions large enough.
 fn factor(stored: (u32, u32), least: (u32, u32)) -> ScalingFactor {
     let serves = |factor: ScalingFactor, times: f64| {
         [(stored.0, least.0), (stored.1, least.1)]
@@ -164,11 +164,11 @@ fn side(side: usize) -> Result<u32, ThumbnailError> {
     u32::try_from(side).map_err(ThumbnailError::damaged)
 }
 
-/// What an error of the binding says of the picture.
+/// Converts an error of the binding.
 fn explain(error: Error) -> ThumbnailError {
     match error {
-        Error::TurboJpegError(words)
-            if words.contains("nsufficient memory") || words.contains("emory allocation") =>
+        Error::TurboJpegError(message)
+            if message.contains("nsufficient memory") || message.contains("emory allocation") =>
         {
             ThumbnailError::NeedsTooMuchMemory
         }

@@ -1,4 +1,4 @@
-//! Any format, decoded whole by `image`.
+//! Decodes any format at full size with `image`.
 
 use std::io::Cursor;
 
@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-/// Bytes that a decoder may allocate beside its output, where it keeps count at all. The true bound is that of the
-/// process.
+/// Bytes that a decoder may allocate beside its output, if it counts at all. The memory limit of the process is the
+/// real bound.
 const DECODER_BYTES: u64 = 512 * 1024 * 1024;
 
 pub(super) fn decode(original: &[u8], header: &Header) -> Result<Decoded, ThumbnailError> {
@@ -27,7 +27,7 @@ pub(super) fn decode(original: &[u8], header: &Header) -> Result<Decoded, Thumbn
     let mut decoder = reader.into_decoder()?;
     let (width, height) = decoder.dimensions();
     agree(header, (width, height))?;
-    // A profile that cannot be read counts as none.
+    // An unreadable profile is ignored.
     let profile = decoder.icc_profile().ok().flatten().as_deref().and_then(colour::profile);
     let colour = decoder.color_type();
     let mut bytes = zeroed(decoder.total_bytes())?;
@@ -62,7 +62,7 @@ fn layout(colour: ColorType) -> Result<Layout, ThumbnailError> {
     }
 }
 
-/// Makes 8 bits of 16 or of 32-bit floats, in place, because a second buffer might not fit.
+/// Converts 16-bit samples or 32-bit floats to 8 bits, in place, because a second buffer might not fit into memory.
 fn narrow(bytes: &mut Vec<u8>, colour: ColorType) {
     match colour {
         ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16 => {

@@ -23,7 +23,7 @@ const SAMPLINGS: [Subsamp; 7] = [
     Subsamp::Gray,
 ];
 
-/// What an ordinary photograph of each sampling becomes.
+/// The thumbnails of an ordinary photograph in each sampling.
 fn decoded(file: &[u8], least: (u32, u32)) -> Picture {
     let header = probe::probe(Cursor::new(file), Format::Jpeg).unwrap();
     decode::first_frame(file, &header, least).unwrap().picture
@@ -91,8 +91,8 @@ fn likeness(one: &DynamicImage, other: &DynamicImage) -> [f64; 3] {
     })
 }
 
-/// The most that colours may lose: in thumbnails this small they are so few samples that rounding alone costs a decibel.
-/// Colours that lie half a sample off lose several.
+/// The most that colours may lose: in thumbnails this small they are so few samples that rounding alone costs a
+/// decibel. Colours that are shifted by half a sample lose several decibels.
 const MOST_LOSS_OF_COLOUR_DB: f64 = 1.5;
 
 #[test]
@@ -159,7 +159,7 @@ fn planes_become_the_colours_that_they_mean() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
-    /// What lies beyond a picture in its file must not be seen at its edges.
+    /// Samples beyond the picture must not be visible at its edges.
     #[test]
     fn a_picture_of_one_colour_stays_so_to_its_edges(
         width in 1u32..200, height in 1u32..200, which in 0usize..7, side in 1u32..100, lies in 0usize..8,
