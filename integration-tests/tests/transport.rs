@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use worker::{
     Changed, JobName, Lane, State, Upload, UploadId, UploadRecord, testing,
     transport::{
-        DeathReason, Deliveries, Delivery, Depth, Heard, LookUp, Posting, Settled, Task, Transport,
+        DeathReason, Deliveries, Delivery, Depth, ListenEvent, LookUp, Posting, Settled, Task, Transport,
         TransportError, Tries, rabbitmq::RabbitTransport, sqlite::SqliteTransport,
     },
 };
@@ -268,7 +268,7 @@ async fn what_is_announced_reaches_every_listener_that_listens<R: Rig>() {
         worker.announce(&changed(id), Some(&trace)).await.unwrap();
         for listener in [&mut first, &mut second] {
             let heard = timeout(SOON, listener.next()).await.expect("it is heard").unwrap();
-            assert_eq!(heard, Heard::Changed(Box::new(changed(id)), Some(trace.clone())));
+            assert_eq!(heard, ListenEvent::Changed(Box::new(changed(id)), Some(trace.clone())));
         }
     }
 }
@@ -278,8 +278,8 @@ async fn a_job_is_announced_when_it_is_handed_out_and_when_it_is_finished<R: Rig
     let (server, worker) = (rig.open().await, rig.open().await);
     let mut listener = server.listen().await.unwrap();
     let mut heard = async || match timeout(SOON, listener.next()).await.expect("it is announced").unwrap() {
-        Heard::Changed(changed, trace) => (*changed, trace),
-        Heard::Interrupted => panic!("nothing was interrupted"),
+        ListenEvent::Changed(changed, trace) => (*changed, trace),
+        ListenEvent::Interrupted => panic!("nothing was interrupted"),
     };
     let record =
         UploadRecord { traceparent: Some("trace".into()), bulk: true, ..testing::record_of(UploadId::new()) };

@@ -12,7 +12,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 use worker::{
     Changed, UploadId,
     trace::TraceParent,
-    transport::{Announcements, Heard},
+    transport::{Announcements, ListenEvent},
 };
 
 use crate::app::App;
@@ -33,12 +33,12 @@ pub(crate) async fn run(app: Arc<App>) {
     let mut listener = listen(&app).await;
     while let Some(heard) = listener.next().await {
         match heard {
-            Heard::Changed(changed, trace) => {
+            ListenEvent::Changed(changed, trace) => {
                 let trace_id = TraceParent::trace_id_of(trace.as_deref()).map(tracing::field::display);
                 let span = info_span!("push", id = %changed.upload.id, trace_id);
                 on_changed(&app, *changed).instrument(span).await;
             }
-            Heard::Interrupted => {
+            ListenEvent::Interrupted => {
                 info!("announcements may have been missed: reading subscribed uploads again");
                 interrupted.notify_one();
             }

@@ -111,7 +111,7 @@ fn start(config: &Config) -> io::Result<Child> {
 async fn count(figures: ChildStdout) {
     let mut lines = BufReader::new(figures).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        telemetry::count_for(&line);
+        telemetry::record_forwarded(&line);
     }
 }
 

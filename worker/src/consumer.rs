@@ -19,9 +19,9 @@
 //! worker consumes no jobs until storage responds and decoders start.
 
 mod failures;
-mod passing;
 mod retries;
 mod running;
+mod transient;
 
 use std::sync::Arc;
 
@@ -36,9 +36,9 @@ pub use self::failures::FAILURE_KINDS;
 #[cfg(test)]
 pub(crate) use self::retries::RETRY_DELAYS;
 use self::{
-    failures::{because, death, failure},
-    passing::Passing,
-    retries::{ONE_OBJECT_DELAY, OUTAGE_DELAY, is_past_patience, retry_delay, spent},
+    failures::{failure_of_death, failure_of_kind, failure_of_picture},
+    retries::{ONE_OBJECT_DELAY, OUTAGE_DELAY, is_past_patience, retries_exhausted, retry_delay},
+    transient::TransientError,
 };
 use crate::{
     clock,
@@ -126,7 +126,7 @@ impl Consumer {
 
     async fn settle(&self, delivery: Delivery) -> Result<Settled, TransportError> {
         let worked = match &delivery.task {
-            Task::Resize(_) if spent(delivery.tries.failures) => {
+            Task::Resize(_) if retries_exhausted(delivery.tries.failures) => {
                 return delivery.dead_letter(DeathReason::Exhausted).await;
             }
             Task::Resize(job) => self.resize(job, delivery.tries.deliveries).await,
@@ -169,9 +169,9 @@ impl Consumer {
     }
 
     /// Settles a delivery whose work met a transient failure.
-    async fn give_back(&self, delivery: Delivery, error: Passing) -> Result<Settled, TransportError> {
+    async fn give_back(&self, delivery: Delivery, error: TransientError) -> Result<Settled, TransportError> {
         let is_resize = matches!(delivery.task, Task::Resize(_));
-        if matches!(error, Passing::Machine(_)) && self.draining.is_cancelled() {
+        if matches!(error, TransientError::Machine(_)) && self.draining.is_cancelled() {
             info!(error = &error as &dyn std::error::Error, "the job is released because this worker drains");
             return delivery.release().await;
         }
@@ -185,7 +185,7 @@ impl Consumer {
             }
             return delivery.postpone(OUTAGE_DELAY).await;
         }
-        if matches!(error, Passing::Storage(_)) && !is_past_patience(&delivery.task) {
+        if matches!(error, TransientError::Storage(_)) && !is_past_patience(&delivery.task) {
             telemetry::job("postponed");
             warn!(
                 error = &error as &dyn std::error::Error,
@@ -193,7 +193,7 @@ impl Consumer {
             );
             return delivery.postpone(ONE_OBJECT_DELAY).await;
         }
-        if is_resize && spent(delivery.tries.failures + 1) {
+        if is_resize && retries_exhausted(delivery.tries.failures + 1) {
             error!(
                 error = &error as &dyn std::error::Error,
                 "a job failed for the last time and is dead-lettered"
@@ -208,17 +208,17 @@ impl Consumer {
     }
 
     /// Whether storage or decoders fail as a whole, so that any other job would fail as well.
-    async fn is_outage(&self, error: &Passing) -> bool {
+    async fn is_outage(&self, error: &TransientError) -> bool {
         match error {
-            Passing::Storage(StorageError::Full(_)) => true,
-            Passing::Storage(_) => self.storage.check().await.is_err(),
-            Passing::Start(_) => true,
-            Passing::Machine(_) | Passing::Queue(_) => false,
+            TransientError::Storage(StorageError::Full(_)) => true,
+            TransientError::Storage(_) => self.storage.check().await.is_err(),
+            TransientError::Start(_) => true,
+            TransientError::Machine(_) | TransientError::Queue(_) => false,
         }
     }
 
     /// Makes the thumbnails of one upload.
-    async fn resize(&self, job: &ResizeJob, deliveries: u32) -> Result<WorkDone, Passing> {
+    async fn resize(&self, job: &ResizeJob, deliveries: u32) -> Result<WorkDone, TransientError> {
         let (record, repeated) = (&job.record, deliveries > 1 || job.generation > 1);
         if repeated && let Some(ended) = self.storage.end_of(job.name()).await? {
             return self.ended(job.name(), ended, true).await;
@@ -233,7 +233,7 @@ impl Consumer {
             Ok(made) => self.store(record, made, repeated).await,
             Err(MakeError::Picture(error)) => {
                 info!(reason = error.code(), detail = error.detail(), %error, "the picture cannot be processed");
-                self.fail(record, failure(&error), repeated).await
+                self.fail(record, failure_of_picture(&error), repeated).await
             }
             Err(error) => Err(error.into()),
         }
@@ -266,7 +266,7 @@ impl Consumer {
         record: &UploadRecord,
         made: ThumbnailSet,
         repeated: bool,
-    ) -> Result<WorkDone, Passing> {
+    ) -> Result<WorkDone, TransientError> {
         let making = Making::new(rand::random());
         let put = made.thumbnails.into_iter().map(async |thumbnail: Thumbnail| {
             let fact = thumbnail.fact();
@@ -319,7 +319,7 @@ impl Consumer {
         record: &UploadRecord,
         problem: Failure,
         repeated: bool,
-    ) -> Result<WorkDone, Passing> {
+    ) -> Result<WorkDone, TransientError> {
         let failure = UploadFailure { record: record.clone(), ended_at: clock::now(), problem };
         failpoint::hit("before-outcome", &record.name).await;
         let ended = timed("store", self.storage.store_failure(&failure)).await?;
@@ -336,7 +336,7 @@ impl Consumer {
         record: &UploadRecord,
         key: &str,
         repeated: bool,
-    ) -> Result<WorkDone, Passing> {
+    ) -> Result<WorkDone, TransientError> {
         if self.storage.is_gone(record.id).await? {
             info!("the upload was deleted; its job is dropped");
             return Ok(WorkDone::nothing(Some(record.job())));
@@ -346,11 +346,16 @@ impl Consumer {
             return Ok(WorkDone::nothing(Some(record.job())));
         }
         error!(key, "the original is not in storage");
-        self.fail(record, because("original-gone", "The file is no longer there."), repeated).await
+        self.fail(record, failure_of_kind("original-gone", "The file is no longer there."), repeated).await
     }
 
     /// Builds the announcement and the cleanup of an ended upload.
-    async fn ended(&self, job: JobName, ended: UploadEnd, repeated: bool) -> Result<WorkDone, Passing> {
+    async fn ended(
+        &self,
+        job: JobName,
+        ended: UploadEnd,
+        repeated: bool,
+    ) -> Result<WorkDone, TransientError> {
         let (upload, lane, winner) = match ended {
             UploadEnd::Ready(result) => {
                 let result = self.storage.raise_result(result, job.generation).await?;
@@ -374,7 +379,7 @@ impl Consumer {
 
     /// Buries a dead letter: stores that its upload failed, unless the generation has already ended. A job that expired
     /// in its lane was never tried, so it is posted again instead.
-    async fn bury(&self, letter: &DeadLetter) -> Result<WorkDone, Passing> {
+    async fn bury(&self, letter: &DeadLetter) -> Result<WorkDone, TransientError> {
         let Some(id) = letter.id else {
             error!(reason = letter.reason.name(), "a dead letter has no upload id");
             return Ok(WorkDone::nothing(None));
@@ -397,7 +402,7 @@ impl Consumer {
             return Ok(WorkDone::nothing(None));
         }
         error!(reason = letter.reason.name(), "a job was dead-lettered; its upload fails");
-        self.fail(&record, death(letter.reason), true).await
+        self.fail(&record, failure_of_death(letter.reason), true).await
     }
 }
 

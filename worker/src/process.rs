@@ -72,7 +72,7 @@ pub async fn run(config: &WorkerConfig, draining: CancellationToken) -> anyhow::
     if let Some(address) = config.admin_listen {
         telemetry::serve(address)?;
     } else if config.tell_parent {
-        telemetry::tell_parent()?;
+        telemetry::forward_to_parent()?;
     }
     let storage = Storage::open(&config.storage)?;
     let transport = open_transport(&config.broker, u64::MAX)?;

@@ -56,12 +56,12 @@ pub fn record() -> anyhow::Result<PrometheusHandle> {
 ///
 /// # Errors
 /// When the process already records metrics.
-pub(crate) fn tell_parent() -> anyhow::Result<()> {
+pub(crate) fn forward_to_parent() -> anyhow::Result<()> {
     forward::install()
 }
 
 /// Records a metric that a worker with `--tell-parent` wrote: one line of its standard output.
-pub fn count_for(line: &str) {
+pub fn record_forwarded(line: &str) {
     forward::replay(line);
 }
 

@@ -26,7 +26,7 @@
 //! 4. **Dead letters are buried.** A dead-lettered job is delivered once more, as a [`Task::Bury`], so that a worker can
 //!    store that its upload failed. Acknowledged, it stays among the dead letters.
 //! 5. **Announcements are best effort.** They reach every listener that listened at the time, or the listener receives
-//!    [`Heard::Interrupted`] and reads storage instead. No job fails because of one.
+//!    [`ListenEvent::Interrupted`] and reads storage instead. No job fails because of one.
 //! 6. **A delivered job is announced as `processing`**, without a wait and without a read of storage.
 //! 7. **Adapters reconnect by themselves.** [`Deliveries::next`] and [`Announcements::next`] outlive every outage; only
 //!    [`Transport::close`] ends them.
@@ -183,12 +183,12 @@ pub async fn work<F: Future<Output = ()> + Send + 'static>(
 #[async_trait]
 pub trait Announcements: Send {
     /// The next announcement. `None` after [`Transport::close`]. Dropping the future loses no announcement.
-    async fn next(&mut self) -> Option<Heard>;
+    async fn next(&mut self) -> Option<ListenEvent>;
 }
 
 /// An event for a listener.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Heard {
+pub enum ListenEvent {
     /// An announcement, and its `traceparent`.
     Changed(Box<Changed>, Option<String>),
     /// Announcements may have been lost.

@@ -15,22 +15,25 @@ pub const FAILURE_KINDS: [&str; 9] = [
     "forgotten",
 ];
 
-pub(super) fn failure(error: &ThumbnailError) -> Failure {
-    because(error.code(), error.to_string())
+pub(super) fn failure_of_picture(error: &ThumbnailError) -> Failure {
+    failure_of_kind(error.code(), error.to_string())
 }
 
-pub(super) fn death(reason: DeathReason) -> Failure {
+pub(super) fn failure_of_death(reason: DeathReason) -> Failure {
     let title = match reason {
         DeathReason::Exhausted | DeathReason::Expired => {
-            return because("exhausted", "It failed again and again, so we stopped. Try again later.");
+            return failure_of_kind(
+                "exhausted",
+                "It failed again and again, so we stopped. Try again later.",
+            );
         }
         DeathReason::KilledItsWorkers => "It crashed our worker every time, so we stopped.",
         DeathReason::Unreadable => "Its job could not be read. Try again.",
     };
-    because(reason.name(), title)
+    failure_of_kind(reason.name(), title)
 }
 
-pub(super) fn because(kind: &str, title: impl Into<String>) -> Failure {
+pub(super) fn failure_of_kind(kind: &str, title: impl Into<String>) -> Failure {
     debug_assert!(FAILURE_KINDS.contains(&kind), "{kind} is listed");
     Failure { kind: format!("/problems/{kind}"), title: title.into() }
 }

@@ -20,7 +20,7 @@ pub(super) const ONE_OBJECT_DELAY: Duration = Duration::from_secs(30);
 const STORAGE_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Whether a job has used up its retries.
-pub(super) const fn spent(failures: u32) -> bool {
+pub(super) const fn retries_exhausted(failures: u32) -> bool {
     failures as usize > RETRY_DELAYS.len()
 }
 

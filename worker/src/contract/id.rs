@@ -102,7 +102,7 @@ impl JsonSchema for UploadId {
             "type": "string",
             "format": "uuid",
             "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
-            "description": "A UUID of version 7, in lower case. Everybody who knows it may see the upload.",
+            "description": "A UUID of version 7, in lower case. Anyone who knows it may see the upload.",
         })
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn tiff<R: Read + Seek>(source: &mut Source<R>) -> Result<StoredHeade
             let frames = count_pages(source, directory.order, directory.next);
             Ok(StoredHeader { width, height, orientation: directory.orientation, frames })
         }
-        _ => Err(ProbeError::Damaged("it does not say how large it is")),
+        _ => Err(ProbeError::Damaged("its dimensions are missing")),
     }
 }
 

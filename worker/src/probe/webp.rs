@@ -27,7 +27,7 @@ pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<StoredHeade
         b"VP8 " => {
             let [_, _, _, start @ .., w0, w1, h0, h1]: [u8; 10] = source.array()?;
             if start != [0x9d, 0x01, 0x2a] {
-                return Err(ProbeError::Damaged("its frame does not begin as one"));
+                return Err(ProbeError::Damaged("its frame has a wrong signature"));
             }
             // The upper two bits scale the picture for display. Decoders ignore them.
             let side = |low, high| u32::from(u16::from_le_bytes([low, high]) & 0x3fff);
@@ -36,7 +36,7 @@ pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<StoredHeade
         b"VP8L" => {
             let [signature, bits @ ..]: [u8; 5] = source.array()?;
             if signature != 0x2f {
-                return Err(ProbeError::Damaged("its frame does not begin as one"));
+                return Err(ProbeError::Damaged("its frame has a wrong signature"));
             }
             let bits = u32::from_le_bytes(bits);
             Ok(upright((bits & 0x3fff) + 1, ((bits >> 14) & 0x3fff) + 1))

@@ -18,9 +18,9 @@ use crate::{
         record::{JobName, Lane},
     },
     transport::{
-        Announcements, Announcer, DeadLetter, DeadLetters, DeathReason, Deliveries, Delivery, Depth, Heard,
-        JobQueue, LookUp, Posting, Receipt, Room, Settled, Task, Transport, TransportError, Tries,
-        dead_job::DeadJob,
+        Announcements, Announcer, DeadLetter, DeadLetters, DeathReason, Deliveries, Delivery, Depth,
+        JobQueue, ListenEvent, LookUp, Posting, Receipt, Room, Settled, Task, Transport, TransportError,
+        Tries, dead_job::DeadJob,
     },
 };
 
@@ -73,7 +73,7 @@ struct ScriptState {
     entries: Vec<ScriptJob>,
     dead: Vec<ResizeJob>,
     announced: Vec<Changed>,
-    listeners: Vec<mpsc::UnboundedSender<Heard>>,
+    listeners: Vec<mpsc::UnboundedSender<ListenEvent>>,
     next_token: u64,
     postings: Vec<Posting>,
     settled: Vec<&'static str>,
@@ -227,7 +227,7 @@ impl Announcer for Script {
         inner.announced.push(changed.clone());
         inner
             .listeners
-            .retain(|listener| listener.send(Heard::Changed(Box::new(changed.clone()), None)).is_ok());
+            .retain(|listener| listener.send(ListenEvent::Changed(Box::new(changed.clone()), None)).is_ok());
         Ok(())
     }
 
@@ -281,11 +281,11 @@ impl Deliveries for ScriptDeliveries {
     }
 }
 
-struct ScriptAnnouncements(mpsc::UnboundedReceiver<Heard>);
+struct ScriptAnnouncements(mpsc::UnboundedReceiver<ListenEvent>);
 
 #[async_trait]
 impl Announcements for ScriptAnnouncements {
-    async fn next(&mut self) -> Option<Heard> {
+    async fn next(&mut self) -> Option<ListenEvent> {
         self.0.recv().await
     }
 }

@@ -175,9 +175,9 @@ impl SqliteShared {
         })
     }
 
-    /// Prepares the file once; see [`queue::settle_in`].
-    async fn settle_in(&self) -> Result<(), TransportError> {
-        let settle = |tx: &rusqlite::Connection| queue::settle_in(tx, monotonic_ms());
+    /// Prepares the file once; see [`queue::prepare`].
+    async fn prepare(&self) -> Result<(), TransportError> {
+        let settle = |tx: &rusqlite::Connection| queue::prepare(tx, monotonic_ms());
         self.connection.call("prepare the queue", Durability::Process, |()| &[], settle).await
     }
 
@@ -227,7 +227,7 @@ async fn watch_processes(shared: Weak<SqliteShared>) {
         let Some(shared) = shared.upgrade() else { return };
         shared.presence.touch();
         if !settled {
-            settled = shared.settle_in().await.is_ok();
+            settled = shared.prepare().await.is_ok();
         }
         let mut done = shared.requeue_jobs_of_the_dead(&mut watch).await;
         if look % CHECKS_BETWEEN_CLEANUPS == 0 && done.is_ok() {
@@ -287,7 +287,7 @@ impl JobQueue for SqliteTransport {
 
     async fn check(&self) -> Result<(), TransportError> {
         // Takes the write lock without a write.
-        self.shared.connection.call("begin to write", Durability::Process, |()| &[], |_| Ok(())).await
+        self.shared.connection.call("start a write", Durability::Process, |()| &[], |_| Ok(())).await
     }
 }
 
@@ -331,7 +331,7 @@ impl Transport for SqliteTransport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{UploadId, testing, transport::Heard};
+    use crate::{UploadId, testing, transport::ListenEvent};
 
     #[tokio::test]
     async fn a_full_disk_is_reported_and_confirmed_jobs_survive_it() {
@@ -389,10 +389,10 @@ mod tests {
             let record = testing::record_of(UploadId::new());
             server.publish(Posting::of_client(record)).await.unwrap();
             let delivery = deliveries.next().await.unwrap();
-            assert!(matches!(listener.next().await, Some(Heard::Changed(..))));
+            assert!(matches!(listener.next().await, Some(ListenEvent::Changed(..))));
             let changed = Changed::new(testing::ready_upload(), Lane::Interactive);
             delivery.finish(changed).await.unwrap();
-            assert!(matches!(listener.next().await, Some(Heard::Changed(..))));
+            assert!(matches!(listener.next().await, Some(ListenEvent::Changed(..))));
             assert_eq!(commits(&log) - before, 3, "post, claim, finish");
         }
     }

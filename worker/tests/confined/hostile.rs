@@ -57,9 +57,9 @@ async fn invalid_thumbnails_are_refused() {
     for (what, answer) in [
         ("a page", made(sides, [small, page, large], "image/jpeg")),
         ("another type", made(sides, [small, medium, large], "image/png")),
-        ("other sides than it says", made(sides, [medium, medium, large], "image/jpeg")),
+        ("other dimensions than its header", made(sides, [medium, medium, large], "image/jpeg")),
         (
-            "other sides than asked for",
+            "other dimensions than requested",
             made([(160, 107), (301, 200), (300, 200)], [small, medium, large], "image/jpeg"),
         ),
         ("no file", made(sides, [&[], medium, large], "image/jpeg")),

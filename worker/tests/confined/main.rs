@@ -1,6 +1,6 @@
 //! The sandbox of decoders: its layers, crashed and compromised decoders, and decompression bombs.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+#![expect(clippy::unwrap_used, reason = "an unwrap fails the test")]
 
 mod bombs;
 mod hostile;

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     contract::message::Changed,
-    transport::{Announcements, Heard},
+    transport::{Announcements, ListenEvent},
 };
 
 /// The time limit to start listening. After it, the start continues in the background, and the listener first receives
@@ -80,7 +80,7 @@ impl Drop for RabbitAnnouncements {
 
 #[async_trait]
 impl Announcements for RabbitAnnouncements {
-    async fn next(&mut self) -> Option<Heard> {
+    async fn next(&mut self) -> Option<ListenEvent> {
         let closing = self.shared.closing.clone();
         loop {
             let Some(session) = &mut self.session else {
@@ -95,7 +95,7 @@ impl Announcements for RabbitAnnouncements {
                 continue;
             };
             if std::mem::take(&mut self.interrupted) {
-                return Some(Heard::Interrupted);
+                return Some(ListenEvent::Interrupted);
             }
             let reply = tokio::select! {
                 biased;
@@ -104,8 +104,8 @@ impl Announcements for RabbitAnnouncements {
             };
             match reply {
                 Some(Ok(message)) => {
-                    if let Some(heard) = read(&message) {
-                        return Some(heard);
+                    if let Some(event) = read(&message) {
+                        return Some(event);
                     }
                 }
                 ended => {
@@ -121,9 +121,9 @@ impl Announcements for RabbitAnnouncements {
     }
 }
 
-fn read(message: &Message) -> Option<Heard> {
+fn read(message: &Message) -> Option<ListenEvent> {
     match Changed::decode(&message.data) {
-        Ok(changed) => Some(Heard::Changed(Box::new(changed), headers::traceparent(message))),
+        Ok(changed) => Some(ListenEvent::Changed(Box::new(changed), headers::traceparent(message))),
         Err(error) => {
             warn!(error = &error as &dyn std::error::Error, "an announcement cannot be read");
             None

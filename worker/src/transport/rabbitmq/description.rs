@@ -153,7 +153,7 @@ fn job_headers() -> Value {
     headers["properties"][headers::ATTEMPT] = json!({ "type": "integer", "minimum": 1, "description": "How many times it has failed, once it has." });
     headers["properties"][headers::DEATH] = json!({
         "enum": reasons.map(DeathReason::name),
-        "description": "Why it is dead, where a worker said so.",
+        "description": "The reason why a worker dead-lettered it.",
     });
     headers["required"] = json!([headers::GENERATION]);
     headers

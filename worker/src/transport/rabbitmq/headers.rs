@@ -197,8 +197,8 @@ mod tests {
     #[test]
     fn a_dead_letter_has_the_reason_of_its_death() {
         let text = |text: &str| AMQPValue::LongString(text.into());
-        let said = message(&[(DEATH, text("exhausted")), ("x-first-death-reason", text("rejected"))]);
-        assert_eq!(death_reason(&said), DeathReason::Exhausted);
+        let by_worker = message(&[(DEATH, text("exhausted")), ("x-first-death-reason", text("rejected"))]);
+        assert_eq!(death_reason(&by_worker), DeathReason::Exhausted);
         let dead = |entries: &[(&str, &str)]| {
             let entry = |(queue, reason): &(&str, &str)| {
                 let mut entry = FieldTable::default();

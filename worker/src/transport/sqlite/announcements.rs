@@ -9,7 +9,7 @@ use tracing::warn;
 use super::{Durability, SqliteShared, wake::WakeReceiver};
 use crate::{
     contract::message::Changed,
-    transport::{Announcements, Heard},
+    transport::{Announcements, ListenEvent},
 };
 
 /// The age in milliseconds and the number of announcements that are kept. A listener that is further behind receives an
@@ -75,12 +75,12 @@ pub(super) struct SqliteAnnouncements {
     wake: WakeReceiver,
     /// The newest announcement that was read.
     cursor: i64,
-    heard: VecDeque<Heard>,
+    events: VecDeque<ListenEvent>,
 }
 
 impl SqliteAnnouncements {
     pub(super) fn new(shared: Arc<SqliteShared>, wake: WakeReceiver, cursor: i64) -> Self {
-        Self { shared, wake, cursor, heard: VecDeque::new() }
+        Self { shared, wake, cursor, events: VecDeque::new() }
     }
 
     /// Reads the next page. Returns whether it had announcements.
@@ -103,30 +103,30 @@ impl SqliteAnnouncements {
         // Numbers have no gaps, so a missing one was pruned unread, or the queue was recreated.
         let first = rows.first().map_or(newest + 1, |row| row.0);
         if first != self.cursor + 1 {
-            self.heard.push_back(Heard::Interrupted);
+            self.events.push_back(ListenEvent::Interrupted);
         }
         self.cursor = rows.last().map_or(newest, |row| row.0);
         for (_, traceparent, body) in rows {
             match Changed::decode(&body) {
-                Ok(changed) => self.heard.push_back(Heard::Changed(Box::new(changed), traceparent)),
+                Ok(changed) => self.events.push_back(ListenEvent::Changed(Box::new(changed), traceparent)),
                 Err(error) => {
                     warn!(error = &error as &dyn std::error::Error, "an announcement cannot be read")
                 }
             }
         }
-        !self.heard.is_empty()
+        !self.events.is_empty()
     }
 }
 
 #[async_trait]
 impl Announcements for SqliteAnnouncements {
-    async fn next(&mut self) -> Option<Heard> {
+    async fn next(&mut self) -> Option<ListenEvent> {
         loop {
             if self.shared.closing.is_cancelled() {
                 return None;
             }
-            if let Some(heard) = self.heard.pop_front() {
-                return Some(heard);
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
             }
             if self.read_page().await {
                 continue;

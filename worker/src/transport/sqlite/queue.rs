@@ -71,7 +71,7 @@ pub(super) struct Now {
 }
 
 /// Prepares an opened file: recounts its jobs, and makes jobs due whose due time is from before a reboot.
-pub(super) fn settle_in(tx: &Connection, now_ms: i64) -> Result<()> {
+pub(super) fn prepare(tx: &Connection, now_ms: i64) -> Result<()> {
     let limit = now_ms.saturating_add(milliseconds(MAX_DELAY));
     tx.execute("UPDATE jobs SET due_ms = 0 WHERE due_ms > ?1", [limit])?;
     // Only differing rows are written.

@@ -219,7 +219,7 @@ fn a_job_that_was_delayed_before_a_reboot_is_due_after_it() {
     let long = Duration::from_secs(300);
     postpone(&tx, claimed(&tx, "one").fence, NOW + 900_000, long).unwrap();
     // The monotonic clock restarts at boot.
-    settle_in(&tx, 1000).unwrap();
+    prepare(&tx, 1000).unwrap();
     let claim = claimed(&tx, "one");
     assert_eq!((claim.tries.deliveries, claim.tries.failures), (2, 0));
 }
@@ -250,7 +250,7 @@ fn the_tally_follows_every_step_and_is_recounted_when_a_file_is_opened() {
     requeue_jobs_of(&tx, "one", MAX_CRASHES).unwrap();
     assert_tallied(&tx);
     tx.execute("UPDATE tally SET jobs = 77", []).unwrap();
-    settle_in(&tx, NOW).unwrap();
+    prepare(&tx, NOW).unwrap();
     assert_tallied(&tx);
 }
 

@@ -4,7 +4,7 @@ use crate::{confinement::StartError, maker::MakeError, storage::StorageError, tr
 
 /// A transient failure: a retry may succeed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Passing {
+pub(super) enum TransientError {
     #[error(transparent)]
     Storage(#[from] StorageError),
     #[error(transparent)]
@@ -16,7 +16,7 @@ pub(super) enum Passing {
     Queue(#[from] TransportError),
 }
 
-impl From<MakeError> for Passing {
+impl From<MakeError> for TransientError {
     fn from(error: MakeError) -> Self {
         match error {
             MakeError::Start(error) => Self::Start(error),
