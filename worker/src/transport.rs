@@ -98,7 +98,7 @@ pub trait JobQueue: Send + Sync + 'static {
     /// The number of jobs that have not ended and count towards the capacity. Takes constant time.
     async fn room_taken(&self) -> Result<u64, TransportError>;
 
-    /// Looks up which of these jobs of a lane are missing from the queue.
+    /// Looks up which of these jobs of a lane are missing from the queue, as far as the transport can search it.
     async fn look_up(&self, lane: Lane, jobs: &[JobName]) -> Result<LookUp, TransportError>;
 
     /// Checks whether jobs can be published, without publishing one.

@@ -241,7 +241,7 @@ async fn an_outage_of_storage_is_charged_to_no_job_and_stops_the_worker() {
 }
 
 #[tokio::test]
-async fn a_worker_takes_jobs_again_once_storage_is_back() {
+async fn a_worker_consumes_jobs_again_once_storage_has_recovered() {
     let store = Logged::new(InMemory::new(), Fuse::never());
     let away = store.away();
     let (storage, script) = (Storage::over(Arc::new(store)), Script::searchable());
@@ -323,7 +323,7 @@ async fn an_upload_that_was_deleted_while_it_was_made_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn an_original_that_is_not_there_is_a_failure_with_a_name() {
+async fn a_missing_original_is_a_failure_with_a_code() {
     let ((storage, _), script) = (storage(), Script::searchable());
     let record = accepted(&storage, &script).await;
     storage.remove_original(record.id).await.unwrap();
@@ -369,7 +369,7 @@ async fn a_worker_killed_between_any_two_steps_leaves_a_legal_state_and_an_end()
                     storage.thumbnail(record.id, result.making, fact).await.unwrap();
                 }
             }
-            assert!(!script.announced().is_empty(), "after {operations} operations somebody waits");
+            assert!(!script.announced().is_empty(), "after {operations} operations a subscriber still waits");
             if survived {
                 assert_eq!(pending(&storage).await, 0);
                 break;

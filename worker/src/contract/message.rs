@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_today_is_golden() {
+    fn the_written_form_is_golden() {
         assert_eq!(json(&ResizeJob::new(testing::record()).encode()), json(JOB.as_bytes()));
         for (golden, changed) in changes() {
             assert_eq!(json(&changed.encode()), json(golden));

@@ -77,7 +77,7 @@ fn the_head_of_a_webp_does_not_pass_for_the_whole() {
 }
 
 #[test]
-fn a_header_of_endless_parts_is_given_up() {
+fn a_header_of_endless_parts_is_refused() {
     let mut jpeg = vec![0xff, 0xd8];
     let mut webp = b"RIFF\xff\xff\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0\0\0\0\0\0\0".to_vec();
     for _ in 0..20_000 {
@@ -119,7 +119,7 @@ fn a_picture_without_a_side_is_damaged() {
 }
 
 #[test]
-fn what_is_no_picture_is_named() {
+fn other_kinds_of_files_are_named() {
     for (bytes, what) in [
         (&b"%PDF-1.7 ..."[..], "a PDF"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG"),

@@ -159,7 +159,7 @@ async fn a_failure_that_cannot_be_read_can_be_retried_and_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_pending_entry_that_cannot_be_read_is_made_again_from_the_original() {
+async fn an_unreadable_pending_entry_is_rebuilt_from_the_original() {
     let id = UploadId::new();
     let job = JobName { id, generation: 1 };
     for bytes in useless(&to_json(&testing::record())) {
@@ -201,7 +201,7 @@ async fn a_directory_in_the_place_of_an_object_counts_as_absent_and_is_replaced(
 }
 
 #[tokio::test]
-async fn of_many_results_that_are_created_at_once_on_a_disk_one_wins() {
+async fn exactly_one_of_many_concurrent_results_on_a_disk_wins() {
     let directory = tempfile::tempdir().unwrap();
     let storage = Storage::open(&StorageUrl::Local(directory.path().to_owned())).unwrap();
     let results: Vec<_> =

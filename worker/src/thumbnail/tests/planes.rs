@@ -48,7 +48,7 @@ fn ordinary_photographs_stay_in_planes() {
 }
 
 #[test]
-fn what_must_be_converted_becomes_pixels() {
+fn pictures_that_need_conversion_become_pixels() {
     let picture = samples::corners(181, 77);
     let plain = |sampling| samples::sampled(&picture, sampling, Orientation::Upright);
     let p3 = moxcms::ColorProfile::new_display_p3().encode().unwrap();
@@ -136,7 +136,7 @@ fn every_sampling_lying_any_way_is_as_good_as_scaled_from_the_whole_picture() {
 }
 
 #[test]
-fn planes_become_the_colours_that_they_mean() {
+fn planes_are_converted_by_the_equations_of_jfif() {
     let plane = |bytes: Vec<u8>, width, height| Pixels { width, height, layout: Layout::Grey, bytes };
     // JFIF's numbers for white, black, red, green, blue, with colour for each pixel.
     let colours = [

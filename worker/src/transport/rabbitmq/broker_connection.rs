@@ -88,8 +88,8 @@ impl BrokerConnection {
         let closed = closing.clone();
         tokio::spawn(async move {
             closed.run_until_cancelled(keep_connected(uri, name, &sender)).await;
-            // Only now are clones notified: they drop their channels, and a channel must not be closed on a closing
-            // connection.
+            // The state is reset after the close: handles then drop their channels, and a channel must not be closed on
+            // a closing connection.
             let last = sender.borrow().open.clone();
             if let Some(open) = last {
                 let _ = timeout(CLOSE_WITHIN, close_connection(&open.connection)).await;
@@ -114,7 +114,7 @@ impl BrokerConnection {
                 return open;
             }
             if state.changed().await.is_err() {
-                // Unreachable: the task ends only after the last handle is dropped.
+                // The connection was closed for good: it never opens again.
                 std::future::pending::<()>().await;
             }
         }

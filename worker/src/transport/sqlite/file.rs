@@ -30,7 +30,7 @@ const GLANCE: &str = "SELECT (SELECT max(seq) FROM jobs), (SELECT max(seq) FROM 
 #[derive(Debug)]
 pub(super) struct QueueFile {
     path: PathBuf,
-    /// The lock file, held while the queue is opened or renamed.
+    /// The path of the lock that is held while the queue is opened or renamed.
     opening: PathBuf,
     /// Whether to keep waiting for other processes; see [`schema::open`].
     busy: fn(i32) -> bool,
