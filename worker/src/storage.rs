@@ -33,6 +33,7 @@ use object_store::{
     Attribute, Attributes, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
     RetryConfig, aws::AmazonS3Builder, local::LocalFileSystem, path::Path, prefix::PrefixStore,
 };
+use tokio::time::sleep;
 
 use self::local::LocalRoot;
 pub use self::{
@@ -51,6 +52,10 @@ const LOCAL_PART_BYTES: usize = 256 * 1024;
 
 /// The time limit of a request to S3 by [`Storage::open_impatient`].
 const IMPATIENT_WITHIN: Duration = Duration::from_secs(5);
+
+/// The pauses between the tries of a delete: short, since clients wait for the end of some.
+const DELETE_PAUSES: [Duration; 3] =
+    [Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(200)];
 
 /// The most unreadable objects that are remembered as logged, about 100 bytes each. Beyond it, objects are logged
 /// again.
@@ -333,11 +338,17 @@ impl Storage {
         self.delete_path(key.path()).await
     }
 
+    /// Deletes an object that may be gone already, hence repeated: `object_store` repeats no delete whose connection
+    /// was reset, and a refused upload would leave its original behind.
     async fn delete_path(&self, path: &Path) -> Result<(), StorageError> {
-        let deleted = self.store.delete(path).await;
-        match deleted.map_err(|source| StorageError::sort("delete", path, source)) {
-            Ok(()) | Err(StorageError::NotFound(_)) => Ok(()),
-            Err(error) => Err(error),
+        let mut pauses = DELETE_PAUSES.iter();
+        loop {
+            let deleted = self.store.delete(path).await;
+            match (deleted.map_err(|source| StorageError::sort("delete", path, source)), pauses.next()) {
+                (Ok(()) | Err(StorageError::NotFound(_)), _) => return Ok(()),
+                (Err(_), Some(pause)) => sleep(*pause).await,
+                (Err(error), None) => return Err(error),
+            }
         }
     }
 
