@@ -18,6 +18,7 @@ use worker::{
     FileDigest, Fingerprint, Format, Storage, Upload, UploadId, UploadRecord, clock,
     failpoint::hit,
     probe::{self, Header, ProbeError, Sniff},
+    storage::StorageError,
 };
 
 use super::{
@@ -276,10 +277,13 @@ fn check(header: Header, app: &App) -> Result<Header, Problem> {
 fn probe_problem(error: ProbeError) -> Problem {
     match error {
         ProbeError::Damaged(_) | ProbeError::TooManyParts => Problem::damaged(),
-        ProbeError::Io(error) => {
-            tracing::error!(%error, "could not read a stored header");
-            Problem::internal()
-        }
+        ProbeError::Io(error) => match error.downcast::<StorageError>() {
+            Ok(error) => error.into(),
+            Err(error) => {
+                tracing::error!(%error, "could not read a stored header");
+                Problem::internal()
+            }
+        },
     }
 }
 
