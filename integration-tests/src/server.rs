@@ -12,11 +12,21 @@ use std::{
 };
 
 use reqwest::{Body, Response, multipart};
+use rustix::fs::statvfs;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::patience::{SOON, eventually};
+
+/// A file system in memory.
+const MEMORY: &str = "/dev/shm";
+
+/// The room for half a million files.
+const MANY_FILES_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// The ticks of `/proc` in a second, on every architecture of Linux.
+const TICKS_PER_SECOND: u64 = 100;
 
 /// A directory of a server's data, which outlives the server and goes with the last handle.
 #[derive(Clone)]
@@ -31,6 +41,19 @@ impl Data {
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(TempDir::with_prefix("up-test-").expect("a temporary directory can be made")))
+    }
+
+    /// A fresh one for hundreds of thousands of files: in memory where there is room, since a disk takes minutes.
+    ///
+    /// # Panics
+    /// When there is no temporary directory.
+    #[must_use]
+    pub fn for_many_files() -> Self {
+        let has_room =
+            statvfs(MEMORY).is_ok_and(|system| system.f_bavail * system.f_frsize >= MANY_FILES_BYTES);
+        let directory = if has_room { PathBuf::from(MEMORY) } else { std::env::temp_dir() };
+        let made = TempDir::with_prefix_in("up-test-", directory);
+        Self(Arc::new(made.expect("a temporary directory can be made")))
     }
 
     /// Its path.
@@ -263,6 +286,21 @@ impl Server {
     #[must_use]
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
+    }
+
+    /// The processor time that it has used, its workers excepted.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn processor_time(&self) -> Duration {
+        let stat =
+            fs::read_to_string(format!("/proc/{}/stat", self.pid().as_raw_nonzero())).expect("it runs");
+        // The name of the executable may contain anything; the state follows, and eleven fields later the times.
+        let (_, fields) = stat.rsplit_once(") ").expect("the name is in parentheses");
+        let times = fields.split(' ').skip(11).take(2);
+        let ticks: u64 = times.map(|ticks| ticks.parse::<u64>().expect("ticks are a number")).sum();
+        Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
     }
 
     /// The process ids of its workers.
