@@ -6,6 +6,7 @@
 //! tests/tidy.rs        what a compiler cannot see about the source
 //! ```
 
+pub mod brown_out;
 pub mod clock;
 pub mod descendants;
 pub mod fleet;

@@ -1,5 +1,6 @@
 //! The scaled-out shape: servers that only serve, workers that only resize, and RabbitMQ between them.
 
+mod brown_out;
 mod costs;
 mod lanes;
 mod messages;
