@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 /// The header of a form, as clients write it.
@@ -108,15 +108,31 @@ async fn a_form_whose_third_part_is_nonsense_is_told_of_the_files_before() {
     assert_names_the_first_two(&server, &problem).await;
 }
 
-/// Uploads bytes at a rate, and answers what the server says and how long the body took.
-async fn upload_at_rate(server: &Server, bytes: Vec<u8>, per_second: usize) -> (u16, Value, Duration) {
+/// The rate of a client on a bad network, in bytes per second.
+const SLOW: usize = 1000;
+
+/// How long it uploads: several sweeps.
+const SLOW_SECONDS: usize = 45;
+
+/// More than a server keeps in memory before it stages an original on its disk, in bytes.
+const STAGED: usize = 2 * 1024 * 1024;
+
+/// Uploads some bytes at once and the others at a rate, and answers what the server says and how long the body took.
+async fn upload_at_rate(
+    server: &Server,
+    bytes: &[u8],
+    at_once: usize,
+    per_second: usize,
+) -> (u16, Value, Duration) {
     const PIECES_PER_SECOND: u32 = 4;
     let begun = tokio::time::Instant::now();
     let mut stream = raw::begin_upload(&server.url, "", bytes.len()).await;
+    let (head, rest) = bytes.split_at(at_once);
+    stream.write_all(head).await.unwrap();
     let mut beat = interval(Duration::from_secs(1) / PIECES_PER_SECOND);
     // A busy machine may delay a piece; the rate stays.
     beat.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    for piece in bytes.chunks(per_second / PIECES_PER_SECOND as usize) {
+    for piece in rest.chunks(per_second / PIECES_PER_SECOND as usize) {
         beat.tick().await;
         stream.write_all(piece).await.unwrap();
     }
@@ -125,21 +141,46 @@ async fn upload_at_rate(server: &Server, bytes: Vec<u8>, per_second: usize) -> (
     (status, body, took)
 }
 
+/// Waits until a server has staged an original, and then as long as the staged file is there or has become the original.
+async fn staged_file_is_lost(server: &Server) {
+    let staged = eventually("an original is staged", SOON, async || {
+        server.data.files().into_iter().find(|file| file.contains("/original#"))
+    })
+    .await;
+    let original = staged.split('#').next().unwrap();
+    loop {
+        let staged_before = server.data.files().contains(&staged);
+        if !staged_before && !server.data.files().contains(original) {
+            return;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_comes_slowly_is_accepted_while_the_sweeper_and_others_work() {
     let server = Start::new().start();
-    let slow = |length| {
+    let picture = |length| {
         let mut picture = pictures::jpeg(64, 64);
         picture.resize(length, 0);
         picture
     };
-    let (metered, trickle) = tokio::join!(
-        upload_at_rate(&server, slow(200_000), 20_000),
-        // Just above the least rate that is let in.
-        upload_at_rate(&server, slow(42_000), 1_300),
+    let (metered, slow) = (picture(200_000), picture(SLOW * SLOW_SECONDS));
+    let staged = picture(STAGED + SLOW * SLOW_SECONDS);
+    let staging = async {
+        tokio::select! {
+            done = upload_at_rate(&server, &staged, STAGED, SLOW) => done,
+            () = staged_file_is_lost(&server) => panic!("the file that a live upload writes was removed"),
+        }
+    };
+    let all = tokio::join!(
+        upload_at_rate(&server, &metered, 0, 20_000),
+        upload_at_rate(&server, &slow, 0, SLOW),
+        staging,
     );
-    assert!(trickle.2 > Duration::from_secs(30), "{:?}", trickle.2);
-    for (status, body, took) in [metered, trickle] {
+    let least = Duration::from_secs(SLOW_SECONDS as u64 - 1);
+    assert!(all.1.2 > least && all.2.2 > least, "{:?}, {:?}", all.1.2, all.2.2);
+    for (status, body, took) in [all.0, all.1, all.2] {
         assert_eq!(status, 202, "after {took:?}: {body}");
         server.assert_ready(&server.end(&id(&body["uploads"][0]), SOON).await).await;
     }
@@ -210,14 +251,12 @@ async fn a_form_that_is_evicted_in_its_third_file_is_told_of_the_first_two() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_that_loses_its_place_after_its_body_was_read_is_accepted_all_the_same() {
     let bucket = Bucket::start().await;
-    let variables = bucket.variables();
-    let port = variables[0].1.rsplit(':').next().unwrap().parse().unwrap();
-    let proxy = Proxy::to(port).await;
+    let proxy = Proxy::to(bucket.port()).await;
     let mut start = small_server().with("--storage", &bucket.url);
-    for (name, value) in variables {
+    for (name, value) in bucket.variables_through(proxy.port) {
         start = start.variable(name, value);
     }
-    let server = start.variable("AWS_ENDPOINT", format!("http://127.0.0.1:{}", proxy.port)).start();
+    let server = start.start();
     server.workers_ready(2).await;
     let picture = pictures::tiny(1);
     let mut first = begin_as(&server, "203.0.113.1", "", picture.len()).await;
