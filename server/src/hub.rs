@@ -1,6 +1,6 @@
-//! Who waits for what.
+//! The subscriptions of clients to uploads.
 //!
-//! A waiter has a mailbox: for each upload that it waits for the latest state, and one wake-up. Memory is bounded by
+//! A subscriber has a mailbox: the latest state of each subscribed upload, and one wake-up. Memory is bounded by
 //! subscriptions, and a slow reader gets the newest state rather than a queue of old ones.
 
 use std::{
@@ -15,32 +15,32 @@ use dashmap::{DashMap, DashSet};
 use tokio::sync::Notify;
 use worker::{State, Upload, UploadId, contract::upload::Rank};
 
-/// Subscriptions of all waiters together: about 100 bytes each, and every one is read again when the reply queue was
-/// interrupted.
+/// Subscriptions of all subscribers together: about 100 bytes each. Every subscribed upload is read again after an
+/// interruption of the reply queue.
 const MAX_SUBSCRIPTIONS: usize = 200_000;
 
-/// Uploads that are remembered to be in work. Above any real worker count. Beyond it, uploads show as queued.
+/// Uploads that are remembered as processing. Above any real worker count. Beyond it, uploads show as queued.
 const MAX_STARTED: usize = 10_000;
 
-/// The map from uploads to those who wait for them.
+/// The map from uploads to the mailboxes of their subscribers.
 #[derive(Default)]
 pub(crate) struct Hub {
-    waiting: DashMap<UploadId, Vec<Weak<Mailbox>>>,
+    subscribed: DashMap<UploadId, Vec<Weak<Mailbox>>>,
     started: DashSet<UploadId>,
     subscriptions: AtomicUsize,
 }
 
-/// There is no room for another subscription.
+/// There are as many subscriptions as there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Crowded;
+pub(crate) struct AtCapacity;
 
 impl Hub {
     /// Opens a mailbox. Dropping the handle unsubscribes from everything.
-    pub(crate) fn open(self: &Arc<Self>) -> Waiter {
-        Waiter { hub: Arc::clone(self), mailbox: Arc::default() }
+    pub(crate) fn open(self: &Arc<Self>) -> Subscriber {
+        Subscriber { hub: Arc::clone(self), mailbox: Arc::default() }
     }
 
-    /// Takes the new state of an upload: remembers whether a worker has it, and delivers it.
+    /// Delivers the new state of an upload, and remembers whether a worker is processing it.
     pub(crate) fn on_changed(&self, upload: &Upload) {
         if upload.state != State::Processing {
             self.started.remove(&upload.id);
@@ -50,14 +50,14 @@ impl Hub {
         self.deliver(upload);
     }
 
-    /// Whether a worker is known to have begun with an upload that is not known to have ended.
+    /// Whether a worker has announced that it began to process an upload, and no end was announced since.
     pub(crate) fn has_started(&self, id: UploadId) -> bool {
         self.started.contains(&id)
     }
 
-    /// Puts a state into every mailbox that waits for it.
+    /// Puts a state into the mailbox of every subscriber of the upload.
     pub(crate) fn deliver(&self, upload: &Upload) {
-        let Some(mailboxes) = self.waiting.get(&upload.id).map(|entry| entry.value().clone()) else {
+        let Some(mailboxes) = self.subscribed.get(&upload.id).map(|entry| entry.value().clone()) else {
             return;
         };
         for mailbox in mailboxes.iter().filter_map(Weak::upgrade) {
@@ -65,11 +65,11 @@ impl Hub {
         }
     }
 
-    /// Every upload that somebody still waits for the end of.
+    /// Every subscribed upload of which some subscriber has not yet seen the end.
     pub(crate) fn unended(&self) -> Vec<UploadId> {
         let unended =
             |mailbox: &Weak<Mailbox>, id| mailbox.upgrade().is_some_and(|mailbox| !mailbox.knows_end(id));
-        self.waiting
+        self.subscribed
             .iter()
             .filter(|entry| entry.value().iter().any(|mailbox| unended(mailbox, *entry.key())))
             .map(|entry| *entry.key())
@@ -81,37 +81,37 @@ impl Hub {
         self.subscriptions.load(Ordering::Relaxed)
     }
 
-    fn subscribe(&self, id: UploadId, mailbox: &Arc<Mailbox>) -> Result<(), Crowded> {
+    fn subscribe(&self, id: UploadId, mailbox: &Arc<Mailbox>) -> Result<(), AtCapacity> {
         if self.subscriptions.fetch_add(1, Ordering::Relaxed) >= MAX_SUBSCRIPTIONS {
             self.subscriptions.fetch_sub(1, Ordering::Relaxed);
-            return Err(Crowded);
+            return Err(AtCapacity);
         }
-        self.waiting.entry(id).or_default().push(Arc::downgrade(mailbox));
+        self.subscribed.entry(id).or_default().push(Arc::downgrade(mailbox));
         Ok(())
     }
 
     fn unsubscribe(&self, id: UploadId, mailbox: &Arc<Mailbox>) {
-        if let Some(mut waiting) = self.waiting.get_mut(&id) {
-            waiting.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(mailbox)));
+        if let Some(mut mailboxes) = self.subscribed.get_mut(&id) {
+            mailboxes.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(mailbox)));
         }
-        self.waiting.remove_if(&id, |_, waiting| waiting.is_empty());
+        self.subscribed.remove_if(&id, |_, mailboxes| mailboxes.is_empty());
         self.subscriptions.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// What one waiter has not yet been told.
+/// The changes that one subscriber has not yet received.
 #[derive(Default)]
 struct Mailbox {
     slots: Mutex<HashMap<UploadId, Slot>>,
     changed: Notify,
 }
 
-/// One upload that is waited for.
+/// One subscribed upload.
 #[derive(Default)]
 struct Slot {
-    /// The greatest rank that was put in or told: nothing of a lower or the same rank is news.
+    /// The greatest rank that was put in or marked as seen. A state of a lower or the same rank is no change.
     known: Option<Rank>,
-    news: Option<Upload>,
+    change: Option<Upload>,
 }
 
 impl Mailbox {
@@ -125,7 +125,7 @@ impl Mailbox {
             && slot.known < Some(upload.rank())
         {
             slot.known = Some(upload.rank());
-            slot.news = Some(upload.clone());
+            slot.change = Some(upload.clone());
             self.changed.notify_one();
         }
     }
@@ -136,17 +136,17 @@ impl Mailbox {
     }
 }
 
-/// A mailbox in use.
-pub(crate) struct Waiter {
+/// A subscriber: a socket, a stream of events or a request that waits. It owns a mailbox.
+pub(crate) struct Subscriber {
     hub: Arc<Hub>,
     mailbox: Arc<Mailbox>,
 }
 
-impl Waiter {
-    /// Begins to wait for an upload. Read its state afterwards and [`tell`](Self::tell) it: no change can fall
-    /// between.
-    pub(crate) fn subscribe(&self, id: UploadId) -> Result<(), Crowded> {
-        // A second subscription starts over: its snapshot tells everything again.
+impl Subscriber {
+    /// Subscribes to an upload. Read its state afterwards and mark it as [seen](Self::mark_seen): no change is lost
+    /// between the two.
+    pub(crate) fn subscribe(&self, id: UploadId) -> Result<(), AtCapacity> {
+        // A second subscription starts over: its snapshot sends the state again.
         let known = self.mailbox.slots().insert(id, Slot::default()).is_some();
         if known {
             return Ok(());
@@ -158,49 +158,50 @@ impl Waiter {
         subscribed
     }
 
-    /// Waits for it no longer.
+    /// Ends a subscription.
     pub(crate) fn unsubscribe(&self, id: UploadId) {
         if self.mailbox.slots().remove(&id).is_some() {
             self.hub.unsubscribe(id, &self.mailbox);
         }
     }
 
-    /// Whether it is waited for.
-    pub(crate) fn waits_for(&self, id: UploadId) -> bool {
+    /// Whether an upload is subscribed to.
+    pub(crate) fn is_subscribed(&self, id: UploadId) -> bool {
         self.mailbox.slots().contains_key(&id)
     }
 
-    /// How many uploads are waited for.
+    /// How many uploads are subscribed to.
     pub(crate) fn len(&self) -> usize {
         self.mailbox.slots().len()
     }
 
-    /// Notes that the waiter has been told this state by other means; news that say no more are dropped.
-    pub(crate) fn tell(&self, upload: &Upload) {
+    /// Notes that the subscriber has received this state by other means. A change of the same or a lower rank is
+    /// dropped.
+    pub(crate) fn mark_seen(&self, upload: &Upload) {
         if let Some(slot) = self.mailbox.slots().get_mut(&upload.id)
             && slot.known <= Some(upload.rank())
         {
             slot.known = Some(upload.rank());
-            slot.news = None;
+            slot.change = None;
         }
     }
 
-    /// Waits for news and takes all that there is. Dropping the future loses none.
-    pub(crate) async fn news(&self) -> Vec<Upload> {
+    /// Waits for changes and takes all of them. Dropping the future loses none.
+    pub(crate) async fn changes(&self) -> Vec<Upload> {
         loop {
-            let news: Vec<_> =
-                self.mailbox.slots().values_mut().filter_map(|slot| slot.news.take()).collect();
-            if !news.is_empty() {
-                return news;
+            let changes: Vec<_> =
+                self.mailbox.slots().values_mut().filter_map(|slot| slot.change.take()).collect();
+            if !changes.is_empty() {
+                return changes;
             }
             self.mailbox.changed.notified().await;
         }
     }
 }
 
-impl Drop for Waiter {
+impl Drop for Subscriber {
     fn drop(&mut self) {
-        // Taken out first: the hub is never asked while a mailbox is locked.
+        // Taken out first: the hub is never called while a mailbox is locked.
         let slots = std::mem::take(&mut *self.mailbox.slots());
         for id in slots.into_keys() {
             self.hub.unsubscribe(id, &self.mailbox);
@@ -220,40 +221,40 @@ mod tests {
         Upload { state, ..Upload::queued(&testing::record_of(id), &LinkBase::default()) }
     }
 
-    async fn states(waiter: &Waiter) -> Vec<State> {
-        let news = tokio::time::timeout(Duration::from_millis(50), waiter.news()).await;
-        news.unwrap_or_default().iter().map(|upload| upload.state).collect()
+    async fn states(subscriber: &Subscriber) -> Vec<State> {
+        let changes = tokio::time::timeout(Duration::from_millis(50), subscriber.changes()).await;
+        changes.unwrap_or_default().iter().map(|upload| upload.state).collect()
     }
 
     #[tokio::test]
     async fn a_slow_reader_gets_the_newest_state_once() {
         let (hub, id) = (Arc::new(Hub::default()), UploadId::new());
-        let waiter = hub.open();
-        waiter.subscribe(id).unwrap();
+        let subscriber = hub.open();
+        subscriber.subscribe(id).unwrap();
         for state in [State::Queued, State::Ready, State::Processing, State::Ready] {
             hub.deliver(&upload(id, state));
         }
-        assert_eq!(states(&waiter).await, [State::Ready]);
-        assert_eq!(states(&waiter).await, []);
+        assert_eq!(states(&subscriber).await, [State::Ready]);
+        assert_eq!(states(&subscriber).await, []);
     }
 
     #[tokio::test]
-    async fn what_a_snapshot_told_is_no_news() {
+    async fn a_state_that_a_snapshot_contained_is_not_delivered_again() {
         let (hub, id) = (Arc::new(Hub::default()), UploadId::new());
-        let waiter = hub.open();
-        waiter.subscribe(id).unwrap();
+        let subscriber = hub.open();
+        subscriber.subscribe(id).unwrap();
         hub.deliver(&upload(id, State::Ready));
-        waiter.tell(&upload(id, State::Ready));
-        assert_eq!(states(&waiter).await, []);
-        // A snapshot that was read before the completion came leaves the completion to be told.
-        waiter.subscribe(id).unwrap();
+        subscriber.mark_seen(&upload(id, State::Ready));
+        assert_eq!(states(&subscriber).await, []);
+        // A snapshot that was read before the completion does not suppress the completion.
+        subscriber.subscribe(id).unwrap();
         hub.deliver(&upload(id, State::Ready));
-        waiter.tell(&upload(id, State::Queued));
-        assert_eq!(states(&waiter).await, [State::Ready]);
+        subscriber.mark_seen(&upload(id, State::Queued));
+        assert_eq!(states(&subscriber).await, [State::Ready]);
     }
 
     #[tokio::test]
-    async fn only_who_waits_is_told_and_who_leaves_leaves_nothing() {
+    async fn only_subscribers_receive_a_change_and_a_dropped_subscriber_leaves_nothing() {
         let (hub, id) = (Arc::new(Hub::default()), UploadId::new());
         let (one, other) = (hub.open(), hub.open());
         one.subscribe(id).unwrap();
@@ -263,7 +264,7 @@ mod tests {
         assert_eq!((states(&one).await, states(&other).await), (vec![State::Failed], vec![]));
         assert_eq!(hub.unended().len(), 1);
         drop((one, other));
-        assert!(hub.waiting.is_empty());
+        assert!(hub.subscribed.is_empty());
         assert_eq!(hub.subscriptions.load(Ordering::Relaxed), 0);
     }
 }

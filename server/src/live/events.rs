@@ -15,7 +15,9 @@ use futures::stream;
 use worker::Upload;
 
 use super::protocol::ServerMessage;
-use crate::{app::App, client::Client, extract::Id, hub::Waiter, problem::Problem, quota::Permit, telemetry};
+use crate::{
+    app::App, client::Client, extract::Id, hub::Subscriber, problem::Problem, quota::Permit, telemetry,
+};
 
 /// How long a client waits before it comes back, should the stream break.
 const RETRY: Duration = Duration::from_millis(1000);
@@ -30,11 +32,11 @@ pub(crate) async fn events(
     Id(id): Id,
 ) -> Result<Response, Problem> {
     let permit = app.watching.acquire(client)?;
-    let waiter = app.hub.open();
-    waiter.subscribe(id).map_err(|_| Problem::busy())?;
+    let subscriber = app.hub.open();
+    subscriber.subscribe(id).map_err(|_| Problem::busy())?;
     let upload = app.upload_or_problem(id).await?;
-    waiter.tell(&upload);
-    let events = Sse::new(states(Stream { app, waiter, _permit: permit }, upload));
+    subscriber.mark_seen(&upload);
+    let events = Sse::new(states(Stream { app, subscriber, _permit: permit }, upload));
     let events = events.keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     Ok(([(header::CACHE_CONTROL, "no-store")], events).into_response())
 }
@@ -42,17 +44,17 @@ pub(crate) async fn events(
 /// What a stream of events holds for as long as it lives.
 struct Stream {
     app: Arc<App>,
-    waiter: Waiter,
+    subscriber: Subscriber,
     _permit: Permit,
 }
 
 impl Stream {
     /// The next state; none when the server drains.
-    async fn news(&self) -> Option<Upload> {
+    async fn changes(&self) -> Option<Upload> {
         tokio::select! {
             () = self.app.draining.cancelled() => None,
             // One upload is waited for, so there is one piece of news.
-            news = self.waiter.news() => news.into_iter().next().inspect(telemetry::pushed),
+            news = self.subscriber.changes() => news.into_iter().next().inspect(telemetry::pushed),
         }
     }
 }
@@ -63,7 +65,7 @@ fn states(stream: Stream, first: Upload) -> impl futures::Stream<Item = Result<E
         let (stream, next) = state?;
         let upload = match next {
             Some(upload) => upload,
-            None => stream.news().await?,
+            None => stream.changes().await?,
         };
         let message = ServerMessage::news(&upload);
         let event = Event::default().event(message.kind()).retry(RETRY).data(message.encode());

@@ -16,7 +16,7 @@ use tracing::debug;
 use worker::UploadId;
 
 use super::protocol::{self, ClientMessage, Close, ServerMessage};
-use crate::{app::App, client::Client, hub::Waiter, origin, problem::Problem, telemetry};
+use crate::{app::App, client::Client, hub::Subscriber, origin, problem::Problem, telemetry};
 
 /// How long a write may take: a client that reads nothing for so long is let go.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
@@ -71,7 +71,7 @@ pub(crate) async fn live(
     upgrade.on_upgrade(move |socket| {
         let tracked = app.in_flight.clone();
         tracked.track_future(async move {
-            let mut connection = Connection { waiter: app.hub.open(), socket, app };
+            let mut connection = Connection { subscriber: app.hub.open(), socket, app };
             let close = match place {
                 _ if !spoken => Some(Close::Protocol),
                 Ok(_) => connection.run().await,
@@ -101,7 +101,7 @@ fn refusal(rejection: &WebSocketUpgradeRejection) -> Response {
 
 struct Connection {
     app: Arc<App>,
-    waiter: Waiter,
+    subscriber: Subscriber,
     socket: WebSocket,
 }
 
@@ -129,7 +129,7 @@ impl Connection {
                     self.send(&ServerMessage::Bye { reason: "restart", retry_ms }).await?;
                     return ControlFlow::Break(Some(Close::Restart));
                 }
-                news = self.waiter.news() => {
+                news = self.subscriber.changes() => {
                     for upload in &news {
                         self.send(&ServerMessage::news(upload)).await?;
                         telemetry::pushed(upload);
@@ -175,7 +175,7 @@ impl Connection {
         match &message {
             ClientMessage::Subscribe { reference, ids } => self.subscribe(*reference, ids).await?,
             ClientMessage::Unsubscribe { ids } => {
-                ids.iter().filter_map(|id| id.parse().ok()).for_each(|id| self.waiter.unsubscribe(id));
+                ids.iter().filter_map(|id| id.parse().ok()).for_each(|id| self.subscriber.unsubscribe(id));
             }
             ClientMessage::Ping { t } => self.send(&ServerMessage::Pong { t: *t }).await?,
             ClientMessage::Pong { .. } | ClientMessage::Unknown => {}
@@ -192,12 +192,12 @@ impl Connection {
                 Err(_) => unknown.push(text.clone()),
             }
         }
-        let new: HashSet<_> = ids.iter().copied().filter(|id| !self.waiter.waits_for(*id)).collect();
-        let fits = texts.len().max(new.len() + self.waiter.len()) <= protocol::MAX_IDS;
+        let new: HashSet<_> = ids.iter().copied().filter(|id| !self.subscriber.is_subscribed(*id)).collect();
+        let fits = texts.len().max(new.len() + self.subscriber.len()) <= protocol::MAX_IDS;
         // Those that are waited for already are taken last: they find their room, and lose no news to a refusal.
         let mut all = new.iter().chain(&ids);
-        if !fits || all.any(|id| self.waiter.subscribe(*id).is_err()) {
-            new.iter().for_each(|id| self.waiter.unsubscribe(*id));
+        if !fits || all.any(|id| self.subscriber.subscribe(*id).is_err()) {
+            new.iter().for_each(|id| self.subscriber.unsubscribe(*id));
             let title = "This socket waits for as many uploads as it may.";
             return self.send(&ServerMessage::Error { reference, code: "too-many-ids", title }).await;
         }
@@ -213,7 +213,7 @@ impl Connection {
             match upload {
                 Ok(Some(upload)) => uploads.push(upload),
                 Ok(None) => {
-                    self.waiter.unsubscribe(id);
+                    self.subscriber.unsubscribe(id);
                     unknown.push(id.to_string());
                 }
                 Err(error) => {
@@ -224,7 +224,7 @@ impl Connection {
             }
         }
         self.send(&ServerMessage::Snapshot { reference, uploads: &uploads, unknown: &unknown }).await?;
-        uploads.iter().for_each(|upload| self.waiter.tell(upload));
+        uploads.iter().for_each(|upload| self.subscriber.mark_seen(upload));
         if unreadable {
             let title = "Some uploads could not be read just now; they follow.";
             self.send(&ServerMessage::Error { reference, code: "unavailable", title }).await?;

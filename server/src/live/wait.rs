@@ -42,11 +42,11 @@ impl Wait {
     /// they stand then.
     pub(crate) async fn for_end(self, app: &App, uploads: Vec<Upload>) -> Vec<Upload> {
         let deadline = Instant::now() + self.0;
-        let waiter = app.hub.open();
+        let subscriber = app.hub.open();
         let mut uploads = uploads;
         for upload in &mut uploads {
             // Without room to wait the answer comes at once, which is what a client without patience gets as well.
-            if waiter.subscribe(upload.id).is_err() {
+            if subscriber.subscribe(upload.id).is_err() {
                 return uploads;
             }
             refresh(app, upload).await;
@@ -54,7 +54,7 @@ impl Wait {
         while !uploads.iter().all(|upload| upload.state.is_final()) {
             let news = tokio::select! {
                 () = app.draining.cancelled() => break,
-                news = timeout_at(deadline, waiter.news()) => news,
+                news = timeout_at(deadline, subscriber.changes()) => news,
             };
             let Ok(news) = news else { break };
             for new in news {
