@@ -1,4 +1,4 @@
-//! What operators see, on a listener of its own that no client reaches.
+//! `GET /metrics` for operators, on a listener of its own that no client reaches.
 
 use std::{fmt::Write, sync::Arc, time::Duration};
 
@@ -12,59 +12,59 @@ use worker::transport::Depth;
 
 use crate::app::App;
 
-/// How often what was recorded is put into its buckets, though nobody asks: until then each record is kept.
+/// How often samples of histograms are sorted into their buckets without a scrape: until then each sample is kept.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Serves `/metrics` until the server drains.
 pub(crate) async fn serve(
     listener: TcpListener,
     app: Arc<App>,
-    figures: PrometheusHandle,
+    recorded: PrometheusHandle,
 ) -> std::io::Result<()> {
     let draining = app.draining.clone();
-    tokio::spawn(draining.clone().run_until_cancelled_owned(upkeep(figures.clone())));
-    let router = Router::new().route("/metrics", get(metrics)).with_state((app, figures));
+    tokio::spawn(draining.clone().run_until_cancelled_owned(upkeep(recorded.clone())));
+    let router = Router::new().route("/metrics", get(metrics)).with_state((app, recorded));
     axum::serve(listener, router).with_graceful_shutdown(draining.cancelled_owned()).await
 }
 
-async fn upkeep(figures: PrometheusHandle) {
+async fn upkeep(recorded: PrometheusHandle) {
     let mut ticks = interval(UPKEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        figures.run_upkeep();
+        recorded.run_upkeep();
     }
 }
 
-/// What was counted and timed, and the state of outbox and queue and of those who wait, in the text format of
-/// Prometheus.
-async fn metrics(State((app, figures)): State<(Arc<App>, PrometheusHandle)>) -> impl IntoResponse {
-    let mut text = figures.render();
-    // What cannot be told is left out: a zero would be a lie.
+/// All metrics in the text format of Prometheus: counters and histograms, and gauges of outbox, queue, subscriptions and
+/// connections.
+async fn metrics(State((app, recorded)): State<(Arc<App>, PrometheusHandle)>) -> impl IntoResponse {
+    let mut text = recorded.render();
+    // An unknown value is left out, because a zero would be wrong.
     if let Ok(outbox) = app.outbox.depth().await {
         gauge(&mut text, "up_outbox_jobs", "Jobs in this server's outbox.", count(outbox.waiting()));
-        gauge(&mut text, "up_outbox_oldest_seconds", "Age of the oldest job in the outbox.", age(&outbox));
+        gauge(&mut text, "up_outbox_oldest_seconds", "Age of the oldest job in the outbox, in seconds.", age(&outbox));
     }
     let queue = app.transport.depth().await;
     gauge(&mut text, "up_broker_up", "Whether the broker answers.", if queue.is_ok() { 1.0 } else { 0.0 });
     if let Ok(depth) = queue {
-        gauge(&mut text, "up_queue_ready", "Jobs that a worker could have now.", count(depth.ready));
-        gauge(&mut text, "up_queue_delayed", "Jobs that wait for their next try.", count(depth.delayed));
+        gauge(&mut text, "up_queue_ready", "Jobs that are ready for a worker.", count(depth.ready));
+        gauge(&mut text, "up_queue_delayed", "Jobs that are delayed until their next attempt.", count(depth.delayed));
         if let Some(unacked) = depth.unacked {
-            gauge(&mut text, "up_queue_unacked", "Jobs that a worker has.", count(unacked));
+            gauge(&mut text, "up_queue_unacked", "Jobs that a worker has and has not acknowledged.", count(unacked));
         }
-        gauge(&mut text, "up_queue_dead", "Dead letters.", count(depth.dead));
+        gauge(&mut text, "up_queue_dead", "Dead letters: jobs that no worker gets any more.", count(depth.dead));
     }
     for (name, help, number) in [
-        ("up_subscriptions", "Uploads that somebody waits for.", app.hub.subscriptions()),
-        ("up_sockets", "Sockets and streams of events that are open.", app.watching.taken()),
+        ("up_subscriptions", "Subscriptions of clients to uploads.", app.hub.subscriptions()),
+        ("up_sockets", "Open sockets and event streams.", app.watching.taken()),
         (
             "up_upload_memory_bytes",
-            "Memory that bodies of uploads in flight have reserved.",
+            "Memory that the bodies of uploads in flight have reserved, in bytes.",
             app.memory.reserved(),
         ),
-        ("up_uploads_in_flight", "Requests with uploads that are on their way in.", app.uploading.taken()),
-        ("up_connections", "Connections that are open, sockets apart.", app.connections.open()),
+        ("up_uploads_in_flight", "Upload requests in flight.", app.uploading.taken()),
+        ("up_connections", "Open connections, without sockets.", app.connections.open()),
     ] {
         gauge(&mut text, name, help, count(number as u64));
     }

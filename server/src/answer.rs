@@ -12,10 +12,10 @@ use worker::LinkBase;
 /// thumbnails.
 pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
-/// `Cache-Control` of an answer that may be another one in a moment.
+/// `Cache-Control` of an answer that may change at any moment.
 pub(crate) const NO_STORE: &str = "no-store";
 
-/// Headers of untrusted bytes: nothing in them may run, and no other site may read them.
+/// Headers of untrusted bytes: scripts in them do not run, and no other site may read them.
 pub(crate) const SAFE_HEADERS: [(HeaderName, &str); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
@@ -40,7 +40,7 @@ pub(crate) fn see_other(location: String) -> Response {
     (StatusCode::SEE_OTHER, headers).into_response()
 }
 
-/// A link as a full URL, for clients that cannot use a path. Without a public URL the request's own `Host` is believed: the
+/// A link as a full URL, for clients that cannot use a path. Without a public URL the request's `Host` is used: the
 /// answer goes to that client only.
 pub(crate) fn absolute(base: &LinkBase, headers: &HeaderMap, link: &str) -> String {
     if base.is_absolute() {
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_has_the_versions_that_it_lists() {
+    fn a_client_has_the_versions_that_its_if_none_match_lists() {
         for (known, has) in [
             ("\"0a-1b\"", true),
             ("W/\"0a-1b\"", true),

@@ -24,16 +24,16 @@ pub(crate) struct App {
     pub(crate) hub: Arc<Hub>,
     pub(crate) sightings: Sightings,
     pub(crate) links: LinkBase,
-    /// Permits of requests with uploads that are on their way in.
+    /// Permits of upload requests in flight.
     pub(crate) uploading: Arc<Quota>,
-    /// Memory of uploads that are on their way in.
+    /// Memory of uploads in flight.
     pub(crate) memory: Arc<UploadMemory>,
-    /// Probes of headers that lie so far back that they are read from storage.
+    /// Permits of header probes that read from storage, because the header lies beyond the buffered beginning.
     pub(crate) header_probes: Semaphore,
-    /// Permits of subscribers: sockets and streams of events.
+    /// Permits of sockets and event streams.
     pub(crate) watching: Arc<Quota>,
     pub(crate) connections: Arc<Connections>,
-    /// Idempotency keys of uploads that are on their way in.
+    /// Idempotency keys of uploads in flight.
     pub(crate) keys_in_use: Arc<KeysInUse>,
     /// Cancelled by the first signal.
     pub(crate) draining: CancellationToken,
@@ -76,7 +76,7 @@ impl App {
         self.shown(&found).ok_or_else(|| found.problem())
     }
 
-    /// The same as storage knows it now: a remembered result may have been raised to a later generation since.
+    /// An upload as storage knows it now: a remembered result may have been raised to a later generation since.
     pub(crate) async fn upload_in_storage(&self, id: UploadId) -> Result<Option<Upload>, StorageError> {
         self.results.forget(id);
         self.upload(id).await

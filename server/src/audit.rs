@@ -1,11 +1,12 @@
-//! The audit: each shard is listed once, a day after it closed, for what killed processes left in it.
+//! The audit: each shard is listed once, a day after it closed, to remove leftovers of killed processes.
 //!
 //! An original without a pending entry, a result or a failure belongs to no upload: its server died before the commit.
-//! Nothing younger than a day is touched, while a body may last four hours at most; so no live writer's file is ever
-//! removed. Ages are measured by a clock that a step of the wall clock does not hurry. An orphan must be found twice,
-//! further apart than an upload may take from its original to its commit.
+//! Nothing younger than a day is removed, and a body may last four hours at most; so no live writer's file is ever
+//! removed. Ages are measured by a clock that does not jump when the wall clock is set forward. An orphan must be found
+//! twice, further apart than an upload may take from its original to its commit.
 //!
-//! A failed upload keeps the thumbnails of a worker that died: a worker that only stood still may yet store its result.
+//! A failed upload keeps the thumbnails of a worker that died: a worker that was only suspended may still store its
+//! result.
 
 use std::time::Duration;
 
@@ -27,18 +28,19 @@ use crate::uploads::idempotency::KEY_COUNTS_FOR;
 /// How long after its close a shard is audited, and how old a staged file must be: far longer than a body may last.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The pause before the first audit, so that a start costs nothing, and between two.
+/// The pause before the first audit, which keeps the start cheap, and the pause between two audits.
 const FIRST_AUDIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// Servers that share a storage draw their pauses, so that one of them audits a shard and the others find it done.
+/// The random factor of a pause. Servers that share a storage so rarely audit at the same time: one audits a shard, the
+/// others find it marked as audited.
 const JITTER: std::ops::Range<f64> = 0.5..1.5;
 
-/// How long after it was first found an orphan is looked at again: longer than an upload may take to its commit.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// The time between the two checks of an orphan: longer than an upload may take from its original to its commit.
+const CHECK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
-/// Orphans of a shard that are looked at again together: 16 bytes each. A shard with more is audited in turns.
-const ORPHANS_AT_ONCE: usize = 10_000;
+/// Orphans of a shard that are checked again together: 16 bytes each. A shard with more is audited in batches.
+const ORPHANS_PER_BATCH: usize = 10_000;
 
 /// Audits until the server drains.
 pub(crate) async fn run(storage: Storage, draining: CancellationToken) {
@@ -48,8 +50,8 @@ pub(crate) async fn run(storage: Storage, draining: CancellationToken) {
         loop {
             sleep(pause.mul_f64(random_range(JITTER))).await;
             pause = PAUSE;
-            if let Err(error) = audit(&storage, clock.now(), LOOK_AGAIN).await {
-                warn!(error = &error as &dyn std::error::Error, "could not finish an audit");
+            if let Err(error) = audit(&storage, clock.now(), CHECK_AGAIN_AFTER).await {
+                warn!(error = &error as &dyn std::error::Error, "could not finish the audit; it is tried again");
             }
         }
     };
@@ -57,18 +59,18 @@ pub(crate) async fn run(storage: Storage, draining: CancellationToken) {
 }
 
 /// Audits every shard that closed more than a day ago, and removes old claims and staged files.
-async fn audit(storage: &Storage, now: Timestamp, look_again: Duration) -> Result<(), StorageError> {
+async fn audit(storage: &Storage, now: Timestamp, check_again_after: Duration) -> Result<(), StorageError> {
     let a_day_ago = now - DAY;
     let closed_before_ms = u64::try_from(a_day_ago.as_millisecond()).unwrap_or(0);
     for shard in storage.shards_to_audit(closed_before_ms).await? {
-        // Another server may have done it since the listing.
+        // Another server may have audited it since the listing.
         if !storage.is_audited(shard).await? {
-            audit_shard(storage, shard, a_day_ago, look_again).await?;
+            audit_shard(storage, shard, a_day_ago, check_again_after).await?;
             storage.mark_audited(shard).await?;
         }
     }
     let removed = storage.remove_old_claims(now - KEY_COUNTS_FOR).await?;
-    debug!(removed, "removed claims of idempotency keys that count no longer");
+    debug!(removed, "removed expired claims of idempotency keys");
     remove_staged(storage.clone(), None, a_day_ago).await;
     Ok(())
 }
@@ -77,7 +79,7 @@ async fn audit_shard(
     storage: &Storage,
     shard: Shard,
     a_day_ago: Timestamp,
-    look_again: Duration,
+    check_again_after: Duration,
 ) -> Result<(), StorageError> {
     let mut listed = storage.list_shard(shard);
     let (mut uploads, mut removed, mut orphans) = (0, 0, Vec::new());
@@ -91,26 +93,26 @@ async fn audit_shard(
             }
         } else if is_orphan(storage, id).await? {
             orphans.push(id);
-            if orphans.len() == ORPHANS_AT_ONCE {
-                removed += remove_orphans(storage, std::mem::take(&mut orphans), look_again).await?;
+            if orphans.len() == ORPHANS_PER_BATCH {
+                removed += remove_orphans(storage, std::mem::take(&mut orphans), check_again_after).await?;
             }
         }
     }
-    removed += remove_orphans(storage, orphans, look_again).await?;
+    removed += remove_orphans(storage, orphans, check_again_after).await?;
     let staged = remove_staged(storage.clone(), Some(shard), a_day_ago).await;
     info!(%shard, uploads, removed, staged, "audited a shard");
     Ok(())
 }
 
-/// Removes what is still an orphan when it is looked at again.
+/// Checks orphans again, and removes each that still is one.
 async fn remove_orphans(
     storage: &Storage,
     orphans: Vec<UploadId>,
-    look_again: Duration,
+    check_again_after: Duration,
 ) -> Result<usize, StorageError> {
     let mut removed = 0;
     if !orphans.is_empty() {
-        sleep(look_again).await;
+        sleep(check_again_after).await;
     }
     for id in orphans {
         if is_orphan(storage, id).await? {
@@ -122,7 +124,7 @@ async fn remove_orphans(
     Ok(removed)
 }
 
-/// Whether nothing claims what lies of an upload.
+/// Whether no pending entry, result or failure belongs to the files of an upload.
 async fn is_orphan(storage: &Storage, id: UploadId) -> Result<bool, StorageError> {
     use worker::UploadStatus::{Gone, Unknown};
     // A pending entry that cannot be read is still one: the sweeper heals it.

@@ -16,12 +16,12 @@ fn audited_at() -> Timestamp {
 }
 
 /// Storage in a directory, and uploads of a shard that closed long before the audit.
-struct Rig {
+struct AuditedStorage {
     directory: tempfile::TempDir,
     storage: Storage,
 }
 
-impl Rig {
+impl AuditedStorage {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let storage = Storage::open(&StorageUrl::Local(directory.path().to_owned())).unwrap();
@@ -52,40 +52,40 @@ fn make_old(path: &Path, age: Duration) {
 
 #[tokio::test]
 async fn an_original_that_belongs_to_no_upload_is_removed_and_every_other_stays() {
-    let rig = Rig::new();
-    let (orphan, pending) = (rig.original(3).await, rig.original(3).await);
-    let (ready, failed) = (rig.original(3).await, rig.original(3).await);
-    let (damaged, young) = (rig.original(3).await, rig.original(0).await);
-    rig.storage.create_pending(&pending).await.unwrap();
-    rig.storage.store_result(&testing::result_of(ready.clone())).await.unwrap();
-    rig.storage.store_failure(&testing::failure_of(failed.clone())).await.unwrap();
-    fs::create_dir_all(rig.directory.path().join("pending")).unwrap();
-    fs::write(rig.directory.path().join("pending").join(damaged.id.to_string()), "cut").unwrap();
-    rig.audit().await;
-    assert!(!rig.upload(&orphan).exists());
+    let audited = AuditedStorage::new();
+    let (orphan, pending) = (audited.original(3).await, audited.original(3).await);
+    let (ready, failed) = (audited.original(3).await, audited.original(3).await);
+    let (damaged, young) = (audited.original(3).await, audited.original(0).await);
+    audited.storage.create_pending(&pending).await.unwrap();
+    audited.storage.store_result(&testing::result_of(ready.clone())).await.unwrap();
+    audited.storage.store_failure(&testing::failure_of(failed.clone())).await.unwrap();
+    fs::create_dir_all(audited.directory.path().join("pending")).unwrap();
+    fs::write(audited.directory.path().join("pending").join(damaged.id.to_string()), "cut").unwrap();
+    audited.audit().await;
+    assert!(!audited.upload(&orphan).exists());
     for kept in [&pending, &ready, &failed, &damaged, &young] {
-        assert!(rig.storage.has_original(kept.id).await.unwrap());
+        assert!(audited.storage.has_original(kept.id).await.unwrap());
     }
 }
 
 #[tokio::test]
 async fn a_shard_is_audited_once() {
-    let rig = Rig::new();
-    rig.original(3).await;
-    rig.audit().await;
-    let late = rig.original(3).await;
-    rig.audit().await;
-    assert!(rig.storage.has_original(late.id).await.unwrap());
-    assert!(rig.storage.shards_to_audit(AUDITED_AT).await.unwrap().is_empty());
+    let audited = AuditedStorage::new();
+    audited.original(3).await;
+    audited.audit().await;
+    let late = audited.original(3).await;
+    audited.audit().await;
+    assert!(audited.storage.has_original(late.id).await.unwrap());
+    assert!(audited.storage.shards_to_audit(AUDITED_AT).await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_staged_file_of_a_killed_writer_is_removed_a_day_later_and_a_living_one_stays() {
-    let rig = Rig::new();
-    let record = rig.original(3).await;
-    rig.storage.create_pending(&record).await.unwrap();
-    let (dead, alive) = (rig.upload(&record).join("original#1"), rig.upload(&record).join("original#2"));
-    let index = rig.directory.path().join("pending").join(format!("{}#1", record.id));
+    let audited = AuditedStorage::new();
+    let record = audited.original(3).await;
+    audited.storage.create_pending(&record).await.unwrap();
+    let (dead, alive) = (audited.upload(&record).join("original#1"), audited.upload(&record).join("original#2"));
+    let index = audited.directory.path().join("pending").join(format!("{}#1", record.id));
     for staged in [&dead, &alive, &index] {
         fs::write(staged, "cut").unwrap();
     }
@@ -93,25 +93,25 @@ async fn a_staged_file_of_a_killed_writer_is_removed_a_day_later_and_a_living_on
     make_old(&index, DAY * 2);
     // As old as the longest body that may still come in.
     make_old(&alive, Duration::from_secs(4 * 60 * 60));
-    rig.audit().await;
+    audited.audit().await;
     assert_eq!((dead.exists(), index.exists(), alive.exists()), (false, false, true));
 }
 
 #[tokio::test]
-async fn makings_of_workers_that_died_are_removed() {
-    let rig = Rig::new();
-    let record = rig.original(3).await;
+async fn thumbnails_of_workers_that_died_are_removed() {
+    let audited = AuditedStorage::new();
+    let record = audited.original(3).await;
     let result = testing::result_of(record.clone());
     let dead = worker::Making::new(1);
     for making in [result.making, dead] {
         for fact in &result.thumbnails {
-            rig.storage.put_thumbnail(record.id, making, fact, "jpg".into()).await.unwrap();
+            audited.storage.put_thumbnail(record.id, making, fact, "jpg".into()).await.unwrap();
         }
     }
-    rig.storage.store_result(&result).await.unwrap();
-    rig.audit().await;
+    audited.storage.store_result(&result).await.unwrap();
+    audited.audit().await;
     for fact in &result.thumbnails {
-        rig.storage.thumbnail(record.id, result.making, fact).await.unwrap();
-        assert!(rig.storage.thumbnail(record.id, dead, fact).await.is_err());
+        audited.storage.thumbnail(record.id, result.making, fact).await.unwrap();
+        assert!(audited.storage.thumbnail(record.id, dead, fact).await.is_err());
     }
 }
