@@ -43,17 +43,37 @@ async fn metrics(State((app, recorded)): State<(Arc<App>, PrometheusHandle)>) ->
     // An unknown value is left out, because a zero would be wrong.
     if let Ok(outbox) = app.outbox.depth().await {
         gauge(&mut text, "up_outbox_jobs", "Jobs in this server's outbox.", count(outbox.waiting()));
-        gauge(&mut text, "up_outbox_oldest_seconds", "Age of the oldest job in the outbox, in seconds.", age(&outbox));
+        gauge(
+            &mut text,
+            "up_outbox_oldest_seconds",
+            "Age of the oldest job in the outbox, in seconds.",
+            age(&outbox),
+        );
     }
     let queue = app.transport.depth().await;
     gauge(&mut text, "up_broker_up", "Whether the broker answers.", if queue.is_ok() { 1.0 } else { 0.0 });
     if let Ok(depth) = queue {
         gauge(&mut text, "up_queue_ready", "Jobs that are ready for a worker.", count(depth.ready));
-        gauge(&mut text, "up_queue_delayed", "Jobs that are delayed until their next attempt.", count(depth.delayed));
+        gauge(
+            &mut text,
+            "up_queue_delayed",
+            "Jobs that are delayed until their next attempt.",
+            count(depth.delayed),
+        );
         if let Some(unacked) = depth.unacked {
-            gauge(&mut text, "up_queue_unacked", "Jobs that a worker has and has not acknowledged.", count(unacked));
+            gauge(
+                &mut text,
+                "up_queue_unacked",
+                "Jobs that a worker has and has not acknowledged.",
+                count(unacked),
+            );
         }
-        gauge(&mut text, "up_queue_dead", "Dead letters: jobs that no worker gets any more.", count(depth.dead));
+        gauge(
+            &mut text,
+            "up_queue_dead",
+            "Dead letters: jobs that no worker gets any more.",
+            count(depth.dead),
+        );
     }
     for (name, help, number) in [
         ("up_subscriptions", "Subscriptions of clients to uploads.", app.hub.subscriptions()),

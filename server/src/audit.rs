@@ -51,7 +51,10 @@ pub(crate) async fn run(storage: Storage, draining: CancellationToken) {
             sleep(pause.mul_f64(random_range(JITTER))).await;
             pause = PAUSE;
             if let Err(error) = audit(&storage, clock.now(), CHECK_AGAIN_AFTER).await {
-                warn!(error = &error as &dyn std::error::Error, "could not finish the audit; it is tried again");
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not finish the audit; it is tried again"
+                );
             }
         }
     };

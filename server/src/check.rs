@@ -1,6 +1,6 @@
-//! `up-server check`: whether a server with these settings could serve. A line a thing, in words.
+//! `up-server check`: whether a server with these settings could serve. It prints one line for each part.
 //!
-//! It makes what a server would make (directories, the queue's file, the broker's queues) and leaves that behind.
+//! It creates the same directories, queue file and broker queues as a server, and does not remove them.
 
 use std::{env, fmt::Display, net::SocketAddr, num::NonZeroUsize, time::Duration};
 
@@ -17,18 +17,18 @@ use worker::{
 
 use crate::config::Config;
 
-/// How long storage may take to write, read and delete one small object, names and handshakes included.
+/// How long storage may take to write, read and delete one small object, DNS and handshakes included.
 const STORAGE_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long the outbox may take: as long as it waits for another process that writes.
+/// How long the outbox may take: as long as SQLite waits for another writer.
 const OUTBOX_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long the broker may take: longer than the connection waits for a handshake, so that it can say why it failed.
+/// How long the broker may take: longer than the timeout of a handshake, so that the line shows the cause of a failure.
 const BROKER_WITHIN: Duration = Duration::from_secs(15);
 
-/// Checks one thing after the other and prints what there is to say. Answers whether all is well.
+/// Checks one part after the other and prints a line for each. Answers whether all of them work.
 pub async fn run(config: &Config) -> bool {
-    let mut all_is_well = report("settings", &Ok("they can be read".to_owned()));
+    let mut all_is_well = report("settings", &Ok("all settings are valid".to_owned()));
     all_is_well &= report("listen", &address(config.listen).await);
     if let Some(listen) = config.admin_listen {
         all_is_well &= report("admin-listen", &address(listen).await);
@@ -43,27 +43,26 @@ pub async fn run(config: &Config) -> bool {
     all_is_well
 }
 
-/// Prints a line; tells whether it is a good one.
-fn report(thing: &str, found: &anyhow::Result<String>) -> bool {
+/// Prints the line of a part. Answers whether the part works.
+fn report(part: &str, found: &anyhow::Result<String>) -> bool {
     match found {
-        Ok(good) => println!("{thing}: ok, {good}"),
-        Err(error) => println!("{thing}: NOT OK, {}", reasons(error)),
+        Ok(good) => println!("{part}: ok, {good}"),
+        Err(error) => println!("{part}: NOT OK, {}", reasons(error)),
     }
     found.is_ok()
 }
 
-/// An error and its causes on one line, whatever a store or a broker says, and nothing twice: some errors repeat their
-/// causes.
+/// An error and its causes on one line. A store or a broker may send line breaks, and some errors repeat their causes.
 fn reasons(error: &anyhow::Error) -> String {
-    let mut said = String::new();
+    let mut line = String::new();
     for reason in error.chain().map(|reason| one_line(&reason.to_string())) {
-        if said.is_empty() {
-            said = reason;
-        } else if !said.contains(&reason) {
-            said = format!("{said}: {reason}");
+        if line.is_empty() {
+            line = reason;
+        } else if !line.contains(&reason) {
+            line = format!("{line}: {reason}");
         }
     }
-    said
+    line
 }
 
 fn one_line(text: &str) -> String {
@@ -79,8 +78,8 @@ async fn address(address: SocketAddr) -> anyhow::Result<String> {
 fn data(config: &Config) -> anyhow::Result<String> {
     let path = config.data.display();
     std::fs::create_dir_all(&config.data)
-        .with_context(|| format!("could not make the data directory {path}"))?;
-    Ok(format!("{path} is a directory"))
+        .with_context(|| format!("could not create the data directory {path}"))?;
+    Ok(format!("the data directory is {path}"))
 }
 
 async fn storage(config: &Config) -> anyhow::Result<String> {
@@ -88,12 +87,12 @@ async fn storage(config: &Config) -> anyhow::Result<String> {
     let checked =
         within(STORAGE_WITHIN, "storage", async { Ok(Storage::open_impatient(&url)?.check().await?) });
     match checked.await {
-        Ok(()) => Ok(format!("{url} takes, returns and forgets an object")),
+        Ok(()) => Ok(format!("an object was written to {url}, read and deleted")),
         Err(error) => Err(error.context(format!("{url}{}", aws_hint(&url).unwrap_or_default()))),
     }
 }
 
-/// What is missing of the environment that a bucket is found by. It may be right so, and is a guess at best.
+/// The AWS variables that are not set. They are only a hint, because credentials may come from elsewhere.
 fn aws_hint(url: &StorageUrl) -> Option<String> {
     let StorageUrl::S3 { .. } = url else { return None };
     let unset = |name: &&str| env::var_os(name).is_none();
@@ -114,10 +113,10 @@ async fn outbox(config: &Config) -> anyhow::Result<String> {
             (path, writable(&*outbox).await?)
         }
     };
-    Ok(format!("{} can be written to, and {jobs} jobs wait in it", path.display()))
+    Ok(format!("{} is writable and holds {jobs} jobs", path.display()))
 }
 
-/// Proves that a queue can be written to; answers how many jobs wait in it.
+/// Checks that a queue is writable. Answers how many jobs it holds.
 async fn writable(queue: &dyn Transport) -> anyhow::Result<u64> {
     let jobs = within(OUTBOX_WITHIN, "the queue's file", async {
         queue.check().await?;
@@ -131,29 +130,29 @@ async fn writable(queue: &dyn Transport) -> anyhow::Result<u64> {
 /// `shown` is the URL without its credentials.
 async fn broker(url: &str, shown: &BrokerUrl) -> anyhow::Result<String> {
     let rabbit = RabbitTransport::open(url)?;
-    let met = within(BROKER_WITHIN, "the broker", async { Ok(rabbit.connect().await?) }).await;
+    let connected = within(BROKER_WITHIN, "the broker", async { Ok(rabbit.connect().await?) }).await;
     rabbit.disconnect().await;
-    met.with_context(|| shown.to_string())?;
+    connected.with_context(|| shown.to_string())?;
     Ok(format!("{shown} takes jobs"))
 }
 
-/// Proves that pictures can be made here, where they are.
+/// Makes a test picture, if this server starts workers of its own.
 async fn pixels(config: &Config) -> anyhow::Result<String> {
     if config.worker_processes() == 0 {
-        return Ok("not made here: an up-worker must run somewhere".to_owned());
+        return Ok("this server starts no workers; an up-worker must run elsewhere".to_owned());
     }
     let mode = config.pixels.confinement;
     let maker = Maker::new(&config.pixels, Launch::own(mode, config.pixels.job_memory_bytes));
     maker.warm(NonZeroUsize::MIN).await?;
-    Ok(format!("they are made in a process that is confined ({})", mode.name()))
+    Ok(format!("thumbnails are made in a sandboxed process (--confinement {})", mode.name()))
 }
 
 async fn within<T>(
     limit: Duration,
-    what: impl Display,
+    part: impl Display,
     work: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
-    timeout(limit, work).await.unwrap_or_else(|_| Err(anyhow!("{what} did not answer within {limit:?}")))
+    timeout(limit, work).await.unwrap_or_else(|_| Err(anyhow!("{part} did not answer within {limit:?}")))
 }
 
 #[cfg(test)]
@@ -161,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_one_line_that_says_nothing_twice() {
+    fn an_error_is_one_line_without_repeated_causes() {
         let error = anyhow!("refused").context("<x>\r\n\t<y/>: refused").context("could not read");
         assert_eq!(reasons(&error), "could not read: <x> <y/>: refused");
     }

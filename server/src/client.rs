@@ -1,14 +1,14 @@
-//! Who a request comes from, as far as limits go.
+//! The client that a request counts for, by address.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::http::HeaderMap;
 use ipnet::IpNet;
 
-/// Whom a proxy was asked by; each proxy on the way adds one at the end.
+/// The addresses of the clients of proxies; each proxy on the path appends one.
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Bits of an IPv6 address that are one client's: a household or a machine is given at least a /64 (RFC 6177).
+/// Bits of an IPv6 address that name one client: a household or a machine gets at least a /64 (RFC 6177).
 const IPV6_CLIENT_BITS: u32 = 64;
 
 /// The other end of a connection.
@@ -16,18 +16,18 @@ const IPV6_CLIENT_BITS: u32 = 64;
 pub(crate) struct Peer(pub(crate) IpAddr);
 
 impl Peer {
-    /// Whether what it says of others is believed.
+    /// Whether it is a trusted proxy, whose `X-Forwarded-For` is used.
     pub(crate) fn is_trusted(self, trusted: &[IpNet]) -> bool {
         trusted.iter().any(|network| network.contains(&self.0.to_canonical()))
     }
 }
 
-/// An IPv4 address, or the network that one client has of IPv6.
+/// An IPv4 address, or the IPv6 network of one client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Client(IpAddr);
 
 impl Client {
-    /// Whoever is at the other end of a connection.
+    /// The client at the other end of a connection.
     pub(crate) fn at(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V6(address) => {
@@ -38,15 +38,15 @@ impl Client {
         })
     }
 
-    /// Whoever made a request: read from the end of what proxies say, for as long as those who say it are trusted.
+    /// The client of a request: `X-Forwarded-For` is read from its end, as long as the address before is a trusted proxy.
     pub(crate) fn of(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
-        // What a client wrote may not even be text, and what a proxy adds stands at the end all the same.
-        let said = headers.get_all(X_FORWARDED_FOR).iter();
-        let mut said: Vec<&[u8]> =
-            said.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).collect();
+        // The client's own part of the header may not even be text. The proxy appends its part all the same.
+        let forwarded = headers.get_all(X_FORWARDED_FOR).iter();
+        let mut forwarded: Vec<&[u8]> =
+            forwarded.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).collect();
         let mut last = peer;
         while last.is_trusted(trusted) {
-            let Some(before) = said.pop().and_then(read) else { break };
+            let Some(before) = forwarded.pop().and_then(read) else { break };
             last = Peer(before);
         }
         Self::at(last.0)
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_trusted_proxies_say_counts() {
+    fn only_addresses_from_trusted_proxies_count() {
         let trusted = ["10.0.0.0/8", "2001:db8::/64"].map(|network| network.parse().unwrap());
         let client = |peer: &str, forwarded: &[&str]| {
             let mut headers = HeaderMap::new();
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(client("10.0.0.1", &["203.0.113.9"]), "203.0.113.9");
         assert_eq!(client("::ffff:10.0.0.1", &["203.0.113.9:4711"]), "203.0.113.9");
-        // What a client writes there itself stands before what the proxy adds.
+        // A forged address stands before the one that the proxy appends.
         assert_eq!(client("10.0.0.1", &["127.0.0.1, 203.0.113.9"]), "203.0.113.9");
         assert_eq!(client("10.0.0.1", &["203.0.113.9", "10.0.0.2"]), "203.0.113.9");
         assert_eq!(client("10.0.0.1", &["nonsense"]), "10.0.0.1");

@@ -1,5 +1,5 @@
-//! From the reply exchange to the hub. Announcements are pushed without a storage read; lost ones are
-//! replaced by reads on a task of their own, beside and never before what is pushed.
+//! From the reply exchange to the hub. Announcements are pushed without a storage read. Lost announcements are
+//! replaced by reads of storage, on a task of their own that never delays a push.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,13 +17,13 @@ use worker::{
 
 use crate::app::App;
 
-/// How often every subscribed upload is read again, although nothing was announced.
+/// How often every subscribed upload is read again without an announcement.
 const RECHECK: Duration = Duration::from_secs(15);
 
 /// Uploads that are read at a time for a re-check.
 const READS_AT_ONCE: usize = 16;
 
-/// How long to wait before listening is tried again.
+/// The pause before another attempt to listen.
 const AFTER_ERROR: Duration = Duration::from_millis(500);
 
 /// Listens until the transport closes.
@@ -39,7 +39,9 @@ pub(crate) async fn run(app: Arc<App>) {
                 on_changed(&app, *changed).instrument(span).await;
             }
             ListenEvent::Interrupted => {
-                info!("announcements may have been missed: reading subscribed uploads again");
+                info!(
+                    "the listener was interrupted and may have missed announcements; subscribed uploads are read again"
+                );
                 interrupted.notify_one();
             }
         }
@@ -52,7 +54,10 @@ async fn listen(app: &App) -> Box<dyn Announcements> {
         match app.transport.listen().await {
             Ok(listener) => return listener,
             Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "could not listen for announcements");
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not listen for announcements; it is tried again"
+                );
                 sleep(AFTER_ERROR).await;
             }
         }
@@ -63,13 +68,13 @@ async fn on_changed(app: &App, changed: Changed) {
     if worker::failpoint::hit("hear", "").await == worker::failpoint::Hit::Drop {
         return;
     }
-    debug!(state = ?changed.upload.state, "an upload changed");
+    debug!(state = ?changed.upload.state, "received the announcement of an upload");
     app.sightings.on_changed(&changed, Instant::now());
     app.results.on_changed(&changed.upload);
     app.hub.on_changed(&changed.upload.relink(&app.links));
 }
 
-/// Reads every subscribed upload that has not ended: slowly, and at once after an interruption.
+/// Reads every subscribed upload that has not ended, every [`RECHECK`] and after an interruption.
 async fn recheck(app: Arc<App>, interrupted: Arc<Notify>) {
     let mut ticks = interval_at(Instant::now() + RECHECK, RECHECK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -22,114 +22,115 @@ use worker::{
 #[command(
     name = "up-server",
     version,
-    about = "Takes pictures, answers at once, and tells whoever waits when three thumbnails are there.",
-    // A setting means the same before and after a command.
+    about = "Accepts pictures, answers at once, and notifies subscribers when three thumbnails are ready.",
+    // A setting may stand before or after a command.
     mut_args(|setting| setting.global(true))
 )]
 pub struct Config {
-    /// Where to listen; port 0 picks a free one, which is printed
+    /// Address that clients connect to. Port 0 picks a free port, which is printed
     #[arg(long, env = "UP_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     pub listen: SocketAddr,
 
-    /// The directory of the outbox, and of local storage
+    /// Directory of the outbox, and of local storage
     #[arg(long, env = "UP_DATA", default_value = "./data", value_name = "DIRECTORY")]
     pub data: PathBuf,
 
-    /// Where pictures go: file:///absolute/path, or s3://bucket/prefix with the usual AWS_* variables
+    /// Storage of pictures: file:///absolute/path, or s3://bucket/prefix with the usual AWS_* variables
     /// [default: the data directory]
     #[arg(long, env = "UP_STORAGE", value_name = "URL")]
     pub storage: Option<StorageUrl>,
 
-    /// Where jobs go: sqlite:///absolute/path/to/file, or amqp(s)://user:password@host/vhost
+    /// Queue of jobs: sqlite:///absolute/path/to/file, or amqp(s)://user:password@host/vhost
     /// [default: a file in the data directory]
     #[arg(long, env = "UP_BROKER", value_name = "URL", hide_env_values = true)]
     pub broker: Option<BrokerUrl>,
 
-    /// Worker processes that the server starts itself; 0 if they run elsewhere [default: the number of cores, or 0 with
-    /// an amqp broker]
+    /// Number of worker processes that the server starts itself. 0 if workers run elsewhere [default: the number of
+    /// cores, or 0 with an amqp broker]
     #[arg(long, env = "UP_WORKERS", value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(..=1024))]
     pub workers: Option<u16>,
 
-    /// Bytes that one picture may have
+    /// Size limit of one picture, in bytes. A larger picture is refused with 413
     #[arg(long, env = "UP_MAX_UPLOAD_BYTES", default_value_t = 50 * 1024 * 1024, value_name = "BYTES",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub max_upload_bytes: u64,
 
-    /// What a picture may ask for
+    /// Limits for decoding a picture
     #[command(flatten)]
     pub pixels: PixelConfig,
 
-    /// Jobs that may wait; uploads are refused with 503 while so many do
+    /// Limit of jobs that wait in the outbox. At the limit, uploads are refused with 503
     #[arg(long, env = "UP_MAX_OUTBOX", default_value_t = 10_000, value_name = "JOBS",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub max_outbox: u64,
 
-    /// Requests with uploads that may be on their way in at once; more are refused with 503
+    /// Limit of upload requests in flight, over all clients. At the limit, the oldest upload of a client that is over its
+    /// fair share is evicted. If there is none, the request is refused with 503
     #[arg(long, env = "UP_MAX_CONCURRENT_UPLOADS", default_value_t = 512, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_concurrent_uploads: u32,
 
-    /// How many of them may be of one client; more are refused with 429
+    /// Limit of upload requests in flight of one client. Further requests are refused with 429
     #[arg(long, env = "UP_MAX_UPLOADS_PER_CLIENT", default_value_t = 256, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_uploads_per_client: u32,
 
-    /// Memory for the bodies of all uploads in flight, in bytes. When it is used up, the client that holds the most of it
-    /// gives way; uploads that find none within 5 s are refused with 503
+    /// Memory for the bodies of all uploads in flight, in bytes. When it is used up, the largest upload of the client that
+    /// holds the most is evicted. An upload that gets no memory within 5 s is refused with 503
     #[arg(long, env = "UP_UPLOAD_MEMORY_BYTES", default_value_t = 256 * 1024 * 1024, value_name = "BYTES",
           value_parser = clap::value_parser!(u64).range(16 * 1024 * 1024..))]
     pub upload_memory_bytes: u64,
 
-    /// Connections that may be open at once, sockets apart; one more costs whoever has most of them waiting its oldest
+    /// Limit of open connections, without sockets. At the limit, the oldest idle connection of the client that holds the
+    /// most is closed
     #[arg(long, env = "UP_MAX_CONNECTIONS", default_value_t = 8192, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,
 
-    /// Sockets and streams of events that may be open at once; a client without one polls
+    /// Limit of open sockets and event streams, over all clients. A client that is refused one polls
     #[arg(long, env = "UP_MAX_SOCKETS", default_value_t = 10_000, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_sockets: u32,
 
-    /// How many of them may be of one client
+    /// Limit of open sockets and event streams of one client. A client that is refused one polls
     #[arg(long, env = "UP_MAX_SOCKETS_PER_CLIENT", default_value_t = 2_000, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_sockets_per_client: u32,
 
-    /// Addresses and networks, separated by commas, of proxies whose X-Forwarded-For says who a client is [default:
-    /// none, so that a client is who connects]
+    /// Addresses and networks of trusted proxies, separated by commas. Their X-Forwarded-For names the client [default:
+    /// none; the client is the address that connects]
     #[arg(long, env = "UP_TRUSTED_PROXIES", value_delimiter = ',', value_parser = parse_network, value_name = "NETWORKS")]
     pub trusted_proxies: Vec<IpNet>,
 
-    /// Origins, separated by commas, whose pages may use the socket and send forms, besides the page's own
+    /// Origins of other pages that may use the socket and send forms, separated by commas
     #[arg(long, env = "UP_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = parse_origin, value_name = "ORIGINS")]
     pub allowed_origins: Vec<Origin>,
 
-    /// Origins, separated by commas, whose pages may do all that --allowed-origins lets them, and read the answers, too:
-    /// CORS
+    /// Origins of other pages that may also read answers (CORS), separated by commas. They need no --allowed-origins
     #[arg(long, env = "UP_CORS_ORIGINS", value_delimiter = ',', value_parser = parse_origin, value_name = "ORIGINS")]
     pub cors_origins: Vec<Origin>,
 
-    /// The URL that clients see, if there is a proxy with a path prefix [default: links are paths from the root]
+    /// URL that links begin with, for a proxy with a path prefix [default: links are paths from the root]
     #[arg(long, env = "UP_PUBLIC_URL", value_parser = parse_public_url, value_name = "URL")]
     pub public_url: Option<Url>,
 
-    /// Where operators find /metrics [default: off]
+    /// Address of /metrics, for operators [default: off]
     #[arg(long, env = "UP_ADMIN_LISTEN", value_name = "ADDRESS")]
     pub admin_listen: Option<SocketAddr>,
 
-    /// How log records look
+    /// Format of log records
     #[arg(long, env = "UP_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
 
-    /// What to do instead of serving
+    /// Command to run instead of serving
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
-/// What a server's executable does instead of serving.
+/// A command that `up-server` runs instead of serving.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// Say in words whether a server with these settings could serve; exit code 0 if so, else 1
+    /// Check whether a server could run with these settings. Exit code 0 if so, 1 if not
     Check,
     /// Make thumbnails, for the server that started this process
     #[command(name = WORKER_COMMAND, hide = true)]
@@ -143,7 +144,7 @@ pub enum Command {
 pub(crate) const WORKER_COMMAND: &str = "worker";
 
 impl Config {
-    /// Where pictures go.
+    /// The storage of pictures.
     #[must_use]
     pub fn storage_url(&self) -> StorageUrl {
         match &self.storage {
@@ -153,7 +154,7 @@ impl Config {
         }
     }
 
-    /// Where jobs go.
+    /// The queue that workers consume.
     #[must_use]
     pub fn broker_url(&self) -> BrokerUrl {
         match &self.broker {
@@ -163,7 +164,7 @@ impl Config {
         }
     }
 
-    /// Where jobs wait for a broker that is elsewhere.
+    /// The file of the outbox, which holds jobs until the broker has them.
     #[must_use]
     pub fn outbox_path(&self) -> PathBuf {
         absolute(&self.data).join(QUEUE_FILE)
@@ -179,14 +180,14 @@ impl Config {
         }
     }
 
-    /// What links begin with.
+    /// The beginning of all links.
     #[must_use]
     pub fn link_base(&self) -> LinkBase {
         self.public_url.as_ref().map(Url::as_str).unwrap_or_default().parse().unwrap_or_default()
     }
 }
 
-/// Worker processes get absolute paths, whatever directory they run in.
+/// A path for worker processes, which may run in another directory.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
@@ -196,7 +197,7 @@ fn parse_origin(text: &str) -> Result<Origin, String> {
     if origin.is_tuple() && origin.ascii_serialization() == text.trim_end_matches('/') {
         Ok(origin)
     } else {
-        Err("an origin looks like https://example.org or http://localhost:3000".into())
+        Err("not an origin; example: https://example.org or http://localhost:3000".into())
     }
 }
 
@@ -204,7 +205,7 @@ fn parse_network(text: &str) -> Result<IpNet, String> {
     let address = || text.parse::<IpAddr>().map(IpNet::from);
     text.parse()
         .or_else(|_| address())
-        .map_err(|_| "a network looks like 10.0.0.0/8, 192.0.2.1 or 2001:db8::/32".into())
+        .map_err(|_| "not an address or network; example: 10.0.0.0/8, 192.0.2.1 or 2001:db8::/32".into())
 }
 
 fn parse_public_url(text: &str) -> Result<Url, String> {
@@ -212,7 +213,7 @@ fn parse_public_url(text: &str) -> Result<Url, String> {
     if matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none() {
         Ok(url)
     } else {
-        Err("it should look like https://example.org/prefix".into())
+        Err("not an http or https URL without query and fragment; example: https://example.org/prefix".into())
     }
 }
 

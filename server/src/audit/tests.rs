@@ -84,7 +84,8 @@ async fn a_staged_file_of_a_killed_writer_is_removed_a_day_later_and_a_living_on
     let audited = AuditedStorage::new();
     let record = audited.original(3).await;
     audited.storage.create_pending(&record).await.unwrap();
-    let (dead, alive) = (audited.upload(&record).join("original#1"), audited.upload(&record).join("original#2"));
+    let (dead, alive) =
+        (audited.upload(&record).join("original#1"), audited.upload(&record).join("original#2"));
     let index = audited.directory.path().join("pending").join(format!("{}#1", record.id));
     for staged in [&dead, &alive, &index] {
         fs::write(staged, "cut").unwrap();
