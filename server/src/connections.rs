@@ -1,8 +1,8 @@
-//! Open connections, and which of them makes room when there are too many.
+//! Open connections, and the eviction of one when there are too many.
 //!
-//! A connection is idle between two requests, and busy from a request until its answer is with the system. When as many
-//! are open as may be, one is evicted for the next, as [`fair_share`](crate::fair_share) says. A client with thousands of
-//! connections that are half open, or that do not read their answers, displaces its own only.
+//! A connection is idle between two requests. It is busy from a request until the kernel has the whole answer. At the
+//! limit, one connection is evicted for the next; [`fair_share`](crate::fair_share) selects it. A client with thousands
+//! of connections that are half open, or that do not read their answers, displaces only its own.
 
 use std::{
     pin::Pin,
@@ -31,7 +31,7 @@ pub(crate) struct Connections {
 
 #[derive(Default)]
 struct Opened {
-    /// Evicted ones are open until they are closed.
+    /// Open connections. An evicted one counts until it is closed.
     connections: usize,
     table: Table,
 }
@@ -41,16 +41,16 @@ impl Connections {
         Arc::new(Self { most, opened: Mutex::default(), changed: Notify::new() })
     }
 
-    /// How many are open.
+    /// How many connections are open.
     pub(crate) fn open(&self) -> usize {
         self.opened().connections
     }
 
     /// Waits until there is room for another connection of this client; evicts one if the policy allows it.
-    pub(crate) async fn room(&self, newcomer: Client) {
+    pub(crate) async fn wait_for_room(&self, newcomer: Client) {
         let mut has_evicted = false;
         loop {
-            // Registers for every change that comes after this line.
+            // Registered before the check, so that no change is lost between the two.
             let changed = self.changed.notified();
             {
                 let mut opened = self.opened();
@@ -59,7 +59,7 @@ impl Connections {
                 }
                 if !has_evicted && let Some(entry) = opened.table.evict_for(newcomer, OwnEntries::Evictable) {
                     has_evicted = true;
-                    debug!(?entry, "a connection is evicted for another");
+                    debug!(?entry, "evicted a connection to make room for a new one");
                     metrics::counter!(crate::telemetry::CONNECTIONS_EVICTED).increment(1);
                 }
             }
@@ -92,12 +92,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Resolves when it must close.
+    /// Resolves when the connection is evicted.
     pub(crate) async fn evicted(&self) {
         self.evicted.cancelled().await;
     }
 
-    /// Makes it busy until the guard is dropped.
+    /// Makes the connection busy until the guard is dropped.
     pub(crate) fn begin_request(self: &Arc<Self>) -> BusyConnection {
         self.set(Activity::Busy);
         BusyConnection { connection: Arc::clone(self) }
@@ -121,13 +121,13 @@ impl Drop for Connection {
     }
 }
 
-/// A connection has a request for as long as this lives.
+/// A guard: the connection is busy as long as it lives.
 pub(crate) struct BusyConnection {
     connection: Arc<Connection>,
 }
 
 impl BusyConnection {
-    /// Wraps the body of the answer: the request ends with it.
+    /// Moves the guard into the body of the answer: the connection is idle again when the body ends.
     pub(crate) fn until_end_of(self, body: Body) -> Body {
         Body::new(CountedBody { body, _busy: self })
     }
@@ -197,7 +197,10 @@ mod tests {
     /// The numbers of busy connections that are evicted for a newcomer.
     fn evicted(all: &Arc<Connections>, connections: &[Arc<Connection>], newcomer: Client) -> Vec<usize> {
         let _busy: Vec<_> = connections.iter().map(Connection::begin_request).collect();
-        assert!(all.room(newcomer).now_or_never().is_none(), "there is room only once one is closed");
+        assert!(
+            all.wait_for_room(newcomer).now_or_never().is_none(),
+            "there is room only once one is closed"
+        );
         (0..connections.len()).filter(|number| is_evicted(&connections[*number])).collect()
     }
 
@@ -207,12 +210,15 @@ mod tests {
         let other = add(&all, newcomer());
         let held = [(); 3].map(|()| add(&all, busy_client()));
         let busy = held[0].begin_request();
-        assert!(all.room(newcomer()).now_or_never().is_none(), "there is room only once one is closed");
+        assert!(
+            all.wait_for_room(newcomer()).now_or_never().is_none(),
+            "there is room only once one is closed"
+        );
         assert_eq!(held.each_ref().map(|connection| is_evicted(connection)), [false, true, false]);
         assert!(!is_evicted(&other));
         let [first, second, third] = held;
         drop(second);
-        all.room(newcomer()).await;
+        all.wait_for_room(newcomer()).await;
         drop((busy, first, third, other));
         assert_eq!(all.open(), 0);
         assert!(all.opened().table.is_empty());
@@ -223,10 +229,10 @@ mod tests {
         let all = Connections::new(1);
         let only = add(&all, busy_client());
         let busy = only.begin_request();
-        let mut room = pin!(all.room(newcomer()));
+        let mut room = pin!(all.wait_for_room(newcomer()));
         assert!(room.as_mut().now_or_never().is_none());
         assert!(!is_evicted(&only));
-        // A waiter for room is woken when the connection becomes idle, and when it is closed.
+        // `wait_for_room` is woken when the connection becomes idle, and when it is closed.
         drop(busy);
         assert!(room.as_mut().now_or_never().is_none());
         assert!(is_evicted(&only));
@@ -237,7 +243,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_whose_requests_fill_the_server_loses_the_oldest_of_them() {
         let all = Connections::new(FAIR_SHARE + 2);
-        // It is idle, and holds one connection only.
+        // A client with a single idle connection.
         let other = add(&all, newcomer());
         let held: Vec<_> = (0..=FAIR_SHARE).map(|_| add(&all, busy_client())).collect();
         assert_eq!(evicted(&all, &held, client(3)), [0]);
@@ -245,7 +251,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn busy_clients_take_from_themselves_and_not_from_each_other() {
+    async fn a_busy_client_evicts_its_own_connections_and_not_those_of_another() {
         let all = Connections::new(2 * (FAIR_SHARE + 1));
         let both: Vec<_> =
             (0..=FAIR_SHARE).flat_map(|_| [add(&all, busy_client()), add(&all, client(3))]).collect();

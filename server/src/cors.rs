@@ -1,4 +1,4 @@
-//! Which pages of other sites may read answers: none, unless the settings name them.
+//! CORS: pages of other sites may read answers only if `--cors-origins` names them.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use url::Origin;
 
 use crate::request::{REQUEST_ID, SERVER_TIMING, TRACEPARENT};
 
-/// How long a browser may remember what it was allowed: two hours is the most that any of them does.
-const REMEMBERED_FOR: Duration = Duration::from_secs(2 * 60 * 60);
+/// How long a browser may cache a preflight answer: two hours is the most that any browser does.
+const PREFLIGHT_CACHED_FOR: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// What pages of these origins may send and read. Without credentials: there are none.
+/// Allows pages of these origins to send and read. Credentials stay forbidden, because there are none.
 pub(crate) fn layer(origins: &[Origin]) -> CorsLayer {
     let origins =
         origins.iter().filter_map(|origin| HeaderValue::from_str(&origin.ascii_serialization()).ok());
@@ -39,5 +39,5 @@ pub(crate) fn layer(origins: &[Origin]) -> CorsLayer {
             REQUEST_ID.clone(),
             SERVER_TIMING.clone(),
         ])
-        .max_age(REMEMBERED_FOR)
+        .max_age(PREFLIGHT_CACHED_FOR)
 }

@@ -1,5 +1,5 @@
-//! What clients can ask and hear, described for machines. The descriptions are made from the route table, from the
-//! types that are written and read, and from the list of problems; tests hold them to the answers of a real server.
+//! OpenAPI and AsyncAPI descriptions of the API. They are made from the route table, the serialized types and the list
+//! of problems. Tests compare them with the answers of a real server.
 
 pub(crate) mod asyncapi;
 mod components;
@@ -16,10 +16,10 @@ use serde_json::Value;
 
 pub(crate) use self::openapi::Described;
 
-/// How long a description may be kept: it changes with the server's version only.
+/// `Cache-Control` of a description: it changes only with the server's version.
 const CACHED: &str = "public, max-age=3600";
 
-/// A description as it is sent, written once.
+/// A description, serialized once.
 #[derive(Clone)]
 pub(crate) struct Document(Bytes);
 

@@ -1,5 +1,4 @@
-//! The embedded default: the server starts its own worker processes, from its own executable, and starts them again
-//! when they die.
+//! The embedded workers: the server starts worker processes from its own executable, and restarts them when they die.
 
 use std::{
     io,
@@ -21,14 +20,14 @@ use worker::telemetry;
 
 use crate::config::{Config, WORKER_COMMAND};
 
-/// How long a slot stays empty after its worker died, at first and at most. It doubles while workers die young.
+/// The shortest and the longest backoff before a worker is restarted. It doubles while workers die early.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// A worker that lived so long did not die of starting.
-const GROWN_UP: Duration = Duration::from_secs(10);
+/// A worker that ran this long has started successfully: its backoff is reset.
+const STARTED_AFTER: Duration = Duration::from_secs(10);
 
-/// What a worker gets on top of its job's own time to finish when the server drains.
+/// Time that a worker has to drain, in addition to the timeout of its job.
 const DRAIN_MARGIN: Duration = Duration::from_secs(5);
 
 /// Keeps worker processes running until `draining`, then lets them finish their jobs.
@@ -46,11 +45,11 @@ async fn keep_one(config: Config, draining: CancellationToken) {
         let started = Instant::now();
         match start(&config) {
             Ok(mut child) => {
-                if let Some(figures) = child.stdout.take() {
-                    tokio::spawn(count(figures));
+                if let Some(metrics) = child.stdout.take() {
+                    tokio::spawn(count(metrics));
                 }
-                // The worker drains when this end closes, which it does when the server dies, however it dies.
-                // Taken out, because waiting for a child would close it.
+                // The worker drains when this end of its stdin closes, which happens even if the server is killed.
+                // Taken out, because `wait` would close it.
                 let _lifeline = child.stdin.take();
                 tokio::select! {
                     status = child.wait() => report(status),
@@ -59,9 +58,9 @@ async fn keep_one(config: Config, draining: CancellationToken) {
                     }
                 }
             }
-            Err(error) => error!(%error, "could not start a worker"),
+            Err(error) => error!(%error, "could not start a worker process; it is tried again"),
         }
-        if started.elapsed() >= GROWN_UP {
+        if started.elapsed() >= STARTED_AFTER {
             pauses = self::pauses();
         }
         tokio::select! {
@@ -92,9 +91,9 @@ fn start(config: &Config) -> io::Result<Child> {
         .args(["--job-memory-bytes", &config.pixels.job_memory_bytes.to_string()])
         .args(["--confinement", config.pixels.confinement.name()])
         .args(["--sizes", &config.pixels.sizes.to_string()])
-        // One address cannot be listened on by all of them.
+        // The server listens on this address already.
         .env_remove("UP_ADMIN_LISTEN")
-        // By variable: a broker's password does not belong on a command line.
+        // The URLs are passed as variables, because a command line would show a broker's password.
         .env("UP_STORAGE", config.storage_url().to_string())
         .env("UP_BROKER", broker)
         .stdin(Stdio::piped())
@@ -107,9 +106,9 @@ fn start(config: &Config) -> io::Result<Child> {
     command.spawn()
 }
 
-/// Counts what a worker tells of its work, for as long as it lives.
-async fn count(figures: ChildStdout) {
-    let mut lines = BufReader::new(figures).lines();
+/// Adds a worker's metrics to those of the server, until the worker ends.
+async fn count(metrics: ChildStdout) {
+    let mut lines = BufReader::new(metrics).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         telemetry::record_forwarded(&line);
     }
@@ -117,20 +116,20 @@ async fn count(figures: ChildStdout) {
 
 fn report(status: io::Result<ExitStatus>) {
     match status {
-        Ok(status) => warn!(%status, "a worker ended and is started again"),
-        Err(error) => warn!(%error, "a worker was lost and is started again"),
+        Ok(status) => warn!(%status, "a worker process ended and is restarted"),
+        Err(error) => warn!(%error, "could not wait for a worker process; it is restarted"),
     }
 }
 
-/// Asks a worker to finish, and ends it if it does not.
+/// Asks a worker to drain, and kills it if it takes too long.
 async fn drain(mut child: Child, within: Duration) {
     let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     if let Some(pid) = pid {
         let _ = kill_process(pid, Signal::TERM);
     }
     if timeout(within, child.wait()).await.is_err() {
-        warn!("a worker does not finish and is killed; its job comes again");
+        warn!("a worker process did not drain in time and is killed; its job is requeued");
         let _ = child.kill().await;
     }
-    info!("a worker has finished");
+    info!("a worker process has drained");
 }

@@ -1,4 +1,4 @@
-//! What handlers take from a request beside its headers: the id in its path, and its client.
+//! Extractors of handlers: the id in the path, and the client.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -28,7 +28,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
-/// The client of a request, as far as proxies are trusted.
+/// The client of a request; only trusted proxies may name another.
 impl FromRequestParts<Arc<App>> for Client {
     type Rejection = Problem;
 

@@ -1,15 +1,15 @@
-//! One table of who holds how much of what, and one policy of who gives way.
+//! A table of the entries that clients hold, and the policy that selects one for eviction.
 //!
-//! A client holds entries: uploads on their way in, or connections. An entry is idle (a connection that waits for a
-//! request) or busy. When all room is taken, a newcomer evicts one entry, or none:
+//! A client holds entries: uploads in flight, or connections. An entry is idle (a connection that waits for a request) or
+//! busy. At capacity, a newcomer evicts one entry, or none:
 //!
 //! | candidate | taken from | condition |
 //! | --- | --- | --- |
 //! | the oldest idle entry | the client that holds most, among those with an idle one | none: an idle entry loses nothing |
 //! | the oldest busy entry | the client that holds most, among those over their share | it holds more than [`FAIR_SHARE`] entries, and more than the newcomer will |
 //!
-//! Of two candidates, that of the client which holds more is evicted. A trusted proxy brings requests of many clients:
-//! only its idle entries count, and it is never over its share.
+//! If there are two candidates, the one of the client with more entries is evicted. A trusted proxy carries requests of
+//! many clients: only its idle entries count, and it is never over its share.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,11 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 
-/// Entries that a client may hold at a time without being asked to give way: more than a browser opens, and more than a
-/// considerate script needs.
+/// Entries that a client may hold before its busy ones can be evicted: more than a browser opens, and more than a script
+/// usually needs.
 pub(crate) const FAIR_SHARE: usize = 16;
 
-/// What an entry is doing.
+/// The state of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Activity {
     Idle,
@@ -32,7 +32,7 @@ pub(crate) enum Activity {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Holder {
     pub(crate) client: Client,
-    /// A trusted proxy, which brings requests of others.
+    /// A trusted proxy, which carries requests of other clients.
     pub(crate) is_proxy: bool,
 }
 
@@ -42,12 +42,12 @@ impl From<Client> for Holder {
     }
 }
 
-/// Whether a newcomer over its share may lose an entry of its own.
+/// Whether a newcomer that is over its share may evict an entry of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OwnEntries {
-    /// Its oldest may be evicted: a connection makes room for the next.
+    /// The oldest may be evicted: a new connection replaces it.
     Evictable,
-    /// They stay: an upload on its way in is not given up for the next one.
+    /// None is evicted: an upload in flight continues, and the next one is refused.
     Kept,
 }
 
@@ -100,7 +100,7 @@ impl Table {
         self.by_client.get(&client).map_or(0, Held::len)
     }
 
-    /// Adds an entry as the youngest of its kind. `evicted` is cancelled when it must give way.
+    /// Adds an entry, the youngest of its kind. `evicted` is cancelled when the entry is evicted.
     pub(crate) fn add(&mut self, holder: Holder, activity: Activity, evicted: CancellationToken) -> Entry {
         self.last_number += 1;
         let held = self.by_client.entry(holder.client).or_default();
@@ -119,7 +119,7 @@ impl Table {
         removed
     }
 
-    /// Evicts the entry that the policy names, if it names one, and removes it.
+    /// Evicts and removes the entry that the policy selects, if there is one.
     pub(crate) fn evict_for(&mut self, newcomer: Client, own: OwnEntries) -> Option<Entry> {
         let entry = self.candidate(newcomer, own)?;
         let evicted = self.by_client.get_mut(&entry.client)?.of(entry.activity).get(&entry.number)?.clone();
@@ -131,8 +131,8 @@ impl Table {
     fn candidate(&self, newcomer: Client, own: OwnEntries) -> Option<Entry> {
         let after = self.held_by(newcomer) + 1;
         let over_share = |client: Client, held: &Held| {
-            let gives_way = held.len() > after || (client == newcomer && own == OwnEntries::Evictable);
-            !held.is_proxy && held.len() > FAIR_SHARE && gives_way
+            let is_evictable = held.len() > after || (client == newcomer && own == OwnEntries::Evictable);
+            !held.is_proxy && held.len() > FAIR_SHARE && is_evictable
         };
         let idle = self.by_client.iter().filter(|(_, held)| !held.idle.is_empty());
         let idle =
@@ -156,7 +156,7 @@ impl Table {
         oldest.map(|(number, _)| Entry { client, activity, number: *number })
     }
 
-    /// Whether nobody holds anything.
+    /// Whether no client holds an entry.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.by_client.is_empty()

@@ -1,4 +1,4 @@
-//! The accept loop. `axum::serve` installs no timer, and without one hyper waits for headers for ever.
+//! The accept loop. It replaces `axum::serve`, which installs no timer: without one, hyper waits for headers for ever.
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -21,13 +21,13 @@ use crate::{
     fair_share::Holder,
 };
 
-/// How long the headers of a request may take, and how long a connection may be idle between two.
+/// How long the headers of a request may take, and how long a connection may be idle between two requests.
 const HEADERS_WITHIN: Duration = Duration::from_secs(15);
 
-/// Bytes that hyper keeps of a connection for headers, and hands on of a body at a time.
+/// Buffer of a connection, in bytes: hyper keeps headers in it, and passes a body on in pieces of at most this size.
 const CONNECTION_BUFFER_BYTES: usize = 64 * 1024;
 
-/// How long a client may read nothing of an answer that is being sent to it.
+/// How long a client may read nothing while an answer is sent to it.
 const UNREAD_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long uploads in flight may take to finish once the server drains.
@@ -36,11 +36,11 @@ const FINISH_WITHIN: Duration = Duration::from_secs(30);
 /// How long connections may take to close after that.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long to wait when no connection can be accepted, for want of files for instance.
+/// The pause after a failed accept, for instance at the open-file limit.
 const AFTER_ERROR: Duration = Duration::from_millis(100);
 
 /// Serves until the server drains and what was in flight has finished. New connections are accepted meanwhile, so
-/// that a load balancer can ask whether the server is ready and be told that it is not.
+/// that a load balancer receives 503 from `/readyz`.
 pub(crate) async fn serve(listener: TcpListener, router: Router, app: Arc<App>) {
     let (connections, closing) = (TaskTracker::new(), CancellationToken::new());
     let finished = finished(&app);
@@ -60,12 +60,12 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, app: Arc<App>) 
         };
         let holder =
             Holder { client: Client::at(peer.0), is_proxy: peer.is_trusted(&app.config.trusted_proxies) };
-        // Small answers and frames leave at once. What fails here fails for a connection that is gone.
+        // Small answers and frames are sent at once. An error here means that the connection is gone.
         let _ = stream.set_nodelay(true);
         let _ = set_tcp_user_timeout(&stream, u32::try_from(UNREAD_WITHIN.as_millis()).unwrap_or(u32::MAX));
         tokio::select! {
             () = &mut finished => break,
-            () = app.connections.room(holder.client) => {}
+            () = app.connections.wait_for_room(holder.client) => {}
         }
         let connection = app.connections.add(holder);
         connections.spawn(serve_connection(stream, peer, connection, router.clone(), closing.clone()));
@@ -74,21 +74,20 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, app: Arc<App>) 
     closing.cancel();
     connections.close();
     if timeout(CLOSE_WITHIN, connections.wait()).await.is_err() {
-        info!("connections that do not close are cut");
+        info!("some connections did not close in time and are cut");
     }
 }
 
-/// Resolves once the server drains and nothing is in flight any more, or has taken too long.
+/// Resolves once the server drains and nothing is in flight any more, or after [`FINISH_WITHIN`].
 async fn finished(app: &App) {
     app.draining.cancelled().await;
     app.in_flight.close();
     if timeout(FINISH_WITHIN, app.in_flight.wait()).await.is_err() {
-        warn!("uploads that are still coming in are cut");
+        warn!("some uploads in flight did not finish in time and are cut");
     }
 }
 
-/// Serves one connection until it ends by itself, or has to make room, or, once `closing`, after the request that it
-/// is in.
+/// Serves one connection until it ends or is evicted. Once `closing`, it ends after its current request.
 async fn serve_connection(
     stream: TcpStream,
     peer: Peer,
@@ -118,6 +117,6 @@ async fn serve_connection(
         }
     };
     if let Err(error) = ended {
-        debug!(error = &error as &dyn std::error::Error, "a connection broke off");
+        debug!(error = &error as &dyn std::error::Error, "a connection ended with an error");
     }
 }
