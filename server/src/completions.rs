@@ -68,7 +68,7 @@ async fn on_changed(app: &App, changed: Changed) {
     if worker::failpoint::hit("hear", "").await == worker::failpoint::Hit::Drop {
         return;
     }
-    debug!(state = ?changed.upload.state, "received the announcement of an upload");
+    debug!(state = ?changed.upload.state, "an upload changed");
     app.sightings.on_changed(&changed, Instant::now());
     app.results.on_changed(&changed.upload);
     app.hub.on_changed(&changed.upload.relink(&app.links));

@@ -1,9 +1,9 @@
-//! The limit of open files, and how many connections and sockets fit into it.
+//! The open-file limit, and the connections, sockets and uploads that fit into it.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// Files that are neither connections nor uploads: storage, the queue, pipes of workers, and some to spare.
+/// Open files that are neither connections nor uploads: storage, the queue, pipes of workers, and a reserve.
 const OTHER_FILES: u64 = 1024;
 
 /// Files that clients hold open.
@@ -11,18 +11,17 @@ const OTHER_FILES: u64 = 1024;
 pub(crate) struct Files {
     /// Connections, a file each.
     pub(crate) connections: usize,
-    /// Sockets and streams of events, a file each.
+    /// Sockets and event streams, a file each.
     pub(crate) sockets: usize,
-    /// Uploads on their way in: each has a staged file beside its connection.
+    /// Uploads in flight: each has a staged file beside its connection.
     pub(crate) uploads: usize,
 }
 
-/// Raises the limit of open files as far as it goes, and answers what of `wanted` fits: all of it, or the same part of
-/// everything.
+/// Raises the open-file limit to its maximum, and reduces `wanted` in proportion if it does not fit.
 pub(crate) fn fit_open_files(wanted: Files) -> Files {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        warn!(%error, "could not raise the limit of open files");
+        warn!(%error, "could not raise the open-file limit");
     }
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let fitting = fit(wanted, limit);
@@ -65,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_low_limit_is_shared_by_what_is_wanted() {
+    fn a_low_limit_is_shared_in_proportion() {
         let fitting = fit(WANTED, OTHER_FILES + 9352);
         assert_eq!(fitting, Files { connections: 4096, sockets: 5000, uploads: 256 });
         assert_eq!(fit(WANTED, 0), Files { connections: 1, sockets: 1, uploads: 1 });

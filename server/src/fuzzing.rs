@@ -1,5 +1,4 @@
-//! What strangers write that is read here before anything is known of them, for the targets in `server/fuzz`.
-//! Compiled by `cargo fuzz` only.
+//! Entry points for the fuzz targets in `server/fuzz`: the parsers of untrusted input. Compiled by `cargo fuzz` only.
 
 use std::{convert::Infallible, sync::LazyLock};
 
@@ -14,18 +13,18 @@ use crate::{
     uploads::{form, name},
 };
 
-/// Larger than any form that is tried.
+/// Larger than any form of a fuzz run.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// Made once: making it takes longer than reading a form.
+/// Built once: building it takes longer than reading a form.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     Builder::new_current_thread().enable_time().build().expect("a runtime without I/O needs nothing")
 });
 
-/// Reads what came over a socket, and writes what a snapshot would say of its ids.
+/// Parses a message of a socket, and encodes a snapshot of its ids.
 ///
 /// # Panics
-/// When an id is read that is not written in the same way, or an answer is no JSON.
+/// When an id is accepted that is not in its canonical form, or an answer is not JSON.
 pub fn socket(text: &str) {
     let Ok(message) = serde_json::from_str(text) else { return };
     if let ClientMessage::Subscribe { reference, ids } = message {
@@ -36,37 +35,37 @@ pub fn socket(text: &str) {
         }
         let answer = ServerMessage::Snapshot { reference, uploads: &[], unknown: &unknown }.encode();
         let answer: serde_json::Value = serde_json::from_str(&answer).expect("an answer is JSON");
-        let told = answer["unknown"].as_array().expect("a snapshot has what is unknown");
-        assert!(told.iter().eq(&unknown));
+        let listed = answer["unknown"].as_array().expect("a snapshot lists unknown ids");
+        assert!(listed.iter().eq(&unknown));
     }
 }
 
 /// A form as far as it could be read.
 #[derive(Debug, PartialEq, Eq)]
 struct Form {
-    /// Whole parts: the name that a file is kept by, if it is one, and the bytes.
+    /// Complete parts: the stored file name, if the part is a file, and the bytes.
     read: Vec<(Option<String>, Vec<u8>)>,
-    is_whole: bool,
+    is_complete: bool,
 }
 
-/// Reads a form that comes in pieces of so many bytes, and the same form in one piece; and takes it for a name.
+/// Reads a form in pieces of the given size, and the same form in one piece; and cleans it like a file name.
 ///
 /// # Panics
-/// When a name is not fit to be kept or sent, or when what is read depends on the pieces.
+/// When a name cannot be stored or sent, or when the result depends on the pieces.
 pub fn form(boundary: &str, body: &[u8], piece: usize) {
     let (whole, in_pieces) = RUNTIME.block_on(async {
         (read(boundary, body, usize::MAX).await, read(boundary, body, piece.max(1)).await)
     });
-    assert_eq!(whole, in_pieces, "what a form says depends on its pieces");
-    whole.read.iter().filter_map(|(name, _)| name.as_ref()).for_each(|name| fits(name));
-    // Names come from paths as well, with anything in them.
+    assert_eq!(whole, in_pieces, "the result depends on the pieces");
+    whole.read.iter().filter_map(|(name, _)| name.as_ref()).for_each(|name| assert_sendable(name));
+    // Names also come from paths, with any bytes.
     let text = String::from_utf8_lossy(body);
-    fits(&name::clean(&text));
-    fits(&name::clean_of_form(&text));
+    assert_sendable(&name::clean(&text));
+    assert_sendable(&name::clean_of_form(&text));
 }
 
-/// Asserts that a name can be kept and sent.
-fn fits(name: &str) {
+/// Asserts that a name can be stored and sent.
+fn assert_sendable(name: &str) {
     assert!(!name.is_empty() && name.len() <= 255 && !name.contains(['/', '\\']));
     assert!(!name.chars().any(char::is_control));
     assert_eq!(name::clean(name), name);
@@ -82,11 +81,11 @@ async fn read(boundary: &str, body: &[u8], piece: usize) -> Form {
     loop {
         let mut part = match parts.next().await {
             Ok(Some(part)) => part,
-            ended => return Form { read, is_whole: ended.is_ok() },
+            ended => return Form { read, is_complete: ended.is_ok() },
         };
         let name = part.file();
         let Ok(pieces) = part.by_ref().try_collect::<Vec<_>>().await else {
-            return Form { read, is_whole: false };
+            return Form { read, is_complete: false };
         };
         read.push((name, pieces.concat()));
     }

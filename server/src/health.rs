@@ -10,10 +10,10 @@ use worker::{Format, Size};
 
 use crate::{answer::json, app::App, problem::Problem};
 
-/// How long a check may take before what is checked counts as away.
+/// Timeout of a check.
 const CHECK_WITHIN: Duration = Duration::from_secs(5);
 
-/// That the process is alive.
+/// The process is alive.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Health {
     status: Alive,
@@ -25,27 +25,27 @@ enum Alive {
     Alive,
 }
 
-/// That uploads can be taken.
+/// Uploads can be accepted.
 #[derive(Serialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "lowercase")]
 pub(crate) enum Readiness {
-    /// All is well.
+    /// Storage, outbox and broker answer.
     Ready,
-    /// The broker is away; jobs wait in the outbox.
+    /// The broker is unavailable; jobs wait in the outbox.
     Degraded {
-        /// In words for operators.
+        /// Messages for operators.
         reasons: Vec<String>,
     },
 }
 
-/// What a server takes.
+/// The limits of uploads.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Limits {
     /// The largest file, in bytes.
     max_upload_bytes: u64,
     /// The most pixels of a picture, width times height.
     max_pixels: u64,
-    /// What the bytes may be.
+    /// The accepted formats.
     formats: [Format; Format::ALL.len()],
     /// The longest side of each thumbnail, in pixels.
     sizes: Sides,
@@ -63,7 +63,7 @@ pub(crate) async fn healthz() -> Response {
     json(&Health { status: Alive::Alive })
 }
 
-/// Uploads can be taken: storage is writable, the outbox has room, and the server does not drain.
+/// Uploads can be accepted: storage is writable, the outbox is not full, and the server does not drain.
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     if app.draining.is_cancelled() {
         return Err(Problem::draining());
@@ -81,7 +81,7 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Prob
         Err(_) => reasons.push("the outbox does not answer".to_owned()),
     }
     if reasons.is_empty() {
-        // Uploads go on without the broker, as long as the outbox has room.
+        // Uploads are accepted without the broker, as long as the outbox is not full.
         Ok(match app.transport.check().await {
             Ok(()) => json(&Readiness::Ready),
             Err(error) => json(&Readiness::Degraded { reasons: vec![error.to_string()] }),
@@ -91,7 +91,7 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Prob
     }
 }
 
-/// What this server takes, so that clients can say no before they send.
+/// The limits of uploads, so that clients can refuse a file before they send it.
 pub(crate) async fn limits(State(app): State<Arc<App>>) -> Response {
     let side = |size| app.config.pixels.sizes.longest_side(size);
     json(&Limits {

@@ -1,4 +1,4 @@
-//! The idempotency keys of requests that are on their way into this server.
+//! The idempotency keys of requests in flight on this server.
 
 use std::{
     collections::HashSet,
@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::Notify;
 use worker::Fingerprint;
 
-/// Keys in use: as many as requests with a key that are on their way in.
+/// Keys in use: at most one for each request in flight.
 #[derive(Default)]
 pub(crate) struct KeysInUse {
     keys: Mutex<HashSet<Fingerprint>>,
@@ -16,10 +16,10 @@ pub(crate) struct KeysInUse {
 }
 
 impl KeysInUse {
-    /// Waits until no other request uses a key, and uses it.
+    /// Waits until no other request uses the key, then locks it.
     pub(crate) async fn acquire(self: &Arc<Self>, key: Fingerprint) -> InUse {
         loop {
-            // Registered before the attempt, so that no release falls between.
+            // Registered before the attempt, so that no release is lost between the two.
             let released = self.released.notified();
             tokio::pin!(released);
             released.as_mut().enable();
@@ -31,7 +31,7 @@ impl KeysInUse {
     }
 }
 
-/// A key while its request is on its way.
+/// A key that is locked by its request, until this is dropped.
 pub(crate) struct InUse {
     all: Arc<KeysInUse>,
     key: Fingerprint,

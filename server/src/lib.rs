@@ -1,25 +1,25 @@
-//! The web server of up!: it takes pictures, stores them, posts jobs, and pushes their ends to subscribers.
+//! The web server of up!: it accepts pictures, stores them, posts jobs, and pushes results to subscribers.
 //!
 //! A module imports only modules of the lines above its own, or of its own line.
 //!
 //! ```text
 //! config telemetry client            settings; counters and times; the client that a limit counts for
 //! answer frontend                    parts of answers; the page's files
-//! fair_share quota memory connections  who holds how much of what, and who gives way
-//! origin request cors                pages of other sites; ids, traces and times of requests
-//! problem                            where an error becomes a status
-//! hub sightings results keys_in_use  subscribers; pending uploads seen; results read last; idempotency keys in use
+//! fair_share quota memory connections  entries of each client, quotas, memory budget; eviction
+//! origin request cors                pages of other sites; ids, traces and timings of requests
+//! problem                            errors as RFC 9457 problems
+//! hub sightings results keys_in_use  subscribers; sightings of pending uploads; cached results; idempotency keys
 //! outbox                             jobs on this server's own disk
-//! app extract                        the state that handlers work with; what they take from a request
-//! live                               socket, server-sent events, answers that wait
+//! app extract                        the state of all handlers; their extractors
+//! live                               socket, server-sent events, long polling
 //! uploads                            accept → storage → outbox; status, thumbnails, originals, retry
 //! health description routes          readiness and limits; OpenAPI and AsyncAPI; the route table
 //! relay completions                  outbox → broker; reply exchange → hub
-//! sweeper audit                      lost jobs are posted again; leftovers of killed processes are removed
-//! embedded file_limit check          own worker processes; the limit of open files; `up-server check`
+//! sweeper audit                      lost jobs are requeued; leftovers of killed processes are removed
+//! embedded file_limit check          own worker processes; the open-file limit; `up-server check`
 //! admin serve                        metrics for operators; the accept loop
 //! fuzzing                            entry points of the fuzzers
-//! server                             opens, starts and drains all of it
+//! server                             opens, starts and drains all parts
 //! ```
 
 mod admin;

@@ -1,4 +1,4 @@
-//! Telling whoever waits: over a socket, as server-sent events, or by an answer that takes its time.
+//! Notification of subscribers: over a socket, as server-sent events, or by long polling.
 
 pub(crate) mod events;
 pub(crate) mod protocol;

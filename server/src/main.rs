@@ -1,4 +1,4 @@
-//! `up-server`: takes pictures and tells whoever waits when their thumbnails are there.
+//! `up-server`: accepts pictures and notifies subscribers when their thumbnails are ready.
 
 use std::{env, process::ExitCode};
 
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         None => logging::init(config.log_format),
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    match runtime.context("could not start").and_then(|runtime| runtime.block_on(run(config))) {
+    match runtime.context("could not start the runtime").and_then(|runtime| runtime.block_on(run(config))) {
         Ok(code) => code,
         Err(error) => {
             error!("the server stops: {error:#}");

@@ -1,11 +1,11 @@
-//! Memory of uploads on their way in: a budget of bytes over all of them.
+//! Memory of uploads in flight: a budget of bytes over all of them.
 //!
-//! An upload reserves its next buffer before its body is read on, and gives it back when storage has taken the bytes. The
-//! bytes are those that lie in memory: a buffer counts in full, however little of it is filled.
+//! An upload reserves its next buffer before it reads more of its body, and releases it when storage has the bytes. A
+//! buffer counts in full, even if little of it is filled.
 //!
-//! When the budget is used up, the client that holds most gives way: its greatest upload is evicted, if the client holds
-//! more than the newcomer's client would. Otherwise the newcomer waits, at most [`WAIT_WITHIN`]. So slow uploads of one
-//! client, however many, delay nobody else.
+//! When the budget is used up, the largest upload of the client that holds most is evicted, if that client holds more
+//! than the newcomer's client would. Otherwise the newcomer waits, at most [`WAIT_WITHIN`]. So many slow uploads of one
+//! client delay no other client.
 
 use std::{
     collections::HashMap,
@@ -50,7 +50,7 @@ impl Held {
         self.by_client.get(&client).map_or(0, |uploads| uploads.values().map(|upload| upload.bytes).sum())
     }
 
-    /// Evicts the greatest upload of the client that holds most, if that is more than `least`.
+    /// Evicts the largest upload of the client that holds most, if that is more than `least`.
     fn evict(&self, least: usize) {
         let totals = self.by_client.keys().map(|client| (self.of(*client), *client));
         let Some((_, client)) = totals.max_by_key(|(bytes, _)| *bytes).filter(|(bytes, _)| *bytes > least)
@@ -59,8 +59,8 @@ impl Held {
         };
         let uploads = self.by_client.get(&client).into_iter().flat_map(HashMap::values);
         let candidates = uploads.filter(|upload| !upload.evicted.is_cancelled());
-        if let Some(greatest) = candidates.max_by_key(|upload| upload.bytes) {
-            greatest.evicted.cancel();
+        if let Some(largest) = candidates.max_by_key(|upload| upload.bytes) {
+            largest.evicted.cancel();
         }
     }
 }
@@ -74,14 +74,14 @@ impl UploadMemory {
         Arc::new(Self { budget, held: Mutex::default(), released: Notify::new() })
     }
 
-    /// Opens the account of an upload, which `evicted` ends.
+    /// Opens the account of an upload. `evicted` is cancelled when the upload is evicted.
     pub(crate) fn open(self: &Arc<Self>, client: Client, evicted: CancellationToken) -> Account {
         let mut held = self.held();
         held.last_number += 1;
         let number = held.last_number;
         held.by_client.entry(client).or_default().insert(number, Upload { bytes: 0, evicted });
         drop(held);
-        Account(Arc::new(Open { memory: Arc::clone(self), client, number }))
+        Account(Arc::new(OpenAccount { memory: Arc::clone(self), client, number }))
     }
 
     /// Bytes that are reserved now.
@@ -97,21 +97,21 @@ impl UploadMemory {
 
 /// The account of one upload. It is closed when it and its last reservation are dropped.
 #[derive(Clone)]
-pub(crate) struct Account(Arc<Open>);
+pub(crate) struct Account(Arc<OpenAccount>);
 
-struct Open {
+struct OpenAccount {
     memory: Arc<UploadMemory>,
     client: Client,
     number: u64,
 }
 
 impl Account {
-    /// Reserves bytes; waits for them if need be. Dropping the future reserves nothing.
+    /// Reserves bytes, and waits for them if necessary. Dropping the future reserves nothing.
     pub(crate) async fn reserve(&self, bytes: usize) -> Result<Reserved, OutOfMemory> {
-        let Open { memory, client, .. } = &*self.0;
+        let OpenAccount { memory, client, .. } = &*self.0;
         let deadline = Instant::now() + WAIT_WITHIN;
         loop {
-            // Registered before the attempt, so that no release falls between.
+            // Registered before the attempt, so that no release is lost between the two.
             let mut released = std::pin::pin!(memory.released.notified());
             released.as_mut().enable();
             {
@@ -128,7 +128,7 @@ impl Account {
     }
 }
 
-impl Open {
+impl OpenAccount {
     fn count(&self, held: &mut Held, change: impl FnOnce(&mut usize)) {
         let uploads = held.by_client.get_mut(&self.client);
         if let Some(upload) = uploads.and_then(|uploads| uploads.get_mut(&self.number)) {
@@ -137,7 +137,7 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenAccount {
     fn drop(&mut self) {
         let mut held = self.memory.held();
         if let Some(uploads) = held.by_client.get_mut(&self.client) {
@@ -149,9 +149,9 @@ impl Drop for Open {
     }
 }
 
-/// Reserved bytes, which are given back when this is dropped.
+/// Reserved bytes, which are released when this is dropped.
 pub(crate) struct Reserved {
-    account: Arc<Open>,
+    account: Arc<OpenAccount>,
     bytes: usize,
 }
 
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_upload_waits_for_bytes_that_another_gives_back() {
+    async fn an_upload_waits_for_bytes_that_another_releases() {
         let memory = UploadMemory::new(BUDGET);
         let ((one, _), (other, _)) = (open(&memory, 1), open(&memory, 2));
         let (held, rest) = (one.reserve(50).await.unwrap(), other.reserve(50).await.unwrap());
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_greatest_upload_of_the_client_that_holds_most_is_evicted_for_another_client() {
+    async fn the_largest_upload_of_the_client_that_holds_most_is_evicted_for_another_client() {
         let memory = UploadMemory::new(BUDGET);
         let [small, great] = [open(&memory, 1), open(&memory, 1)];
         let (_small, held) = (small.0.reserve(40).await.unwrap(), great.0.reserve(60).await.unwrap());
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_holds_most_evicts_nobody_for_its_own_next_upload() {
+    async fn a_client_that_holds_most_evicts_no_upload_for_its_own_next_one() {
         let memory = UploadMemory::new(BUDGET);
         let [one, other, mine] = [open(&memory, 1), open(&memory, 2), open(&memory, 2)];
         let _held = (one.0.reserve(45).await.unwrap(), other.0.reserve(55).await.unwrap());
