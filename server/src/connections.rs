@@ -24,13 +24,13 @@ use crate::{
 /// All connections.
 pub(crate) struct Connections {
     most: usize,
-    opened: Mutex<Opened>,
+    opened: Mutex<OpenConnections>,
     /// A connection was closed, or became idle.
     changed: Notify,
 }
 
 #[derive(Default)]
-struct Opened {
+struct OpenConnections {
     /// Open connections. An evicted one counts until it is closed.
     connections: usize,
     table: Table,
@@ -77,7 +77,7 @@ impl Connections {
         Arc::new(Connection { all: Arc::clone(self), holder, evicted, entry: Mutex::new(entry) })
     }
 
-    fn opened(&self) -> MutexGuard<'_, Opened> {
+    fn opened(&self) -> MutexGuard<'_, OpenConnections> {
         // No code that can panic runs under the lock.
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }

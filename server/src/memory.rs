@@ -29,23 +29,23 @@ const WAIT_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct UploadMemory {
     /// In bytes.
     budget: usize,
-    held: Mutex<Held>,
+    held: Mutex<Reservations>,
     released: Notify,
 }
 
 #[derive(Default)]
-struct Held {
+struct Reservations {
     bytes: usize,
     last_number: u64,
-    by_client: HashMap<Client, HashMap<u64, Upload>>,
+    by_client: HashMap<Client, HashMap<u64, OpenUpload>>,
 }
 
-struct Upload {
+struct OpenUpload {
     bytes: usize,
     evicted: CancellationToken,
 }
 
-impl Held {
+impl Reservations {
     fn of(&self, client: Client) -> usize {
         self.by_client.get(&client).map_or(0, |uploads| uploads.values().map(|upload| upload.bytes).sum())
     }
@@ -79,7 +79,7 @@ impl UploadMemory {
         let mut held = self.held();
         held.last_number += 1;
         let number = held.last_number;
-        held.by_client.entry(client).or_default().insert(number, Upload { bytes: 0, evicted });
+        held.by_client.entry(client).or_default().insert(number, OpenUpload { bytes: 0, evicted });
         drop(held);
         Account(Arc::new(OpenAccount { memory: Arc::clone(self), client, number }))
     }
@@ -89,7 +89,7 @@ impl UploadMemory {
         self.held().bytes
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, Reservations> {
         // No code that can panic runs under the lock.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -129,7 +129,7 @@ impl Account {
 }
 
 impl OpenAccount {
-    fn count(&self, held: &mut Held, change: impl FnOnce(&mut usize)) {
+    fn count(&self, held: &mut Reservations, change: impl FnOnce(&mut usize)) {
         let uploads = held.by_client.get_mut(&self.client);
         if let Some(upload) = uploads.and_then(|uploads| uploads.get_mut(&self.number)) {
             change(&mut upload.bytes);
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(memory.reserved(), 80);
         drop((rest, more, one, other));
         assert_eq!(memory.reserved(), 0);
-        assert!(memory.held().by_client.is_empty(), "nothing is kept of clients without uploads");
+        assert!(memory.held().by_client.is_empty(), "a client without uploads uses no memory");
     }
 
     #[tokio::test]

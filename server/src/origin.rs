@@ -1,11 +1,11 @@
-//! Whose pages may use this server: its own, and those that the settings name.
+//! The origin check: pages of this server and of the configured origins may use it.
 
 use axum::http::{HeaderMap, header};
 use url::Url;
 
 use crate::config::Config;
 
-/// Whether a request may have come from where its `Origin` says. Absent is allowed: that is no browser, or no page.
+/// Whether the `Origin` of a request is allowed. A request without one is allowed: it comes from no page.
 pub(crate) fn is_allowed(headers: &HeaderMap, config: &Config) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return true;
@@ -23,13 +23,13 @@ pub(crate) fn is_allowed(headers: &HeaderMap, config: &Config) -> bool {
         || config.cors_origins.contains(&origin)
 }
 
-/// Host, and port where it is not the scheme's own.
+/// The host, and the port unless it is the default of the scheme.
 fn authority(origin: &Url) -> Option<String> {
     let host = origin.host_str()?;
     Some(origin.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
 }
 
-/// A host header may name the scheme's own port, which a URL leaves out.
+/// Removes the default port of the scheme from a `Host` header. A URL omits it.
 fn strip_port<'a>(origin: &Url, host: &'a str) -> &'a str {
     let own = match origin.scheme() {
         "https" => ":443",

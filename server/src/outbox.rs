@@ -10,7 +10,7 @@ use worker::{
     transport::{Depth, JobQueue, Posting, Transport, TransportError},
 };
 
-/// Where jobs are posted.
+/// The queue that handlers post jobs to.
 pub(crate) struct Outbox {
     queue: Arc<dyn Transport>,
 }
@@ -20,7 +20,7 @@ impl Outbox {
         Self { queue }
     }
 
-    /// Posts the job of an upload whose pending entry is stored. Once this answers `Ok`, the upload will end.
+    /// Posts the job of an upload whose pending entry is stored. After `Ok`, the upload is certain to end.
     pub(crate) async fn post(&self, record: &UploadRecord) -> Result<(), TransportError> {
         self.queue.publish(Posting::of_client(record.clone())).await
     }
@@ -30,17 +30,17 @@ impl Outbox {
         &*self.queue
     }
 
-    /// How many jobs are in which state.
+    /// The number of jobs in each state.
     pub(crate) async fn depth(&self) -> Result<Depth, TransportError> {
         self.queue.depth().await
     }
 
-    /// Jobs that take room. Costs the same however many there are.
+    /// The number of jobs that count for the limit. Its cost does not grow with the number.
     pub(crate) async fn room_taken(&self) -> Result<u64, TransportError> {
         self.queue.room_taken().await
     }
 
-    /// Proves that it can be written to; answers how many jobs take room.
+    /// Checks that the outbox is writable. Answers how many jobs count for the limit.
     pub(crate) async fn check(&self) -> Result<u64, TransportError> {
         self.queue.check().await?;
         self.room_taken().await

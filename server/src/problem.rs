@@ -1,4 +1,4 @@
-//! RFC 9457: the one place where an error becomes a status.
+//! Errors as answers: problem details of RFC 9457. The one place where an error becomes a status.
 
 pub(crate) mod help_page;
 mod kind;
@@ -17,41 +17,41 @@ use worker::{Upload, storage::StorageError, transport::TransportError};
 pub(crate) use self::kind::Kind;
 use crate::{answer::json, memory::OutOfMemory, quota::QuotaError};
 
-/// Seconds after which a client may look again while something is on its way.
+/// Seconds after which a client may poll again while an upload is pending.
 pub(crate) const RETRY_SOON: u32 = 2;
 
-/// Seconds after which a client may try again when the service is full or something behind it is away.
+/// Seconds after which a client may retry when the server is at capacity, or storage or broker is unavailable.
 const RETRY_LATER: u32 = 5;
 
 /// The media type of problems.
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
 
-/// An answer that is not what was asked for.
+/// An error, as clients receive it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct Problem {
     #[serde(rename = "type")]
     kind: Kind,
-    /// What is wrong, in a sentence for people.
+    /// The error in one sentence, for people.
     title: Cow<'static, str>,
-    /// The status of the answer, again.
+    /// The HTTP status of the answer.
     #[schemars(range(min = 400, max = 599))]
     status: u16,
-    /// More about this very request.
+    /// More about this request.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-    /// The limit that was passed: bytes, pixels or parts.
+    /// The limit that was exceeded: bytes, pixels or parts.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<u64>,
-    /// What a file seems to be instead of a picture, with its article.
+    /// The apparent type of a file that is no picture, with its article.
     #[serde(skip_serializing_if = "Option::is_none")]
     looks_like: Option<&'static str>,
-    /// How many bytes there are, where a range lies outside of them.
+    /// The size of the file in bytes, if a range lies outside of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<u64>,
     /// Why the server is not ready.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     reasons: Box<[String]>,
-    /// The files of a form that were accepted before it broke off.
+    /// The files of a form that were accepted before the error.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     uploads: Box<[Upload]>,
 }
@@ -88,7 +88,7 @@ impl Problem {
         self
     }
 
-    /// Names the files that were accepted all the same.
+    /// Adds the files that were accepted before the error.
     pub(crate) fn with_uploads(self, uploads: Vec<Upload>) -> Self {
         Self { uploads: uploads.into(), ..self }
     }
@@ -168,17 +168,17 @@ impl Problem {
 
     pub(crate) fn unsupported(looks_like: Option<&'static str>) -> Self {
         let problem = match looks_like {
-            Some(what) => {
-                Self::titled(Kind::Unsupported, format!("This is {what}, not a picture that we take."))
-            }
+            Some(type_name) => Self::titled(
+                Kind::Unsupported,
+                format!("This is {type_name}, not a picture in an accepted format."),
+            ),
             None => Kind::Unsupported.into(),
         };
-        Self { looks_like, ..problem.detail("JPEG, PNG, GIF, WebP, BMP and TIFF are taken.") }
+        Self { looks_like, ..problem.detail("Accepted formats are JPEG, PNG, GIF, WebP, BMP and TIFF.") }
     }
 
     pub(crate) fn damaged() -> Self {
-        Self::from(Kind::Damaged)
-            .detail("Its header says that it is a picture, and then breaks off or contradicts itself.")
+        Self::from(Kind::Damaged).detail("The header of the picture is incomplete or contradicts itself.")
     }
 
     pub(crate) fn too_many_pixels(why: String, limit: u64) -> Self {
@@ -238,7 +238,7 @@ impl From<OutOfMemory> for Problem {
     }
 }
 
-/// What went wrong inside goes to the log only.
+/// The cause of an internal error goes to the log only.
 impl From<StorageError> for Problem {
     fn from(error: StorageError) -> Self {
         match error {
@@ -247,11 +247,11 @@ impl From<StorageError> for Problem {
                 Self::disk_full()
             }
             StorageError::NotFound(_) => {
-                warn!(%error, "storage lacks what it should have");
+                warn!(%error, "an object that should be in storage is missing");
                 Self::internal()
             }
             StorageError::Unavailable { .. } => {
-                error!(error = &error as &dyn std::error::Error, "storage does not answer");
+                error!(error = &error as &dyn std::error::Error, "storage is unavailable");
                 Self::unavailable()
             }
         }
@@ -263,12 +263,12 @@ impl From<TransportError> for Problem {
         match error {
             TransportError::Full => Self::busy(),
             TransportError::DiskFull => {
-                error!(%error, "the outbox is full");
+                error!(%error, "the disk of the outbox is full");
                 Self::disk_full()
             }
             TransportError::Closed => Self::draining(),
             TransportError::Unavailable { .. } | TransportError::Blocked | TransportError::Nacked => {
-                error!(error = &error as &dyn std::error::Error, "the outbox is away");
+                error!(error = &error as &dyn std::error::Error, "the outbox is unavailable");
                 Self::unavailable()
             }
         }

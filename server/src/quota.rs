@@ -1,4 +1,4 @@
-//! Permits for what clients do at the same time: a number in all, and a number for each client.
+//! Quotas of permits for concurrent work: a limit in all, and a limit for each client.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,7 +27,7 @@ struct Issued {
 pub(crate) enum QuotaError {
     /// All permits are taken.
     AtCapacity,
-    /// This client has as many as one client may have.
+    /// This client has reached the limit of one client.
     OverQuota,
 }
 
@@ -36,12 +36,12 @@ impl Quota {
         Arc::new(Self { in_all, per_client, issued: Mutex::default() })
     }
 
-    /// Issues a permit, which is returned when it is dropped.
+    /// Issues a permit. Dropping it returns it.
     pub(crate) fn acquire(self: &Arc<Self>, client: Client) -> Result<Permit, QuotaError> {
         self.issue(&mut self.issued(), client)
     }
 
-    /// Issues a permit. Where all are taken, a client that is over its fair share is [evicted](Permit::evicted) from one.
+    /// Issues a permit. At capacity, a permit of a client over its fair share is [evicted](Permit::evicted).
     pub(crate) fn acquire_or_evict(self: &Arc<Self>, client: Client) -> Result<Permit, QuotaError> {
         let mut issued = self.issued();
         if issued.permits >= self.in_all
@@ -85,17 +85,17 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
-    /// Its holder.
+    /// The client that holds it.
     pub(crate) const fn client(&self) -> Client {
         self.entry.client()
     }
 
-    /// Cancelled when its holder must give way.
+    /// A token that is cancelled when the permit is evicted.
     pub(crate) fn eviction(&self) -> CancellationToken {
         self.evicted.clone()
     }
 
-    /// Resolves when its holder must give way.
+    /// Resolves when the permit is evicted.
     pub(crate) async fn evicted(&self) {
         self.evicted.cancelled().await;
     }
@@ -133,7 +133,7 @@ mod tests {
         assert!(quota.acquire(client(1)).is_ok());
         drop(other);
         assert_eq!(quota.taken(), 0);
-        assert!(quota.issued().table.is_empty(), "nothing is kept of a client without permits");
+        assert!(quota.issued().table.is_empty(), "a client without permits uses no memory");
     }
 
     #[test]
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(
             newcomers.iter().filter(|permit| permit.is_ok()).count(),
             2,
-            "then the others have a fair share"
+            "then no client is over its fair share"
         );
         assert_eq!((evicted(), held[..2].iter().all(|permit| permit.evicted.is_cancelled())), (2, true));
         drop((held, newcomers));

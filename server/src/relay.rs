@@ -1,4 +1,5 @@
-//! From the outbox to the broker: a row leaves only after the broker has confirmed its job, oldest first.
+//! The relay from the outbox to the broker, oldest job first. A job is removed from the outbox only after the broker has
+//! confirmed it.
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -9,25 +10,28 @@ use worker::transport::{self, Delivery, Posting, Room, Task, Transport, Transpor
 
 use crate::outbox::Outbox;
 
-/// Jobs that are on their way to the broker at once: enough for thousands a second, few enough to keep the order.
+/// Jobs that are published at a time: enough for thousands a second, few enough to keep the order.
 const WINDOW: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
 
-/// The delay of a job that the broker did not take.
+/// The delay of a job that the broker refused.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
-/// How long a server that drains goes on emptying its outbox. What stays is relayed by its next start, or swept up by
-/// another server.
+/// How long a draining server empties its outbox. A remaining job is relayed after the next start, or requeued by the
+/// sweeper of another server.
 const FLUSH_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often a server that drains looks whether its outbox is empty.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often a draining server checks whether its outbox is empty.
+const CHECK_EVERY: Duration = Duration::from_millis(20);
 
 /// Relays until `stopped`.
 pub(crate) async fn run(outbox: Arc<dyn Transport>, broker: Arc<dyn Transport>, stopped: CancellationToken) {
     let deliveries = loop {
         match outbox.consume(WINDOW).await {
             Ok(deliveries) => break deliveries,
-            Err(error) => warn!(error = &error as &dyn std::error::Error, "could not read the outbox"),
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "could not read the outbox; it is tried again"
+            ),
         }
         sleep(AFTER_ERROR).await;
     };
@@ -42,7 +46,7 @@ async fn relay(broker: Arc<dyn Transport>, delivery: Delivery, stopped: Cancella
             error!(
                 id = letter.id.map(tracing::field::display),
                 reason = letter.reason.name(),
-                "a job in the outbox is dead"
+                "dropped a job of the outbox that cannot be relayed"
             );
             let _ = delivery.ack().await;
             return;
@@ -58,7 +62,7 @@ async fn relay(broker: Arc<dyn Transport>, delivery: Delivery, stopped: Cancella
         match published {
             Ok(()) => break delivery.ack().await,
             Err(error) => {
-                debug!(%id, error = &error as &dyn std::error::Error, "a job stays in the outbox");
+                debug!(%id, error = &error as &dyn std::error::Error, "could not publish a job; it stays in the outbox and is tried again");
                 tokio::select! {
                     () = sleep(pause(&error)) => {}
                     () = stopped.cancelled() => {}
@@ -67,23 +71,23 @@ async fn relay(broker: Arc<dyn Transport>, delivery: Delivery, stopped: Cancella
         }
     };
     if let Err(error) = settled {
-        warn!(%id, error = &error as &dyn std::error::Error, "a relayed job stays in the outbox and is relayed again");
+        warn!(%id, error = &error as &dyn std::error::Error, "could not remove a published job from the outbox; it is published again");
     }
 }
 
 fn pause(error: &TransportError) -> Duration {
-    // A publication that waited in vain has waited long enough.
+    // A publication that found the broker unavailable has already waited.
     if matches!(error, TransportError::Unavailable { .. }) { AFTER_ERROR / 10 } else { AFTER_ERROR }
 }
 
-/// Waits until the outbox is empty, as long as there is a broker to take what is in it.
+/// Waits until the outbox is empty, as long as the broker answers.
 pub(crate) async fn flush(outbox: &Outbox, broker: &dyn Transport) {
     let emptied = timeout(FLUSH_WITHIN, async {
         while broker.check().await.is_ok() && !matches!(outbox.room_taken().await, Ok(0)) {
-            sleep(LOOK_EVERY).await;
+            sleep(CHECK_EVERY).await;
         }
     });
     if emptied.await.is_err() || !matches!(outbox.room_taken().await, Ok(0)) {
-        info!("some jobs stay in the outbox until the next start");
+        info!("the outbox is not empty; its jobs are relayed after the next start");
     }
 }

@@ -1,4 +1,4 @@
-//! What every request has: an id, a place in a trace, and a note of what took how long.
+//! The context of every request: its id, its step of a trace, and the timings of its stages.
 
 use std::{
     collections::BTreeMap,
@@ -19,28 +19,28 @@ use worker::trace::TraceParent;
 
 use crate::telemetry;
 
-/// By what name clients know a request.
+/// The header of the request id.
 pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// By what name browsers and curl see where the time went.
+/// The header of the timings of a request's stages.
 pub(crate) static SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// W3C Trace Context.
 pub(crate) static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// The longest request id that is kept of a client, in bytes: a UUID takes 36. It goes into every record of the log.
+/// The longest request id of a client that is used, in bytes: a UUID takes 36. It is in every log record of the request.
 const MAX_ID_BYTES: usize = 64;
 
-/// What handlers know of their request beside itself.
+/// Data for handlers beside the request itself.
 #[derive(Clone)]
 pub(crate) struct Context {
     /// This server's step of the trace that the request belongs to.
     pub(crate) trace: TraceParent,
-    /// What took how long.
+    /// The timings of its stages.
     pub(crate) timing: Timing,
 }
 
-/// Gives a request its context, its records in the log their span, and its answer the headers that tell.
+/// Middleware: adds the context to a request, a span to its log records, and id and timings to its answer.
 pub(crate) async fn identify(mut request: Request, next: Next) -> Response {
-    let begun = Instant::now();
+    let started = Instant::now();
     let (method, route) = (request.method().clone(), request.extensions().get::<MatchedPath>().cloned());
     let id = request_id(request.headers());
     let context = Context { trace: trace(request.headers()), timing: Timing::default() };
@@ -49,7 +49,7 @@ pub(crate) async fn identify(mut request: Request, next: Next) -> Response {
     let span = info_span!("request", request_id = shown, trace_id = %context.trace.trace_id());
     let mut response = next.run(request).instrument(span).await;
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    telemetry::answered(&method, route, response.status(), begun.elapsed());
+    telemetry::answered(&method, route, response.status(), started.elapsed());
     response.headers_mut().insert(REQUEST_ID.clone(), id);
     if let Some(timing) = context.timing.header() {
         response.headers_mut().insert(SERVER_TIMING.clone(), timing);
@@ -57,19 +57,19 @@ pub(crate) async fn identify(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// The client's own id if it is a sane token, else a new one.
+/// The client's own id if it is a valid token, else a new one.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let sane = |id: &&HeaderValue| {
+    let is_valid = |id: &&HeaderValue| {
         let bytes = id.as_bytes();
         let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
         (1..=MAX_ID_BYTES).contains(&bytes.len()) && bytes.iter().all(token)
     };
-    headers.get(&REQUEST_ID).filter(sane).cloned().unwrap_or_else(|| {
+    headers.get(&REQUEST_ID).filter(is_valid).cloned().unwrap_or_else(|| {
         HeaderValue::from_str(&format!("{:032x}", rand::random::<u128>())).expect("digits are a header value")
     })
 }
 
-/// A step of the client's trace if it names exactly one, else the first of a new trace.
+/// A step of the client's trace if the request names exactly one trace, else the first step of a new trace.
 fn trace(headers: &HeaderMap) -> TraceParent {
     let step = rand::random::<NonZero<u64>>();
     let mut named = headers.get_all(&TRACEPARENT).iter();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_sane_id_of_a_client_is_kept() {
+    fn only_a_valid_id_of_a_client_is_used() {
         let long = "x".repeat(MAX_ID_BYTES);
         for kept in ["a", "5f0c2d2e-77aa_B.1", &long] {
             assert_eq!(request_id(&headers(&REQUEST_ID, &[kept])), kept);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_goes_on_or_begins() {
+    fn a_trace_of_the_client_is_continued_and_else_a_new_one_begins() {
         let asked = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let step = trace(&headers(&TRACEPARENT, &[asked]));
         assert_eq!(step.trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");

@@ -1,15 +1,15 @@
-//! The results that this server read last. A result never changes but for its generation, so a ready upload costs no
-//! read of storage while it is remembered.
+//! A cache of the results that this server read last. Only the generation of a result can change, so a ready upload costs
+//! no read of storage while it is cached.
 
 use std::sync::Arc;
 
 use moka::sync::Cache;
 use worker::{State, Upload, UploadId, UploadResult};
 
-/// Results that are remembered, about 2 kB each.
+/// Capacity of the cache; a result takes about 2 kB.
 const REMEMBERED: u64 = 10_000;
 
-/// A bounded memory of ready results.
+/// The cache of ready results.
 pub(crate) struct Results(Cache<UploadId, Arc<UploadResult>>);
 
 impl Default for Results {
@@ -33,7 +33,7 @@ impl Results {
         self.0.invalidate(&id);
     }
 
-    /// Forgets a result that an announcement contradicts.
+    /// Removes a result that an announcement contradicts.
     pub(crate) fn on_changed(&self, upload: &Upload) {
         let is_old = |result: &UploadResult| {
             result.record.generation < upload.generation && upload.state >= State::Failed

@@ -1,4 +1,4 @@
-//! The whole route table.
+//! The route table.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::{
     uploads::{accept, originals, retry, status, thumbnails},
 };
 
-/// Everything that clients can ask for.
+/// All endpoints of clients.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let cors_origins = app.config.cors_origins.clone();
     let router = Described::default()
@@ -44,17 +44,17 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .described_at("/openapi.json")
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .fallback(async || Problem::not_found())
-        // Bodies are counted as they stream, by what is made of them.
+        // Each handler limits its body while it streams.
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(app);
     let router = if cors_origins.is_empty() { router } else { router.layer(cors::layer(&cors_origins)) };
-    // The outermost: whatever answers, the answer has an id.
+    // The outermost layer, so that every answer has a request id.
     router.layer(middleware::from_fn(request::identify))
 }
 
 fn panicked(_what: Box<dyn std::any::Any + Send>) -> Response {
     let response = Problem::internal().into_response();
-    debug_assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR, "a panic is our mistake");
+    debug_assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR, "a panic is answered with 500");
     response
 }
