@@ -168,10 +168,9 @@ impl Problem {
 
     pub(crate) fn unsupported(looks_like: Option<&'static str>) -> Self {
         let problem = match looks_like {
-            Some(type_name) => Self::titled(
-                Kind::Unsupported,
-                format!("This is {type_name}, not a picture in an accepted format."),
-            ),
+            Some(type_name) => {
+                Self::titled(Kind::Unsupported, format!("This is {type_name}, not a picture that we take."))
+            }
             None => Kind::Unsupported.into(),
         };
         Self { looks_like, ..problem.detail("Accepted formats are JPEG, PNG, GIF, WebP, BMP and TIFF.") }

@@ -1,16 +1,16 @@
-//! The life of a server: it opens what it needs, starts its parts, and drains.
+//! Start and shutdown of a server: it opens its resources, starts its parts, and drains.
 //!
 //! The parts end in the order of [`SHUTDOWN`]:
 //!
-//! | step | ends | only then, because |
+//! | step | ends | reason for the order |
 //! | --- | --- | --- |
 //! | `Requests` | the listener, connections, uploads in flight | nothing else may end while an upload can be accepted |
-//! | `Relay` | outbox → broker | the last accepted upload is in the outbox, and the broker should get its job |
-//! | `Workers` | embedded workers, after their jobs | the relay has posted the last job that they could take |
-//! | `Index` | sweeper and audit | they stop with the first signal; here they have ended |
+//! | `Relay` | outbox → broker | the last accepted upload is in the outbox, and its job is relayed to the broker |
+//! | `Workers` | embedded workers, after their jobs | the relay has posted the last job |
+//! | `Index` | sweeper and audit | they stop at the first signal; this step waits for them |
 //! | `Deliveries` | consuming and posting | no worker settles a job any more |
 //! | `Outbox` | the outbox's file | nothing posts any more |
-//! | `Completions` | announcements → hub | nothing announces any more, and subscribers have been closed by `Requests` |
+//! | `Completions` | announcements → hub | no worker announces any more, and subscribers have been closed by `Requests` |
 //! | `Broker` | the connection | nothing uses it any more |
 
 use std::sync::Arc;
@@ -44,7 +44,7 @@ use crate::{
     sweeper, telemetry,
 };
 
-/// Headers that are read back from storage at a time. Each takes two blocking threads, of which the runtime has 512.
+/// Headers that are read back from storage at a time. Each occupies two of the 512 blocking threads of the runtime.
 const HEADER_PROBES: usize = 16;
 
 /// A step of the shutdown.
@@ -60,7 +60,7 @@ enum Step {
     Broker,
 }
 
-/// The order of the shutdown, as the table at the head of this file explains it.
+/// The order of the shutdown, which the table at the head of this file explains.
 const SHUTDOWN: [Step; 8] = [
     Step::Requests,
     Step::Relay,
@@ -77,30 +77,30 @@ const SHUTDOWN: [Step; 8] = [
 /// # Errors
 /// When storage or queue cannot be opened, or the admin address is taken.
 pub async fn run(config: Config, listener: TcpListener, draining: CancellationToken) -> anyhow::Result<()> {
-    let opened = Opened::open(config, draining).await?;
-    // Not earlier: a client that reads this line may connect at once.
+    let resources = Resources::open(config, draining).await?;
+    // Printed only now, because a client that reads this line may connect at once.
     println!("listening on http://{}", listener.local_addr()?);
-    let mut running = opened.start(listener)?;
+    let mut running = resources.start(listener)?;
     for step in SHUTDOWN {
         running.end(step).await?;
-        debug!(?step, "a part of the server has ended");
+        debug!(?step, "ended a step of the shutdown");
     }
-    info!("finished");
+    info!("the server has drained");
     Ok(())
 }
 
-/// Everything that can fail to open, opened.
-struct Opened {
+/// The opened resources of a server, before its parts start.
+struct Resources {
     app: Arc<App>,
-    /// This server's outbox, where the broker is elsewhere.
+    /// The outbox of this server, if a relay empties it into a broker.
     relayed: Option<Arc<dyn Transport>>,
     admin: Option<TcpListener>,
 }
 
-impl Opened {
+impl Resources {
     async fn open(config: Config, draining: CancellationToken) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&config.data)
-            .with_context(|| format!("could not make the data directory {}", config.data.display()))?;
+            .with_context(|| format!("could not create the data directory {}", config.data.display()))?;
         let storage = Storage::open(&config.storage_url())?;
         let broker = config.broker_url();
         let transport = open_transport(&broker, config.max_outbox)?;
@@ -112,7 +112,7 @@ impl Opened {
             None => None,
             Some(address) => {
                 let listening = TcpListener::bind(address).await;
-                Some(listening.with_context(|| format!("could not listen on {address} for operators"))?)
+                Some(listening.with_context(|| format!("could not listen on {address} (--admin-listen)"))?)
             }
         };
         let files = fit_open_files(Files {
@@ -175,7 +175,7 @@ impl Opened {
     }
 }
 
-/// A server that serves, and the tasks of its parts.
+/// A running server: the tasks of its parts.
 struct Running {
     app: Arc<App>,
     requests: JoinHandle<()>,
@@ -184,7 +184,7 @@ struct Running {
     sweeper: JoinHandle<()>,
     audit: JoinHandle<()>,
     completions: JoinHandle<()>,
-    /// Cancelled once no upload can be accepted any more: relay and workers end then.
+    /// Cancelled once no more uploads can be accepted. Relay and workers end then.
     served: CancellationToken,
     relayed: Option<Arc<dyn Transport>>,
 }
@@ -193,21 +193,21 @@ impl Running {
     /// Waits until one part has ended.
     async fn end(&mut self, step: Step) -> anyhow::Result<()> {
         match step {
-            Step::Requests => (&mut self.requests).await.context("serving broke off")?,
+            Step::Requests => (&mut self.requests).await.context("the task of the listener panicked")?,
             Step::Relay => {
                 if let Some(relay) = &mut self.relay {
                     relay::flush(&self.app.outbox, &*self.app.transport).await;
                     self.served.cancel();
-                    relay.await.context("the relay broke off")?;
+                    relay.await.context("the task of the relay panicked")?;
                 }
             }
             Step::Workers => {
                 self.served.cancel();
-                (&mut self.workers).await.context("the supervisor of the workers broke off")?;
+                (&mut self.workers).await.context("the task of the worker supervisor panicked")?;
             }
             Step::Index => {
-                (&mut self.sweeper).await.context("the sweeper broke off")?;
-                (&mut self.audit).await.context("the audit broke off")?;
+                (&mut self.sweeper).await.context("the task of the sweeper panicked")?;
+                (&mut self.audit).await.context("the task of the audit panicked")?;
             }
             Step::Deliveries => self.app.transport.close().await,
             Step::Outbox => {
@@ -216,7 +216,7 @@ impl Running {
                 }
             }
             Step::Completions => {
-                (&mut self.completions).await.context("listening for completions broke off")?
+                (&mut self.completions).await.context("the task of the completions panicked")?
             }
             Step::Broker => self.app.transport.disconnect().await,
         }
@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     impl Running {
-        /// The parts that run as tasks of their own.
+        /// Whether the task of a part is running. Steps without a task answer `false`.
         fn runs(&self, step: Step) -> bool {
             match step {
                 Step::Requests => !self.requests.is_finished(),
@@ -248,14 +248,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_part_ends_at_its_step_and_completions_outlive_all_that_announces() {
+    async fn each_part_ends_at_its_step_and_completions_outlive_the_workers() {
         let data = tempfile::tempdir().unwrap();
         let data = data.path().to_str().unwrap();
         let config = Config::parse_from(["up-server", "--data", data, "--workers", "0"]);
         let draining = CancellationToken::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut running = Opened::open(config, draining.clone()).await.unwrap().start(listener).unwrap();
+        let mut running = Resources::open(config, draining.clone()).await.unwrap().start(listener).unwrap();
         TcpStream::connect(address).await.unwrap();
         assert!([Step::Requests, Step::Completions].into_iter().all(|step| running.runs(step)));
         draining.cancel();

@@ -1,4 +1,4 @@
-//! What this server has seen of pending uploads, by its own monotonic clock.
+//! Sightings of pending uploads in the sweeps of this server, by its own monotonic clock.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,30 +9,30 @@ use std::{
 use tokio::time::Instant;
 use worker::{Changed, JobName, Lane, State, UploadId};
 
-/// How far apart the two sightings of a pending upload are, by which it is judged. From its commit to the post of its job
-/// an upload takes milliseconds.
+/// The least time between the two sightings after which a pending upload can count as lost. From commit to the post of its
+/// job an upload takes milliseconds.
 pub(crate) const SETTLED: Duration = Duration::from_secs(10);
 
-/// How much later another upload of the lane must have been known before it counts as accepted clearly later: outboxes of
-/// other servers may hold jobs back for a while.
+/// How much later another upload of the lane must have been seen first before it counts as accepted clearly later: the
+/// outbox of another server may delay its jobs.
 const CLEARLY_LATER: Duration = Duration::from_secs(30);
 
-/// What a job may take on top of its two attempts, before nothing more is expected of the delivery that was heard of.
+/// Time that a job may take in addition to its two attempts, before its delivery counts as lost.
 const JOB_MARGIN: Duration = Duration::from_secs(30);
 
-/// A job that a worker began and nobody heard of for so long is lost whatever waits in its lane: the longest retry delay
-/// is five minutes, and RabbitMQ takes a delivery back after thirty.
-const FORGOTTEN: Duration = Duration::from_secs(45 * 60);
+/// A job that was begun, without an announcement for this long, is lost even if its lane is not empty: the longest retry
+/// delay is five minutes, and RabbitMQ requeues an unacknowledged delivery after thirty.
+const LOST_AFTER_SILENCE: Duration = Duration::from_secs(45 * 60);
 
-/// Uploads of each lane that are remembered because a worker began with them.
-const STARTED: usize = 16;
+/// Number of begun uploads that are remembered for each lane.
+const MAX_BEGUN: usize = 16;
 
-/// Whether jobs of a lane wait.
+/// Whether jobs wait in a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LaneState {
-    /// Some do, or it is not known.
-    Waits,
-    /// None did at this sweep and at one before it.
+    /// Some jobs wait, or it is not known.
+    HasJobs,
+    /// No job waited at this sweep and at an earlier one.
     Empty,
 }
 
@@ -41,14 +41,14 @@ pub(crate) enum LaneState {
 struct Seen {
     /// When it was first seen, or its job was posted again.
     since: Instant,
-    /// When a worker was last heard to begin with it.
+    /// When a worker last announced that it began to process it.
     begun: Option<Instant>,
-    /// Its lane, once its record was read.
+    /// Its lane, once its record has been read.
     lane: Option<Lane>,
     round: u64,
 }
 
-/// An upload that a worker began with, and since when it can have been in the queue at the earliest.
+/// An upload that a worker began to process, and the earliest time at which it can have been queued.
 #[derive(Debug, Clone, Copy)]
 struct Begun {
     id: UploadId,
@@ -57,10 +57,10 @@ struct Begun {
 
 /// The pending uploads that this server has seen: about 100 bytes for each.
 #[derive(Debug, Default)]
-pub(crate) struct Sightings(Mutex<Inner>);
+pub(crate) struct Sightings(Mutex<SightingState>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct SightingState {
     seen: HashMap<JobName, Seen>,
     round: u64,
     /// When the last listing began: an upload that is not in it was accepted later.
@@ -70,106 +70,107 @@ struct Inner {
 }
 
 impl Sightings {
-    /// Begins a listing.
+    /// Begins a listing of the pending index, and answers its number.
     pub(crate) fn begin(&self, now: Instant) -> u64 {
-        let mut inner = self.inner();
-        inner.round += 1;
-        inner.listed = Some(now);
-        inner.round
+        let mut state = self.state();
+        state.round += 1;
+        state.listed = Some(now);
+        state.round
     }
 
-    /// Sees a pending upload, which a worker may be at work with.
+    /// Notes a pending upload of the listing. `is_at_work`: a worker is processing it.
     pub(crate) fn see(&self, job: JobName, is_at_work: bool, now: Instant) {
-        let mut inner = self.inner();
-        let round = inner.round;
+        let mut state = self.state();
+        let round = state.round;
         let new = Seen { since: now, begun: is_at_work.then_some(now), lane: None, round };
-        inner.seen.entry(job).or_insert(new).round = round;
+        state.seen.entry(job).or_insert(new).round = round;
     }
 
-    /// Ends a listing: what was not seen in it has ended.
+    /// Ends a listing: an upload that was not in it has ended and is forgotten.
     pub(crate) fn end(&self, round: u64) {
-        self.inner().seen.retain(|_, seen| seen.round == round);
+        self.state().seen.retain(|_, seen| seen.round == round);
     }
 
-    /// Uploads that have been pending for two sightings.
+    /// Uploads that were pending at two sightings, at least [`SETTLED`] apart.
     pub(crate) fn suspects(&self, now: Instant) -> Vec<JobName> {
-        let inner = self.inner();
-        let settled = inner.seen.iter().filter(|(_, seen)| now.duration_since(seen.since) >= SETTLED);
+        let state = self.state();
+        let settled = state.seen.iter().filter(|(_, seen)| now.duration_since(seen.since) >= SETTLED);
         settled.map(|(job, _)| *job).collect()
     }
 
-    /// Takes in how many jobs of a lane wait now.
+    /// Notes how many jobs wait in a lane now.
     pub(crate) fn on_lane(&self, lane: Lane, waiting: u64, now: Instant) -> LaneState {
-        let since = &mut self.inner().empty_since[lane as usize];
+        let since = &mut self.state().empty_since[lane as usize];
         if waiting > 0 {
             *since = None;
-            return LaneState::Waits;
+            return LaneState::HasJobs;
         }
         let since = *since.get_or_insert(now);
-        if now.duration_since(since) >= SETTLED { LaneState::Empty } else { LaneState::Waits }
+        if now.duration_since(since) >= SETTLED { LaneState::Empty } else { LaneState::HasJobs }
     }
 
-    /// Takes in an announcement: how far a lane has come, and which pending upload a worker has.
+    /// Notes an announcement that a worker began to process an upload of a lane.
     pub(crate) fn on_changed(&self, changed: &Changed, now: Instant) {
         if changed.upload.state != State::Processing {
             return;
         }
-        let mut inner = self.inner();
+        let mut state = self.state();
         let job = JobName { id: changed.upload.id, generation: changed.upload.generation };
-        let known_since = match inner.seen.get_mut(&job) {
+        let known_since = match state.seen.get_mut(&job) {
             Some(seen) => {
                 seen.begun = Some(now);
                 Some(seen.since)
             }
-            None => inner.listed,
+            None => state.listed,
         };
         let Some(known_since) = known_since else { return };
-        let begun = &mut inner.begun[changed.lane() as usize];
-        if begun.len() == STARTED {
+        let begun = &mut state.begun[changed.lane() as usize];
+        if begun.len() == MAX_BEGUN {
             begun.pop_front();
         }
         begun.push_back(Begun { id: job.id, known_since });
     }
 
-    /// Notes that a lost job was posted.
+    /// Notes that a lost job was requeued.
     pub(crate) fn on_posted(&self, job: JobName, now: Instant) {
-        if let Some(seen) = self.inner().seen.get_mut(&job) {
+        if let Some(seen) = self.state().seen.get_mut(&job) {
             (seen.since, seen.begun) = (now, None);
         }
     }
 
     /// The lane of an upload, if its record was read.
     pub(crate) fn lane(&self, job: JobName) -> Option<Lane> {
-        self.inner().seen.get(&job)?.lane
+        self.state().seen.get(&job)?.lane
     }
 
     /// Notes the lane of an upload.
     pub(crate) fn set_lane(&self, job: JobName, lane: Lane) {
-        if let Some(seen) = self.inner().seen.get_mut(&job) {
+        if let Some(seen) = self.state().seen.get_mut(&job) {
             seen.lane = Some(lane);
         }
     }
 
-    /// Whether a lane that can only be counted has lost a job.
+    /// Whether a job of a lane is lost, in a queue that can only be counted.
     pub(crate) fn is_lost(
         &self,
         job: JobName,
         lane: Lane,
-        state: LaneState,
+        lane_state: LaneState,
         job_timeout: Duration,
         now: Instant,
     ) -> bool {
-        let inner = self.inner();
-        let Some(seen) = inner.seen.get(&job) else { return false };
+        let state = self.state();
+        let Some(seen) = state.seen.get(&job) else { return false };
         match seen.begun {
-            // A worker has it, or it is delayed after a failure.
+            // A worker is processing it, or its retry is delayed.
             Some(begun) => {
                 let silence = now.duration_since(begun);
-                silence >= FORGOTTEN || (state == LaneState::Empty && silence >= 2 * job_timeout + JOB_MARGIN)
+                silence >= LOST_AFTER_SILENCE
+                    || (lane_state == LaneState::Empty && silence >= 2 * job_timeout + JOB_MARGIN)
             }
             None => {
-                state == LaneState::Empty
-                    || inner.begun[lane as usize].iter().any(|begun| {
+                lane_state == LaneState::Empty
+                    || state.begun[lane as usize].iter().any(|begun| {
                         begun.id > job.id
                             && begun.known_since.saturating_duration_since(seen.since) >= CLEARLY_LATER
                     })
@@ -177,7 +178,7 @@ impl Sightings {
         }
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn state(&self) -> MutexGuard<'_, SightingState> {
         // No code that can panic runs under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,15 +1,15 @@
-//! The sweeper: a pending upload whose job was lost is posted again.
+//! The sweeper: the lost job of a pending upload is requeued.
 //!
-//! It lists the pending index and nothing else, so its cost follows what is unfinished. A pending upload is judged by two
-//! sightings on this process's monotonic clock, never by a timestamp:
+//! It lists the pending index and nothing else, so its cost grows only with pending uploads. A job counts as lost only after
+//! two sightings of its upload, by this process's monotonic clock and never by a timestamp:
 //!
 //! | the queue | the job is lost when |
 //! | --- | --- |
 //! | can be searched (SQLite) | the queue does not hold it |
 //! | can only be counted (RabbitMQ) | its lane was empty at two sweeps, or a worker took an upload of the lane that was accepted clearly later |
 //!
-//! With a broker elsewhere, a job that this server's outbox holds is not lost. Lost jobs go straight to the broker; in
-//! the embedded queue they take no room. So clients keep theirs.
+//! With an external broker, a job that is in this server's outbox is not lost. Lost jobs are published directly to the
+//! broker. In the embedded queue they do not count for the limit, so they take no capacity from clients.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,37 +27,38 @@ use crate::{
     sightings::{LaneState, SETTLED, Sightings},
 };
 
-/// The pause between two sweeps, and how many times as long as a sweep it is at least: sweeping a large index takes a
-/// twentieth of the time at most.
+/// The least pause between two sweeps, and its least multiple of a sweep's duration: sweeping a large index takes at most
+/// a twentieth of the time.
 const PAUSE: Duration = SETTLED;
 const PAUSE_FACTOR: u32 = 20;
 
-/// Lost jobs that are posted at a time.
+/// Lost jobs that are requeued at a time.
 const POSTS_AT_ONCE: usize = 16;
 
-/// Jobs that the queue is searched for at a time: some ten milliseconds, in which no other caller has its turn.
+/// Jobs in one search of the queue, which takes about ten milliseconds and blocks other callers.
 const SEARCHED_AT_ONCE: usize = 1000;
 
-/// Sweeps until the server drains; a sweep that is under way ends at once. `relayed` tells whether the outbox is another
-/// queue than the one that workers consume.
+/// Sweeps until the server drains; a running sweep is cancelled at once. `relayed`: the outbox is not the queue that
+/// workers consume.
 pub(crate) async fn run(app: Arc<App>, relayed: bool) {
     let draining = app.draining.clone();
     let sweeping = async {
         loop {
             let begun = Instant::now();
+            let job_timeout = app.config.pixels.job_timeout;
             let sweeper = Sweeper {
-                storage: &app.storage,
                 outbox: relayed.then(|| app.outbox.queue()),
-                queue: &*app.transport,
-                sightings: &app.sightings,
                 is_at_work: &|id| app.hub.has_started(id),
-                job_timeout: app.config.pixels.job_timeout,
+                ..Sweeper::new(&app.storage, &*app.transport, &app.sightings, job_timeout)
             };
             match sweeper.sweep(begun).await {
                 Ok(Swept { pending, posted, cleared }) => {
                     debug!(pending, posted, cleared, "swept the pending uploads");
                 }
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "could not finish a sweep"),
+                Err(error) => warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not finish a sweep; the next one tries again"
+                ),
             }
             sleep(PAUSE.max(begun.elapsed() * PAUSE_FACTOR)).await;
         }
@@ -65,16 +66,28 @@ pub(crate) async fn run(app: Arc<App>, relayed: bool) {
     draining.run_until_cancelled(sweeping).await;
 }
 
-/// What a sweep needs. Borrowed, so that tests put it together from what they have.
+/// The parts of a server that a sweep uses.
 pub(crate) struct Sweeper<'server> {
-    pub(crate) storage: &'server Storage,
-    /// This server's outbox, where it is not the queue itself.
-    pub(crate) outbox: Option<&'server dyn JobQueue>,
-    pub(crate) queue: &'server dyn JobQueue,
-    pub(crate) sightings: &'server Sightings,
-    /// Whether a worker was heard to begin with an upload.
-    pub(crate) is_at_work: &'server (dyn Fn(UploadId) -> bool + Sync),
-    pub(crate) job_timeout: Duration,
+    storage: &'server Storage,
+    /// This server's outbox, if it is not the queue itself.
+    outbox: Option<&'server dyn JobQueue>,
+    queue: &'server dyn JobQueue,
+    sightings: &'server Sightings,
+    /// Whether a worker has announced that it began to process an upload.
+    is_at_work: &'server (dyn Fn(UploadId) -> bool + Sync),
+    job_timeout: Duration,
+}
+
+impl<'server> Sweeper<'server> {
+    /// A sweeper without an outbox of its own, for a server that has received no announcement.
+    pub(crate) fn new(
+        storage: &'server Storage,
+        queue: &'server dyn JobQueue,
+        sightings: &'server Sightings,
+        job_timeout: Duration,
+    ) -> Self {
+        Self { storage, outbox: None, queue, sightings, is_at_work: &|_| false, job_timeout }
+    }
 }
 
 /// The numbers of a sweep.
@@ -82,7 +95,7 @@ pub(crate) struct Sweeper<'server> {
 pub(crate) struct Swept {
     /// Entries of the index.
     pub(crate) pending: usize,
-    /// Lost jobs that were posted.
+    /// Lost jobs that were requeued.
     pub(crate) posted: usize,
     /// Entries of uploads that have ended, which were removed.
     pub(crate) cleared: usize,
@@ -98,7 +111,7 @@ pub(crate) enum SweepError {
 }
 
 impl Sweeper<'_> {
-    /// Looks at every pending upload once.
+    /// Checks every pending upload once, and requeues lost jobs.
     pub(crate) async fn sweep(&self, now: Instant) -> Result<Swept, SweepError> {
         let mut swept = Swept::default();
         let round = self.sightings.begin(now);
@@ -108,12 +121,15 @@ impl Sweeper<'_> {
             self.sightings.see(job, (self.is_at_work)(job.id), now);
         }
         self.sightings.end(round);
-        let suspects = self.held_by_nobody(self.sightings.suspects(now)).await?;
+        let suspects = self.not_in_outbox(self.sightings.suspects(now)).await?;
         let suspects = match self.missing(suspects, now).await {
             Ok(suspects) => suspects,
             Err(error) => {
-                // A broker that is away has lost nothing that could be told now.
-                debug!(error = &error as &dyn std::error::Error, "the queue cannot be asked for lost jobs");
+                // Without an answer of the broker, no job can be proved lost.
+                debug!(
+                    error = &error as &dyn std::error::Error,
+                    "could not look up pending jobs in the queue; the next sweep tries again"
+                );
                 return Ok(swept);
             }
         };
@@ -124,7 +140,7 @@ impl Sweeper<'_> {
             match recovered {
                 Ok(Recovered::Posted) => swept.posted += 1,
                 Ok(Recovered::Cleared) => swept.cleared += 1,
-                Ok(Recovered::Waits) => {}
+                Ok(Recovered::NotLost) => {}
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
                     warn!(id = %job.id, error, "could not requeue a lost job; the next sweep tries again");
@@ -135,29 +151,29 @@ impl Sweeper<'_> {
     }
 
     /// Leaves out jobs that this server's outbox still holds.
-    async fn held_by_nobody(&self, suspects: Vec<JobName>) -> Result<Vec<JobName>, SweepError> {
+    async fn not_in_outbox(&self, suspects: Vec<JobName>) -> Result<Vec<JobName>, SweepError> {
         match self.outbox {
             Some(outbox) => {
-                let mut held_by_nobody = Vec::new();
+                let mut not_in_outbox = Vec::new();
                 for chunk in suspects.chunks(SEARCHED_AT_ONCE) {
                     match outbox.look_up(Lane::Interactive, chunk).await? {
-                        LookUp::Missing(missing) => held_by_nobody.extend(missing),
-                        LookUp::Waiting(_) => held_by_nobody.extend(chunk),
+                        LookUp::Missing(missing) => not_in_outbox.extend(missing),
+                        LookUp::Waiting(_) => not_in_outbox.extend(chunk),
                     }
                 }
-                Ok(held_by_nobody)
+                Ok(not_in_outbox)
             }
             None => Ok(suspects),
         }
     }
 
-    /// The jobs that the queue may have lost, and whether that is certain or hangs on their lane.
+    /// The jobs that the queue may have lost, and the proof: a search, or the counts of the lanes.
     async fn missing(
         &self,
         suspects: Vec<JobName>,
         now: Instant,
     ) -> Result<Vec<(JobName, Proof)>, TransportError> {
-        let mut states = [LaneState::Waits; Lane::ALL.len()];
+        let mut states = [LaneState::HasJobs; Lane::ALL.len()];
         let first = &suspects[..suspects.len().min(SEARCHED_AT_ONCE)];
         for lane in Lane::ALL {
             match self.queue.look_up(lane, first).await? {
@@ -173,7 +189,7 @@ impl Sweeper<'_> {
             }
         }
         let proof = Proof::Counted(states);
-        // Its lane is in its record, which is read only for jobs that one of the lanes may have lost.
+        // The lane of a job is in its record, which is read only if one of the lanes may have lost the job.
         let may_be_lost = |job: &JobName| Lane::ALL.iter().any(|lane| self.is_lost(*job, *lane, proof, now));
         Ok(suspects.into_iter().filter(may_be_lost).map(|job| (job, proof)).collect())
     }
@@ -187,16 +203,16 @@ impl Sweeper<'_> {
         }
     }
 
-    /// Posts a lost job, or removes the entry of an upload that has ended.
+    /// Requeues a lost job, or removes the entry of an upload that has ended.
     async fn recover(&self, job: JobName, proof: Proof, now: Instant) -> Result<Recovered, SweepError> {
         let known_lane = self.sightings.lane(job);
         if known_lane.is_some_and(|lane| !self.is_lost(job, lane, proof, now)) {
-            return Ok(Recovered::Waits);
+            return Ok(Recovered::NotLost);
         }
         let end = self.storage.end_of(job).await?;
         if end.is_some() || self.storage.is_gone(job.id).await? {
             if let Some(UploadEnd::Ready(result)) = end {
-                // Clients that saw this generation queued take no report of an older one.
+                // Clients that saw this generation as queued ignore the result of an older one.
                 self.storage.raise_result(result, job.generation).await?;
             }
             self.storage.remove_pending(job).await?;
@@ -212,16 +228,16 @@ impl Sweeper<'_> {
         };
         self.sightings.set_lane(job, record.lane());
         if !self.is_lost(job, record.lane(), proof, now) {
-            return Ok(Recovered::Waits);
+            return Ok(Recovered::NotLost);
         }
-        info!(id = %job.id, generation = job.generation, "the job of a pending upload was lost and is posted again");
+        info!(id = %job.id, generation = job.generation, "the job of a pending upload was lost; it is requeued");
         self.queue.publish(Posting::of_sweeper(record)).await?;
         self.sightings.on_posted(job, now);
         Ok(Recovered::Posted)
     }
 }
 
-/// How it is known that a job may be lost.
+/// The proof that a job may be lost.
 #[derive(Debug, Clone, Copy)]
 enum Proof {
     /// The queue was searched.
@@ -233,7 +249,7 @@ enum Proof {
 enum Recovered {
     Posted,
     Cleared,
-    Waits,
+    NotLost,
 }
 
 #[cfg(test)]

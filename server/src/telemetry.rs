@@ -1,4 +1,4 @@
-//! What operators see of a server: counters and times, beside those of its own workers.
+//! Metrics of a server: counters and histograms, beside those of its own workers.
 
 use std::time::Duration;
 
@@ -11,26 +11,32 @@ use worker::Upload;
 const REQUESTS: &str = "up_http_requests_total";
 /// From the head of a request to the head of its answer, in seconds, by `route`.
 const REQUEST_SECONDS: &str = "up_http_request_seconds";
-/// What became of pictures that came in, by `outcome`: accepted, or the last part of the problem's type.
+/// Received pictures, by `outcome`: accepted, or the last part of the problem's type.
 const UPLOADS: &str = "up_uploads_total";
-/// From the end of an upload to the push to one who waits for it, in seconds.
+/// From the end of an upload to the push to a subscriber, in seconds.
 const PUSH_SECONDS: &str = "up_ended_to_push_seconds";
 /// Sockets that the server closed, by `reason`.
 const SOCKETS_CLOSED: &str = "up_sockets_closed_total";
-/// Connections that were closed to make room for others.
+/// Connections that were evicted for new ones.
 pub(crate) const CONNECTIONS_EVICTED: &str = "up_connections_let_go_total";
 
-/// Methods that have a count of their own: a client may invent others.
+/// Methods that have their own label. Any other, which a client may invent, is counted as `other`.
 const METHODS: [Method; 5] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::OPTIONS];
 
-/// Says what the figures are.
+/// Registers the descriptions of the metrics.
 pub(crate) fn describe() {
-    describe_counter!(REQUESTS, "Answers.");
-    describe_histogram!(REQUEST_SECONDS, "From the head of a request to the head of its answer.");
-    describe_counter!(UPLOADS, "What became of pictures that came in.");
-    describe_histogram!(PUSH_SECONDS, "From the end of an upload to the push to one who waits for it.");
-    describe_counter!(SOCKETS_CLOSED, "Sockets that the server closed.");
-    describe_counter!(CONNECTIONS_EVICTED, "Connections that were closed to make room for others.");
+    describe_counter!(REQUESTS, "Answers to HTTP requests.");
+    describe_histogram!(
+        REQUEST_SECONDS,
+        "Time from the head of a request to the head of its answer, in seconds."
+    );
+    describe_counter!(UPLOADS, "Received pictures, by outcome.");
+    describe_histogram!(
+        PUSH_SECONDS,
+        "Time from the end of an upload to the push to a subscriber, in seconds."
+    );
+    describe_counter!(SOCKETS_CLOSED, "Sockets that the server closed, by reason.");
+    describe_counter!(CONNECTIONS_EVICTED, "Connections that were evicted to make room for new ones.");
 }
 
 /// Counts an answer.
@@ -43,7 +49,7 @@ pub(crate) fn answered(method: &Method, route: &str, status: StatusCode, took: D
     histogram!(REQUEST_SECONDS, "route" => route).record(took);
 }
 
-/// Counts pictures that came in.
+/// Counts received pictures.
 pub(crate) fn uploads(outcome: &'static str, number: usize) {
     counter!(UPLOADS, "outcome" => outcome).increment(number as u64);
 }
@@ -51,7 +57,7 @@ pub(crate) fn uploads(outcome: &'static str, number: usize) {
 /// Times the push of an upload, if it has ended.
 pub(crate) fn pushed(upload: &Upload) {
     let took = upload.ended_at.map(|ended| Timestamp::now().duration_since(ended));
-    // Below zero where clocks differ.
+    // The time is negative if clocks differ; it is recorded as zero then.
     if let Some(took) = took {
         histogram!(PUSH_SECONDS).record(Duration::try_from(took).unwrap_or_default());
     }

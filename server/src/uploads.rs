@@ -1,4 +1,4 @@
-//! Uploads from their first byte to their last thumbnail, as HTTP sees them.
+//! The endpoints of uploads: accept, status, thumbnails, originals, retry.
 
 pub(crate) mod accept;
 pub(crate) mod body;

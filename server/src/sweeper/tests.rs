@@ -10,8 +10,8 @@ use crate::hub::Hub;
 
 const JOB_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A server's sweeper, with a clock that a test moves.
-struct Rig {
+/// A server's sweeper, with a clock that a test advances.
+struct SweptServer {
     storage: Storage,
     log: Log,
     script: Script,
@@ -20,7 +20,7 @@ struct Rig {
     now: Instant,
 }
 
-impl Rig {
+impl SweptServer {
     fn new(script: Script) -> Self {
         let store = Logged::new(InMemory::new(), Fuse::never());
         let log = store.log();
@@ -54,12 +54,9 @@ impl Rig {
 
     async fn sweep_with(&self, outbox: Option<&Script>) -> Swept {
         let sweeper = Sweeper {
-            storage: &self.storage,
             outbox: outbox.map(|outbox| outbox as &dyn JobQueue),
-            queue: &self.script,
-            sightings: &self.sightings,
             is_at_work: &|id| self.hub.has_started(id),
-            job_timeout: JOB_TIMEOUT,
+            ..Sweeper::new(&self.storage, &self.script, &self.sightings, JOB_TIMEOUT)
         };
         sweeper.sweep(self.now).await.unwrap()
     }
@@ -78,7 +75,7 @@ impl Rig {
         record
     }
 
-    /// A worker begins with the next job and every server hears of it.
+    /// A worker begins the next job, and the server receives the announcement.
     fn begin_next(&self) -> Option<worker::transport::Delivery> {
         let delivery = self.script.deliver()?;
         if let worker::transport::Task::Resize(job) = &delivery.task {
@@ -99,21 +96,22 @@ fn both() -> [Script; 2] {
 }
 
 #[tokio::test]
-async fn a_lost_job_is_posted_again_at_the_second_sighting_and_ends() {
+async fn a_lost_job_is_requeued_at_the_second_sighting_and_ends() {
     for script in both() {
-        let mut rig = Rig::new(script);
-        let record = rig.stored().await;
-        assert_eq!(rig.sweep().await.posted, 0, "one sighting tells nothing");
-        assert_eq!(rig.sweep().await.posted, 1);
-        assert_eq!(rig.sweep().await.posted, 0);
-        work_off(&testing::worker(&rig.storage, &rig.script, Instantly::default()), &rig.script).await;
-        assert!(matches!(rig.storage.status(record.id).await.unwrap(), UploadStatus::Ready(_)));
-        assert_eq!(rig.sweep().await, Swept::default());
+        let mut server = SweptServer::new(script);
+        let record = server.stored().await;
+        assert_eq!(server.sweep().await.posted, 0, "one sighting is no proof");
+        assert_eq!(server.sweep().await.posted, 1);
+        assert_eq!(server.sweep().await.posted, 0);
+        work_off(&testing::worker(&server.storage, &server.script, Instantly::default()), &server.script)
+            .await;
+        assert!(matches!(server.storage.status(record.id).await.unwrap(), UploadStatus::Ready(_)));
+        assert_eq!(server.sweep().await, Swept::default());
     }
 }
 
 #[tokio::test]
-async fn a_sweep_lists_what_is_unfinished_and_reads_nothing_of_what_has_ended() {
+async fn a_sweep_lists_pending_uploads_and_reads_nothing_of_those_that_have_ended() {
     let store = InMemory::new();
     for number in 0..100_000u32 {
         let id = UploadId::at(u64::from(number), &[7; 10]);
@@ -121,177 +119,175 @@ async fn a_sweep_lists_what_is_unfinished_and_reads_nothing_of_what_has_ended() 
     }
     let store = Logged::new(store, Fuse::never());
     let log = store.log();
-    let mut rig = Rig { storage: Storage::over(Arc::new(store)), log, ..Rig::new(Script::searchable()) };
+    let mut server = SweptServer {
+        storage: Storage::over(Arc::new(store)),
+        log,
+        ..SweptServer::new(Script::searchable())
+    };
     for _ in 0..3 {
-        rig.accepted().await;
+        server.accepted().await;
     }
-    rig.sweep().await;
-    let _ = rig.log.take();
-    let swept = rig.sweep().await;
+    server.sweep().await;
+    let _ = server.log.take();
+    let swept = server.sweep().await;
     assert_eq!((swept.pending, swept.posted), (3, 0));
-    assert_eq!(rig.log.take(), ["LIST pending"], "three held jobs cost one listing");
+    assert_eq!(server.log.take(), ["LIST pending"], "three held jobs cost one listing");
 }
 
 #[tokio::test]
-async fn a_backlog_that_stands_for_an_hour_is_not_posted_again() {
+async fn a_backlog_that_stays_for_an_hour_is_not_requeued() {
     for script in both() {
-        let mut rig = Rig::new(script);
-        let mut other = rig.other();
+        let mut server = SweptServer::new(script);
+        let mut other = server.other();
         for _ in 0..500 {
-            rig.accepted().await;
+            server.accepted().await;
         }
         let mut posted = 0;
         for _ in 0..360 {
-            posted += rig.sweep().await.posted + other.sweep().await.posted;
+            posted += server.sweep().await.posted + other.sweep().await.posted;
         }
-        assert!(posted <= 5, "{posted} of 500 jobs were posted again in an hour");
+        assert!(posted <= 5, "{posted} of 500 jobs were requeued in an hour");
     }
 }
 
 #[tokio::test]
-async fn a_backlog_that_is_worked_off_slowly_is_not_posted_again() {
+async fn a_backlog_that_is_worked_off_slowly_is_not_requeued() {
     for script in both() {
-        let mut rig = Rig::new(script);
-        let worker = testing::worker(&rig.storage, &rig.script, Instantly::default());
+        let mut server = SweptServer::new(script);
+        let worker = testing::worker(&server.storage, &server.script, Instantly::default());
         for _ in 0..300 {
-            rig.accepted().await;
+            server.accepted().await;
         }
         let mut posted = 0;
-        // Every ten seconds one upload is made and another comes.
+        // Every ten seconds one upload is finished and another is accepted.
         for _ in 0..360 {
-            if let Some(delivery) = rig.begin_next() {
+            if let Some(delivery) = server.begin_next() {
                 worker.step(delivery).await;
             }
-            rig.accepted().await;
-            posted += rig.sweep().await.posted;
+            server.accepted().await;
+            posted += server.sweep().await.posted;
         }
-        assert!(posted <= 6, "{posted} jobs were posted again in an hour");
+        assert!(posted <= 6, "{posted} jobs were requeued in an hour");
     }
 }
 
 #[tokio::test]
-async fn a_job_that_its_lane_has_passed_by_is_lost_although_the_lane_is_never_empty() {
-    let mut rig = Rig::new(Script::counting());
-    let lost = rig.stored().await;
-    let worker = testing::worker(&rig.storage, &rig.script, Instantly::default());
+async fn a_job_is_lost_once_a_worker_began_one_that_was_accepted_clearly_later() {
+    let mut server = SweptServer::new(Script::counting());
+    let lost = server.stored().await;
+    let worker = testing::worker(&server.storage, &server.script, Instantly::default());
     // Ids of one millisecond have no order.
     sleep(Duration::from_millis(2)).await;
     for _ in 0..2 {
-        rig.accepted().await;
+        server.accepted().await;
     }
     let mut posted = None;
     for round in 0..12 {
-        if rig.sweep().await.posted > 0 {
+        if server.sweep().await.posted > 0 {
             posted = Some(round);
             break;
         }
-        worker.step(rig.begin_next().unwrap()).await;
-        rig.accepted().await;
+        worker.step(server.begin_next().unwrap()).await;
+        server.accepted().await;
     }
-    assert!(posted.is_some(), "the lane holds {} jobs and has lost one", rig.script.jobs().len());
-    assert!(rig.script.postings().iter().filter(|posting| posting.job.id == lost.id).count() == 1);
-    assert!(posted >= Some(3), "uploads that came together say nothing of each other");
+    assert!(posted.is_some(), "the lane holds {} jobs and has lost one", server.script.jobs().len());
+    assert!(server.script.postings().iter().filter(|posting| posting.job.id == lost.id).count() == 1);
+    assert!(posted >= Some(3), "uploads that were accepted at about the same time prove nothing");
 }
 
 #[tokio::test]
 async fn a_job_that_a_worker_has_is_not_lost_while_its_lane_is_empty() {
-    let mut rig = Rig::new(Script::counting());
-    rig.accepted().await;
+    let mut server = SweptServer::new(Script::counting());
+    server.accepted().await;
     // A worker begins before the upload is first seen, as with every slow picture.
-    let _at_work = rig.begin_next();
-    rig.sweep().await;
+    let _at_work = server.begin_next();
+    server.sweep().await;
     for _ in 0..5 {
-        assert_eq!(rig.sweep().await.posted, 0);
+        assert_eq!(server.sweep().await.posted, 0);
     }
-    // Its worker died with the broker's queue: nothing is heard of it for longer than two attempts may take.
+    // Its worker died with the broker's queue: no announcement comes for longer than two attempts may take.
     let silence = (2 * JOB_TIMEOUT + Duration::from_secs(40)).as_secs() / PAUSE.as_secs();
     for _ in 0..silence {
-        rig.sweep().await;
+        server.sweep().await;
     }
-    assert_eq!(rig.script.postings().len(), 2);
+    assert_eq!(server.script.postings().len(), 2);
 }
 
 #[tokio::test]
 async fn a_job_in_this_servers_outbox_is_not_lost() {
-    let (mut rig, outbox) = (Rig::new(Script::counting()), Script::searchable());
-    let record = rig.stored().await;
+    let (mut server, outbox) = (SweptServer::new(Script::counting()), Script::searchable());
+    let record = server.stored().await;
     outbox.publish(Posting::of_client(record)).await.unwrap();
     for _ in 0..5 {
-        rig.now += PAUSE;
-        assert_eq!(rig.sweep_with(Some(&outbox)).await.posted, 0);
+        server.now += PAUSE;
+        assert_eq!(server.sweep_with(Some(&outbox)).await.posted, 0);
     }
     outbox.purge();
-    rig.now += PAUSE;
-    assert_eq!(rig.sweep_with(Some(&outbox)).await.posted, 1);
-    assert_eq!(rig.script.jobs().len(), 1, "it goes straight to the broker");
+    server.now += PAUSE;
+    assert_eq!(server.sweep_with(Some(&outbox)).await.posted, 1);
+    assert_eq!(server.script.jobs().len(), 1, "it is published directly to the broker");
 }
 
 #[tokio::test]
-async fn a_job_of_the_sweeper_takes_no_clients_room() {
-    let mut rig = Rig::new(Script::searchable());
-    rig.stored().await;
-    rig.sweep().await;
-    rig.sweep().await;
-    assert_eq!((rig.script.jobs().len(), rig.script.room_taken().await.unwrap()), (1, 0));
+async fn a_requeued_job_does_not_count_for_the_limit() {
+    let mut server = SweptServer::new(Script::searchable());
+    server.stored().await;
+    server.sweep().await;
+    server.sweep().await;
+    assert_eq!((server.script.jobs().len(), server.script.room_taken().await.unwrap()), (1, 0));
 }
 
 #[tokio::test]
 async fn an_entry_of_an_upload_that_has_ended_is_removed() {
     for script in both() {
-        let mut rig = Rig::new(script);
-        let (ready, failed) = (rig.stored().await, rig.stored().await);
-        rig.storage.store_result(&testing::result_of(ready.clone())).await.unwrap();
-        rig.storage.store_failure(&testing::failure_of(failed.clone())).await.unwrap();
-        rig.sweep().await;
-        assert_eq!(rig.sweep().await, Swept { pending: 2, posted: 0, cleared: 2 });
-        assert_eq!(rig.sweep().await, Swept::default());
-        assert!(matches!(rig.storage.status(failed.id).await.unwrap(), UploadStatus::Failed(_)));
+        let mut server = SweptServer::new(script);
+        let (ready, failed) = (server.stored().await, server.stored().await);
+        server.storage.store_result(&testing::result_of(ready.clone())).await.unwrap();
+        server.storage.store_failure(&testing::failure_of(failed.clone())).await.unwrap();
+        server.sweep().await;
+        assert_eq!(server.sweep().await, Swept { pending: 2, posted: 0, cleared: 2 });
+        assert_eq!(server.sweep().await, Swept::default());
+        assert!(matches!(server.storage.status(failed.id).await.unwrap(), UploadStatus::Failed(_)));
     }
 }
 
 #[tokio::test]
-async fn an_entry_that_cannot_be_read_is_healed_and_its_upload_ends() {
+async fn an_unreadable_entry_is_restored_and_its_upload_ends() {
     const PICTURE: &[u8] = include_bytes!("../../../worker/fuzz/seeds/sampled-444.jpg");
     let store = Arc::new(InMemory::new());
-    let mut rig = Rig { storage: Storage::over(store.clone()), ..Rig::new(Script::searchable()) };
+    let mut server =
+        SweptServer { storage: Storage::over(store.clone()), ..SweptServer::new(Script::searchable()) };
     let record = testing::record_of(UploadId::new());
-    testing::store_original(&rig.storage, record.id, PICTURE).await;
+    testing::store_original(&server.storage, record.id, PICTURE).await;
     store.put(&path(&StorageKey::pending(record.job())), "cut".into()).await.unwrap();
-    rig.sweep().await;
-    assert_eq!(rig.sweep().await.posted, 1);
-    work_off(&testing::worker(&rig.storage, &rig.script, Instantly::default()), &rig.script).await;
-    assert!(matches!(rig.storage.status(record.id).await.unwrap(), UploadStatus::Ready(_)));
+    server.sweep().await;
+    assert_eq!(server.sweep().await.posted, 1);
+    work_off(&testing::worker(&server.storage, &server.script, Instantly::default()), &server.script).await;
+    assert!(matches!(server.storage.status(record.id).await.unwrap(), UploadStatus::Ready(_)));
 }
 
 #[tokio::test]
-async fn a_wall_clock_that_steps_changes_no_judgement() {
+async fn a_step_of_the_wall_clock_makes_no_job_lost() {
     // Ids carry wall-clock time: some of the future, some of the past.
-    let mut rig = Rig::new(Script::searchable());
+    let mut server = SweptServer::new(Script::searchable());
     for unix_ms in [1, 4_000_000_000_000] {
         let record = testing::record_of(UploadId::at(unix_ms, &rand::random()));
-        rig.storage.create_pending(&record).await.unwrap();
+        server.storage.create_pending(&record).await.unwrap();
     }
-    assert_eq!(rig.sweep().await.posted, 0);
-    assert_eq!(rig.sweep().await.posted, 2);
+    assert_eq!(server.sweep().await.posted, 0);
+    assert_eq!(server.sweep().await.posted, 2);
 }
 
 #[tokio::test]
-async fn a_sweep_ends_at_once_when_it_is_asked_to() {
+async fn a_cancelled_sweep_ends_at_once() {
     let store = Logged::new(InMemory::new(), Fuse::after(3));
     let storage = Storage::over(Arc::new(store));
     let (script, sightings) = (Script::searchable(), Sightings::default());
     storage.create_pending(&testing::record()).await.unwrap();
-    let sweeper = Sweeper {
-        storage: &storage,
-        outbox: None,
-        queue: &script,
-        sightings: &sightings,
-        is_at_work: &|_| false,
-        job_timeout: JOB_TIMEOUT,
-    };
+    let sweeper = Sweeper::new(&storage, &script, &sightings, JOB_TIMEOUT);
     let now = Instant::now();
     sweeper.sweep(now).await.unwrap();
-    // The store answers no more.
+    // From here on, the store does not answer.
     let draining = tokio_util::sync::CancellationToken::new();
     let swept = draining.run_until_cancelled(sweeper.sweep(now + SETTLED));
     let (swept, ()) = tokio::join!(swept, async { draining.cancel() });
@@ -299,18 +295,19 @@ async fn a_sweep_ends_at_once_when_it_is_asked_to() {
 }
 
 #[tokio::test]
-async fn an_outage_of_storage_ends_a_sweep_and_the_next_goes_on() {
+async fn a_sweep_during_an_outage_of_storage_fails_and_the_next_one_succeeds() {
     let store = Logged::new(InMemory::new(), Fuse::never());
     let away = store.away();
-    let mut rig = Rig { storage: Storage::over(Arc::new(store)), ..Rig::new(Script::searchable()) };
-    rig.stored().await;
-    rig.sweep().await;
+    let mut server =
+        SweptServer { storage: Storage::over(Arc::new(store)), ..SweptServer::new(Script::searchable()) };
+    server.stored().await;
+    server.sweep().await;
     away.store(true, Ordering::Relaxed);
-    assert_eq!(rig.sweep().await.posted, 0);
+    assert_eq!(server.sweep().await.posted, 0);
     away.store(false, Ordering::Relaxed);
-    assert_eq!(rig.sweep().await.posted, 1);
+    assert_eq!(server.sweep().await.posted, 1);
     assert_eq!(
-        rig.script.announced().iter().filter(|changed| changed.upload.state == State::Failed).count(),
+        server.script.announced().iter().filter(|changed| changed.upload.state == State::Failed).count(),
         0
     );
 }

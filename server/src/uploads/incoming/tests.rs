@@ -79,14 +79,7 @@ async fn a_server_killed_between_any_two_steps_of_an_upload_leaves_a_legal_state
         // Another server sweeps twice, and a worker works off what it finds.
         let (sightings, now) = (Sightings::default(), Instant::now());
         for seconds in [0, 60] {
-            let sweeper = Sweeper {
-                storage: &storage,
-                outbox: None,
-                queue: &script,
-                sightings: &sightings,
-                is_at_work: &|_| false,
-                job_timeout: Duration::from_secs(30),
-            };
+            let sweeper = Sweeper::new(&storage, &script, &sightings, Duration::from_secs(30));
             sweeper.sweep(now + Duration::from_secs(seconds)).await.unwrap();
         }
         work_off(&testing::worker(&storage, &script, Instantly::default()), &script).await;
