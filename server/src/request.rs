@@ -87,10 +87,10 @@ pub(crate) struct Timing(Arc<Mutex<BTreeMap<&'static str, Duration>>>);
 impl Timing {
     /// Times a stage.
     pub(crate) async fn of<T>(&self, stage: &'static str, work: impl Future<Output = T>) -> T {
-        let begun = Instant::now();
+        let started = Instant::now();
         let done = work.await;
         // No code that can panic runs under the lock.
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(stage).or_default() += begun.elapsed();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(stage).or_default() += started.elapsed();
         done
     }
 
@@ -137,8 +137,8 @@ mod tests {
         assert_eq!(step.trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
         assert_ne!(step.to_string(), asked, "this server is another step");
         for unclear in [&[][..], &["00-nonsense"], &[asked, asked]] {
-            let begun = trace(&headers(&TRACEPARENT, unclear));
-            assert_ne!(begun.trace_id(), step.trace_id());
+            let new = trace(&headers(&TRACEPARENT, unclear));
+            assert_ne!(new.trace_id(), step.trace_id());
         }
     }
 

@@ -20,12 +20,12 @@ const CLEARLY_LATER: Duration = Duration::from_secs(30);
 /// Time that a job may take in addition to its two attempts, before its delivery counts as lost.
 const JOB_MARGIN: Duration = Duration::from_secs(30);
 
-/// A job that was begun, without an announcement for this long, is lost even if its lane is not empty: the longest retry
+/// A started job without an announcement for this long is lost even if its lane is not empty: the longest retry
 /// delay is five minutes, and RabbitMQ requeues an unacknowledged delivery after thirty.
 const LOST_AFTER_SILENCE: Duration = Duration::from_secs(45 * 60);
 
-/// Number of begun uploads that are remembered for each lane.
-const MAX_BEGUN: usize = 16;
+/// Number of started uploads that are remembered for each lane.
+const MAX_STARTED_PER_LANE: usize = 16;
 
 /// Whether jobs wait in a lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,16 +41,16 @@ pub(crate) enum LaneState {
 struct Seen {
     /// When it was first seen, or its job was posted again.
     since: Instant,
-    /// When a worker last announced that it began to process it.
-    begun: Option<Instant>,
+    /// When a worker last announced that it started to process it.
+    started: Option<Instant>,
     /// Its lane, once its record has been read.
     lane: Option<Lane>,
     round: u64,
 }
 
-/// An upload that a worker began to process, and the earliest time at which it can have been queued.
+/// An upload that a worker started to process, and the earliest time at which it can have been queued.
 #[derive(Debug, Clone, Copy)]
-struct Begun {
+struct StartedUpload {
     id: UploadId,
     known_since: Instant,
 }
@@ -65,7 +65,7 @@ struct SightingState {
     round: u64,
     /// When the last listing began: an upload that is not in it was accepted later.
     listed: Option<Instant>,
-    begun: [VecDeque<Begun>; Lane::ALL.len()],
+    started: [VecDeque<StartedUpload>; Lane::ALL.len()],
     empty_since: [Option<Instant>; Lane::ALL.len()],
 }
 
@@ -82,7 +82,7 @@ impl Sightings {
     pub(crate) fn see(&self, job: JobName, is_at_work: bool, now: Instant) {
         let mut state = self.state();
         let round = state.round;
-        let new = Seen { since: now, begun: is_at_work.then_some(now), lane: None, round };
+        let new = Seen { since: now, started: is_at_work.then_some(now), lane: None, round };
         state.seen.entry(job).or_insert(new).round = round;
     }
 
@@ -109,7 +109,7 @@ impl Sightings {
         if now.duration_since(since) >= SETTLED { LaneState::Empty } else { LaneState::HasJobs }
     }
 
-    /// Notes an announcement that a worker began to process an upload of a lane.
+    /// Notes an announcement that a worker started to process an upload of a lane.
     pub(crate) fn on_changed(&self, changed: &Changed, now: Instant) {
         if changed.upload.state != State::Processing {
             return;
@@ -118,23 +118,23 @@ impl Sightings {
         let job = JobName { id: changed.upload.id, generation: changed.upload.generation };
         let known_since = match state.seen.get_mut(&job) {
             Some(seen) => {
-                seen.begun = Some(now);
+                seen.started = Some(now);
                 Some(seen.since)
             }
             None => state.listed,
         };
         let Some(known_since) = known_since else { return };
-        let begun = &mut state.begun[changed.lane() as usize];
-        if begun.len() == MAX_BEGUN {
-            begun.pop_front();
+        let started = &mut state.started[changed.lane() as usize];
+        if started.len() == MAX_STARTED_PER_LANE {
+            started.pop_front();
         }
-        begun.push_back(Begun { id: job.id, known_since });
+        started.push_back(StartedUpload { id: job.id, known_since });
     }
 
     /// Notes that a lost job was requeued.
     pub(crate) fn on_posted(&self, job: JobName, now: Instant) {
         if let Some(seen) = self.state().seen.get_mut(&job) {
-            (seen.since, seen.begun) = (now, None);
+            (seen.since, seen.started) = (now, None);
         }
     }
 
@@ -161,18 +161,18 @@ impl Sightings {
     ) -> bool {
         let state = self.state();
         let Some(seen) = state.seen.get(&job) else { return false };
-        match seen.begun {
+        match seen.started {
             // A worker is processing it, or its retry is delayed.
-            Some(begun) => {
-                let silence = now.duration_since(begun);
+            Some(started) => {
+                let silence = now.duration_since(started);
                 silence >= LOST_AFTER_SILENCE
                     || (lane_state == LaneState::Empty && silence >= 2 * job_timeout + JOB_MARGIN)
             }
             None => {
                 lane_state == LaneState::Empty
-                    || state.begun[lane as usize].iter().any(|begun| {
-                        begun.id > job.id
-                            && begun.known_since.saturating_duration_since(seen.since) >= CLEARLY_LATER
+                    || state.started[lane as usize].iter().any(|started| {
+                        started.id > job.id
+                            && started.known_since.saturating_duration_since(seen.since) >= CLEARLY_LATER
                     })
             }
         }

@@ -44,14 +44,14 @@ pub(crate) async fn run(app: Arc<App>, relayed: bool) {
     let draining = app.draining.clone();
     let sweeping = async {
         loop {
-            let begun = Instant::now();
+            let started = Instant::now();
             let job_timeout = app.config.pixels.job_timeout;
             let sweeper = Sweeper {
                 outbox: relayed.then(|| app.outbox.queue()),
                 is_at_work: &|id| app.hub.has_started(id),
                 ..Sweeper::new(&app.storage, &*app.transport, &app.sightings, job_timeout)
             };
-            match sweeper.sweep(begun).await {
+            match sweeper.sweep(started).await {
                 Ok(Swept { pending, posted, cleared }) => {
                     debug!(pending, posted, cleared, "swept the pending uploads");
                 }
@@ -60,7 +60,7 @@ pub(crate) async fn run(app: Arc<App>, relayed: bool) {
                     "could not finish a sweep; the next one tries again"
                 ),
             }
-            sleep(PAUSE.max(begun.elapsed() * PAUSE_FACTOR)).await;
+            sleep(PAUSE.max(started.elapsed() * PAUSE_FACTOR)).await;
         }
     };
     draining.run_until_cancelled(sweeping).await;
@@ -73,7 +73,7 @@ pub(crate) struct Sweeper<'server> {
     outbox: Option<&'server dyn JobQueue>,
     queue: &'server dyn JobQueue,
     sightings: &'server Sightings,
-    /// Whether a worker has announced that it began to process an upload.
+    /// Whether a worker has announced that it started to process an upload.
     is_at_work: &'server (dyn Fn(UploadId) -> bool + Sync),
     job_timeout: Duration,
 }

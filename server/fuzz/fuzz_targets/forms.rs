@@ -1,10 +1,10 @@
-//! Forms and the names of their files: no bytes may make the server panic, every name it keeps can be sent as a
-//! header, and what a form says does not depend on the pieces in which it comes.
+//! Forms and file names: no bytes may make the server panic, every stored name can be sent as a header, and the result
+//! does not depend on the pieces in which a form is received.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-/// As the seeds have it.
+/// The boundary of the seeds.
 const BOUNDARY: &str = "up";
 
 fuzz_target!(|bytes: &[u8]| {

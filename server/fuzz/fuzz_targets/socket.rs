@@ -1,4 +1,4 @@
-//! What comes over a socket: no text may make the server panic, and an id is an id in one spelling only.
+//! Messages of a socket: no text may make the server panic, and every id has one spelling only.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
