@@ -36,8 +36,8 @@ async fn upkeep(recorded: PrometheusHandle) {
     }
 }
 
-/// All metrics in the text format of Prometheus: counters and histograms, and gauges of outbox, queue, subscriptions and
-/// connections.
+/// All metrics in the text format of Prometheus: counters, histograms, and gauges of outbox, queue,
+/// subscriptions and connections.
 async fn metrics(State((app, recorded)): State<(Arc<App>, PrometheusHandle)>) -> impl IntoResponse {
     let mut text = recorded.render();
     // An unknown value is left out, because a zero would be wrong.

@@ -37,7 +37,7 @@ pub(crate) struct App {
     pub(crate) keys_in_use: Arc<KeysInUse>,
     /// Cancelled by the first signal.
     pub(crate) draining: CancellationToken,
-    /// Uploads in flight and open sockets: what a drain waits for.
+    /// Uploads in flight and open sockets: a drain waits for them.
     pub(crate) in_flight: TaskTracker,
 }
 
@@ -96,7 +96,7 @@ impl App {
 }
 
 impl Found {
-    /// The answer to a request for an upload that is not there.
+    /// The problem of a request for an upload that does not exist.
     pub(crate) fn problem(&self) -> Problem {
         match self {
             Self::Gone => Problem::gone(),
@@ -107,7 +107,7 @@ impl Found {
 
 #[cfg(test)]
 impl App {
-    /// A server without listeners, on this storage and this queue.
+    /// A server without listeners, on the given storage and queue.
     pub(crate) fn of_test(storage: Storage, transport: Arc<dyn Transport>) -> Arc<Self> {
         use clap::Parser;
         let config = Config::parse_from(["up-server"]);

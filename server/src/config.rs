@@ -106,7 +106,7 @@ pub struct Config {
     #[arg(long, env = "UP_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = parse_origin, value_name = "ORIGINS")]
     pub allowed_origins: Vec<Origin>,
 
-    /// Origins of other pages that may also read answers (CORS), separated by commas. They need no --allowed-origins
+    /// Origins of other pages that may use the socket, send forms and read answers (CORS), separated by commas
     #[arg(long, env = "UP_CORS_ORIGINS", value_delimiter = ',', value_parser = parse_origin, value_name = "ORIGINS")]
     pub cors_origins: Vec<Origin>,
 

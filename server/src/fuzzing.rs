@@ -40,7 +40,7 @@ pub fn socket(text: &str) {
     }
 }
 
-/// A form as far as it could be read.
+/// The parts of a form up to the first error.
 #[derive(Debug, PartialEq, Eq)]
 struct Form {
     /// Complete parts: the stored file name, if the part is a file, and the bytes.

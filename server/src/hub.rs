@@ -30,7 +30,7 @@ pub(crate) struct Hub {
     subscriptions: AtomicUsize,
 }
 
-/// There are as many subscriptions as there may be.
+/// The limit of subscriptions is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AtCapacity;
 
@@ -50,7 +50,7 @@ impl Hub {
         self.deliver(upload);
     }
 
-    /// Whether a worker has announced that it began to process an upload, and no end was announced since.
+    /// Whether a worker has announced that it started to process an upload, and no end was announced since.
     pub(crate) fn has_started(&self, id: UploadId) -> bool {
         self.started.contains(&id)
     }
@@ -65,7 +65,7 @@ impl Hub {
         }
     }
 
-    /// Every subscribed upload of which some subscriber has not yet seen the end.
+    /// Every subscribed upload whose end has not reached all of its subscribers.
     pub(crate) fn unended(&self) -> Vec<UploadId> {
         let unended =
             |mailbox: &Weak<Mailbox>, id| mailbox.upgrade().is_some_and(|mailbox| !mailbox.knows_end(id));

@@ -48,7 +48,7 @@ pub(crate) struct Problem {
     /// The size of the file in bytes, if a range lies outside of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<u64>,
-    /// Why the server is not ready.
+    /// The reasons why the server is not ready.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     reasons: Box<[String]>,
     /// The files of a form that were accepted before the error.

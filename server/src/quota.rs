@@ -22,7 +22,7 @@ struct Issued {
     table: Table,
 }
 
-/// Why there is no permit.
+/// The reason why no permit is issued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum QuotaError {
     /// All permits are taken.

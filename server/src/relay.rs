@@ -62,7 +62,11 @@ async fn relay(broker: Arc<dyn Transport>, delivery: Delivery, stopped: Cancella
         match published {
             Ok(()) => break delivery.ack().await,
             Err(error) => {
-                debug!(%id, error = &error as &dyn std::error::Error, "could not publish a job; it stays in the outbox and is tried again");
+                debug!(
+                    %id,
+                    error = &error as &dyn std::error::Error,
+                    "could not publish a job; it stays in the outbox and is tried again"
+                );
                 tokio::select! {
                     () = sleep(pause(&error)) => {}
                     () = stopped.cancelled() => {}
@@ -71,7 +75,8 @@ async fn relay(broker: Arc<dyn Transport>, delivery: Delivery, stopped: Cancella
         }
     };
     if let Err(error) = settled {
-        warn!(%id, error = &error as &dyn std::error::Error, "could not remove a published job from the outbox; it is published again");
+        let error = &error as &dyn std::error::Error;
+        warn!(%id, error, "could not settle a job of the outbox; it is relayed again");
     }
 }
 

@@ -72,7 +72,7 @@ const SHUTDOWN: [Step; 8] = [
     Step::Broker,
 ];
 
-/// Opens everything, prints the address, serves until `draining`, and then finishes what is in flight.
+/// Opens everything, prints the address, serves until `draining`, and then finishes uploads in flight.
 ///
 /// # Errors
 /// When storage or queue cannot be opened, or the admin address is taken.

@@ -101,7 +101,7 @@ pub(crate) struct Swept {
     pub(crate) cleared: usize,
 }
 
-/// Why a sweep ended early.
+/// The error that ended a sweep early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SweepError {
     #[error(transparent)]
