@@ -57,8 +57,8 @@ where
             if room == 0 {
                 let reserved = tokio::select! {
                     biased;
-                    () = self.permit.evicted() => return Err(Refusal::Evicted),
                     reserved = self.account.reserve(CHUNK_BYTES) => reserved?,
+                    () = self.permit.evicted() => return Err(Refusal::Evicted),
                 };
                 chunk.reserved.push(reserved);
                 chunk.bytes.reserve(CHUNK_BYTES);
