@@ -1,5 +1,5 @@
-//! Forms and file names: no bytes may make the server panic, every stored name can be sent as a header, and the result
-//! does not depend on the pieces in which a form is received.
+//! Forms and their file names: no bytes may make the server panic, every stored name fits in a header, and the result
+//! does not depend on the pieces in which the form arrives.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Messages of a socket: no text may make the server panic, and every id has one spelling only.
+//! Client messages on the socket: no text may make the server panic, and each id has exactly one spelling.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

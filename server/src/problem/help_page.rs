@@ -1,4 +1,4 @@
-//! `GET /problems/{kind}`: what a kind of problem means, since people open the address in `type`.
+//! `GET /problems/{kind}`: the page that explains a kind of problem. People open the address in `type`.
 
 use askama::Template;
 use axum::{
@@ -12,25 +12,25 @@ use strum::VariantArray;
 use super::{Kind, Problem};
 use crate::frontend::PAGE_HEADERS;
 
-/// How long a page may be kept: it changes with the server's version only.
+/// How long a page may be cached: it changes only with the server's version.
 const CACHED: &str = "public, max-age=3600";
 
-/// Why an upload that was accepted can fail, as its `error` says, beside what is a kind of problem itself: name, what
-/// is wrong, and what to do.
+/// Failures of accepted uploads, as the upload's `error` names them: name, title and advice. Failures that are a
+/// [`Kind`] as well are not listed.
 #[rustfmt::skip]
 const FAILURES: [(&str, &str, &str); 8] = [
     ("cannot-be-decoded", "The file is damaged.",
-        "Open it elsewhere and save it anew, or copy it again."),
+        "Open it in another program and save it again, or copy it again."),
     ("took-too-long", "It took too long to make smaller, so we stopped.",
-        "Save it without progressive scans or in fewer pixels; whoever runs the server can raise --job-timeout."),
+        "Save it without progressive scans or with fewer pixels. The operator can raise --job-timeout."),
     ("too-much-memory", "It needs more memory than a picture may have.",
-        "Scale it down; whoever runs the server can raise --job-memory-bytes."),
+        "Scale it down. The operator can raise --job-memory-bytes."),
     ("original-gone", "The file is no longer there.",
         "Send the picture again."),
     ("exhausted", "It failed again and again, so we stopped.",
-        "Retry it later. Whoever runs the server finds it with up-worker dead list."),
+        "Retry it later. The operator finds it with up-worker dead list."),
     ("killed-its-workers", "It crashed our worker every time, so we stopped.",
-        "Save it in another format. Whoever runs the server finds it with up-worker dead list."),
+        "Save it in another format. The operator finds it with up-worker dead list."),
     ("unreadable", "Its job could not be read.",
         "Retry it."),
     ("forgotten", "Its state in storage is damaged.",
@@ -41,13 +41,13 @@ const FAILURES: [(&str, &str, &str); 8] = [
 #[template(path = "problem.html")]
 struct ProblemPage {
     name: &'static str,
-    /// None of what befalls an upload after its answer.
+    /// `None` for failures of uploads that were accepted.
     status: Option<u16>,
     title: &'static str,
     advice: &'static str,
 }
 
-/// Explains one kind.
+/// Answers the page of one kind.
 pub(crate) async fn help_page(name: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
     let page = name.ok().and_then(|Path(name)| find(&name)).ok_or_else(Problem::not_found)?;
     let html = page.render().map_err(|error| {
@@ -58,7 +58,7 @@ pub(crate) async fn help_page(name: Result<Path<String>, PathRejection>) -> Resu
     Ok((PAGE_HEADERS, cached, Html(html)).into_response())
 }
 
-/// Every kind that has a page.
+/// The names of all kinds that have a page.
 pub(crate) fn names() -> Vec<&'static str> {
     let kinds = Kind::VARIANTS.iter().map(|kind| kind.name());
     kinds.chain(FAILURES.map(|(name, ..)| name)).collect()
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_an_upload_fails_of_has_a_page() {
+    fn every_kind_of_upload_failure_has_a_page() {
         for kind in worker::consumer::FAILURE_KINDS {
             assert!(find(kind).is_some(), "{kind}");
         }

@@ -1,4 +1,4 @@
-//! The kinds of problems: the status for programs, and the sentences that tell people what to do.
+//! The kinds of problems: a status for programs, a title and advice for people.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,8 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{RETRY_LATER, RETRY_SOON};
 
-/// A kind of problem. Its name, the variant in kebab case, is the last part of `type`, and is never given to another kind.
-/// A new kind is a variant here and a row in [`Kind::about`].
+/// A kind of problem. Its name is the variant in kebab case and the last part of `type`; no later kind may reuse it. A new
+/// kind is a variant here and a row in [`Kind::about`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum Kind {
@@ -45,15 +45,15 @@ pub(crate) enum Kind {
     Internal,
 }
 
-/// What is known of a kind.
+/// The status, texts and retry delay of a kind.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct About {
     pub(crate) status: StatusCode,
-    /// What is wrong, in a sentence. An answer may be more precise.
+    /// The error in one sentence. An answer may be more precise.
     pub(crate) title: &'static str,
-    /// What to do about it.
+    /// The next step for the client or the operator.
     pub(crate) advice: &'static str,
-    /// Seconds after which another try may go better.
+    /// Seconds to wait before a retry; `None` if a retry cannot help.
     pub(crate) retry_after: Option<u32>,
 }
 
@@ -79,110 +79,110 @@ impl Kind {
         self.into()
     }
 
-    /// The value of `type`: where people read what to do.
+    /// The value of `type`: the path of the page that explains the kind.
     pub(crate) fn path(self) -> String {
         format!("/problems/{}", self.name())
     }
 
-    /// The table.
+    /// The table of all kinds.
     #[rustfmt::skip]
     pub(crate) const fn about(self) -> About {
         match self {
             Self::Malformed => about(StatusCode::BAD_REQUEST,
-                "The request could not be understood.",
-                "The answer says where it breaks off or contradicts itself. Send it in another form."),
+                "The request is malformed.",
+                "The detail of the answer names the error. Correct the request before you send it again."),
             Self::Empty => about(StatusCode::BAD_REQUEST,
                 "The file is empty.",
-                "Choose the file again: perhaps it was still being written."),
+                "Choose the file again: it may have been incomplete when it was sent."),
             Self::NoFile => about(StatusCode::BAD_REQUEST,
-                "The form has no file in it.",
-                "Send at least one part with a file name, for instance with curl -F file=@cat.jpg."),
+                "The form contains no file.",
+                "Send at least one part with a file name, for example with curl -F file=@cat.jpg."),
             Self::TooManyParts => about(StatusCode::BAD_REQUEST,
                 "The form has too many parts.",
                 "Send the files in several requests."),
             Self::BadKey => about(StatusCode::BAD_REQUEST,
-                "The idempotency key is not one.",
-                "Send one Idempotency-Key header with visible ASCII characters, such as a UUID."),
+                "The Idempotency-Key header is malformed.",
+                "Send one Idempotency-Key header of visible ASCII characters, for example a UUID."),
             Self::CrossSite => about(StatusCode::FORBIDDEN,
-                "A page of another site may not do this.",
-                "Whoever runs the server can allow that site's pages with --allowed-origins."),
+                "Requests from pages of other sites are not allowed.",
+                "The operator can allow the site with --allowed-origins."),
             Self::NotFound => about(StatusCode::NOT_FOUND,
-                "There is nothing here.",
-                "Look for a letter too few or too many in the address."),
+                "There is nothing at this address.",
+                "Check the address for a typing error."),
             Self::UnknownUpload => about(StatusCode::NOT_FOUND,
                 "There is no such upload.",
-                "Look for a letter too few or too many in its id. If it is right, send the picture again."),
+                "Check the id for a typing error. If the id is correct, send the picture again."),
             Self::NotYet => about(StatusCode::NOT_FOUND,
-                "The thumbnail is not there yet.",
-                "Ask again after Retry-After seconds, wait with Prefer: wait=20 on the upload, or listen to its events.")
+                "The thumbnail is not ready yet.",
+                "Request it again after Retry-After seconds, send Prefer: wait=20 to the upload, or subscribe to its events.")
                 .after(RETRY_SOON),
             Self::MethodNotAllowed => about(StatusCode::METHOD_NOT_ALLOWED,
-                "That cannot be done here.",
-                "The Allow header names what can."),
+                "This method is not allowed here.",
+                "The Allow header lists the allowed methods."),
             Self::TooSlow => about(StatusCode::REQUEST_TIMEOUT,
-                "The file came too slowly.",
-                "Try again where the network is better."),
+                "The file arrived too slowly.",
+                "Try again over a faster network."),
             Self::NotFailed => about(StatusCode::CONFLICT,
-                "Only an upload that failed can be retried.",
-                "Wait for its end; if it is ready there is nothing to retry."),
+                "Only a failed upload can be retried.",
+                "Wait until the upload ends. If it is ready, there is nothing to retry."),
             Self::KeyInUse => about(StatusCode::CONFLICT,
-                "A request with this idempotency key is still on its way.",
-                "Send the same again after Retry-After seconds: the answer will be that of the first.")
+                "Another request with this idempotency key is still in progress.",
+                "Send the same request again after Retry-After seconds. It gets the answer of the first request.")
                 .after(RETRY_SOON),
             Self::Failed => about(StatusCode::GONE,
                 "There will be no thumbnail.",
-                "The upload says why. If its picture is whole, POST to its /retry to requeue it."),
+                "The error of the upload gives the reason. If the picture is intact, POST to its /retry to requeue it."),
             Self::Gone => about(StatusCode::GONE,
                 "The upload was deleted.",
                 "Send the picture again if you still need it."),
             Self::TooLarge => about(StatusCode::PAYLOAD_TOO_LARGE,
                 "The file is too large.",
-                "Make it smaller than the limit, in bytes, that the answer and /limits name."),
+                "Reduce it below the limit in bytes, which the answer and /limits give."),
             Self::Unsupported => about(StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "This is not a picture that we take.",
-                "Save it as one of the formats that /limits names. The bytes decide, never the name."),
+                "Save it in one of the formats that /limits lists. The bytes decide the format, not the file name."),
             Self::Damaged => about(StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "The file is damaged.",
-                "Its header breaks off or contradicts itself. Open it elsewhere and save it anew, or copy it again."),
+                "Its header is cut off or contradicts itself. Open it in another program and save it again, or copy it again."),
             Self::OutsideRange => about(StatusCode::RANGE_NOT_SATISFIABLE,
-                "The file has no such part.",
-                "Content-Range and the answer say how long it is."),
+                "The requested range is outside the file.",
+                "Content-Range and the total of the answer give the length of the file in bytes."),
             Self::TooManyPixels => about(StatusCode::UNPROCESSABLE_ENTITY,
                 "The picture has too many pixels.",
-                "Scale it down below the limit that the answer and /limits name."),
+                "Scale it down below the limit in pixels, which the answer and /limits give."),
             Self::KeyReused => about(StatusCode::UNPROCESSABLE_ENTITY,
                 "This idempotency key was used for another file.",
-                "Take a new key for every file; the same only to send the same again."),
+                "Use a new key for each file. Use the same key only to repeat the same request."),
             Self::UpgradeRequired => about(StatusCode::UPGRADE_REQUIRED,
-                "Only a WebSocket is spoken here.",
-                "Open it with the sub-protocol up.v1; /asyncapi.json describes what is said on it."),
+                "This endpoint accepts WebSocket connections only.",
+                "Connect with the sub-protocol up.v1. /asyncapi.json describes its messages."),
             Self::TooManyAtOnce => about(StatusCode::TOO_MANY_REQUESTS,
-                "That is more at once than one client may have. Try again in a moment.",
-                "Wait for the end of an upload, or close a stream of events, before the next.")
+                "This client has too many uploads or streams open. Try again in a moment.",
+                "Wait until an upload ends, or close an event stream or a socket. Then try again.")
                 .after(RETRY_SOON),
             Self::Busy => about(StatusCode::SERVICE_UNAVAILABLE,
                 "The server is full. Try again later.",
-                "Send the same again after Retry-After seconds.")
+                "Send the same request again after Retry-After seconds.")
                 .after(RETRY_LATER),
             Self::Draining => about(StatusCode::SERVICE_UNAVAILABLE,
-                "The server is about to stop. Try again in a moment.",
-                "Send the same again after Retry-After seconds: another server, or this one anew, takes it.")
+                "The server is shutting down. Try again in a moment.",
+                "Send the same request again after Retry-After seconds. Another server, or this one after a restart, accepts it.")
                 .after(RETRY_SOON),
             Self::NotReady => about(StatusCode::SERVICE_UNAVAILABLE,
-                "The server cannot take uploads now.",
-                "The answer gives the reasons; up-server check says more to whoever runs the server.")
+                "The server cannot accept uploads now.",
+                "The answer gives the reasons. The operator can run up-server check for details.")
                 .after(RETRY_LATER),
             Self::Unavailable => about(StatusCode::SERVICE_UNAVAILABLE,
-                "Something behind the server is away. Try again later.",
-                "Send the same again after Retry-After seconds.")
+                "The storage or the queue is unavailable. Try again later.",
+                "Send the same request again after Retry-After seconds.")
                 .after(RETRY_LATER),
             Self::DiskFull => about(StatusCode::INSUFFICIENT_STORAGE,
-                "The server has no room left.",
-                "Try again later; whoever runs the server must make room.")
+                "The server has no storage space left.",
+                "Try again later. The operator must free storage space.")
                 .after(RETRY_LATER),
             Self::Internal => about(StatusCode::INTERNAL_SERVER_ERROR,
-                "The server made a mistake.",
-                "Tell whoever runs it the X-Request-Id of the answer, by which its log finds what happened."),
+                "An internal error occurred.",
+                "Report the X-Request-Id of the answer to the operator: it identifies the request in the log."),
         }
     }
 }
@@ -203,7 +203,7 @@ impl JsonSchema for Kind {
             "type": "string",
             "format": "uri-reference",
             "enum": Self::VARIANTS.iter().map(|kind| kind.path()).collect::<Vec<_>>(),
-            "description": "What is wrong: a page for people. Take a type that is not listed by its status.",
+            "description": "The kind of problem, as the path of a page for people. Treat an unknown type by its status.",
         })
     }
 }
