@@ -83,7 +83,7 @@ fn live(said: &Map<String, Value>, heard: &Map<String, Value>) -> Value {
         Close::Restart as u16,
         Close::Silent as u16,
         Close::Slow as u16,
-        Close::Crowded as u16,
+        Close::TooManySockets as u16,
         Close::Malformed as u16,
         Close::Protocol as u16,
     );

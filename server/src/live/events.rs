@@ -1,5 +1,5 @@
-//! `GET /uploads/{id}/events`: the messages of the socket as server-sent events, for `curl -N`. The stream ends with
-//! the upload.
+//! `GET /uploads/{id}/events`: the messages of the socket as server-sent events, for `curl -N`. The stream ends
+//! when the upload ends.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -19,13 +19,13 @@ use crate::{
     app::App, client::Client, extract::Id, hub::Subscriber, problem::Problem, quota::Permit, telemetry,
 };
 
-/// How long a client waits before it comes back, should the stream break.
+/// How long a client waits before it reconnects after the stream broke.
 const RETRY: Duration = Duration::from_millis(1000);
 
-/// How often a comment is sent, so that proxies do not cut a silent stream.
+/// How often a comment is sent, so that proxies do not close an idle stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Streams the states of one upload, the present one first.
+/// Streams the states of one upload, the current one first.
 pub(crate) async fn events(
     State(app): State<Arc<App>>,
     client: Client,
@@ -36,31 +36,31 @@ pub(crate) async fn events(
     subscriber.subscribe(id).map_err(|_| Problem::busy())?;
     let upload = app.upload_or_problem(id).await?;
     subscriber.mark_seen(&upload);
-    let events = Sse::new(states(Stream { app, subscriber, _permit: permit }, upload));
+    let events = Sse::new(states(EventStream { app, subscriber, _permit: permit }, upload));
     let events = events.keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     Ok(([(header::CACHE_CONTROL, "no-store")], events).into_response())
 }
 
-/// What a stream of events holds for as long as it lives.
-struct Stream {
+/// The resources that an event stream holds until it ends.
+struct EventStream {
     app: Arc<App>,
     subscriber: Subscriber,
     _permit: Permit,
 }
 
-impl Stream {
-    /// The next state; none when the server drains.
+impl EventStream {
+    /// The next state; `None` when the server drains.
     async fn changes(&self) -> Option<Upload> {
         tokio::select! {
             () = self.app.draining.cancelled() => None,
-            // One upload is waited for, so there is one piece of news.
+            // The stream subscribes to one upload, so it receives one state at a time.
             news = self.subscriber.changes() => news.into_iter().next().inspect(telemetry::pushed),
         }
     }
 }
 
-/// The state of an upload and those that follow, to its end.
-fn states(stream: Stream, first: Upload) -> impl futures::Stream<Item = Result<Event, Infallible>> {
+/// The first state of an upload and the later ones, until its end.
+fn states(stream: EventStream, first: Upload) -> impl futures::Stream<Item = Result<Event, Infallible>> {
     stream::unfold(Some((stream, Some(first))), |state| async move {
         let (stream, next) = state?;
         let upload = match next {
@@ -69,7 +69,7 @@ fn states(stream: Stream, first: Upload) -> impl futures::Stream<Item = Result<E
         };
         let message = ServerMessage::news(&upload);
         let event = Event::default().event(message.kind()).retry(RETRY).data(message.encode());
-        let goes_on = !upload.state.is_final();
-        Some((Ok(event), goes_on.then_some((stream, None))))
+        let has_more = !upload.state.is_final();
+        Some((Ok(event), has_more.then_some((stream, None))))
     })
 }

@@ -1,5 +1,5 @@
-//! The sub-protocol `up.v1`: UTF-8 JSON text frames. Receivers ignore fields and types that they do not know; a
-//! breaking change is `up.v2` beside this one.
+//! The sub-protocol `up.v1`: UTF-8 JSON text frames. Receivers ignore unknown fields and types. A breaking change
+//! becomes `up.v2`, served beside this one.
 
 use std::time::Duration;
 
@@ -14,63 +14,64 @@ pub(crate) const NAME: &str = "up.v1";
 /// The longest frame that a client may send, in bytes: 500 ids need 20 kB.
 pub(crate) const MAX_CLIENT_BYTES: usize = 32 * 1024;
 
-/// Uploads that one socket may wait for: more than a page shows.
+/// The maximum number of subscriptions of one socket: more than a page shows.
 pub(crate) const MAX_IDS: usize = 500;
 
-/// How often the server pings: proxies cut what is silent for a minute.
+/// How often the server pings: proxies close connections that are idle for a minute.
 pub(crate) const PING_EVERY: Duration = Duration::from_secs(25);
 
 /// How long a pong may take.
 pub(crate) const PONG_WITHIN: Duration = Duration::from_secs(20);
 
-/// How often a client polls that has no socket, in milliseconds.
+/// The polling interval of clients without a socket, in milliseconds.
 pub(crate) const POLL_MS: u64 = 2000;
 
-/// Why a socket is closed, as the client is told.
+/// The reason for which the server closes a socket, with its close code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub(crate) enum Close {
-    /// The server is about to stop; come back after `retry_ms`.
+    /// The server is shutting down; the client reconnects after `retry_ms`.
     Restart = 1012,
-    /// No pong.
+    /// No pong arrived in time.
     Silent = 4008,
-    /// What was sent to it was not read.
+    /// The client did not read its messages in time.
     Slow = 4013,
-    /// There are as many sockets as there may be, in all or of this client.
-    Crowded = 4029,
-    /// What it sent is no message.
+    /// The quota of sockets is used up, for the server or for this client.
+    #[strum(serialize = "crowded")]
+    TooManySockets = 4029,
+    /// The client sent an invalid message.
     Malformed = 4500,
-    /// It does not speak a protocol that is spoken here.
+    /// The client offered no supported sub-protocol.
     Protocol = 4506,
 }
 
 impl Close {
-    /// The label in metrics: the variant in lower case.
+    /// The label in metrics: the variant in lower case, unless it names another.
     pub(crate) fn name(self) -> &'static str {
         self.into()
     }
 }
 
-/// What the server says.
+/// A message from the server.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(crate) enum ServerMessage<'a> {
     /// The first message of a socket.
     Welcome {
-        /// How often the server pings. Silence for much longer means that the socket is dead.
+        /// How often the server pings. If nothing arrives for much longer, the socket is dead.
         ping_ms: u64,
-        /// Uploads that one socket may wait for.
+        /// The maximum number of subscriptions of one socket.
         max_ids: usize,
-        /// How often a client polls that has no socket.
+        /// The polling interval of clients without a socket.
         poll_ms: u64,
     },
-    /// Answers a subscription: how its uploads stand.
+    /// Answers a subscription with the states of its uploads.
     Snapshot {
-        /// That of the subscription.
+        /// The `ref` of the subscription.
         #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
         reference: Option<u64>,
         uploads: &'a [Upload],
-        /// What is no upload here.
+        /// Ids of which this server knows no upload.
         unknown: &'a [String],
     },
     /// An upload became `ready`.
@@ -79,25 +80,25 @@ pub(crate) enum ServerMessage<'a> {
     UploadChanged { upload: &'a Upload },
     /// An upload became `failed`.
     UploadFailed { upload: &'a Upload },
-    /// Wants a pong with the same `t`.
+    /// Requests a pong with the same `t`.
     Ping { t: u64 },
     /// Answers a ping.
     Pong { t: u64 },
-    /// A subscription was not taken, or not wholly.
+    /// A subscription was refused, or some of its uploads could not be read.
     Error {
-        /// That of the subscription.
+        /// The `ref` of the subscription.
         #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
         reference: Option<u64>,
-        /// For programs: `too-many-ids` or `unavailable`.
+        /// The error for programs: `too-many-ids` or `unavailable`.
         code: &'static str,
-        /// For people.
+        /// The error in words, for people.
         title: &'static str,
     },
     /// The server closes the socket now.
     Bye {
-        /// Why: `restart`.
+        /// The reason: `restart`.
         reason: &'static str,
-        /// When to come back.
+        /// The delay before the client reconnects.
         retry_ms: u64,
     },
 }
@@ -109,7 +110,7 @@ impl<'a> ServerMessage<'a> {
         Self::Welcome { ping_ms, max_ids: MAX_IDS, poll_ms: POLL_MS }
     }
 
-    /// What tells a state; its type follows from the state.
+    /// The message for a state; the state decides its type.
     pub(crate) const fn news(upload: &'a Upload) -> Self {
         match upload.state {
             State::Ready => Self::ThumbnailReady { upload },
@@ -118,7 +119,7 @@ impl<'a> ServerMessage<'a> {
         }
     }
 
-    /// The value of `type`, which names a server-sent event too.
+    /// The value of `type`, which is also the name of the server-sent event.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::Welcome { .. } => "welcome",
@@ -139,27 +140,27 @@ impl<'a> ServerMessage<'a> {
     }
 }
 
-/// What a client says.
+/// A message from a client.
 #[derive(Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub(crate) enum ClientMessage {
-    /// Wants to be told of these uploads, beginning with a snapshot.
+    /// Subscribes to these uploads. The answer is a snapshot.
     Subscribe {
-        /// Comes back with the answer.
+        /// Returned as the `ref` of the answer.
         #[serde(rename = "ref")]
         reference: Option<u64>,
         ids: Vec<String>,
     },
-    /// Waits for these no longer.
+    /// Unsubscribes from these uploads.
     Unsubscribe { ids: Vec<String> },
-    /// Wants a pong with the same `t`.
+    /// Requests a pong with the same `t`.
     Ping { t: u64 },
     /// Answers a ping.
     Pong {
         #[serde(default)]
         t: u64,
     },
-    /// Of a later protocol: ignored.
+    /// A type from a later protocol: ignored.
     #[serde(other)]
     #[schemars(skip)]
     Unknown,
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn client_messages_parse_and_what_is_unknown_is_ignored() {
+    fn client_messages_parse_and_unknown_fields_and_types_are_ignored() {
         let subscribe = ClientMessage::Subscribe { reference: Some(1), ids: vec!["x".into()] };
         assert_eq!(parsed(r#"{"type":"subscribe","ref":1,"ids":["x"],"new":true}"#), Some(subscribe));
         assert_eq!(parsed(r#"{"type":"pong","t":171}"#), Some(ClientMessage::Pong { t: 171 }));

@@ -18,22 +18,22 @@ use worker::UploadId;
 use super::protocol::{self, ClientMessage, Close, ServerMessage};
 use crate::{app::App, client::Client, hub::Subscriber, origin, problem::Problem, telemetry};
 
-/// How long a write may take: a client that reads nothing for so long is let go.
+/// How long a write may take: a client that reads nothing for longer is disconnected.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long saying goodbye may take.
+/// How long the closing handshake may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
-/// Bytes that wait to be read of a socket; frames are small, and there may be thousands of sockets.
+/// The read buffer of a socket, in bytes: frames are small, and there may be thousands of sockets.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 
-/// Bytes that may wait to be written to a socket: a snapshot of as many uploads as a socket may wait for.
+/// The largest write buffer of a socket, in bytes: room for a snapshot of [`protocol::MAX_IDS`] uploads.
 const MAX_WRITE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
-/// Uploads that are read at a time for one snapshot.
+/// Concurrent reads of uploads for one snapshot.
 const READS_AT_ONCE: usize = 16;
 
-/// The span from which clients draw the wait before they come back, so that they do not all come at once.
+/// The range of the random delay before clients reconnect, so that they do not all reconnect at once.
 const RETRY_MS: std::ops::Range<u64> = 200..2000;
 
 /// Upgrades a request whose origin is allowed.
@@ -51,7 +51,7 @@ pub(crate) async fn live(
     }
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
-        Err(rejection) => return refusal(&rejection),
+        Err(rejection) => return upgrade_problem(&rejection),
     };
     let mut upgrade = upgrade
         .protocols([protocol::NAME])
@@ -60,33 +60,33 @@ pub(crate) async fn live(
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
         .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES);
-    let spoken = upgrade.selected_protocol().is_some();
+    let is_supported = upgrade.selected_protocol().is_some();
     let offered = upgrade.requested_protocols().next().cloned();
-    if let (false, Some(offered)) = (spoken, offered) {
-        // Without an answer to its offer a browser fails before it can read why.
+    if let (false, Some(offered)) = (is_supported, offered) {
+        // A browser that gets no sub-protocol fails before it can read the close code.
         upgrade.set_selected_protocol(offered);
     }
-    // A browser cannot see why an upgrade is refused; a socket that is closed says so.
-    let place = app.watching.acquire(client);
+    // A browser cannot read the status of a refused upgrade. It can read the close code of a socket.
+    let permit = app.watching.acquire(client);
     upgrade.on_upgrade(move |socket| {
         let tracked = app.in_flight.clone();
         tracked.track_future(async move {
-            let mut connection = Connection { subscriber: app.hub.open(), socket, app };
-            let close = match place {
-                _ if !spoken => Some(Close::Protocol),
-                Ok(_) => connection.run().await,
-                Err(_) => Some(Close::Crowded),
+            let mut session = SocketSession { subscriber: app.hub.open(), socket, app };
+            let close = match permit {
+                _ if !is_supported => Some(Close::Protocol),
+                Ok(_) => session.run().await,
+                Err(_) => Some(Close::TooManySockets),
             };
             if let Some(close) = close {
                 telemetry::socket_closed(close.name());
-                connection.close(close).await;
+                session.close(close).await;
             }
         })
     })
 }
 
-/// Why a request is no upgrade that can be made.
-fn refusal(rejection: &WebSocketUpgradeRejection) -> Response {
+/// The answer to a request that cannot be upgraded.
+fn upgrade_problem(rejection: &WebSocketUpgradeRejection) -> Response {
     match rejection {
         WebSocketUpgradeRejection::InvalidWebSocketVersionHeader(_) => {
             ([(header::SEC_WEBSOCKET_VERSION, "13")], Problem::upgrade_required()).into_response()
@@ -99,16 +99,17 @@ fn refusal(rejection: &WebSocketUpgradeRejection) -> Response {
     }
 }
 
-struct Connection {
+/// One open socket and its subscriptions.
+struct SocketSession {
     app: Arc<App>,
     subscriber: Subscriber,
     socket: WebSocket,
 }
 
-/// Why a connection ends: `None` when the client is gone already.
+/// The reason for which a session ends: `None` when the client has disconnected.
 type Ended = ControlFlow<Option<Close>>;
 
-impl Connection {
+impl SocketSession {
     async fn run(&mut self) -> Option<Close> {
         match self.serve().await {
             ControlFlow::Break(close) => close,
@@ -153,19 +154,19 @@ impl Connection {
         }
     }
 
-    /// Takes one frame in, and answers it.
+    /// Handles one frame and answers it.
     async fn receive(
         &mut self,
         frame: Option<Result<Message, axum::Error>>,
     ) -> ControlFlow<Option<Close>, Option<ClientMessage>> {
         let text = match frame {
             Some(Ok(Message::Text(text))) => text,
-            // The library answers protocol pings by itself.
+            // The library answers pings of the WebSocket protocol.
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => return ControlFlow::Continue(None),
             Some(Ok(Message::Binary(_))) => return ControlFlow::Break(Some(Close::Malformed)),
             Some(Ok(Message::Close(_))) | None => return ControlFlow::Break(None),
             Some(Err(error)) => {
-                debug!(%error, "a socket broke off");
+                debug!(%error, "socket failed");
                 return ControlFlow::Break(Some(Close::Malformed));
             }
         };
@@ -183,7 +184,7 @@ impl Connection {
         ControlFlow::Continue(Some(message))
     }
 
-    /// Registers first, reads storage then, and sends the snapshot last: no completion can fall between.
+    /// Subscribes first, then reads storage, then sends the snapshot: so no completion is missed.
     async fn subscribe(&mut self, reference: Option<u64>, texts: &[String]) -> Ended {
         let (mut ids, mut unknown) = (Vec::new(), Vec::new());
         for text in texts {
@@ -194,11 +195,11 @@ impl Connection {
         }
         let new: HashSet<_> = ids.iter().copied().filter(|id| !self.subscriber.is_subscribed(*id)).collect();
         let fits = texts.len().max(new.len() + self.subscriber.len()) <= protocol::MAX_IDS;
-        // Those that are waited for already are taken last: they find their room, and lose no news to a refusal.
+        // New ids come first: subscribing again needs no room, and a refusal must not drop undelivered states.
         let mut all = new.iter().chain(&ids);
         if !fits || all.any(|id| self.subscriber.subscribe(*id).is_err()) {
             new.iter().for_each(|id| self.subscriber.unsubscribe(*id));
-            let title = "This socket waits for as many uploads as it may.";
+            let title = "This socket has too many subscriptions.";
             return self.send(&ServerMessage::Error { reference, code: "too-many-ids", title }).await;
         }
         let app = &self.app;
@@ -217,7 +218,7 @@ impl Connection {
                     unknown.push(id.to_string());
                 }
                 Err(error) => {
-                    // Still waited for: the slow re-check reads it again.
+                    // The subscription stays: the periodic re-check reads the upload again.
                     debug!(%id, error = &error as &dyn std::error::Error, "could not read an upload for a snapshot");
                     unreadable = true;
                 }
@@ -226,7 +227,7 @@ impl Connection {
         self.send(&ServerMessage::Snapshot { reference, uploads: &uploads, unknown: &unknown }).await?;
         uploads.iter().for_each(|upload| self.subscriber.mark_seen(upload));
         if unreadable {
-            let title = "Some uploads could not be read just now; they follow.";
+            let title = "Some uploads could not be read. Their states follow later.";
             self.send(&ServerMessage::Error { reference, code: "unavailable", title }).await?;
         }
         ControlFlow::Continue(())
@@ -240,14 +241,14 @@ impl Connection {
         }
     }
 
-    /// Says why, if the client still listens, and waits for its answer, so that the words are not lost.
+    /// Sends the close code and waits for the client's close frame, so that the code is not lost.
     async fn close(mut self, close: Close) {
         let frame = CloseFrame { code: close as u16, reason: "".into() };
-        let goodbye = async {
+        let handshake = async {
             self.socket.send(Message::Close(Some(frame))).await?;
             while let Some(Ok(_)) = self.socket.next().await {}
             self.socket.close().await
         };
-        let _ = timeout(CLOSE_WITHIN, goodbye).await;
+        let _ = timeout(CLOSE_WITHIN, handshake).await;
     }
 }

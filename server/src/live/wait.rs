@@ -1,4 +1,4 @@
-//! `Prefer: wait=20` (RFC 7240): an answer that takes its time.
+//! `Prefer: wait=20` (RFC 7240): an answer that is delayed until the upload ends.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use worker::{Upload, UploadId};
 
 use crate::app::App;
 
-/// The longest wait: proxies cut a request that is silent for longer than half a minute.
+/// The longest wait: proxies close a request that gets no bytes for half a minute.
 const MAX_WAIT: Duration = Duration::from_secs(25);
 
 static PREFER: HeaderName = HeaderName::from_static("prefer");
 static PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// How long a client wants to wait at most.
+/// The maximum time that a client wants to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wait(Duration);
 
 impl Wait {
-    /// Reads the preference; what is not understood is ignored, as RFC 7240 asks.
+    /// Parses the preference. Unknown and malformed preferences are ignored, as RFC 7240 requires.
     pub(crate) fn parse(headers: &HeaderMap) -> Option<Self> {
         headers
             .get_all(&PREFER)
@@ -32,20 +32,20 @@ impl Wait {
             .map(|seconds| Self(Duration::from_secs(seconds).min(MAX_WAIT)))
     }
 
-    /// The header that says that the preference was honoured.
+    /// The header that confirms the preference.
     pub(crate) fn applied(self) -> (HeaderName, HeaderValue) {
         let value = format!("wait={}", self.0.as_secs());
         (PREFERENCE_APPLIED.clone(), HeaderValue::from_str(&value).expect("digits are a header value"))
     }
 
-    /// Waits until every upload has ended, the time is over, or the server drains. Answers them in their order, as
-    /// they stand then.
+    /// Waits until every upload has ended, the time is over, or the server drains. Answers their states in the same
+    /// order.
     pub(crate) async fn for_end(self, app: &App, uploads: Vec<Upload>) -> Vec<Upload> {
         let deadline = Instant::now() + self.0;
         let subscriber = app.hub.open();
         let mut uploads = uploads;
         for upload in &mut uploads {
-            // Without room to wait the answer comes at once, which is what a client without patience gets as well.
+            // Without a free subscription the answer comes at once, as without the preference.
             if subscriber.subscribe(upload.id).is_err() {
                 return uploads;
             }
