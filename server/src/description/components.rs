@@ -1,4 +1,4 @@
-//! What descriptions of operations are put together from.
+//! Building blocks for the descriptions of operations.
 
 use axum::http::StatusCode;
 use schemars::JsonSchema;
@@ -12,10 +12,10 @@ use utoipa::openapi::{
 
 use worker::UploadId;
 
-use super::schemas::of;
+use super::schemas::schema_ref;
 use crate::problem::{CONTENT_TYPE, Kind, Problem};
 
-/// An operation, by a name for programs and in words for people.
+/// An operation, with an id for programs and texts for people.
 pub(super) fn operation(id: &str, summary: &str, description: &str) -> OperationBuilder {
     OperationBuilder::new()
         .operation_id(Some(id))
@@ -28,20 +28,20 @@ pub(super) fn path(method: HttpMethod, operation: OperationBuilder) -> PathItem 
     PathItem::new(method, operation)
 }
 
-/// What an operation may answer instead of what was asked for.
-pub(super) trait Refuses {
-    fn refuses(self, kinds: &[Kind]) -> Self;
+/// Adds the problems that an operation may answer.
+pub(super) trait WithProblems {
+    fn with_problems(self, kinds: &[Kind]) -> Self;
 }
 
-impl Refuses for OperationBuilder {
-    fn refuses(self, kinds: &[Kind]) -> Self {
+impl WithProblems for OperationBuilder {
+    fn with_problems(self, kinds: &[Kind]) -> Self {
         problems(kinds)
             .into_iter()
             .fold(self, |operation, (status, response)| operation.response(status, response))
     }
 }
 
-/// The answers of these kinds: one a status, with an example of each kind.
+/// The answers of these kinds: one for each status, with an example of each kind.
 pub(super) fn problems(kinds: &[Kind]) -> Vec<(String, RefOr<Response>)> {
     let mut statuses: Vec<_> = kinds.iter().map(|kind| kind.about().status).collect();
     statuses.sort();
@@ -59,7 +59,7 @@ fn problem(kinds: &[Kind]) -> ResponseBuilder {
         let name = kind.name();
         (name, RefOr::Ref(Ref::new(format!("#/components/examples/{name}"))))
     };
-    let mut content = Content::new(Some(of::<Problem>()));
+    let mut content = Content::new(Some(schema_ref::<Problem>()));
     content.examples.extend(kinds.iter().map(example).map(|(name, example)| (name.to_owned(), example)));
     let mut response = answer(&titles.join(" ")).content(CONTENT_TYPE, content);
     let later = kinds.iter().filter(|kind| kind.about().retry_after.is_some()).count();
@@ -68,64 +68,66 @@ fn problem(kinds: &[Kind]) -> ResponseBuilder {
     }
     for kind in kinds {
         response = match kind {
-            Kind::OutsideRange => response.header("Content-Range", always("How many bytes there are.")),
+            Kind::OutsideRange => {
+                response.header("Content-Range", always("The length of the file in bytes."))
+            }
             Kind::UpgradeRequired => response
-                .header("Upgrade", sometimes("What is spoken here."))
-                .header("Sec-WebSocket-Version", sometimes("The version that is spoken here.")),
+                .header("Upgrade", sometimes("`websocket`"))
+                .header("Sec-WebSocket-Version", sometimes("The supported version of the protocol.")),
             _ => response,
         };
     }
     response
 }
 
-/// An answer, in words.
+/// An answer with a description.
 pub(super) fn answer(description: &str) -> ResponseBuilder {
     ResponseBuilder::new().description(description)
 }
 
 /// An answer with a body of a type.
 pub(super) fn json<T: JsonSchema>(description: &str) -> ResponseBuilder {
-    answer(description).content("application/json", Content::new(Some(of::<T>())))
+    answer(description).content("application/json", Content::new(Some(schema_ref::<T>())))
 }
 
-/// Text of some kind.
+/// A body of text.
 pub(super) fn text() -> Content {
     Content::new(Some(Object::with_type(Type::String)))
 }
 
-/// Bytes that no schema describes.
+/// A body of bytes without a schema.
 pub(super) fn bytes() -> Content {
     Content::new(None::<Schema>)
 }
 
-/// Bytes that a client sends.
+/// The schema of bytes that a client sends.
 pub(super) fn binary() -> Object {
     let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
     ObjectBuilder::new().schema_type(Type::String).format(Some(format)).build()
 }
 
-/// A header that such an answer always has.
+/// A header that is always present.
 pub(super) fn always(description: &str) -> Header {
     let mut header = sometimes(description);
-    // The library has no field for it.
+    // The library has no field for `required`.
     header.extensions = Some([("required", true)].into_iter().collect());
     header
 }
 
-/// A header that such an answer may have.
+/// A header that may be absent.
 pub(super) fn sometimes(description: &str) -> Header {
     HeaderBuilder::new().description(Some(description)).build()
 }
 
 /// `Retry-After`.
 pub(super) fn seconds(is_always: bool) -> Header {
-    let description = "Seconds after which another try may go better.";
+    let description = "Seconds to wait before a retry.";
     let mut header = if is_always { always(description) } else { sometimes(description) };
     header.schema = Some(Object::with_type(Type::Integer).into());
     header
 }
 
-/// A part of the path.
+/// A parameter in the path.
 pub(super) fn in_path(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
     ParameterBuilder::new()
         .name(name)
@@ -153,14 +155,14 @@ pub(super) fn request_header(
         .build()
 }
 
-/// Where to go from an answer, with an upload's id found in it.
+/// A link from an answer to an operation, with the place of the upload's id in the answer.
 pub(super) fn link(operation: &str, id_at: &str) -> Link {
     LinkBuilder::new().operation_id(operation).parameter("id", id_at).build()
 }
 
-/// On to a page.
+/// A redirect to the page of an upload.
 pub(super) fn see_other() -> ResponseBuilder {
-    answer("For browsers that sent a form without script: on to the page of the upload.")
+    answer("For browsers that sent a form without script: a redirect to the page of the upload.")
         .header("Location", always("The upload."))
         .header("Cache-Control", always("`no-store`"))
 }
@@ -169,10 +171,10 @@ pub(super) fn see_other() -> ResponseBuilder {
 pub(super) fn html(description: &str) -> ResponseBuilder {
     answer(description)
         .content("text/html", text())
-        .header("Cache-Control", always("How long it may be kept."))
+        .header("Cache-Control", always("How long the page may be cached."))
 }
 
-/// What never changes.
+/// An answer that never changes.
 pub(super) fn cached(description: &str) -> ResponseBuilder {
     answer(description)
         .header("ETag", always("Strong."))
@@ -181,16 +183,17 @@ pub(super) fn cached(description: &str) -> ResponseBuilder {
 
 /// The id of an upload, in the path.
 pub(super) fn id() -> Parameter {
-    in_path("id", "The upload.", of::<UploadId>())
+    in_path("id", "The upload.", schema_ref::<UploadId>())
 }
 
-/// RFC 7240.
+/// The `Prefer` header (RFC 7240).
 pub(super) fn prefer() -> Parameter {
-    let description = "`wait` with the seconds (RFC 7240) that the answer may wait for the end, 25 at most.";
+    let description =
+        "`wait`: the maximum number of seconds (RFC 7240) to wait for the end of the upload; at most 25.";
     request_header("Prefer", description, "wait=20", ObjectBuilder::new())
 }
 
-/// Of what may be cached.
+/// The `If-None-Match` header of answers that may be cached.
 pub(super) fn if_none_match() -> Parameter {
-    request_header("If-None-Match", "What the client has.", "\"0\"", ObjectBuilder::new())
+    request_header("If-None-Match", "The ETag of the client's copy.", "\"0\"", ObjectBuilder::new())
 }

@@ -1,4 +1,4 @@
-//! `GET /openapi.json`: the route table and its description, which grow together.
+//! `GET /openapi.json`: a route and its description are added in one call.
 
 use std::sync::Arc;
 
@@ -18,13 +18,13 @@ use crate::{
     problem::{Kind, Problem},
 };
 
-/// What the whole description is headed with.
-const ABOUT: &str = "An image uploader made of messages: a picture is kept and answered at once, workers make three \
-    thumbnails, and whoever waits is told.\n\nErrors are `application/problem+json` (RFC 9457). Every answer has an \
-    `X-Request-Id`: the client's own, if that is a short token. A W3C `traceparent` is taken up and goes on to the \
-    worker. What is said on the socket and in the queue is described at `/asyncapi.json`.";
+/// The introduction of the document.
+const ABOUT: &str = "A message-based image uploader: a picture is stored and answered at once, workers make three \
+    thumbnails, and subscribers receive the result.\n\nErrors are `application/problem+json` (RFC 9457). Every answer has \
+    an `X-Request-Id`: the one of the request, if that is a short token. A W3C `traceparent` is continued and passed to \
+    the worker. `/asyncapi.json` describes the messages of the socket and the queue.";
 
-/// A router and the description of what it serves.
+/// A router and the description of its routes.
 #[derive(Default)]
 pub(crate) struct Described {
     router: Router<Arc<App>>,
@@ -32,7 +32,7 @@ pub(crate) struct Described {
 }
 
 impl Described {
-    /// Serves a path. Its description names the methods, too; that they are the same is tested with a real server.
+    /// Adds a path. Its description names the methods too; a test with a real server compares the two.
     pub(crate) fn route(
         mut self,
         path: &str,
@@ -43,7 +43,7 @@ impl Described {
         self.describe(path, description)
     }
 
-    /// Serves what another router serves, of which one path is described: the others belong to it.
+    /// Adds the routes of another router. Only one path is described: the others belong to it.
     pub(crate) fn merge(
         mut self,
         router: Router<Arc<App>>,
@@ -59,7 +59,7 @@ impl Described {
         self
     }
 
-    /// The router, which serves the description of itself, too.
+    /// The router, which also serves its own description at a path.
     pub(crate) fn described_at(self, path: &str) -> Router<Arc<App>> {
         let Self { router, paths } = self.describe(path, operations::openapi());
         let document = Document::new(&document(paths));
@@ -77,10 +77,10 @@ fn document(paths: Paths) -> Value {
         (kind.name().to_owned(), example)
     });
     document["components"] = json!({
-        "schemas": schemas::of_answers(),
+        "schemas": schemas::response_schemas(),
         "examples": Map::from_iter(examples),
         "headers": { REQUEST_ID: {
-            "description": "Names this request in the log.",
+            "description": "Identifies this request in the log.",
             "required": true,
             "schema": { "type": "string" },
         } },
@@ -90,15 +90,15 @@ fn document(paths: Paths) -> Value {
 
 const REQUEST_ID: &str = "X-Request-Id";
 
-/// Adds what holds everywhere: a panic is answered, answers have an id, and what can be got can be asked for its
-/// headers alone.
+/// Adds the parts that all paths share: 500 for a panic, the request's id in every answer, and HEAD wherever there is
+/// GET.
 fn completed(mut item: PathItem) -> PathItem {
     for operation in [&mut item.get, &mut item.put, &mut item.post].into_iter().flatten() {
         let responses = &mut operation.responses.responses;
         responses.extend(operations::problems(&[Kind::Internal]));
         for response in answers(&mut operation.responses) {
-            let place = Ref::new(format!("#/components/headers/{REQUEST_ID}"));
-            response.headers.insert(REQUEST_ID.to_owned(), RefOr::Ref(place));
+            let header = Ref::new(format!("#/components/headers/{REQUEST_ID}"));
+            response.headers.insert(REQUEST_ID.to_owned(), RefOr::Ref(header));
         }
     }
     item.head = item.get.clone().map(head);
@@ -107,7 +107,7 @@ fn completed(mut item: PathItem) -> PathItem {
 
 fn head(mut get: Operation) -> Operation {
     get.operation_id = None;
-    // Only a GET can be an upgrade, or be for a part.
+    // Only GET can upgrade or request a range.
     for status in ["101", "206", "416"] {
         get.responses.responses.remove(status);
     }

@@ -1,5 +1,5 @@
-//! The operations of each path, in the order of the route table. They stand here and not beside their handlers, because
-//! they share their parts, and the route table names handler and operation in one line: neither can be forgotten.
+//! The operations of each path, in the order of the route table. They are not beside their handlers, because they share
+//! building blocks. The route table names handler and operation in one line, so neither can be forgotten.
 
 use utoipa::openapi::{
     Content, HttpMethod, PathItem, Required, ResponseBuilder, Type,
@@ -12,10 +12,10 @@ use worker::{Encoding, Format, Size, Upload};
 pub(super) use super::components::problems;
 use super::{
     components::{
-        Refuses, always, answer, binary, bytes, cached, html, id, if_none_match, in_path, json, link,
+        WithProblems, always, answer, binary, bytes, cached, html, id, if_none_match, in_path, json, link,
         operation, path, prefer, request_header, seconds, see_other, sometimes, text,
     },
-    schemas::of,
+    schemas::schema_ref,
 };
 use crate::{
     health::{Health, Limits, Readiness},
@@ -24,8 +24,8 @@ use crate::{
     uploads::{accept::Taken, idempotency::MAX_KEY_BYTES},
 };
 
-/// Why a file is not taken.
-const NOT_TAKEN: [Kind; 16] = [
+/// The problems of every request that sends files.
+const UPLOAD_PROBLEMS: [Kind; 16] = [
     Kind::Malformed,
     Kind::Empty,
     Kind::BadKey,
@@ -46,25 +46,26 @@ const NOT_TAKEN: [Kind; 16] = [
 
 /// `/uploads`
 pub(crate) fn uploads() -> PathItem {
-    let mut item = sending("post_uploads", "put_uploads");
+    let mut item = upload_methods("post_uploads", "put_uploads");
     item.description = Some("`/uploads/` is the same.".to_owned());
     item
 }
 
-/// `/uploads/`: what `curl -T file` asks for adds the name.
+/// `/uploads/`: `curl -T file` appends the file's name to it.
 pub(crate) fn uploads_with_slash() -> PathItem {
-    sending("post_uploads_with_slash", "put_uploads_with_slash")
+    upload_methods("post_uploads_with_slash", "put_uploads_with_slash")
 }
 
-fn sending(post_id: &str, put_id: &str) -> PathItem {
+fn upload_methods(post_id: &str, put_id: &str) -> PathItem {
     let description = "The bytes decide what a file is, never its name or the declared type. A request with several \
-        files answers for each; its status is that of a refusal only if every file is refused.";
-    let post = taking(operation(post_id, "Send a picture, or several in a form", description))
+        files answers for each. Its status is that of an error only if every file is refused.";
+    let post = with_upload_parts(operation(post_id, "Send a picture, or several in a form", description))
         .request_body(Some(picture().content("multipart/form-data", form()).build()))
-        .refuses(&[&NOT_TAKEN[..], &[Kind::NoFile, Kind::TooManyParts]].concat());
-    let put = taking(operation(put_id, "Send a picture without a name", "")).request_body(Some(raw()));
+        .with_problems(&[&UPLOAD_PROBLEMS[..], &[Kind::NoFile, Kind::TooManyParts]].concat());
+    let put =
+        with_upload_parts(operation(put_id, "Send a picture without a name", "")).request_body(Some(raw()));
     let mut item = PathItem::new(HttpMethod::Post, post);
-    item.put = Some(put.refuses(&NOT_TAKEN).build());
+    item.put = Some(put.with_problems(&UPLOAD_PROBLEMS).build());
     item
 }
 
@@ -72,31 +73,35 @@ fn sending(post_id: &str, put_id: &str) -> PathItem {
 pub(crate) fn upload() -> PathItem {
     let get = operation(
         "get_upload",
-        "How an upload stands",
-        "JSON for programs, a page that refreshes itself for browsers, the bare URL for shell scripts, by `Accept`.",
+        "The state of an upload",
+        "`Accept` selects JSON for programs, a self-refreshing page for browsers, or the bare URL for shell scripts.",
     )
     .parameter(id())
     .parameter(prefer())
     .response(
         "200",
-        json::<Upload>("The upload as it stands now, or at its end if that was waited for.")
+        json::<Upload>("The current state of the upload; with `Prefer: wait`, its state at the end of the wait.")
             .content("text/plain", text())
             .content("text/html", text())
             .header("Vary", always("`accept`"))
             .header("Cache-Control", always("`no-store`"))
-            .header("Preference-Applied", sometimes("How long was waited for at most."))
-            .header("Server-Timing", sometimes("Where the time went.")),
+            .header("Preference-Applied", sometimes("The maximum wait that was applied."))
+            .header("Server-Timing", sometimes("Durations of the steps of this request.")),
     )
-    .refuses(&[Kind::UnknownUpload, Kind::Unavailable]);
-    let name = in_path("id", "The file's name. Data only.", Object::with_type(Type::String));
-    let put = taking(operation(
+    .with_problems(&[Kind::UnknownUpload, Kind::Unavailable]);
+    let name = in_path(
+        "id",
+        "The file's name. It is stored and shown, and never used as a path.",
+        Object::with_type(Type::String),
+    );
+    let put = with_upload_parts(operation(
         "put_upload",
         "Send a picture by its name",
-        "What `curl -T cat.jpg …/uploads/` does.",
+        "The request of `curl -T cat.jpg …/uploads/`.",
     ))
     .parameter(name)
     .request_body(Some(raw()))
-    .refuses(&NOT_TAKEN);
+    .with_problems(&UPLOAD_PROBLEMS);
     let mut item = path(HttpMethod::Get, get);
     item.put = Some(put.build());
     item
@@ -111,14 +116,14 @@ pub(crate) fn thumbnail() -> PathItem {
     let get = operation(
         "get_thumbnail",
         "A thumbnail",
-        "404 with `Retry-After` until it is there: whoever polls needs nothing else.",
+        "404 with `Retry-After` until it is ready, so a client can poll this path alone.",
     )
     .parameter(id())
-    .parameter(in_path("size", "Which of the three.", of::<Size>()))
+    .parameter(in_path("size", "One of the three sizes.", schema_ref::<Size>()))
     .parameter(if_none_match())
     .response("200", whole)
     .response("304", cached("The client has it."))
-    .refuses(&[Kind::UnknownUpload, Kind::NotYet, Kind::NotFound, Kind::Failed, Kind::Unavailable]);
+    .with_problems(&[Kind::UnknownUpload, Kind::NotYet, Kind::NotFound, Kind::Failed, Kind::Unavailable]);
     path(HttpMethod::Get, get)
 }
 
@@ -130,26 +135,30 @@ pub(crate) fn original() -> PathItem {
             .header("Content-Disposition", always("The file's name."));
         Format::ALL.into_iter().fold(answer, |answer, format| answer.content(format.content_type(), bytes()))
     };
-    let range = "One range of bytes; what is not understood is ignored.";
-    let if_range = "The ETag of what the client has a part of: of anything else it is answered the whole.";
+    let range = "One range of bytes. Anything else is ignored.";
+    let if_range = "The ETag of the client's partial copy. If it does not match, the whole file is answered.";
     let get = operation("get_original", "The bytes as received", "")
         .parameter(id())
         .parameter(request_header("Range", range, "bytes=0-99", ObjectBuilder::new()))
         .parameter(request_header("If-Range", if_range, "\"0199f3c2\"", ObjectBuilder::new()))
         .parameter(if_none_match())
-        .response("200", file("All of it."))
-        .response("206", file("A part of it.").header("Content-Range", always("Which bytes, of how many.")))
+        .response("200", file("The whole file."))
+        .response(
+            "206",
+            file("The requested range.")
+                .header("Content-Range", always("The range, and the length of the file in bytes.")),
+        )
         .response("304", cached("The client has it."))
-        .refuses(&[Kind::UnknownUpload, Kind::OutsideRange, Kind::Unavailable]);
+        .with_problems(&[Kind::UnknownUpload, Kind::OutsideRange, Kind::Unavailable]);
     path(HttpMethod::Get, get)
 }
 
 /// `/uploads/{id}/events`
 pub(crate) fn events() -> PathItem {
-    let stream = "Messages as on the socket, the present state first: `event` is the message's `type`, `data` the \
-        message. The stream ends with the upload.";
+    let stream = "The messages of the socket, the current state first: `event` is the message's `type`, `data` the \
+        message. The stream ends when the upload ends.";
     let get =
-        operation("get_events", "An upload's states as they change", "For `curl -N` and `EventSource`.")
+        operation("get_events", "The states of an upload as they change", "For `curl -N` and `EventSource`.")
             .parameter(id())
             .response(
                 "200",
@@ -157,22 +166,22 @@ pub(crate) fn events() -> PathItem {
                     .content("text/event-stream", bytes())
                     .header("Cache-Control", always("`no-store`")),
             )
-            .refuses(&[Kind::UnknownUpload, Kind::TooManyAtOnce, Kind::Busy, Kind::Unavailable]);
+            .with_problems(&[Kind::UnknownUpload, Kind::TooManyAtOnce, Kind::Busy, Kind::Unavailable]);
     path(HttpMethod::Get, get)
 }
 
 /// `/uploads/{id}/retry`
 pub(crate) fn retry() -> PathItem {
-    let post = operation("retry_upload", "Send a failed upload round once more", "")
+    let post = operation("retry_upload", "Requeue a failed upload", "")
         .parameter(id())
         .response(
             "202",
-            json::<Upload>("It is queued again, with the next `gen`.")
+            json::<Upload>("The upload is requeued, with the next `gen`.")
                 .header("Retry-After", seconds(true))
                 .header("Cache-Control", always("`no-store`")),
         )
         .response("303", see_other())
-        .refuses(&[
+        .with_problems(&[
             Kind::CrossSite,
             Kind::UnknownUpload,
             Kind::NotFailed,
@@ -186,19 +195,22 @@ pub(crate) fn retry() -> PathItem {
 
 /// `/limits`
 pub(crate) fn limits() -> PathItem {
-    let get =
-        operation("get_limits", "What this server takes", "So that clients can say no before they send.");
-    path(HttpMethod::Get, get.response("200", json::<Limits>("Its limits.")))
+    let get = operation(
+        "get_limits",
+        "The limits of this server",
+        "Clients can refuse a file before they send it.",
+    );
+    path(HttpMethod::Get, get.response("200", json::<Limits>("The limits.")))
 }
 
 /// `/live`
 pub(crate) fn live() -> PathItem {
     let protocol = ObjectBuilder::new().enum_values(Some([protocol::NAME]));
-    let offer = "What the client speaks. Another offer is taken and then closed with 4506.";
+    let offer = "The sub-protocol of the client. A socket with another one is opened and closed with 4506.";
     let get = operation(
         "live",
-        "A WebSocket that tells about many uploads",
-        "`/asyncapi.json` describes what is said on it.",
+        "A WebSocket that delivers the states of many uploads",
+        "`/asyncapi.json` describes its messages.",
     )
     .parameter(request_header("Sec-WebSocket-Protocol", offer, protocol::NAME, protocol))
     .response(
@@ -206,24 +218,27 @@ pub(crate) fn live() -> PathItem {
         answer("The socket is open.")
             .header("Upgrade", always("`websocket`"))
             .header("Connection", always("`upgrade`"))
-            .header("Sec-WebSocket-Accept", always("By RFC 6455."))
-            .header("Sec-WebSocket-Protocol", sometimes("What was offered.")),
+            .header("Sec-WebSocket-Accept", always("See RFC 6455."))
+            .header("Sec-WebSocket-Protocol", sometimes("The sub-protocol that the client offered.")),
     )
-    .refuses(&[Kind::Malformed, Kind::CrossSite, Kind::UpgradeRequired, Kind::Draining]);
+    .with_problems(&[Kind::Malformed, Kind::CrossSite, Kind::UpgradeRequired, Kind::Draining]);
     path(HttpMethod::Get, get)
 }
 
 /// `/healthz`
 pub(crate) fn healthz() -> PathItem {
     let get = operation("get_health", "Whether the process is alive", "");
-    path(HttpMethod::Get, get.response("200", json::<Health>("It is.")))
+    path(HttpMethod::Get, get.response("200", json::<Health>("The process is alive.")))
 }
 
 /// `/readyz`
 pub(crate) fn readyz() -> PathItem {
-    let get = operation("get_readiness", "Whether uploads can be taken", "")
-        .response("200", json::<Readiness>("They can, if need be without the broker for a while."))
-        .refuses(&[Kind::Draining, Kind::NotReady]);
+    let get = operation("get_readiness", "Whether the server can accept uploads", "")
+        .response(
+            "200",
+            json::<Readiness>("The server can accept uploads. The broker may be unavailable for a while."),
+        )
+        .with_problems(&[Kind::Draining, Kind::NotReady]);
     path(HttpMethod::Get, get)
 }
 
@@ -231,18 +246,18 @@ pub(crate) fn readyz() -> PathItem {
 pub(crate) fn problem() -> PathItem {
     let kinds = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(help_page::names()));
     let get =
-        operation("get_problem", "What a kind of problem means", "Where the `type` of a problem leads.")
+        operation("get_problem", "The meaning of a kind of problem", "The page at the `type` of a problem.")
             .parameter(in_path("kind", "The last part of `type`.", kinds))
-            .response("200", html("What is wrong and what to do, for people."))
-            .refuses(&[Kind::NotFound]);
+            .response("200", html("The error and the next step, for people."))
+            .with_problems(&[Kind::NotFound]);
     path(HttpMethod::Get, get)
 }
 
 /// `/`
 pub(crate) fn home() -> PathItem {
-    let get = operation("home", "The page", "With its styles and modules beside it.")
+    let get = operation("home", "The page", "Its styles and modules are served beside it.")
         .parameter(if_none_match())
-        .response("200", html("The page.").header("ETag", always("Of this version.")))
+        .response("200", html("The page.").header("ETag", always("The ETag of this version.")))
         .response("304", answer("The client has it."));
     path(HttpMethod::Get, get)
 }
@@ -260,25 +275,26 @@ pub(crate) fn asyncapi() -> PathItem {
 fn description(id: &str, format: &str) -> PathItem {
     let document = Content::new(Some(Object::with_type(Type::Object)));
     let get = operation(id, &format!("The interface, described in {format}"), "");
-    let answer =
-        answer(format).content("application/json", document).header("Cache-Control", always("An hour."));
+    let answer = answer(format)
+        .content("application/json", document)
+        .header("Cache-Control", always("Cached for an hour."));
     path(HttpMethod::Get, get.response("200", answer))
 }
 
-/// What all that take files have in common.
-fn taking(operation: OperationBuilder) -> OperationBuilder {
+/// Adds the parameters and answers of every operation that accepts files.
+fn with_upload_parts(operation: OperationBuilder) -> OperationBuilder {
     let bulk = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["bulk"]));
     let lane = ParameterBuilder::new()
         .name("lane")
         .parameter_in(ParameterIn::Query)
         .required(Required::False)
-        .description(Some("By a queue of its own, which keeps nobody else waiting."))
+        .description(Some("`bulk` uses a separate queue, so that other uploads do not wait."))
         .schema(Some(bulk))
         .build();
     let key = ObjectBuilder::new().pattern(Some("^[!-~]+$")).max_length(Some(MAX_KEY_BYTES));
     let key = request_header(
         "Idempotency-Key",
-        "Makes the request safe to repeat for a day: the same key and file are the same upload.",
+        "Makes the request idempotent for a day: the same key and file give the same upload.",
         "5f0c2d2e-77aa-4b1c-9d0e-0c6a5b1f2e3d",
         key,
     );
@@ -286,29 +302,26 @@ fn taking(operation: OperationBuilder) -> OperationBuilder {
         .parameter(lane)
         .parameter(prefer())
         .parameter(key)
-        .response(
-            "201",
-            taken("Every file was taken, and every upload has ended in the time that was waited."),
-        )
-        .response("202", taken("Taken; thumbnails follow.").header("Retry-After", seconds(true)))
+        .response("201", accepted("Every upload ended within the time of `Prefer: wait`."))
+        .response("202", accepted("Accepted; thumbnails follow.").header("Retry-After", seconds(true)))
         .response("303", see_other())
 }
 
-fn taken(description: &str) -> ResponseBuilder {
+fn accepted(description: &str) -> ResponseBuilder {
     let first = "$response.body#/uploads/0/id";
     let answer = json::<Taken>(description)
         .content("text/plain", text())
         .header("Location", always("The first upload."))
         .header("Cache-Control", always("`no-store`"))
         .header("Vary", always("`accept`"))
-        .header("Preference-Applied", sometimes("How long was waited for at most."))
-        .header("Server-Timing", sometimes("Where the time went."));
+        .header("Preference-Applied", sometimes("The maximum wait that was applied."))
+        .header("Server-Timing", sometimes("Durations of the steps of this request."));
     ["get_upload", "get_thumbnail", "get_original", "get_events", "retry_upload"]
         .into_iter()
         .fold(answer, |answer, operation| answer.link(operation, link(operation, first)))
 }
 
-/// A picture without a form around it.
+/// A picture that is sent without a form.
 fn picture() -> RequestBodyBuilder {
     RequestBodyBuilder::new()
         .required(Some(Required::True))
