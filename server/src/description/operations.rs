@@ -21,7 +21,7 @@ use crate::{
     health::{Health, Limits, Readiness},
     live::protocol,
     problem::{Kind, help_page},
-    uploads::{accept::Taken, idempotency::MAX_KEY_BYTES},
+    uploads::{accept::UploadResults, idempotency::MAX_KEY_BYTES},
 };
 
 /// The problems of every request that sends files.
@@ -309,7 +309,7 @@ fn with_upload_parts(operation: OperationBuilder) -> OperationBuilder {
 
 fn accepted(description: &str) -> ResponseBuilder {
     let first = "$response.body#/uploads/0/id";
-    let answer = json::<Taken>(description)
+    let answer = json::<UploadResults>(description)
         .content("text/plain", text())
         .header("Location", always("The first upload."))
         .header("Cache-Control", always("`no-store`"))

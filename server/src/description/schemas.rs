@@ -13,7 +13,7 @@ use worker::{Size, Upload, UploadId};
 use crate::{
     health::{Health, Limits, Readiness},
     problem::Problem,
-    uploads::accept::Taken,
+    uploads::accept::UploadResults,
 };
 
 /// The path of the schemas in both documents.
@@ -51,7 +51,7 @@ fn never_null(schema: &mut Schema) {
 /// Every schema that an operation names with [`schema_ref`].
 pub(super) fn response_schemas() -> Map<String, Value> {
     let mut generator = generator(Contract::Serialize);
-    generator.subschema_for::<Taken>();
+    generator.subschema_for::<UploadResults>();
     generator.subschema_for::<Upload>();
     generator.subschema_for::<UploadId>();
     generator.subschema_for::<Size>();

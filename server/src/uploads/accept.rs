@@ -1,7 +1,7 @@
-//! `POST /uploads` and `PUT /uploads/{filename}`: from a request to an answer about its pictures.
+//! `POST /uploads` and `PUT /uploads/{filename}`: receive the pictures of a request and answer their states.
 //!
-//! Every step answers [`Taken`] or [`Refused`]. A refused request ends in one place, [`Refused::into_response`]: it is
-//! counted, its connection is closed, and the rest of its body is drained.
+//! Every step returns [`UploadResults`] or [`Refused`]. A refused request ends in one place,
+//! [`Refused::into_response`]: it is counted, its connection is closed, and the rest of its body is drained.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ use crate::{
 /// A request with more files than this goes to the bulk lane.
 const INTERACTIVE_FILES: usize = 10;
 
-/// The query of an upload.
+/// The query parameters of an upload.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Options {
     lane: Option<LaneOption>,
@@ -50,34 +50,34 @@ enum LaneOption {
     Bulk,
 }
 
-/// The pictures of one request, in their order.
+/// The accepted and rejected files of one request, each in the order of the request.
 #[derive(Default, Serialize, JsonSchema)]
-pub(crate) struct Taken {
+pub(crate) struct UploadResults {
     uploads: Vec<Upload>,
     rejected: Vec<Rejected>,
 }
 
-/// A file that was not taken, and why.
+/// A file that was rejected, and the problem.
 #[derive(Serialize, JsonSchema)]
 struct Rejected {
-    /// Its name.
+    /// The name of the file.
     name: String,
     #[serde(flatten)]
     problem: Problem,
 }
 
-/// A request that is refused.
+/// A refused request.
 struct Refused {
     problem: Problem,
-    /// The files of a form that were accepted or rejected before.
-    taken: Taken,
+    /// Files of the form that were accepted or rejected before the error.
+    results: UploadResults,
     /// The rest of the body, if the client is sending one.
     rest: Option<PacedBody>,
 }
 
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Self {
-        Self { problem, taken: Taken::default(), rest: None }
+        Self { problem, results: UploadResults::default(), rest: None }
     }
 }
 
@@ -87,29 +87,29 @@ impl Refused {
     }
 }
 
-/// The one place that counts a refused request, closes its connection and drains its body. What follows on the connection
-/// is the rest of the body and no request.
+/// The one place that counts a refused request, closes its connection and drains its body. The connection cannot be
+/// reused, because the next bytes on it are the rest of the body.
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         telemetry::uploads(self.problem.kind(), 1);
-        self.taken.count();
+        self.results.count();
         if let Some(rest) = self.rest {
             rest.drain();
         }
-        let mut response = self.problem.with_uploads(self.taken.uploads).into_response();
+        let mut response = self.problem.with_uploads(self.results.uploads).into_response();
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         response
     }
 }
 
-impl Taken {
+impl UploadResults {
     fn count(&self) {
         telemetry::uploads("accepted", self.uploads.len());
         self.rejected.iter().for_each(|rejected| telemetry::uploads(rejected.problem.kind(), 1));
     }
 }
 
-/// Takes a form, or a raw picture.
+/// Receives a form, or a raw picture.
 pub(crate) async fn post(
     State(app): State<Arc<App>>,
     options: Result<Query<Options>, QueryRejection>,
@@ -117,10 +117,10 @@ pub(crate) async fn post(
     client: Client,
     request: Request,
 ) -> Response {
-    take(&app, options, context, client, request, None).await
+    receive(&app, options, context, client, request, None).await
 }
 
-/// Takes a raw picture by the name in its path.
+/// Receives a raw picture with its name in the path.
 pub(crate) async fn put(
     State(app): State<Arc<App>>,
     options: Result<Query<Options>, QueryRejection>,
@@ -130,10 +130,10 @@ pub(crate) async fn put(
 ) -> Response {
     let last = request.uri().path().strip_prefix("/uploads/").unwrap_or_default();
     let name = percent_decode_str(last).decode_utf8_lossy().into_owned();
-    take(&app, options, context, client, request, Some(name)).await
+    receive(&app, options, context, client, request, Some(name)).await
 }
 
-async fn take(
+async fn receive(
     app: &Arc<App>,
     options: Result<Query<Options>, QueryRejection>,
     context: Context,
@@ -143,20 +143,20 @@ async fn take(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let (headers, timing) = (parts.headers, context.timing.clone());
-    // A client that waits for `100 Continue` sends no body once it is refused.
+    // A client that waits for `100 Continue` sends no body after a refusal.
     let is_sending = !headers.contains_key(header::EXPECT);
-    let early = |problem: Problem, body| {
+    let refuse = |problem: Problem, body| {
         Refused::from(problem).with_rest(is_sending.then(|| PacedBody::new(body))).into_response()
     };
     let bulk = match options {
         Ok(Query(options)) => options.lane == Some(LaneOption::Bulk),
-        Err(error) => return early(Problem::malformed(error.body_text()), body),
+        Err(error) => return refuse(Problem::malformed(error.body_text()), body),
     };
     let permit = match admit(app, &headers, client).await {
         Ok(permit) => permit,
-        Err(problem) => return early(problem, body),
+        Err(problem) => return refuse(problem, body),
     };
-    // A drain waits for its end.
+    // A draining server waits until this token is dropped.
     let in_flight = app.in_flight.token();
     let key = tokio::select! {
         key = Key::of(&headers, app) => key,
@@ -165,19 +165,19 @@ async fn take(
     let source = key.and_then(|key| Ok((key, Source::of(&headers, name, app.config.max_upload_bytes)?)));
     let (key, source) = match source {
         Ok(source) => source,
-        Err(problem) => return early(problem, body),
+        Err(problem) => return refuse(problem, body),
     };
-    let every = EveryFile { bulk, key, context, permit: &permit };
-    let taken = match source {
+    let file_context = FileContext { bulk, key, context, permit: &permit };
+    let results = match source {
         Source::Form { boundary } => {
-            take_form(app, Form::new(body, boundary, app.config.max_upload_bytes), every).await
+            receive_form(app, Form::new(body, boundary, app.config.max_upload_bytes), file_context).await
         }
-        Source::Raw { name } => take_raw(app, PacedBody::new(body), name, every).await,
+        Source::Raw { name } => receive_raw(app, PacedBody::new(body), name, file_context).await,
     };
-    // A request that waits for the end of its uploads needs no permit.
+    // Waiting for the end of the uploads needs no permit.
     drop(permit);
-    let answered = match taken {
-        Ok(taken) => answer(app, taken, &headers, &timing).await,
+    let answered = match results {
+        Ok(results) => answer(app, results, &headers, &timing).await,
         Err(refused) => Err(refused),
     };
     drop(in_flight);
@@ -199,18 +199,18 @@ async fn admit(app: &App, headers: &HeaderMap, client: Client) -> Result<Permit,
     Ok(permit)
 }
 
-/// What the body of a request is.
+/// The kind of a request's body.
 enum Source {
-    /// A form with this boundary.
+    /// A form, with its boundary.
     Form { boundary: String },
-    /// One picture of this name.
+    /// One picture, with its name.
     Raw { name: String },
 }
 
 impl Source {
-    /// Reads the headers. A request with a name in its path is a raw picture, whatever its type.
+    /// Reads the headers. A request with a name in its path is a raw picture, even if its type is that of a form.
     fn of(headers: &HeaderMap, name_in_path: Option<String>, max_file_bytes: u64) -> Result<Self, Problem> {
-        // Not by `headers::ContentType`: it refuses boundaries that clients in use write.
+        // `headers::ContentType` is not used: it rejects boundaries that existing clients send.
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let content_type = content_type.unwrap_or_default();
         if name_in_path.is_none() && content_type.starts_with("multipart/") {
@@ -226,78 +226,83 @@ impl Source {
     }
 }
 
-/// The facts that hold for every file of a request.
-struct EveryFile<'request> {
+/// Properties of a request that apply to each of its files.
+struct FileContext<'request> {
     bulk: bool,
     key: Option<Key>,
     context: Context,
     permit: &'request Permit,
 }
 
-impl EveryFile<'_> {
-    /// The facts of the file at a position, counted from 0.
+impl FileContext<'_> {
+    /// The declared properties of the file at a position, counted from 0.
     fn declared(&self, name: String, position: usize, bulk: bool) -> Declared {
         let key = self.key.as_ref().map(|key| key.of_file(position));
         Declared { name, bulk, key, context: self.context.clone() }
     }
 }
 
-async fn take_raw(
+async fn receive_raw(
     app: &Arc<App>,
     mut body: PacedBody,
     name: String,
-    every: EveryFile<'_>,
-) -> Result<Taken, Refused> {
-    let declared = every.declared(name, 0, every.bulk);
-    match incoming::take(app, declared, &mut body, every.permit).await {
-        Ok(upload) => Ok(Taken { uploads: vec![upload], rejected: Vec::new() }),
+    file_context: FileContext<'_>,
+) -> Result<UploadResults, Refused> {
+    let declared = file_context.declared(name, 0, file_context.bulk);
+    match incoming::receive(app, declared, &mut body, file_context.permit).await {
+        Ok(upload) => Ok(UploadResults { uploads: vec![upload], rejected: Vec::new() }),
         Err(Refusal::Problem(problem)) => Err(Refused::from(problem).with_rest(body)),
-        // Nothing follows that could be drained.
+        // The body has ended: there is nothing to drain.
         Err(Refusal::Body(error)) => Err(body_problem(&error).into()),
         Err(Refusal::Form(error)) => Err(form_problem(&error).into()),
         Err(Refusal::Evicted) => Err(Problem::busy().into()),
     }
 }
 
-/// Takes the files of a form. The answer to one that breaks off names the files that were accepted before.
-async fn take_form(app: &Arc<App>, mut form: Form, every: EveryFile<'_>) -> Result<Taken, Refused> {
-    let mut taken = Taken::default();
-    match take_files(app, &mut form, &every, &mut taken).await {
-        Ok(()) if taken.uploads.is_empty() => {
-            // The answer is that of the first file.
-            let mut rejected = std::mem::take(&mut taken.rejected).into_iter();
+/// Receives the files of a form. If the form breaks off, the answer lists the files that were accepted before.
+async fn receive_form(
+    app: &Arc<App>,
+    mut form: Form,
+    file_context: FileContext<'_>,
+) -> Result<UploadResults, Refused> {
+    let mut results = UploadResults::default();
+    match receive_files(app, &mut form, &file_context, &mut results).await {
+        Ok(()) if results.uploads.is_empty() => {
+            // The answer is the problem of the first file.
+            let mut rejected = std::mem::take(&mut results.rejected).into_iter();
             let problem = rejected.next().map_or_else(Problem::no_file, |first| first.problem);
-            taken.rejected = rejected.collect();
-            Err(Refused { problem, taken, rest: form.into_rest() })
+            results.rejected = rejected.collect();
+            Err(Refused { problem, results, rest: form.into_rest() })
         }
-        Ok(()) => Ok(taken),
-        Err(problem) => Err(Refused { problem, taken, rest: form.into_rest() }),
+        Ok(()) => Ok(results),
+        Err(problem) => Err(Refused { problem, results, rest: form.into_rest() }),
     }
 }
 
-async fn take_files(
+async fn receive_files(
     app: &Arc<App>,
     form: &mut Form,
-    every: &EveryFile<'_>,
-    taken: &mut Taken,
+    file_context: &FileContext<'_>,
+    results: &mut UploadResults,
 ) -> Result<(), Problem> {
     loop {
         let part = tokio::select! {
             biased;
             part = form.next() => part?,
-            () = every.permit.evicted() => return Err(Problem::busy()),
+            () = file_context.permit.evicted() => return Err(Problem::busy()),
         };
         let Some(mut part) = part else { return Ok(()) };
         let Some(name) = part.file() else {
             part.skip().await?;
             continue;
         };
-        let bulk = every.bulk || taken.uploads.len() >= INTERACTIVE_FILES;
-        let declared = every.declared(name.clone(), taken.uploads.len() + taken.rejected.len(), bulk);
-        match incoming::take(app, declared, &mut part, every.permit).await {
-            Ok(upload) => taken.uploads.push(upload),
+        let bulk = file_context.bulk || results.uploads.len() >= INTERACTIVE_FILES;
+        let declared =
+            file_context.declared(name.clone(), results.uploads.len() + results.rejected.len(), bulk);
+        match incoming::receive(app, declared, &mut part, file_context.permit).await {
+            Ok(upload) => results.uploads.push(upload),
             Err(Refusal::Problem(problem)) => {
-                taken.rejected.push(Rejected { name, problem });
+                results.rejected.push(Rejected { name, problem });
                 part.skip().await?;
             }
             Err(Refusal::Body(error)) => return Err(body_problem(&error)),
@@ -307,34 +312,34 @@ async fn take_files(
     }
 }
 
-/// The answer to a request of which at least one file was accepted.
+/// The answer to a request with at least one accepted file.
 async fn answer(
     app: &App,
-    mut taken: Taken,
+    mut results: UploadResults,
     headers: &HeaderMap,
     timing: &Timing,
 ) -> Result<Response, Refused> {
-    taken.count();
-    let Some(first) = taken.uploads.first() else { return Err(Problem::no_file().into()) };
+    results.count();
+    let Some(first) = results.uploads.first() else { return Err(Problem::no_file().into()) };
     let location = first.links.this.clone();
-    let representation = Representation::wanted(headers);
+    let representation = Representation::preferred(headers);
     if representation == Representation::Html {
         return Ok(see_other(location));
     }
     let mut status = StatusCode::ACCEPTED;
     let wait = Wait::parse(headers);
     if let Some(wait) = wait {
-        taken.uploads = timing.of("wait", wait.for_end(app, taken.uploads)).await;
-        if taken.uploads.iter().all(|upload| upload.state.is_final()) {
+        results.uploads = timing.of("wait", wait.for_end(app, results.uploads)).await;
+        if results.uploads.iter().all(|upload| upload.state.is_final()) {
             status = StatusCode::CREATED;
         }
     }
     let mut response = match representation {
         Representation::Plain => {
             let link = |upload: &Upload| absolute(&app.links, headers, &upload.links.this) + "\n";
-            taken.uploads.iter().map(link).collect::<String>().into_response()
+            results.uploads.iter().map(link).collect::<String>().into_response()
         }
-        Representation::Json | Representation::Html => json(&taken),
+        Representation::Json | Representation::Html => json(&results),
     };
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -1,4 +1,4 @@
-//! A request's body as it comes in: never buffered whole, never waited for without end.
+//! A request's body as it arrives: never buffered whole, and read within time limits.
 
 use std::{
     pin::Pin,
@@ -14,31 +14,31 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::problem::Problem;
 
-/// How long a body may pause: longer than a phone is without network in a tunnel.
+/// How long a body may pause: longer than a phone in a tunnel has no network.
 const MAX_PAUSE: Duration = Duration::from_secs(15);
 
-/// The least rate of a body in bytes per second, on the average since its start, once [`MAX_PAUSE`] is over: a
-/// picture of a megabyte would take half an hour.
+/// The minimum average rate of a body since its start, in bytes per second. It is enforced after [`MAX_PAUSE`]. At this
+/// rate a picture of one megabyte takes half an hour.
 const MIN_RATE: u64 = 512;
 
-/// How long a body may last. The audit removes nothing that is younger than a day, so it never meets a body.
+/// How long a body may last. The audit removes only objects older than a day, so never one that is still being written.
 const MAX_TIME: Duration = Duration::from_secs(4 * 60 * 60);
 
-/// What is read of a body after its answer is certain, so that the client sees the answer and not a reset connection.
+/// The limits of reading a refused body to its end, so that the client receives the answer and not a reset connection.
 const DRAIN_BYTES: u64 = 256 * 1024 * 1024;
 const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 
-/// Why a body ended early.
+/// The reason for which a body ended early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
-    /// It paused, or trickled.
-    #[error("the body came too slowly")]
+    /// The body paused too long, or its rate was too low.
+    #[error("the body arrived too slowly")]
     TooSlow,
-    /// The client left, or broke the framing.
+    /// The client disconnected, or sent invalid framing.
     #[error("the body broke off")]
     BrokenOff(#[source] axum::Error),
-    /// Too much came before the next part of a form began.
-    #[error("too much came before the next part of the form")]
+    /// Too many bytes came before the next part of a form.
+    #[error("too many bytes before the next part of the form")]
     Overlong,
 }
 
@@ -47,14 +47,16 @@ pub(super) fn body_problem(error: &BodyError) -> Problem {
     match error {
         BodyError::TooSlow => Problem::too_slow(),
         BodyError::BrokenOff(_) => Problem::malformed("The body broke off."),
-        BodyError::Overlong => Problem::malformed("Too much came before the next part of the form began."),
+        BodyError::Overlong => {
+            Problem::malformed("There are too many bytes before the next part of the form.")
+        }
     }
 }
 
-/// A body that fails when it comes too slowly.
+/// A body that fails when it arrives too slowly.
 pub(crate) struct PacedBody {
     body: axum::body::BodyDataStream,
-    begun: Instant,
+    started_at: Instant,
     received: u64,
     pause: Pin<Box<Sleep>>,
 }
@@ -63,18 +65,18 @@ impl PacedBody {
     pub(crate) fn new(body: Body) -> Self {
         Self {
             body: body.into_data_stream(),
-            begun: Instant::now(),
+            started_at: Instant::now(),
             received: 0,
             pause: Box::pin(sleep(MAX_PAUSE)),
         }
     }
 
-    fn trickles(&self) -> bool {
-        let elapsed = self.begun.elapsed();
+    fn is_too_slow(&self) -> bool {
+        let elapsed = self.started_at.elapsed();
         elapsed > MAX_TIME || (elapsed > MAX_PAUSE && self.received < elapsed.as_secs() * MIN_RATE)
     }
 
-    /// Reads on in the background, within bounds, and forgets what comes. The answer is written meanwhile.
+    /// Reads and discards the rest in the background, within limits, while the answer is written.
     pub(crate) fn drain(mut self) {
         tokio::spawn(timeout(DRAIN_WITHIN, async move {
             let mut drained = 0;
@@ -99,7 +101,7 @@ impl Stream for PacedBody {
             self.pause.as_mut().reset(Instant::now() + MAX_PAUSE);
             let next = next.map_err(BodyError::BrokenOff);
             self.received += next.as_ref().map_or(0, |bytes| bytes.len() as u64);
-            let too_slow = next.is_ok() && self.trickles();
+            let too_slow = next.is_ok() && self.is_too_slow();
             return Poll::Ready(Some(if too_slow { Err(BodyError::TooSlow) } else { next }));
         }
         ready!(self.pause.as_mut().poll(context));
@@ -107,7 +109,7 @@ impl Stream for PacedBody {
     }
 }
 
-/// The length that a request declares.
+/// The value of `Content-Length`.
 pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.typed_get::<ContentLength>().map(|length| length.0)
 }

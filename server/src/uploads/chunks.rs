@@ -1,7 +1,7 @@
-//! A body in chunks of memory that is reserved before the body is read on.
+//! A body in chunks. The memory of a chunk is reserved before the body is read further.
 //!
-//! Pieces of a body are copied into chunks: a client may send one byte at a time, and each of its pieces would keep a whole
-//! buffer of its connection alive.
+//! Pieces of a body are copied into chunks. Otherwise each piece of a client that sends one byte at a time would keep a
+//! whole buffer of its connection alive.
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures::{Stream, StreamExt};
@@ -12,15 +12,16 @@ use crate::{
     quota::Permit,
 };
 
-/// A chunk, in bytes: a read of a connection, and small enough that thousands of slow uploads fit in the budget.
+/// The size of a chunk, in bytes: one read of a connection, and small enough that the memory budget holds thousands of
+/// slow uploads.
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;
 
-/// A body as it comes in, for one upload.
+/// The body of one upload as it arrives.
 pub(crate) struct Chunks<'body, S> {
     body: &'body mut S,
     permit: &'body Permit,
     account: Account,
-    /// The rest of a piece that did not fit in the last chunk.
+    /// The rest of a piece that did not fit into the last chunk.
     rest: Bytes,
 }
 
@@ -50,7 +51,7 @@ where
         Self { body, permit, account, rest: Bytes::new() }
     }
 
-    /// Fills a chunk up to a length in bytes. Answers whether the body goes on after it.
+    /// Fills a chunk up to a length in bytes. Returns whether the body may have more bytes.
     pub(crate) async fn fill(&mut self, chunk: &mut Chunk, length: usize) -> Result<bool, Refusal> {
         while chunk.bytes.len() < length {
             let room = chunk.reserved.len() * CHUNK_BYTES - chunk.bytes.len();
@@ -77,7 +78,7 @@ where
         Ok(true)
     }
 
-    /// The next piece; an error once the upload is evicted. A body that was read to its end is evicted no more.
+    /// The next piece, or an error if the upload was evicted. A body that was read to its end can no longer be evicted.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
         tokio::select! {
             biased;

@@ -1,5 +1,5 @@
-//! The parts of a form, within bounds. `multer` bounds the number of headers of a part and nothing else: what comes
-//! before the first part and between two of them it would keep in memory without end.
+//! The parts of a form, within limits. `multer` limits only the number of headers of a part. It would buffer any number
+//! of bytes before the first part and between two parts.
 
 use std::{
     future::poll_fn,
@@ -22,47 +22,47 @@ use super::{
 };
 use crate::problem::Problem;
 
-/// Parts that a form may have, files and others together. A page sends one file at a time; a script that sends more
-/// than this in one request has no use of the answer.
+/// The maximum number of parts of a form, files and fields together. The page sends one file per request; only scripts
+/// send many.
 const MAX_PARTS: usize = 1000;
 
-/// What a form costs in bytes beside its files, at most.
+/// The maximum overhead of a form beside its files, in bytes.
 const FORM_OVERHEAD_BYTES: u64 = 4 * 1024 * 1024;
 
-/// What the headers of one part may take, in bytes, the file's name included: browsers write a few hundred, and a
-/// name has 255 at most, each of which may be written as three.
+/// The maximum size of the headers of one part, in bytes, with the file's name. Browsers send a few hundred; a name has
+/// at most 255, and percent-encoding makes three of each.
 const MAX_HEADER_BYTES: usize = 8 * 1024;
 
-/// What may be read of a form in search of its next part, in bytes, before that has begun: the headers of a part, and
-/// what a piece of the body holds of its data. Everything of this is in memory.
+/// The maximum number of bytes that are read to find the next part: its headers, and the data behind them in the same
+/// piece of the body. All of it is held in memory.
 const MAX_SEARCH_BYTES: u64 = 256 * 1024;
 
-/// A form as it comes in.
+/// A form as it arrives.
 pub(crate) struct Form {
     multipart: Multipart<'static>,
     body: SharedBody,
-    begun: usize,
+    parts_started: usize,
 }
 
 impl Form {
-    /// Of a body, with files up to this limit in bytes.
+    /// A form in this body, with a limit in bytes for each file.
     pub(crate) fn new(body: Body, boundary: String, max_file_bytes: u64) -> Self {
         let limit = max_file_bytes.saturating_mul(MAX_PARTS as u64).saturating_add(FORM_OVERHEAD_BYTES);
         let constraints = Constraints::new().size_limit(SizeLimit::new().whole_stream(limit));
         let body = SharedBody::new(PacedBody::new(body));
         let multipart = Multipart::with_constraints(body.clone(), boundary, constraints);
-        Self { multipart, body, begun: 0 }
+        Self { multipart, body, parts_started: 0 }
     }
 
-    /// The next part. The one before must have been read to its end, or [skipped](Part::skip).
+    /// The next part. The previous one must have been read to its end, or [skipped](Part::skip).
     pub(crate) async fn next(&mut self) -> Result<Option<Part>, Problem> {
         self.body.allow(MAX_SEARCH_BYTES);
         let (body, multipart) = (&self.body, &mut self.multipart);
-        let next = poll_fn(|context| body.when_needed(|| multipart.poll_next_field(context))).await;
+        let next = poll_fn(|context| body.poll_buffered_first(|| multipart.poll_next_field(context))).await;
         self.body.allow(u64::MAX);
         let Some(field) = next.map_err(|error| form_problem(&error))? else { return Ok(None) };
-        self.begun += 1;
-        if self.begun > MAX_PARTS {
+        self.parts_started += 1;
+        if self.parts_started > MAX_PARTS {
             return Err(Problem::too_many_parts(MAX_PARTS));
         }
         if bytes_of(field.headers()) > MAX_HEADER_BYTES {
@@ -71,21 +71,21 @@ impl Form {
         Ok(Some(Part { field, body: self.body.clone() }))
     }
 
-    /// The rest of the body.
+    /// The unread rest of the body.
     pub(crate) fn into_rest(self) -> Option<PacedBody> {
-        self.body.take_back()
+        self.body.take_body()
     }
 }
 
-/// A part, and its data as it comes in.
+/// A part, with its data as it arrives.
 pub(crate) struct Part {
     field: Field<'static>,
     body: SharedBody,
 }
 
 impl Part {
-    /// What its file is called, if it is one: a part by the name of `file` is one without a file's name. What a browser
-    /// sends for a file input without a file has an empty one, and is none.
+    /// The name of the file, or `None` if the part is no file. A part named `file` is a file even without a file name.
+    /// An empty file name is no file: browsers send it for an empty file input.
     pub(crate) fn file(&self) -> Option<String> {
         match (self.field.file_name(), self.field.name()) {
             (Some(name), _) if !name.is_empty() => Some(name::clean_of_form(name)),
@@ -94,7 +94,7 @@ impl Part {
         }
     }
 
-    /// Reads what is left of it, and forgets it.
+    /// Reads and discards the rest of the part.
     pub(crate) async fn skip(mut self) -> Result<(), Problem> {
         while let Some(piece) = self.next().await {
             piece.map_err(|error| form_problem(&error))?;
@@ -108,11 +108,11 @@ impl Stream for Part {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let Self { field, body } = &mut *self;
-        body.when_needed(|| field.poll_next_unpin(context))
+        body.poll_buffered_first(|| field.poll_next_unpin(context))
     }
 }
 
-/// The answer to a form that cannot be read on.
+/// The answer to a form that cannot be read further.
 pub(super) fn form_problem(error: &multer::Error) -> Problem {
     match error {
         multer::Error::StreamReadFailed(source) => match source.downcast_ref::<BodyError>() {
@@ -120,7 +120,7 @@ pub(super) fn form_problem(error: &multer::Error) -> Problem {
             None => Problem::malformed("The body broke off."),
         },
         multer::Error::StreamSizeExceeded { limit } => Problem::too_large(*limit),
-        other => Problem::malformed(format!("The form is broken: {other}.")),
+        other => Problem::malformed(format!("The form is malformed: {other}.")),
     }
 }
 
@@ -128,16 +128,16 @@ fn bytes_of(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
 
-/// A body that `multer` reads and that can be taken back from it.
+/// A body that `multer` reads, and that can be taken from it again for draining.
 #[derive(Clone)]
 struct SharedBody {
     body: Arc<Mutex<Option<PacedBody>>>,
-    /// How many bytes may still be read.
+    /// The number of bytes that may still be read.
     allowed: Arc<AtomicU64>,
-    /// Whether anything is given now.
-    gives: Arc<AtomicBool>,
-    /// Whether the last poll gave a piece.
-    gave: bool,
+    /// Whether `multer` may read from the body now.
+    may_read: Arc<AtomicBool>,
+    /// Whether the last poll returned a piece.
+    returned_piece: bool,
 }
 
 impl SharedBody {
@@ -145,8 +145,8 @@ impl SharedBody {
         Self {
             body: Arc::new(Mutex::new(Some(body))),
             allowed: Arc::new(AtomicU64::new(u64::MAX)),
-            gives: Arc::default(),
-            gave: false,
+            may_read: Arc::default(),
+            returned_piece: false,
         }
     }
 
@@ -154,18 +154,18 @@ impl SharedBody {
         self.allowed.store(bytes, Ordering::Relaxed);
     }
 
-    /// Polls with what has been read already, and reads on only if that does not do: `multer` would read on at every
-    /// poll, and a form of many small parts would come to lie in memory whole.
-    fn when_needed<T>(&self, mut poll: impl FnMut() -> Poll<T>) -> Poll<T> {
-        self.gives.store(false, Ordering::Relaxed);
+    /// Polls with the bytes that are buffered already, and reads more only if they are not enough. `multer` would read
+    /// more at every poll, and so buffer a form of many small parts whole.
+    fn poll_buffered_first<T>(&self, mut poll: impl FnMut() -> Poll<T>) -> Poll<T> {
+        self.may_read.store(false, Ordering::Relaxed);
         if let Poll::Ready(ready) = poll() {
             return Poll::Ready(ready);
         }
-        self.gives.store(true, Ordering::Relaxed);
+        self.may_read.store(true, Ordering::Relaxed);
         poll()
     }
 
-    fn take_back(&self) -> Option<PacedBody> {
+    fn take_body(&self) -> Option<PacedBody> {
         self.body.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -174,12 +174,12 @@ impl Stream for SharedBody {
     type Item = Result<Bytes, BodyError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if !self.gives.load(Ordering::Relaxed) {
-            // Whoever polls does so once more at once.
+        if !self.may_read.load(Ordering::Relaxed) {
+            // No waker is needed: `poll_buffered_first` polls again at once.
             return Poll::Pending;
         }
-        // One piece at a time: `multer` would otherwise gather all that is there before it looks at any of it.
-        if std::mem::take(&mut self.gave) {
+        // One piece at a time: `multer` would otherwise buffer all available pieces before it parses the first.
+        if std::mem::take(&mut self.returned_piece) {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -194,7 +194,7 @@ impl Stream for SharedBody {
             }
             self.allowed.store(allowed - length, Ordering::Relaxed);
         }
-        self.gave = next.is_some();
+        self.returned_piece = next.is_some();
         Poll::Ready(next)
     }
 }

@@ -1,7 +1,7 @@
-//! `Idempotency-Key`: a request that is repeated, because its answer was lost, makes no second upload.
+//! `Idempotency-Key`: a request that is repeated after its answer was lost creates no second upload.
 //!
-//! A key counts for each file of its request by itself, by the file's place in the form. So a form that broke off
-//! after its second file can be sent again: two are found, the others are taken.
+//! Each file of a request has its own key, derived from the header and the file's position in the form. So a form that
+//! broke off after its second file can be sent again: two uploads are found, the other files are accepted.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,29 +11,29 @@ use worker::{Fingerprint, Upload, UploadId, storage::Claim};
 
 use crate::{app::App, keys_in_use::InUse, problem::Problem};
 
-/// What the header is called.
+/// The name of the header.
 const HEADER: &str = "idempotency-key";
 
-/// The longest key that is taken, in bytes: a UUID takes 36, and a client may put a word or two before it.
+/// The maximum length of a key, in bytes: a UUID has 36, and clients may add a prefix.
 pub(crate) const MAX_KEY_BYTES: usize = 255;
 
-/// How long a key counts: a page that was left open over night may still retry. This bounds the claims, too: there are
-/// at most as many as uploads were accepted in a day, each of which takes far more room.
+/// The lifetime of a key: a page that was left open overnight may still retry. It also limits the number of claims to
+/// the uploads of one day, which take far more space.
 pub(crate) const KEY_COUNTS_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long a repetition waits for a request with its key that is still on its way; then it is told to come back.
+/// How long a repeated request waits for an unfinished one with the same key. Then it gets `key-in-use`.
 const WAIT_FOR_FIRST: Duration = Duration::from_secs(10);
 
-/// How long an upload may take from its claim to its commit before others take the key: two small writes lie between. A
-/// server that takes longer looks whether the key is still its own.
+/// How long an upload may take from its claim to its commit, two small writes, before another server may take over the
+/// key. A server that takes longer checks that it still owns the key.
 pub(crate) const SETTLES_WITHIN: Duration = Duration::from_secs(3);
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const POLL_EVERY: Duration = Duration::from_millis(50);
 
-/// The key of a request, which no other request has at the same time.
+/// The key of a request. No other request on this server holds it at the same time.
 pub(crate) struct Key(Arc<InUse>);
 
 impl Key {
-    /// Reads the header, if there is one, and waits until no other request has the key.
+    /// Reads the header, if there is one, and waits until no other request holds the key.
     pub(crate) async fn of(headers: &HeaderMap, app: &App) -> Result<Option<Self>, Problem> {
         let Some(value) = headers.get(HEADER) else { return Ok(None) };
         let (text, is_one) = (value.as_bytes(), headers.get_all(HEADER).iter().count() == 1);
@@ -46,90 +46,95 @@ impl Key {
         used.map(|used| Some(Self(Arc::new(used)))).map_err(|_| Problem::key_in_use())
     }
 
-    /// The key of the file at this place.
-    pub(crate) fn of_file(&self, place: usize) -> FileKey {
-        let parts = [self.0.key().as_bytes(), &(place as u64).to_be_bytes()];
+    /// The key of the file at this position.
+    pub(crate) fn of_file(&self, position: usize) -> FileKey {
+        let parts = [self.0.key().as_bytes(), &(position as u64).to_be_bytes()];
         FileKey { key: Fingerprint::of(parts), _in_use: Arc::clone(&self.0) }
     }
 }
 
-/// The key of one file. As long as there is one, its request is on its way.
+/// The key of one file. It holds the request's key until it is dropped.
 pub(crate) struct FileKey {
     key: Fingerprint,
     _in_use: Arc<InUse>,
 }
 
 impl FileKey {
-    /// The upload that the key has made, if it has.
-    pub(crate) async fn made(&self, app: &App) -> Result<Option<Made>, Problem> {
+    /// The upload that was created with the key, if there is one.
+    pub(crate) async fn existing_upload(&self, app: &App) -> Result<Option<ExistingUpload>, Problem> {
         match app.storage.claim(self.key).await? {
             Some(claim) => settled(app, claim).await,
             None => Ok(None),
         }
     }
 
-    /// Claims the key for an upload whose original is stored and whose record is not. Answers what another server
-    /// has made of the key in the meantime; then this upload must not be.
+    /// Claims the key for an upload whose original is stored and whose record is not. Returns the upload that another
+    /// server created with the key in the meantime; the caller must then drop its own.
     pub(crate) async fn claim(
         &self,
         app: &App,
         id: UploadId,
         file: Fingerprint,
-    ) -> Result<Option<Made>, Problem> {
+    ) -> Result<Option<ExistingUpload>, Problem> {
         let claim = Claim::new(id, file);
         let Some(other) = app.storage.try_claim(self.key, &claim).await? else { return Ok(None) };
-        if let Some(made) = settled(app, other).await? {
-            return Ok(Some(made));
+        if let Some(existing) = settled(app, other).await? {
+            return Ok(Some(existing));
         }
         app.storage.replace_claim(self.key, &claim).await?;
         Ok(None)
     }
 
-    /// The upload of another server that has the key by now, if one has.
-    pub(crate) async fn lost_to(&self, app: &App, id: UploadId) -> Result<Option<Made>, Problem> {
+    /// The upload of another server that has taken over the key, if there is one.
+    pub(crate) async fn taken_over_by(
+        &self,
+        app: &App,
+        id: UploadId,
+    ) -> Result<Option<ExistingUpload>, Problem> {
         match app.storage.claim(self.key).await? {
             Some(other) if other.id != id => settled(app, other).await,
             _ => Ok(None),
         }
     }
 
-    /// Gives the key back, because its upload was not accepted in the end. Should it fail, the claim names an upload
-    /// that nobody knows, and counts as none soon.
-    pub(crate) async fn give_back(&self, app: &App, id: UploadId) {
-        // Another server may have taken the key over.
+    /// Releases the key of an upload that was not accepted. If this fails, the claim names an unknown upload and is
+    /// ignored after [`SETTLES_WITHIN`].
+    pub(crate) async fn release(&self, app: &App, id: UploadId) {
+        // Another server may have taken over the key.
         if matches!(app.storage.claim(self.key).await, Ok(Some(claim)) if claim.id == id) {
             let _ = app.storage.remove_claim(self.key).await;
         }
     }
 }
 
-/// An upload that a key has made.
-pub(crate) struct Made {
+/// An upload that was created with a key.
+pub(crate) struct ExistingUpload {
     upload: Upload,
     claim: Claim,
 }
 
-impl Made {
-    /// The upload, if it is of this very file.
-    pub(crate) fn of(self, file: Fingerprint) -> Result<Upload, Problem> {
+impl ExistingUpload {
+    /// The upload, if it was created with the same file.
+    pub(crate) fn for_file(self, file: Fingerprint) -> Result<Upload, Problem> {
         if self.claim.is_for(file) { Ok(self.upload) } else { Err(Problem::key_reused()) }
     }
 }
 
-/// What a claim stands for, once that is settled: nothing if it is too old, or its server died before it accepted.
-async fn settled(app: &App, claim: Claim) -> Result<Option<Made>, Problem> {
+/// The upload of a claim, or `None` if the claim has expired or its server died before the commit. Waits while the
+/// commit may still be in progress.
+async fn settled(app: &App, claim: Claim) -> Result<Option<ExistingUpload>, Problem> {
     if claim.age() > KEY_COUNTS_FOR {
         return Ok(None);
     }
-    // By this server's own clock: the time of the claim is another server's.
+    // This server's clock, because the claim's time is that of another server.
     let deadline = Instant::now() + SETTLES_WITHIN;
     loop {
         if let Some(upload) = app.upload(claim.id).await? {
-            return Ok(Some(Made { upload, claim }));
+            return Ok(Some(ExistingUpload { upload, claim }));
         }
         if Instant::now() >= deadline {
             return Ok(None);
         }
-        sleep(LOOK_EVERY).await;
+        sleep(POLL_EVERY).await;
     }
 }

@@ -1,7 +1,7 @@
-//! One picture on its way in: sniff, limit, stream to storage, commit.
+//! Receives one picture: sniff, check limits, stream to storage, commit.
 //!
-//! The order is the promise: original, then the claim on its idempotency key if it has one, then the pending entry, which
-//! is the commit, then the outbox, then the answer.
+//! The order of writes guarantees that no accepted upload is lost: the original, the claim on its idempotency key if it
+//! has one, the pending entry, which is the commit, the outbox, and then the answer.
 
 use std::{
     io::{self, BufReader, Cursor, Read, Seek, SeekFrom},
@@ -24,35 +24,35 @@ use worker::{
 use super::{
     body::BodyError,
     chunks::{CHUNK_BYTES, Chunk, Chunks},
-    idempotency::{FileKey, Made, SETTLES_WITHIN},
+    idempotency::{ExistingUpload, FileKey, SETTLES_WITHIN},
 };
 use crate::{app::App, problem::Problem, quota::Permit, request::Context};
 
-/// What is kept of the beginning of a picture, in bytes: the headers of most pictures are in it, and are judged
-/// before anything is stored. Of the others the header is read back from storage.
+/// The size of a picture's beginning that is held in memory, in bytes. It contains the headers of most pictures, which
+/// are checked before anything is stored. Other headers are read back from storage.
 const HEAD_BYTES: usize = 256 * 1024;
 
-/// How much a read of a stored header takes at once, in bytes.
+/// The size of one read of a stored header, in bytes.
 const HEADER_READ_BYTES: usize = 16 * 1024;
 
-/// Reads of storage for one header, and the time for all of them. A header of a real picture takes two or three.
+/// The maximum number of storage reads for one header, and the time for all of them. A real picture needs two or three.
 const MAX_HEADER_READS: u32 = 64;
 const STORED_HEADER_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long an upload may take from its stored original to its commit. Past it, the original is looked at again before
-/// the answer: the audit may have taken it for an orphan.
+/// How long an upload may take from its stored original to its commit. After a longer time the original is checked
+/// before the answer: the audit may have removed it as an orphan.
 const COMMIT_WITHIN: Duration = Duration::from_secs(20);
 
-/// Why a picture was not taken in.
+/// The reason for which a picture was not accepted.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// For this reason; what follows in the body is of no interest.
+    /// The picture or the request has this problem. The rest of the body can be discarded.
     Problem(Problem),
-    /// Its body ended early; nothing follows.
+    /// The body ended early.
     Body(BodyError),
-    /// The form around it is broken; nothing follows.
+    /// The form is malformed, and cannot be read further.
     Form(multer::Error),
-    /// Its request was evicted for that of another client; nothing more is read.
+    /// The request was evicted for one of another client. The body is not read further.
     Evicted,
 }
 
@@ -74,17 +74,17 @@ impl From<multer::Error> for Refusal {
     }
 }
 
-/// What is said of a picture beside its bytes.
+/// The properties of a picture that its request declares.
 pub(crate) struct Declared {
     pub(crate) name: String,
     pub(crate) bulk: bool,
     pub(crate) key: Option<FileKey>,
-    /// Of its request.
+    /// The context of the request.
     pub(crate) context: Context,
 }
 
-/// Takes one picture in. Nothing is left behind of one that is refused, or whose client leaves.
-pub(crate) async fn take<S, E>(
+/// Receives one picture. A refused picture leaves nothing in storage, nor does one whose client disconnects.
+pub(crate) async fn receive<S, E>(
     app: &Arc<App>,
     mut declared: Declared,
     bytes: &mut S,
@@ -97,23 +97,23 @@ where
     let account = app.memory.open(permit.client(), permit.eviction());
     let mut chunks = Chunks::new(bytes, permit, account);
     if let Some(key) = &declared.key
-        && let Some(made) = key.made(app).await?
+        && let Some(existing) = key.existing_upload(app).await?
     {
-        return repeat(app, made, &declared.name, &mut chunks).await;
+        return verify_repetition(app, existing, &declared.name, &mut chunks).await;
     }
     let limit = app.config.max_upload_bytes;
     let mut chunk = Chunk::default();
-    let mut goes_on = chunks.fill(&mut chunk, probe::SNIFF_BYTES).await?;
-    let format = judge(chunk.bytes())?;
-    if goes_on {
-        // One byte more than the limit tells that the picture is too large.
+    let mut has_more = chunks.fill(&mut chunk, probe::SNIFF_BYTES).await?;
+    let format = detect_format(chunk.bytes())?;
+    if has_more {
+        // One byte more than the limit shows that the picture is too large.
         let most = usize::try_from(limit).map_or(HEAD_BYTES, |limit| HEAD_BYTES.min(limit + 1));
-        goes_on = chunks.fill(&mut chunk, most.max(probe::SNIFF_BYTES)).await?;
+        has_more = chunks.fill(&mut chunk, most.max(probe::SNIFF_BYTES)).await?;
     }
     if chunk.bytes().len() as u64 > limit {
         return Err(Problem::too_large(limit).into());
     }
-    let header = header_in(chunk.bytes(), format, !goes_on, app)?;
+    let header = probe_beginning(chunk.bytes(), format, !has_more, app)?;
     let id = UploadId::new();
     let mut original = app.storage.write_original(id);
     let mut digest = declared.key.is_some().then(|| FileDigest::new(&declared.name));
@@ -126,16 +126,16 @@ where
             digest.add(&piece);
         }
         original.write(piece, Box::new(reserved)).await?;
-        if !goes_on {
+        if !has_more {
             break;
         }
         chunk = Chunk::default();
-        goes_on = chunks.fill(&mut chunk, CHUNK_BYTES).await?;
+        has_more = chunks.fill(&mut chunk, CHUNK_BYTES).await?;
     }
     let bytes = original.written();
     let app = Arc::clone(app);
     let span = info_span!("accept", %id);
-    // On a task of its own: a client that leaves now does not leave half an upload behind.
+    // A separate task completes the upload even if the client disconnects now.
     let tracker = app.in_flight.clone();
     let accepted = tracker.spawn(
         async move {
@@ -143,28 +143,29 @@ where
             let stored = Instant::now();
             hit("after-original", &declared.name).await;
             let claiming = declared.key.take().zip(digest.map(FileDigest::finish));
-            let taken = accept(&app, id, declared, Probed { format, bytes, header, stored }, claiming).await;
-            if taken.as_ref().map_or(true, |upload| upload.id != id) {
-                // Should this fail, an orphan stays, which the audit removes.
+            let accepted =
+                accept(&app, id, declared, Probed { format, bytes, header, stored }, claiming).await;
+            if accepted.as_ref().map_or(true, |upload| upload.id != id) {
+                // If this fails, the audit removes the orphan.
                 let _ = app.storage.remove_original(id).await;
             }
-            taken
+            accepted
         }
         .instrument(span),
     );
     accepted.await.map_err(|_panic| Problem::internal())?.map_err(Refusal::Problem)
 }
 
-/// A stored original, and what is known of it.
+/// The properties of a stored original.
 struct Probed {
     format: Format,
     bytes: u64,
     header: Option<Header>,
-    /// When it was stored.
+    /// The time at which it was stored.
     stored: Instant,
 }
 
-/// Commits a stored original; answers the upload, or that of another request with the same key.
+/// Commits a stored original. Returns its upload, or the one of another request with the same key.
 async fn accept(
     app: &App,
     id: UploadId,
@@ -175,12 +176,12 @@ async fn accept(
     let Probed { format, bytes, header, stored } = probed;
     let header = match header {
         Some(header) => header,
-        None => check(probe_stored(app, id, bytes, format).await?, app)?,
+        None => check_pixels(probe_stored(app, id, bytes, format).await?, app)?,
     };
     let claimed = Instant::now();
     if let Some((key, file)) = &claiming {
-        if let Some(made) = key.claim(app, id, *file).await? {
-            return made.of(*file);
+        if let Some(existing) = key.claim(app, id, *file).await? {
+            return existing.for_file(*file);
         }
         hit("after-claim", &declared.name).await;
     }
@@ -198,14 +199,14 @@ async fn accept(
         bulk: declared.bulk,
     };
     let commit = async {
-        // The id is new, so an entry that is there already is this one: a reply was lost.
+        // The id is new, so an existing entry is this one: storage wrote it and its reply was lost.
         app.storage.create_pending(&record).await?;
         hit("after-record", &record.name).await;
         if let Some((key, file)) = &claiming
             && claimed.elapsed() >= SETTLES_WITHIN
-            && let Some(made) = key.lost_to(app, id).await?
+            && let Some(existing) = key.taken_over_by(app, id).await?
         {
-            return made.of(*file).map(Some);
+            return existing.for_file(*file).map(Some);
         }
         if stored.elapsed() >= COMMIT_WITHIN && !app.storage.has_original(id).await? {
             return Err(Problem::unavailable());
@@ -216,21 +217,26 @@ async fn accept(
     };
     match declared.context.timing.of("commit", commit).await {
         Ok(None) => {}
-        taken => {
-            // Nobody is told of this upload, so it must not be made. Should this fail, it ends unseen.
+        outcome => {
+            // No client receives this upload's id, so its job is removed. If this fails, it is processed unseen.
             let _ = app.storage.remove_pending(record.job()).await;
-            if let (Err(_), Some((key, _))) = (&taken, &claiming) {
-                key.give_back(app, id).await;
+            if let (Err(_), Some((key, _))) = (&outcome, &claiming) {
+                key.release(app, id).await;
             }
-            return taken.and_then(|other| other.ok_or_else(Problem::internal));
+            return outcome.and_then(|other| other.ok_or_else(Problem::internal));
         }
     }
     info!(name = ?record.name, %format, bytes, "accepted");
     Ok(Upload::queued(&record, &app.links))
 }
 
-/// Reads a repeated file to see that it is the same, and stores nothing.
-async fn repeat<S, E>(app: &App, made: Made, name: &str, bytes: &mut Chunks<'_, S>) -> Result<Upload, Refusal>
+/// Reads a repeated file and checks that it is the same. Stores nothing.
+async fn verify_repetition<S, E>(
+    app: &App,
+    existing: ExistingUpload,
+    name: &str,
+    bytes: &mut Chunks<'_, S>,
+) -> Result<Upload, Refusal>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     Refusal: From<E>,
@@ -244,20 +250,26 @@ where
         }
         digest.add(&piece);
     }
-    // Should its server have died before it posted the job, the sweeper does.
-    Ok(made.of(digest.finish())?)
+    // If the first server died before it posted the job, the sweeper posts it.
+    Ok(existing.for_file(digest.finish())?)
 }
 
-/// The header that the beginning of a picture holds; `None` if it lies further back. A picture that is whole must have it.
-fn header_in(beginning: &[u8], format: Format, is_whole: bool, app: &App) -> Result<Option<Header>, Problem> {
+/// The header, if the beginning of a picture contains it; `None` if it is further back. A whole picture must contain
+/// it.
+fn probe_beginning(
+    beginning: &[u8],
+    format: Format,
+    is_whole: bool,
+    app: &App,
+) -> Result<Option<Header>, Problem> {
     match probe::probe(Cursor::new(beginning), format) {
-        Ok(header) => check(header, app).map(Some),
+        Ok(header) => check_pixels(header, app).map(Some),
         Err(error) if is_whole => Err(probe_problem(error)),
         Err(_) => Ok(None),
     }
 }
 
-fn judge(head: &[u8]) -> Result<Format, Problem> {
+fn detect_format(head: &[u8]) -> Result<Format, Problem> {
     match probe::sniff(head) {
         Sniff::Format(format) => Ok(format),
         Sniff::Other(what) => Err(Problem::unsupported(Some(what))),
@@ -266,7 +278,7 @@ fn judge(head: &[u8]) -> Result<Format, Problem> {
     }
 }
 
-fn check(header: Header, app: &App) -> Result<Header, Problem> {
+fn check_pixels(header: Header, app: &App) -> Result<Header, Problem> {
     let limit = app.config.pixels.max_pixels;
     match header.check(limit) {
         Ok(()) => Ok(header),
@@ -287,7 +299,7 @@ fn probe_problem(error: ProbeError) -> Problem {
     }
 }
 
-/// Reads a header that lies further back from storage, in bounded time and with bounded reads.
+/// Reads a header that is further back from storage, with limits on time and on the number of reads.
 async fn probe_stored(app: &App, id: UploadId, bytes: u64, format: Format) -> Result<Header, Problem> {
     let deadline = Instant::now() + STORED_HEADER_WITHIN;
     let permit = timeout_at(deadline, app.header_probes.acquire()).await.map_err(|_| Problem::busy())?;
@@ -310,7 +322,7 @@ async fn probe_stored(app: &App, id: UploadId, bytes: u64, format: Format) -> Re
     }
 }
 
-/// A stored original as something to read and seek in. Blocks.
+/// Reads and seeks in a stored original. Blocks the thread.
 struct StoredReader {
     storage: Storage,
     runtime: Handle,

@@ -1,14 +1,14 @@
-//! The name that a client gives a file. Data only: it decides nothing, and is never a path.
+//! The file name that a client sends. It is stored and shown, and never used as a path or to detect a type.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// The longest name that is kept, in bytes: what file systems allow.
+/// The maximum length of a stored name, in bytes: the limit of most file systems.
 const MAX_NAME_BYTES: usize = 255;
 
 /// The name of a file that was sent without one.
 const UNNAMED: &str = "untitled";
 
-/// What RFC 8187 lets stand in an extended value.
+/// The characters that RFC 8187 requires to be encoded in an extended value.
 const ATTRIBUTE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'!')
     .remove(b'#')
@@ -23,12 +23,14 @@ const ATTRIBUTE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'|')
     .remove(b'~');
 
-/// Makes a name fit to be stored, logged and shown: its last path component, without control characters, ends of lines
-/// or characters that turn the direction of text, and not longer than [`MAX_NAME_BYTES`].
+/// Makes a name safe to store, log and show: keeps its last path component, removes control characters, line separators
+/// and bidirectional controls, and truncates it to [`MAX_NAME_BYTES`].
 pub(crate) fn clean(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let mut clean: String =
-        last.chars().filter(|c| !c.is_control() && !ends_line(*c) && !turns_direction(*c)).collect();
+    let mut clean: String = last
+        .chars()
+        .filter(|c| !c.is_control() && !is_line_separator(*c) && !is_bidirectional_control(*c))
+        .collect();
     clean.truncate(clean.floor_char_boundary(MAX_NAME_BYTES));
     let trimmed = clean.trim();
     if trimmed.is_empty() || trimmed.chars().all(|c| c == '.') {
@@ -38,27 +40,27 @@ pub(crate) fn clean(name: &str) -> String {
     }
 }
 
-/// The same of a name in a form. A browser writes a quotation mark as `%22` there, and nothing else that [`clean`]
-/// would keep; a name that had `%22` in it before cannot be told from that.
+/// [`clean`] for a name in a form. Browsers encode a quotation mark as `%22` there, and no other character that [`clean`]
+/// keeps. A literal `%22` in a name is decoded too, because the two cannot be distinguished.
 pub(crate) fn clean_of_form(name: &str) -> String {
     clean(&name.replace("%22", "\""))
 }
 
-/// The `Content-Disposition` of a download (RFC 6266): a plain name for old clients, and the real one.
+/// The `Content-Disposition` of a download (RFC 6266): an ASCII name for old clients, and the encoded full name.
 pub(crate) fn as_attachment(name: &str) -> String {
-    let harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ' ');
-    let plain: String = name.chars().map(|c| if harmless(c) { c } else { '_' }).collect();
-    let real = utf8_percent_encode(name, ATTRIBUTE);
-    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{real}")
+    let is_safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ' ');
+    let plain: String = name.chars().map(|c| if is_safe(c) { c } else { '_' }).collect();
+    let encoded = utf8_percent_encode(name, ATTRIBUTE);
+    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}")
 }
 
-/// The two that are no control characters.
-const fn ends_line(c: char) -> bool {
+/// The two line separators that Unicode does not class as control characters.
+const fn is_line_separator(c: char) -> bool {
     matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// Bidirectional controls: with them `gpj.exe` reads `exe.jpg`.
-const fn turns_direction(c: char) -> bool {
+/// Bidirectional controls, which can show `gpj.exe` as `exe.jpg`.
+const fn is_bidirectional_control(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -69,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_reduced_to_what_is_harmless() {
+    fn names_lose_paths_and_unsafe_characters() {
         for (name, cleaned) in [
             ("cat.jpg", "cat.jpg"),
             ("../../etc/passwd", "passwd"),
@@ -88,7 +90,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_clean_name_is_short_of_one_line_and_stays_clean(name in ".{0,400}") {
+        fn a_clean_name_is_one_short_line_and_cleaning_it_again_changes_nothing(name in ".{0,400}") {
             let cleaned = clean(&name);
             prop_assert!(!cleaned.is_empty() && cleaned.len() <= MAX_NAME_BYTES);
             prop_assert!(!cleaned.contains(['/', '\\', '\n', '\r', '\0']));

@@ -1,4 +1,4 @@
-//! `GET /uploads/{id}/original`: the bytes as received, with headers that keep a browser from showing them as a page.
+//! `GET /uploads/{id}/original`: the bytes as received, with headers that prevent a browser from rendering them.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{name, ranges::Wanted};
+use super::{name, ranges::RequestedBytes};
 use crate::{
     answer::{IMMUTABLE, SAFE_HEADERS, client_has},
     app::{App, Found},
@@ -17,7 +17,7 @@ use crate::{
     problem::Problem,
 };
 
-/// Streams an original, or a part of it.
+/// Streams an original, or a range of it.
 pub(crate) async fn original(
     State(app): State<Arc<App>>,
     Id(id): Id,
@@ -30,16 +30,16 @@ pub(crate) async fn original(
         Found::Failed(failure) => failure.record,
         missing @ (Found::Gone | Found::Unknown) => return Err(missing.problem()),
     };
-    // An original never changes, so its id is as good as a digest.
+    // An original never changes, so its id is a strong ETag.
     let etag = format!("\"{id}\"");
     let head = [(header::ETAG, etag.as_str()), (header::CACHE_CONTROL, IMMUTABLE)];
     if client_has(&headers, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, head).into_response());
     }
-    let (status, range) = match Wanted::parse(&method, &headers, &etag, record.bytes) {
-        Wanted::Whole => (StatusCode::OK, None),
-        Wanted::Part(range) => (StatusCode::PARTIAL_CONTENT, Some(range)),
-        Wanted::Outside => {
+    let (status, range) = match RequestedBytes::parse(&method, &headers, &etag, record.bytes) {
+        RequestedBytes::Whole => (StatusCode::OK, None),
+        RequestedBytes::Part(range) => (StatusCode::PARTIAL_CONTENT, Some(range)),
+        RequestedBytes::Outside => {
             let total = [(header::CONTENT_RANGE, format!("bytes */{}", record.bytes))];
             return Ok((total, Problem::outside_range(record.bytes)).into_response());
         }

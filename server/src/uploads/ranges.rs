@@ -1,24 +1,24 @@
-//! The `Range` header (RFC 9110 §14), one range of bytes at a time. `headers::Range` does not do: it takes `+0-9` for a
-//! range, and drops a suffix that is longer than the file instead of answering the whole file.
+//! The `Range` header (RFC 9110 §14) with a single range of bytes. `headers::Range` is not used: it accepts `+0-9`, and
+//! ignores a suffix that is longer than the file.
 
 use std::ops::Range;
 
 use axum::http::{HeaderMap, Method, header};
 use headers::{ETag, HeaderMapExt, IfRange};
 
-/// What a client asks for.
+/// The bytes of a file that a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// Everything: no Range, an unparsable one, a failed If-Range, or not GET (RFC 9110 §14.2).
+pub(crate) enum RequestedBytes {
+    /// The whole file: no Range, an unparsable one, a failed If-Range, or not GET (RFC 9110 §14.2).
     Whole,
-    /// These bytes; never empty.
+    /// These bytes. The range is never empty.
     Part(Range<u64>),
-    /// Bytes that are not there.
+    /// A range outside the file.
     Outside,
 }
 
-impl Wanted {
-    /// Reads the headers for a file of `total` bytes. Several ranges at once are answered with the whole.
+impl RequestedBytes {
+    /// Parses the headers for a file of `total` bytes. A request for several ranges gets the whole file.
     pub(crate) fn parse(method: &Method, headers: &HeaderMap, etag: &str, total: u64) -> Self {
         if method != Method::GET || !if_range_holds(headers, etag) {
             return Self::Whole;
@@ -48,7 +48,7 @@ fn if_range_holds(headers: &HeaderMap, etag: &str) -> bool {
     }
 }
 
-/// Digits only: a sign would be read as well.
+/// Parses digits only: `u64::from_str` would accept a sign.
 fn number(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
@@ -60,41 +60,45 @@ mod tests {
     const ETAG: &str = "\"this\"";
 
     #[test]
-    fn ranges_are_read_as_the_rfc_says() {
+    fn ranges_are_parsed_as_rfc_9110_specifies() {
         for (range, wanted) in [
-            ("bytes=0-9", Wanted::Part(0..10)),
-            ("bytes=90-", Wanted::Part(90..100)),
-            ("bytes=90-1000", Wanted::Part(90..100)),
-            ("bytes=-10", Wanted::Part(90..100)),
-            ("bytes=-1000", Wanted::Part(0..100)),
-            ("bytes=100-", Wanted::Outside),
-            ("bytes=-0", Wanted::Outside),
-            ("bytes=9-0", Wanted::Whole),
-            ("bytes=0-1,3-4", Wanted::Whole),
-            ("lines=1-2", Wanted::Whole),
-            ("bytes=x-y", Wanted::Whole),
-            ("bytes=+0-9", Wanted::Whole),
+            ("bytes=0-9", RequestedBytes::Part(0..10)),
+            ("bytes=90-", RequestedBytes::Part(90..100)),
+            ("bytes=90-1000", RequestedBytes::Part(90..100)),
+            ("bytes=-10", RequestedBytes::Part(90..100)),
+            ("bytes=-1000", RequestedBytes::Part(0..100)),
+            ("bytes=100-", RequestedBytes::Outside),
+            ("bytes=-0", RequestedBytes::Outside),
+            ("bytes=9-0", RequestedBytes::Whole),
+            ("bytes=0-1,3-4", RequestedBytes::Whole),
+            ("lines=1-2", RequestedBytes::Whole),
+            ("bytes=x-y", RequestedBytes::Whole),
+            ("bytes=+0-9", RequestedBytes::Whole),
         ] {
             let headers = HeaderMap::from_iter([(header::RANGE, range.parse().unwrap())]);
-            assert_eq!(Wanted::parse(&Method::GET, &headers, ETAG, 100), wanted, "{range}");
-            assert_eq!(Wanted::parse(&Method::HEAD, &headers, ETAG, 100), Wanted::Whole, "{range}");
+            assert_eq!(RequestedBytes::parse(&Method::GET, &headers, ETAG, 100), wanted, "{range}");
+            assert_eq!(
+                RequestedBytes::parse(&Method::HEAD, &headers, ETAG, 100),
+                RequestedBytes::Whole,
+                "{range}"
+            );
         }
-        assert_eq!(Wanted::parse(&Method::GET, &HeaderMap::new(), ETAG, 100), Wanted::Whole);
+        assert_eq!(RequestedBytes::parse(&Method::GET, &HeaderMap::new(), ETAG, 100), RequestedBytes::Whole);
     }
 
     #[test]
-    fn a_part_is_one_of_the_file_that_the_client_has() {
+    fn a_range_is_ignored_unless_if_range_matches_the_etag() {
         for (known, wanted) in [
-            (ETAG, Wanted::Part(0..10)),
-            ("\"another\"", Wanted::Whole),
-            ("W/\"this\"", Wanted::Whole),
-            ("Fri, 27 Nov 2026 12:00:00 GMT", Wanted::Whole),
+            (ETAG, RequestedBytes::Part(0..10)),
+            ("\"another\"", RequestedBytes::Whole),
+            ("W/\"this\"", RequestedBytes::Whole),
+            ("Fri, 27 Nov 2026 12:00:00 GMT", RequestedBytes::Whole),
         ] {
             let headers = HeaderMap::from_iter([
                 (header::RANGE, "bytes=0-9".parse().unwrap()),
                 (header::IF_RANGE, known.parse().unwrap()),
             ]);
-            assert_eq!(Wanted::parse(&Method::GET, &headers, ETAG, 100), wanted, "{known}");
+            assert_eq!(RequestedBytes::parse(&Method::GET, &headers, ETAG, 100), wanted, "{known}");
         }
     }
 }

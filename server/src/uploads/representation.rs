@@ -1,26 +1,26 @@
-//! The representation of an answer: JSON, unless a client asks for another one by name.
+//! Content negotiation: an answer is JSON, unless the `Accept` header names another type.
 
 use axum::http::{HeaderMap, header};
 
-/// The representation of an answer.
+/// A representation of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Representation {
-    /// For programs, and for clients that take anything.
+    /// JSON, for programs and for clients that accept anything.
     Json,
-    /// For browsers, which name `text/html`.
+    /// A page, for browsers, which name `text/html`.
     Html,
     /// The bare URL, for shell scripts.
     Plain,
 }
 
 impl Representation {
-    /// The form that the `Accept` header likes best; of equals, the one named first.
-    pub(crate) fn wanted(headers: &HeaderMap) -> Self {
+    /// The preferred representation of the `Accept` header; the first one if several have the same quality.
+    pub(crate) fn preferred(headers: &HeaderMap) -> Self {
         let ranges = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let mut best = (Self::Json, 0.0);
         for range in ranges.flat_map(|value| value.split(',')) {
             let mut parts = range.split(';').map(str::trim);
-            let form = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
+            let representation = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
                 "text/html" => Self::Html,
                 "text/plain" => Self::Plain,
                 "application/json" | "application/*" | "*/*" => Self::Json,
@@ -29,7 +29,7 @@ impl Representation {
             let quality =
                 parts.find_map(|part| part.strip_prefix("q=")).map_or(Some(1.0), |q| q.parse().ok());
             if quality.is_some_and(|quality: f32| quality > best.1) {
-                best = (form, quality.unwrap_or(0.0));
+                best = (representation, quality.unwrap_or(0.0));
             }
         }
         best.0
@@ -41,8 +41,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn html_and_plain_text_must_be_asked_for_by_name() {
-        for (accept, form) in [
+    fn html_and_plain_text_are_answered_only_if_named() {
+        for (accept, representation) in [
             ("*/*", Representation::Json),
             ("", Representation::Json),
             ("image/png", Representation::Json),
@@ -55,8 +55,8 @@ mod tests {
             ("text/*", Representation::Json),
         ] {
             let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
-            assert_eq!(Representation::wanted(&headers), form, "{accept}");
+            assert_eq!(Representation::preferred(&headers), representation, "{accept}");
         }
-        assert_eq!(Representation::wanted(&HeaderMap::new()), Representation::Json);
+        assert_eq!(Representation::preferred(&HeaderMap::new()), Representation::Json);
     }
 }

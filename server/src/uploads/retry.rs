@@ -1,4 +1,4 @@
-//! `POST /uploads/{id}/retry`: a failed upload is requeued.
+//! `POST /uploads/{id}/retry`: requeues a failed upload.
 
 use std::sync::Arc;
 
@@ -34,10 +34,10 @@ pub(crate) async fn retry(
         return Err(Problem::busy());
     }
     let requeued = requeue(&app.storage, app.outbox.queue(), &*app.transport, id).await;
-    let upload = requeued.map_err(refused)?.relink(&app.links);
+    let upload = requeued.map_err(requeue_problem)?.relink(&app.links);
     // Subscribers of this server receive it before the announcement arrives.
     app.hub.deliver(&upload);
-    if Representation::wanted(&headers) == Representation::Html {
+    if Representation::preferred(&headers) == Representation::Html {
         return Ok(see_other(upload.links.this));
     }
     let mut response = json(&upload);
@@ -48,7 +48,7 @@ pub(crate) async fn retry(
     Ok(response)
 }
 
-fn refused(error: RequeueError) -> Problem {
+fn requeue_problem(error: RequeueError) -> Problem {
     match error {
         RequeueError::Unknown => Problem::unknown_upload(),
         RequeueError::Gone => Problem::gone(),

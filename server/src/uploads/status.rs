@@ -18,7 +18,7 @@ use crate::{
     request::Context,
 };
 
-/// Answers the state of an upload, at once or, if the client prefers to wait, at its end.
+/// Answers the state of an upload: at once, or at its end if the client sent `Prefer: wait`.
 pub(crate) async fn status(
     State(app): State<Arc<App>>,
     Id(id): Id,
@@ -30,7 +30,7 @@ pub(crate) async fn status(
     if let Some(wait) = wait {
         upload = context.timing.of("wait", wait.for_one(&app, upload)).await;
     }
-    let mut response = match Representation::wanted(&headers) {
+    let mut response = match Representation::preferred(&headers) {
         Representation::Json => json(&upload),
         Representation::Plain => (absolute(&app.links, &headers, &upload.links.this) + "\n").into_response(),
         Representation::Html => upload_page::render(&app, &headers, &upload)?,

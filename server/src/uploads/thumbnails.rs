@@ -1,4 +1,4 @@
-//! `GET /uploads/{id}/small`, `/medium`, `/large`: 404 until it is there, then the same for ever.
+//! `GET /uploads/{id}/small`, `/medium`, `/large`: 404 until the thumbnail is ready; then it never changes.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The page of one upload: complete without script, and refreshing itself until the end.
+//! The page of one upload. It works without script, and refreshes itself until the upload ends.
 
 use askama::Template;
 use axum::{
@@ -9,7 +9,7 @@ use worker::{Size, Sizes, State, Upload, fit};
 
 use crate::{answer::absolute, app::App, frontend::PAGE_HEADERS, problem::Problem};
 
-/// What the template is filled with.
+/// The values of the template.
 #[derive(Template)]
 #[template(path = "upload.html")]
 struct UploadPage {
@@ -30,7 +30,7 @@ struct UploadPage {
     original: String,
 }
 
-/// One of the three, as it is or as it will be.
+/// One of the three thumbnails, with its final or its expected dimensions.
 struct PageThumbnail {
     size: String,
     width: u32,
@@ -49,7 +49,7 @@ pub(crate) fn render(app: &App, headers: &HeaderMap, upload: &Upload) -> Result<
         generation: upload.generation,
         width: upload.width,
         height: upload.height,
-        facts: format!("{} × {}, {}", upload.width, upload.height, bytes_in_words(upload.bytes)),
+        facts: format!("{} × {}, {}", upload.width, upload.height, human_size(upload.bytes)),
         took: took(upload),
         reason: upload.error.as_ref().map(|error| error.title.clone()),
         thumbnails: thumbnails(upload, &app.config.pixels.sizes),
@@ -82,13 +82,13 @@ fn thumbnails(upload: &Upload, sizes: &Sizes) -> Vec<PageThumbnail> {
         size: thumbnail.size.to_string(),
         width: thumbnail.width,
         height: thumbnail.height,
-        facts: format!("{} × {}, {}", thumbnail.width, thumbnail.height, bytes_in_words(thumbnail.bytes)),
+        facts: format!("{} × {}, {}", thumbnail.width, thumbnail.height, human_size(thumbnail.bytes)),
         url: thumbnail.url.clone(),
     });
     ready.collect()
 }
 
-/// A thumbnail that is not there yet, so that its place can be kept.
+/// A thumbnail that is not ready yet, so that the page reserves its space.
 fn expected(upload: &Upload, size: Size, longest: u32) -> PageThumbnail {
     let (width, height) = fit((upload.width, upload.height), longest);
     let facts = format!("{width} × {height}");
@@ -100,8 +100,8 @@ fn took(upload: &Upload) -> Option<String> {
     Some(format!("{:.1} s", took.as_secs_f64().max(0.1)))
 }
 
-/// Sizes as people say them: powers of ten, one digit after the point where it matters.
-fn bytes_in_words(bytes: u64) -> String {
+/// A size for people: decimal units, with one decimal below 10 MB.
+fn human_size(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "a rounded size is shown")]
     let scaled = |unit: u64| bytes as f64 / unit as f64;
     match bytes {
@@ -117,15 +117,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_said_as_people_say_them() {
-        for (bytes, words) in [
+    fn sizes_are_shown_in_decimal_units() {
+        for (bytes, text) in [
             (0, "0 bytes"),
             (999, "999 bytes"),
             (5_120, "5 KB"),
             (2_417_733, "2.4 MB"),
             (84_000_000, "84 MB"),
         ] {
-            assert_eq!(bytes_in_words(bytes), words);
+            assert_eq!(human_size(bytes), text);
         }
     }
 }

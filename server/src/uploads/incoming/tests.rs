@@ -28,16 +28,16 @@ fn declared() -> Declared {
     Declared { name: "cat.jpg".into(), bulk: false, key: None, context }
 }
 
-/// Takes the picture in, in two pieces.
+/// Uploads the picture in two pieces.
 async fn upload(app: &Arc<App>) -> Result<Upload, Refusal> {
     let permit = app.uploading.acquire(Client::at([192, 0, 2, 1].into())).unwrap();
     let (first, rest) = PICTURE.split_at(PICTURE.len() / 2);
     let pieces = [first, rest].map(|piece| Ok::<_, Infallible>(Bytes::from_static(piece)));
-    take(app, declared(), &mut futures::stream::iter(pieces), &permit).await
+    receive(app, declared(), &mut futures::stream::iter(pieces), &permit).await
 }
 
-/// The ids that a store knows, in whatever way.
-async fn known(store: &InMemory) -> HashSet<UploadId> {
+/// The ids of all uploads that have an object in the store.
+async fn stored_ids(store: &InMemory) -> HashSet<UploadId> {
     use futures::TryStreamExt;
     let objects: Vec<_> = store.list(None).try_collect().await.unwrap();
     objects
@@ -58,13 +58,13 @@ async fn an_upload_costs_six_puts_two_gets_and_one_delete_of_storage() {
     let ready = app.upload(accepted.id).await.unwrap().unwrap();
     assert_eq!((ready.state, log.take_counts()), (worker::State::Ready, [0, 1, 0, 0]));
     app.upload(accepted.id).await.unwrap();
-    assert_eq!(log.take_counts(), [0, 0, 0, 0], "a result that was read is remembered");
+    assert_eq!(log.take_counts(), [0, 0, 0, 0], "a result that was read is cached");
 }
 
-/// The server is killed after the n-th operation on storage or queue, for every n. What is left is an upload that ends, or
-/// nothing that anybody was told of or can see.
+/// The server is killed after the n-th operation on storage or queue, for every n. Afterwards the upload ends, or no
+/// client has its id and no request finds it.
 #[tokio::test]
-async fn a_server_killed_between_any_two_steps_of_an_upload_leaves_a_legal_state_and_an_end() {
+async fn an_upload_ends_even_if_the_server_is_killed_between_any_two_steps() {
     for operations in 0.. {
         let (store, script) = (Arc::new(InMemory::new()), Script::searchable());
         let fuse = Fuse::after(operations);
@@ -76,14 +76,14 @@ async fn a_server_killed_between_any_two_steps_of_an_upload_leaves_a_legal_state
             })
             .await;
         let storage = Storage::over(store.clone());
-        // Another server sweeps twice, and a worker works off what it finds.
+        // Another server sweeps twice, and a worker processes the jobs that it posts.
         let (sightings, now) = (Sightings::default(), Instant::now());
         for seconds in [0, 60] {
             let sweeper = Sweeper::new(&storage, &script, &sightings, Duration::from_secs(30));
             sweeper.sweep(now + Duration::from_secs(seconds)).await.unwrap();
         }
         work_off(&testing::worker(&storage, &script, Instantly::default()), &script).await;
-        for id in known(&store).await {
+        for id in stored_ids(&store).await {
             let status = storage.status(id).await.unwrap();
             let is_legal = match &status {
                 UploadStatus::Ready(_) => true,
@@ -104,24 +104,24 @@ async fn a_server_killed_between_any_two_steps_of_an_upload_leaves_a_legal_state
 }
 
 #[tokio::test]
-async fn an_upload_that_is_evicted_while_it_comes_leaves_nothing() {
+async fn an_upload_that_is_evicted_while_it_arrives_leaves_nothing_in_storage() {
     let (store, script) = (Arc::new(InMemory::new()), Script::searchable());
     let app = App::of_test(Storage::over(store.clone()), Arc::new(script.clone()));
     let full = crate::quota::Quota::new(crate::fair_share::FAIR_SHARE + 2, 100);
-    let greedy = Client::at([192, 0, 2, 1].into());
+    let busy_client = Client::at([192, 0, 2, 1].into());
     let held: Vec<_> =
-        (0..crate::fair_share::FAIR_SHARE + 2).map(|_| full.acquire(greedy).unwrap()).collect();
+        (0..crate::fair_share::FAIR_SHARE + 2).map(|_| full.acquire(busy_client).unwrap()).collect();
     let (first, rest) = PICTURE.split_at(PICTURE.len() / 2);
     let pieces = futures::stream::iter([Ok::<_, Infallible>(Bytes::from_static(first))]);
     let mut body = pieces.chain(futures::stream::pending());
-    let taking = take(&app, declared(), &mut body, &held[0]);
+    let receiving = receive(&app, declared(), &mut body, &held[0]);
     let evict = async { full.acquire_or_evict(Client::at([192, 0, 2, 2].into())).map(drop) };
-    let (taken, evicted) = tokio::join!(taking, evict);
-    assert!(matches!(taken, Err(Refusal::Evicted)) && evicted.is_ok());
-    // Once its body is read to its end, the eviction comes too late.
+    let (received, evicted) = tokio::join!(receiving, evict);
+    assert!(matches!(received, Err(Refusal::Evicted)) && evicted.is_ok());
+    // An upload whose body was read to its end is no longer evicted.
     let mut whole =
         futures::stream::iter([first, rest].map(|piece| Ok::<_, Infallible>(Bytes::from_static(piece))));
-    take(&app, declared(), &mut whole, &held[0]).await.unwrap();
+    receive(&app, declared(), &mut whole, &held[0]).await.unwrap();
     tokio::task::yield_now().await;
-    assert_eq!(known(&store).await.len(), 1, "the evicted one left nothing");
+    assert_eq!(stored_ids(&store).await.len(), 1, "the evicted upload leaves nothing");
 }
