@@ -20,9 +20,9 @@ use crate::{
 
 /// The introduction of the document.
 const ABOUT: &str = "A message-based image uploader: a picture is stored and answered at once, workers make three \
-    thumbnails, and subscribers receive the result.\n\nErrors are `application/problem+json` (RFC 9457). Every answer has \
-    an `X-Request-Id`: the one of the request, if that is a short token. A W3C `traceparent` is continued and passed to \
-    the worker. `/asyncapi.json` describes the messages of the socket and the queue.";
+    thumbnails, and subscribers receive the result.\n\nErrors are `application/problem+json` (RFC 9457). Every answer \
+    has an `X-Request-Id`: the one of the request, if that is a short token. A W3C `traceparent` is continued and \
+    passed to the worker. `/asyncapi.json` describes the messages of the socket and the queue.";
 
 /// A router and the description of its routes.
 #[derive(Default)]

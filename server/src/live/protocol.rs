@@ -91,7 +91,7 @@ pub(crate) enum ServerMessage<'a> {
         reference: Option<u64>,
         /// The error for programs: `too-many-ids` or `unavailable`.
         code: &'static str,
-        /// The error in words, for people.
+        /// The error as a sentence for people.
         title: &'static str,
     },
     /// The server closes the socket now.

@@ -9,8 +9,8 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{RETRY_LATER, RETRY_SOON};
 
-/// A kind of problem. Its name is the variant in kebab case and the last part of `type`; no later kind may reuse it. A new
-/// kind is a variant here and a row in [`Kind::about`].
+/// A kind of problem. Its name is the variant in kebab case and the last part of `type`; no later kind may reuse it. A
+/// new kind is a variant here and a row in [`Kind::about`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum Kind {
@@ -114,7 +114,7 @@ impl Kind {
                 "Check the id for a typing error. If the id is correct, send the picture again."),
             Self::NotYet => about(StatusCode::NOT_FOUND,
                 "The thumbnail is not ready yet.",
-                "Request it again after Retry-After seconds, send Prefer: wait=20 to the upload, or subscribe to its events.")
+                "Request it again after Retry-After seconds, or wait with Prefer: wait=20 or the events of the upload.")
                 .after(RETRY_SOON),
             Self::MethodNotAllowed => about(StatusCode::METHOD_NOT_ALLOWED,
                 "This method is not allowed here.",
@@ -131,7 +131,7 @@ impl Kind {
                 .after(RETRY_SOON),
             Self::Failed => about(StatusCode::GONE,
                 "There will be no thumbnail.",
-                "The error of the upload gives the reason. If the picture is intact, POST to its /retry to requeue it."),
+                "The upload's error gives the reason. If the picture is intact, POST to its /retry to requeue it."),
             Self::Gone => about(StatusCode::GONE,
                 "The upload was deleted.",
                 "Send the picture again if you still need it."),
@@ -143,7 +143,7 @@ impl Kind {
                 "Save it in one of the formats that /limits lists. The bytes decide the format, not the file name."),
             Self::Damaged => about(StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "The file is damaged.",
-                "Its header is cut off or contradicts itself. Open it in another program and save it again, or copy it again."),
+                "Its header is incomplete or inconsistent. Save it again with another program, or copy it again."),
             Self::OutsideRange => about(StatusCode::RANGE_NOT_SATISFIABLE,
                 "The requested range is outside the file.",
                 "Content-Range and the total of the answer give the length of the file in bytes."),
@@ -166,7 +166,7 @@ impl Kind {
                 .after(RETRY_LATER),
             Self::Draining => about(StatusCode::SERVICE_UNAVAILABLE,
                 "The server is shutting down. Try again in a moment.",
-                "Send the same request again after Retry-After seconds. Another server, or this one after a restart, accepts it.")
+                "Send the same request again after Retry-After seconds, to this server or another one.")
                 .after(RETRY_SOON),
             Self::NotReady => about(StatusCode::SERVICE_UNAVAILABLE,
                 "The server cannot accept uploads now.",
@@ -203,7 +203,7 @@ impl JsonSchema for Kind {
             "type": "string",
             "format": "uri-reference",
             "enum": Self::VARIANTS.iter().map(|kind| kind.path()).collect::<Vec<_>>(),
-            "description": "The kind of problem, as the path of a page for people. Treat an unknown type by its status.",
+            "description": "The kind of problem: the path of its page. Treat an unknown type by its status.",
         })
     }
 }

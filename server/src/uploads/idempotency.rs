@@ -86,11 +86,7 @@ impl FileKey {
     }
 
     /// The upload of another server that has taken over the key, if there is one.
-    pub(crate) async fn taken_over_by(
-        &self,
-        app: &App,
-        id: UploadId,
-    ) -> Result<Option<ExistingUpload>, Problem> {
+    pub(crate) async fn new_owner(&self, app: &App, id: UploadId) -> Result<Option<ExistingUpload>, Problem> {
         match app.storage.claim(self.key).await? {
             Some(other) if other.id != id => settled(app, other).await,
             _ => Ok(None),

@@ -204,7 +204,7 @@ async fn accept(
         hit("after-record", &record.name).await;
         if let Some((key, file)) = &claiming
             && claimed.elapsed() >= SETTLES_WITHIN
-            && let Some(existing) = key.taken_over_by(app, id).await?
+            && let Some(existing) = key.new_owner(app, id).await?
         {
             return existing.for_file(*file).map(Some);
         }

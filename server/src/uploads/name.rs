@@ -40,8 +40,8 @@ pub(crate) fn clean(name: &str) -> String {
     }
 }
 
-/// [`clean`] for a name in a form. Browsers encode a quotation mark as `%22` there, and no other character that [`clean`]
-/// keeps. A literal `%22` in a name is decoded too, because the two cannot be distinguished.
+/// [`clean`] for a name in a form. Browsers encode a quotation mark as `%22` there, and no other character that
+/// [`clean`] keeps. A literal `%22` in a name is decoded too, because the two cannot be distinguished.
 pub(crate) fn clean_of_form(name: &str) -> String {
     clean(&name.replace("%22", "\""))
 }
