@@ -2,7 +2,13 @@
 
 use std::{fmt::Write, sync::Arc, time::Duration};
 
-use axum::{Router, extract::State, http::header, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     net::TcpListener,
@@ -10,7 +16,7 @@ use tokio::{
 };
 use worker::transport::Depth;
 
-use crate::app::App;
+use crate::{app::App, health, readiness::Report};
 
 /// How often samples of histograms are sorted into their buckets without a scrape: until then each sample is kept.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -23,8 +29,22 @@ pub(crate) async fn serve(
 ) -> std::io::Result<()> {
     let draining = app.draining.clone();
     tokio::spawn(draining.clone().run_until_cancelled_owned(upkeep(recorded.clone())));
-    let router = Router::new().route("/metrics", get(metrics)).with_state((app, recorded));
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/readyz", get(readyz))
+        .with_state((app, recorded));
     axum::serve(listener, router).with_graceful_shutdown(draining.cancelled_owned()).await
+}
+
+/// The readiness of the server, with the reasons against it, a line each.
+async fn readyz(State((app, _)): State<(Arc<App>, PrometheusHandle)>) -> (StatusCode, String) {
+    let (status, name, reasons) = match health::report(&app).await {
+        Report::Ready => (StatusCode::OK, "ready", Vec::new()),
+        Report::Degraded(reasons) => (StatusCode::OK, "degraded", reasons),
+        Report::NotReady(reasons) => (StatusCode::SERVICE_UNAVAILABLE, "not ready", reasons),
+    };
+    let lines = std::iter::once(name.to_owned()).chain(reasons);
+    (status, lines.map(|line| line + "\n").collect())
 }
 
 async fn upkeep(recorded: PrometheusHandle) {

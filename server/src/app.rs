@@ -10,8 +10,9 @@ use worker::{
 };
 
 use crate::{
-    config::Config, connections::Connections, hub::Hub, keys_in_use::KeysInUse, memory::UploadMemory,
-    outbox::Outbox, problem::Problem, quota::Quota, results::Results, sightings::Sightings,
+    client::Client, config::Config, connections::Connections, free_space::FreeSpace, hub::Hub,
+    keys_in_use::KeysInUse, memory::UploadMemory, outbox::Outbox, problem::Problem, quota::Quota,
+    read_budget::ReadBudget, readiness::LastReport, results::Results, sightings::Sightings,
 };
 
 /// The parts of a running server.
@@ -30,6 +31,11 @@ pub(crate) struct App {
     pub(crate) memory: Arc<UploadMemory>,
     /// Permits of header probes that read from storage, because the header lies beyond the buffered beginning.
     pub(crate) header_probes: Semaphore,
+    /// Free space of the disks of storage and outbox.
+    pub(crate) free_space: FreeSpace,
+    /// Reads of storage for unknown ids, by client.
+    pub(crate) unknown_reads: ReadBudget,
+    pub(crate) last_report: LastReport,
     /// Permits of sockets and event streams.
     pub(crate) watching: Arc<Quota>,
     pub(crate) connections: Arc<Connections>,
@@ -71,9 +77,22 @@ impl App {
     }
 
     /// An upload as clients see it, or the problem that they see instead.
-    pub(crate) async fn upload_or_problem(&self, id: UploadId) -> Result<Upload, Problem> {
-        let found = self.find(id).await?;
+    pub(crate) async fn upload_or_problem(&self, id: UploadId, client: Client) -> Result<Upload, Problem> {
+        let found = self.find_for(client, id).await?;
         self.shown(&found).ok_or_else(|| found.problem())
+    }
+
+    /// The state of an upload that a client asks for. A client that asks for too many unknown uploads is refused before
+    /// storage is read.
+    pub(crate) async fn find_for(&self, client: Client, id: UploadId) -> Result<Found, Problem> {
+        if !self.unknown_reads.allows(client) && self.results.get(id).is_none() {
+            return Err(Problem::slow_down());
+        }
+        let found = self.find(id).await?;
+        if matches!(found, Found::Unknown) {
+            self.unknown_reads.charge(client);
+        }
+        Ok(found)
     }
 
     /// An upload as storage knows it now: a remembered result may have been raised to a later generation since.
@@ -122,6 +141,9 @@ impl App {
             uploading: Quota::new(8, 8),
             memory: UploadMemory::new(16 * 1024 * 1024),
             header_probes: Semaphore::new(1),
+            free_space: FreeSpace::new(Vec::new(), None),
+            unknown_reads: ReadBudget::default(),
+            last_report: LastReport::default(),
             watching: Quota::new(8, 8),
             connections: Connections::new(8),
             keys_in_use: Arc::default(),

@@ -81,6 +81,16 @@ pub struct Config {
           value_parser = clap::value_parser!(u64).range(16 * 1024 * 1024..))]
     pub upload_memory_bytes: u64,
 
+    /// Free space of the disks of storage and outbox, in bytes, below which uploads are refused with 507, so that workers
+    /// can finish accepted ones [default: 1 GiB, or 5 % of a small disk]
+    #[arg(long, env = "UP_MIN_FREE_BYTES", value_name = "BYTES")]
+    pub min_free_bytes: Option<u64>,
+
+    /// Host names that requests may use, separated by commas. A page whose name was rebound to this address cannot use the
+    /// server then [default: that of --public-url and loopback names, if the server listens on a loopback address; else all]
+    #[arg(long, env = "UP_HOSTS", value_delimiter = ',', value_name = "NAMES")]
+    pub hosts: Vec<String>,
+
     /// Limit of open connections, without sockets. At the limit, the oldest idle connection of the client that holds the
     /// most is closed
     #[arg(long, env = "UP_MAX_CONNECTIONS", default_value_t = 8192, value_name = "NUMBER",
@@ -144,6 +154,21 @@ pub enum Command {
 pub(crate) const WORKER_COMMAND: &str = "worker";
 
 impl Config {
+    /// Whether a `Host` header is believed: its name is one of `--hosts`, or of their default.
+    #[must_use]
+    pub fn believes_host(&self, host: &str) -> bool {
+        let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+        let name = name.map_or(host, |(name, _)| name);
+        let is = |known: &str| known.eq_ignore_ascii_case(name);
+        if !self.hosts.is_empty() {
+            return self.hosts.iter().any(|known| is(known));
+        }
+        let is_loopback =
+            matches!(name, "127.0.0.1" | "[::1]") || is("localhost") || name.ends_with(".localhost");
+        let is_public = self.public_url.as_ref().and_then(Url::host_str).is_some_and(is);
+        !self.listen.ip().is_loopback() || is_loopback || is_public
+    }
+
     /// The storage of pictures.
     #[must_use]
     pub fn storage_url(&self) -> StorageUrl {

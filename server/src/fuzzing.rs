@@ -10,7 +10,10 @@ use worker::UploadId;
 
 use crate::{
     live::protocol::{ClientMessage, ServerMessage},
-    uploads::{form, name},
+    uploads::{
+        form::{self, PartKind},
+        name,
+    },
 };
 
 /// Larger than any form of a fuzz run.
@@ -83,7 +86,11 @@ async fn read(boundary: &str, body: &[u8], piece: usize) -> Form {
             Ok(Some(part)) => part,
             ended => return Form { read, is_complete: ended.is_ok() },
         };
-        let name = part.file();
+        let name = match part.kind().await {
+            Ok(PartKind::File(name)) => Some(name),
+            Ok(PartKind::Field) => None,
+            Err(_) => return Form { read, is_complete: false },
+        };
         let Ok(pieces) = part.by_ref().try_collect::<Vec<_>>().await else {
             return Form { read, is_complete: false };
         };

@@ -5,12 +5,15 @@ use std::{sync::Arc, time::Duration};
 use axum::{extract::State, response::Response};
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use worker::{Format, Size};
 
-use crate::{answer::json, app::App, problem::Problem};
+use crate::{answer::json, app::App, problem::Problem, readiness::Report};
 
-/// Timeout of a check.
+/// How long a report counts, so that questions are cheap for anybody to ask.
+const COUNTS_FOR: Duration = Duration::from_secs(3);
+
+/// The timeout of each check.
 const CHECK_WITHIN: Duration = Duration::from_secs(5);
 
 /// The process is alive.
@@ -32,10 +35,7 @@ pub(crate) enum Readiness {
     /// Storage, outbox and broker answer.
     Ready,
     /// The broker is unavailable; jobs wait in the outbox.
-    Degraded {
-        /// Messages for operators.
-        reasons: Vec<String>,
-    },
+    Degraded,
 }
 
 /// The limits of uploads.
@@ -63,31 +63,58 @@ pub(crate) async fn healthz() -> Response {
     json(&Health { status: Alive::Alive })
 }
 
-/// Uploads can be accepted: storage is writable, the outbox is not full, and the server does not drain.
+/// Uploads can be accepted: storage is writable, the outbox is not full, and the server does not drain. The reasons
+/// against it are for operators: `/readyz` of the admin listener has them.
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     if app.draining.is_cancelled() {
         return Err(Problem::draining());
     }
+    match report(&app).await {
+        Report::Ready => Ok(json(&Readiness::Ready)),
+        Report::Degraded(_) => Ok(json(&Readiness::Degraded)),
+        Report::NotReady(_) => Err(Problem::not_ready()),
+    }
+}
+
+/// The last report, or a new one if that is too old. Of many that ask at once, one checks.
+pub(crate) async fn report(app: &App) -> Report {
+    let mut last = app.last_report.lock().await;
+    if let Some((at, report)) = &*last
+        && at.elapsed() < COUNTS_FOR
+    {
+        return report.clone();
+    }
+    let report = check(app).await;
+    *last = Some((Instant::now(), report.clone()));
+    report
+}
+
+async fn check(app: &App) -> Report {
     let mut reasons = Vec::new();
-    match timeout(CHECK_WITHIN, app.storage.check()).await {
+    let (storage, outbox, broker) = tokio::join!(
+        timeout(CHECK_WITHIN, app.storage.check()),
+        timeout(CHECK_WITHIN, app.outbox.check()),
+        timeout(CHECK_WITHIN, app.transport.check()),
+    );
+    match storage {
         Ok(Ok(())) => {}
         Ok(Err(error)) => reasons.push(error.to_string()),
         Err(_) => reasons.push("storage does not answer".to_owned()),
     }
-    match timeout(CHECK_WITHIN, app.outbox.check()).await {
+    match outbox {
         Ok(Ok(waiting)) if waiting >= app.config.max_outbox => reasons.push("the outbox is full".to_owned()),
         Ok(Ok(_)) => {}
         Ok(Err(error)) => reasons.push(error.to_string()),
         Err(_) => reasons.push("the outbox does not answer".to_owned()),
     }
-    if reasons.is_empty() {
-        // Uploads are accepted without the broker, as long as the outbox is not full.
-        Ok(match app.transport.check().await {
-            Ok(()) => json(&Readiness::Ready),
-            Err(error) => json(&Readiness::Degraded { reasons: vec![error.to_string()] }),
-        })
-    } else {
-        Err(Problem::not_ready(reasons))
+    if !reasons.is_empty() {
+        return Report::NotReady(reasons);
+    }
+    // Uploads go on without the broker, as long as the outbox has room.
+    match broker {
+        Ok(Ok(())) => Report::Ready,
+        Ok(Err(error)) => Report::Degraded(vec![error.to_string()]),
+        Err(_) => Report::Degraded(vec!["the broker does not answer".to_owned()]),
     }
 }
 

@@ -4,8 +4,9 @@
 //!
 //! ```text
 //! config telemetry client            settings; counters and times; the client that a limit counts for
-//! answer frontend                    parts of answers; the page's files
-//! fair_share quota memory connections  entries of each client, quotas, memory budget; eviction
+//! answer frontend readiness          parts of answers; the page's files; reports of readiness
+//! fair_share quota connections       entries of each client, and who gives way
+//! memory free_space read_budget      memory of bodies; free disk space; reads that clients cause
 //! origin request cors                pages of other sites; ids, traces and timings of requests
 //! problem                            errors as RFC 9457 problems
 //! hub sightings results keys_in_use  subscribers; sightings of pending uploads; cached results; idempotency keys
@@ -37,6 +38,7 @@ pub mod embedded;
 mod extract;
 mod fair_share;
 mod file_limit;
+mod free_space;
 #[expect(unused_qualifications, reason = "memory-serve generates its list of files so")]
 mod frontend;
 #[cfg(fuzzing)]
@@ -50,6 +52,8 @@ mod origin;
 mod outbox;
 mod problem;
 mod quota;
+mod read_budget;
+mod readiness;
 mod relay;
 mod request;
 mod results;

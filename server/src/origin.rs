@@ -5,16 +5,23 @@ use url::Url;
 
 use crate::config::Config;
 
+/// The relation of the page that sends a request to this server, as its browser says it.
+const SEC_FETCH_SITE: &str = "sec-fetch-site";
+
 /// Whether the `Origin` of a request is allowed. A request without one is allowed: it comes from no page.
 pub(crate) fn is_allowed(headers: &HeaderMap, config: &Config) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return true;
     };
+    // A page with `Referrer-Policy: no-referrer` sends its form so. No page can forge `Sec-Fetch-Site`.
+    if origin == "null" && headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "same-origin") {
+        return true;
+    }
     let Some(origin) = origin.to_str().ok().and_then(|text| Url::parse(text).ok()) else {
         return false;
     };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let own = host.is_some_and(|host| {
+    let own = host.filter(|host| config.believes_host(host)).is_some_and(|host| {
         authority(&origin).is_some_and(|it| it.eq_ignore_ascii_case(strip_port(&origin, host)))
     });
     let origin = origin.origin();
@@ -67,6 +74,10 @@ mod tests {
             ("localhost:8080", Some("https://evil.example"), false),
             ("localhost:8080", Some("http://localhost:8080.evil.example"), false),
             ("localhost:8080", Some("null"), false),
+            // A name that was rebound to this address.
+            ("evil.example:8080", Some("http://evil.example:8080"), false),
+            ("up.localhost:8080", Some("http://up.localhost:8080"), true),
+            ("[::1]:8080", Some("http://[::1]:8080"), true),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::HOST, host.parse().unwrap());
@@ -75,5 +86,29 @@ mod tests {
             }
             assert_eq!(is_allowed(&headers, &config), allowed, "{host} {origin:?}");
         }
+    }
+
+    #[test]
+    fn a_form_of_a_page_that_hides_its_origin_is_allowed_if_the_browser_says_it_is_the_own() {
+        let config = Config::parse_from(["up-server"]);
+        for (site, allowed) in [("same-origin", true), ("cross-site", false), ("same-site", false)] {
+            let headers = HeaderMap::from_iter([
+                (header::HOST, "localhost:8080".parse().unwrap()),
+                (header::ORIGIN, "null".parse().unwrap()),
+                (SEC_FETCH_SITE.parse().unwrap(), site.parse().unwrap()),
+            ]);
+            assert_eq!(is_allowed(&headers, &config), allowed, "{site}");
+        }
+    }
+
+    #[test]
+    fn named_hosts_are_believed_and_others_are_not() {
+        let believes = |arguments: &[&str], host| {
+            Config::parse_from([&["up-server"], arguments].concat()).believes_host(host)
+        };
+        assert!(believes(&["--hosts", "up.example,other.example"], "UP.example:8080"));
+        assert!(!believes(&["--hosts", "up.example"], "localhost:8080"));
+        assert!(believes(&["--listen", "0.0.0.0:80"], "any.example"));
+        assert!(!believes(&["--public-url", "https://up.example/"], "any.example"));
     }
 }

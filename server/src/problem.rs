@@ -48,9 +48,6 @@ pub(crate) struct Problem {
     /// The size of the file in bytes, if a range lies outside of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<u64>,
-    /// The reasons why the server is not ready.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    reasons: Box<[String]>,
     /// The files of a form that were accepted before the error.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     uploads: Box<[Upload]>,
@@ -67,7 +64,6 @@ impl From<Kind> for Problem {
             limit: None,
             looks_like: None,
             total: None,
-            reasons: Box::default(),
             uploads: Box::default(),
         }
     }
@@ -122,7 +118,14 @@ impl Problem {
     }
 
     pub(crate) fn cross_site() -> Self {
-        Kind::CrossSite.into()
+        Self::from(Kind::CrossSite).detail(
+            "The Origin header names another site than the Host header. Behind a proxy that rewrites Host, the operator \
+             sets --public-url.",
+        )
+    }
+
+    pub(crate) fn slow_down() -> Self {
+        Kind::SlowDown.into()
     }
 
     pub(crate) fn unknown_upload() -> Self {
@@ -200,15 +203,15 @@ impl Problem {
         Kind::Draining.into()
     }
 
-    pub(crate) fn not_ready(reasons: Vec<String>) -> Self {
-        Self { reasons: reasons.into(), ..Kind::NotReady.into() }
+    pub(crate) fn not_ready() -> Self {
+        Kind::NotReady.into()
     }
 
     pub(crate) fn unavailable() -> Self {
         Kind::Unavailable.into()
     }
 
-    fn disk_full() -> Self {
+    pub(crate) fn disk_full() -> Self {
         Kind::DiskFull.into()
     }
 

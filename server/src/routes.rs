@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
-    http::StatusCode,
+    extract::{DefaultBodyLimit, Request},
+    http::{StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use http_body::Body as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
     live::{events, socket},
     problem::{Problem, help_page},
     request,
-    uploads::{accept, originals, retry, status, thumbnails},
+    uploads::{accept, body::PacedBody, originals, retry, status, thumbnails},
 };
 
 /// All endpoints of clients.
@@ -42,8 +43,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/asyncapi.json", get(asyncapi::asyncapi), operations::asyncapi())
         .merge(frontend::router(), "/", operations::home())
         .described_at("/openapi.json")
-        .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .fallback(async || Problem::not_found())
+        .method_not_allowed_fallback(async |request: Request| refuse(Problem::method_not_allowed(), request))
+        .fallback(async |request: Request| refuse(Problem::not_found(), request))
         // Each handler limits its body while it streams.
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(panicked))
@@ -51,6 +52,16 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let router = if cors_origins.is_empty() { router } else { router.layer(cors::layer(&cors_origins)) };
     // The outermost layer, so that every answer has a request id.
     router.layer(middleware::from_fn(request::identify))
+}
+
+/// Refuses a request whose body may be arriving. The body is drained, so that a client that sends first can read the answer.
+fn refuse(problem: Problem, request: Request) -> Response {
+    let is_sending = !request.body().is_end_stream() && !request.headers().contains_key(header::EXPECT);
+    if !is_sending {
+        return problem.into_response();
+    }
+    PacedBody::new(request.into_body()).drain();
+    ([(header::CONNECTION, "close")], problem).into_response()
 }
 
 fn panicked(_what: Box<dyn std::any::Any + Send>) -> Response {

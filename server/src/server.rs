@@ -22,6 +22,7 @@ use tracing::{debug, info};
 use worker::{
     Storage,
     process::{open_outbox, open_transport},
+    storage::StorageUrl,
     transport::{Transport, broker_url::BrokerUrl},
 };
 
@@ -33,10 +34,13 @@ use crate::{
     connections::Connections,
     embedded,
     file_limit::{Files, fit_open_files},
+    free_space::FreeSpace,
     hub::Hub,
     memory::UploadMemory,
     outbox::Outbox,
     quota::Quota,
+    read_budget::ReadBudget,
+    readiness::LastReport,
     relay,
     results::Results,
     routes, serve,
@@ -120,6 +124,10 @@ impl Resources {
             sockets: config.max_sockets as usize,
             uploads: config.max_concurrent_uploads as usize,
         });
+        let directories = match config.storage_url() {
+            StorageUrl::Local(storage) => vec![config.data.clone(), storage],
+            StorageUrl::S3 { .. } => vec![config.data.clone()],
+        };
         let app = Arc::new(App {
             storage,
             results: Results::default(),
@@ -131,6 +139,9 @@ impl Resources {
             uploading: Quota::new(files.uploads, config.max_uploads_per_client as usize),
             memory: UploadMemory::new(usize::try_from(config.upload_memory_bytes).unwrap_or(usize::MAX)),
             header_probes: Semaphore::new(HEADER_PROBES),
+            free_space: FreeSpace::new(directories, config.min_free_bytes),
+            unknown_reads: ReadBudget::default(),
+            last_report: LastReport::default(),
             watching: Quota::new(files.sockets, config.max_sockets_per_client as usize),
             connections: Connections::new(files.connections),
             keys_in_use: Arc::default(),

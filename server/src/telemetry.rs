@@ -9,7 +9,7 @@ use worker::Upload;
 
 /// Answers, by `method`, `route` and `status`.
 const REQUESTS: &str = "up_http_requests_total";
-/// From the head of a request to the head of its answer, in seconds, by `route`.
+/// From the head of a request to the head of its answer, in seconds, by `method` and `route`.
 const REQUEST_SECONDS: &str = "up_http_request_seconds";
 /// Received pictures, by `outcome`: accepted, or the last part of the problem's type.
 const UPLOADS: &str = "up_uploads_total";
@@ -46,7 +46,7 @@ pub(crate) fn answered(method: &Method, route: &str, status: StatusCode, took: D
     let labels =
         [("method", method.to_owned()), ("route", route.clone()), ("status", status.as_str().to_owned())];
     counter!(REQUESTS, &labels).increment(1);
-    histogram!(REQUEST_SECONDS, "route" => route).record(took);
+    histogram!(REQUEST_SECONDS, "method" => method, "route" => route).record(took);
 }
 
 /// Counts received pictures.

@@ -3,6 +3,7 @@
 pub(crate) mod accept;
 pub(crate) mod body;
 pub(crate) mod chunks;
+pub(crate) mod disposition;
 pub(crate) mod form;
 pub(crate) mod idempotency;
 pub(crate) mod incoming;

@@ -4,7 +4,7 @@
 use std::{
     io::Cursor,
     num::NonZeroUsize,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -25,6 +25,9 @@ use crate::{
 /// Decoders that are tried for one picture. Each attempt has its own time limit.
 const ATTEMPTS: u32 = 2;
 
+/// Jobs after which a decoder is replaced: memory that it freed may hold pixels of any of them.
+const MAX_JOBS: u32 = 100;
+
 /// How often the elapsed time of a job is counted. While the process is stopped or the machine sleeps, no time is
 /// counted.
 const TICK: Duration = Duration::from_millis(250);
@@ -36,7 +39,7 @@ pub struct Maker {
     job_timeout: Duration,
     launch: Launch,
     /// Idle decoders; never more than jobs at a time.
-    idle: Mutex<Vec<Decoder>>,
+    idle: Arc<Mutex<Vec<Decoder>>>,
 }
 
 /// Waits for `work`, and gives up after this process was awake for `limit`.
@@ -94,13 +97,13 @@ pub enum MakeError {
 impl Maker {
     /// A maker without decoders.
     #[must_use]
-    pub const fn new(pixels: &PixelConfig, launch: Launch) -> Self {
+    pub fn new(pixels: &PixelConfig, launch: Launch) -> Self {
         Self {
             sizes: pixels.sizes,
             max_pixels: pixels.max_pixels,
             job_timeout: pixels.job_timeout,
             launch,
-            idle: Mutex::new(Vec::new()),
+            idle: Arc::default(),
         }
     }
 
@@ -142,7 +145,11 @@ impl Maker {
                     (error.into(), true)
                 }
                 Some(Ok(done)) => {
-                    self.idle().push(decoder);
+                    if done.is_ok() && decoder.jobs() < MAX_JOBS {
+                        self.idle().push(decoder);
+                    } else {
+                        self.replace(decoder);
+                    }
                     match done {
                         Ok(made) => return Ok(made),
                         Err(error @ ThumbnailError::NeedsTooMuchMemory) => (error.into(), !was_used),
@@ -175,6 +182,25 @@ impl Maker {
             reason = Some(error);
         }
         Err(reason.expect("there is at least one attempt, and each leaves a reason"))
+    }
+
+    /// Ends a decoder and starts another one in its place, so that the next picture need not wait for it. A failure leaves
+    /// less than a success behind that is known, so its decoder is not trusted with another client's picture.
+    fn replace(&self, decoder: Decoder) {
+        drop(decoder);
+        let (idle, launch) = (Arc::clone(&self.idle), self.launch.clone());
+        tokio::spawn(async move {
+            match Decoder::start(&launch).await {
+                Ok(decoder) => {
+                    let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+                    // A job that did not wait has started one of its own, which will be idle.
+                    if idle.is_empty() {
+                        idle.push(decoder);
+                    }
+                }
+                Err(error) => info!(%error, "could not start a decoder ahead; the next job starts one"),
+            }
+        });
     }
 
     /// An idle decoder, if one is alive.

@@ -4,6 +4,7 @@
 
 mod broker;
 mod check;
+mod clients;
 mod clocks;
 mod damage;
 mod damaged_facts;

@@ -88,7 +88,7 @@ pub(crate) fn upload() -> PathItem {
             .header("Preference-Applied", sometimes("The maximum wait that was applied."))
             .header("Server-Timing", sometimes("Durations of the steps of this request.")),
     )
-    .with_problems(&[Kind::UnknownUpload, Kind::Unavailable]);
+    .with_problems(&[Kind::UnknownUpload, Kind::SlowDown, Kind::Unavailable]);
     let name = in_path(
         "id",
         "The file's name. It is stored and shown, and never used as a path.",
@@ -123,7 +123,14 @@ pub(crate) fn thumbnail() -> PathItem {
     .parameter(if_none_match())
     .response("200", whole)
     .response("304", cached("The client has it."))
-    .with_problems(&[Kind::UnknownUpload, Kind::NotYet, Kind::NotFound, Kind::Failed, Kind::Unavailable]);
+    .with_problems(&[
+        Kind::UnknownUpload,
+        Kind::SlowDown,
+        Kind::NotYet,
+        Kind::NotFound,
+        Kind::Failed,
+        Kind::Unavailable,
+    ]);
     path(HttpMethod::Get, get)
 }
 
@@ -149,7 +156,7 @@ pub(crate) fn original() -> PathItem {
                 .header("Content-Range", always("The range, and the length of the file in bytes.")),
         )
         .response("304", cached("The client has it."))
-        .with_problems(&[Kind::UnknownUpload, Kind::OutsideRange, Kind::Unavailable]);
+        .with_problems(&[Kind::UnknownUpload, Kind::SlowDown, Kind::OutsideRange, Kind::Unavailable]);
     path(HttpMethod::Get, get)
 }
 
@@ -164,9 +171,20 @@ pub(crate) fn events() -> PathItem {
                 "200",
                 answer(stream)
                     .content("text/event-stream", bytes())
-                    .header("Cache-Control", always("`no-store`")),
+                    .header("Cache-Control", always("`no-store`"))
+                    .header("X-Accel-Buffering", always("`no`, for nginx.")),
             )
-            .with_problems(&[Kind::UnknownUpload, Kind::TooManyAtOnce, Kind::Busy, Kind::Unavailable]);
+            .response(
+                "204",
+                answer("The upload has ended, and `Last-Event-ID` names that event. Do not reconnect."),
+            )
+            .with_problems(&[
+                Kind::UnknownUpload,
+                Kind::SlowDown,
+                Kind::TooManyAtOnce,
+                Kind::Busy,
+                Kind::Unavailable,
+            ]);
     path(HttpMethod::Get, get)
 }
 

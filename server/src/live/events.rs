@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
-    http::header,
+    http::{HeaderMap, HeaderName, StatusCode, header},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -16,11 +16,15 @@ use worker::Upload;
 
 use super::protocol::ServerMessage;
 use crate::{
-    app::App, client::Client, extract::Id, hub::Subscriber, problem::Problem, quota::Permit, telemetry,
+    answer::NO_STORE, app::App, client::Client, extract::Id, hub::Subscriber, problem::Problem,
+    quota::Permit, telemetry,
 };
 
 /// How long a client waits before it reconnects after the stream broke.
 const RETRY: Duration = Duration::from_millis(1000);
+
+/// The header by which a client that reconnects names the last event that it received.
+const LAST_EVENT_ID: &str = "last-event-id";
 
 /// How often a comment is sent, so that proxies do not close an idle stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -30,15 +34,29 @@ pub(crate) async fn events(
     State(app): State<Arc<App>>,
     client: Client,
     Id(id): Id,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let permit = app.watching.acquire(client)?;
     let subscriber = app.hub.open();
     subscriber.subscribe(id).map_err(|_| Problem::busy())?;
-    let upload = app.upload_or_problem(id).await?;
+    let upload = app.upload_or_problem(id, client).await?;
+    // An EventSource reconnects for ever; 204 tells it that the stream has ended.
+    if upload.state.is_final()
+        && headers.get(LAST_EVENT_ID).is_some_and(|last| last == event_id(&upload).as_str())
+    {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     subscriber.mark_seen(&upload);
     let events = Sse::new(states(EventStream { app, subscriber, _permit: permit }, upload));
     let events = events.keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
-    Ok(([(header::CACHE_CONTROL, "no-store")], events).into_response())
+    // nginx would hold the events back otherwise.
+    let head = [(header::CACHE_CONTROL, NO_STORE), (HeaderName::from_static("x-accel-buffering"), "no")];
+    Ok((head, events).into_response())
+}
+
+/// The id of the event of a state: the generation and the state.
+fn event_id(upload: &Upload) -> String {
+    format!("{}-{}", upload.generation, ServerMessage::news(upload).kind())
 }
 
 /// The resources that an event stream holds until it ends.
@@ -68,7 +86,8 @@ fn states(stream: EventStream, first: Upload) -> impl futures::Stream<Item = Res
             None => stream.changes().await?,
         };
         let message = ServerMessage::news(&upload);
-        let event = Event::default().event(message.kind()).retry(RETRY).data(message.encode());
+        let event =
+            Event::default().id(event_id(&upload)).event(message.kind()).retry(RETRY).data(message.encode());
         let has_more = !upload.state.is_final();
         Some((Ok(event), has_more.then_some((stream, None))))
     })

@@ -89,7 +89,7 @@ pub(crate) enum ServerMessage<'a> {
         /// The `ref` of the subscription.
         #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
         reference: Option<u64>,
-        /// The error for programs: `too-many-ids` or `unavailable`.
+        /// The error for programs: `too-many-ids`, `slow-down` or `unavailable`.
         code: &'static str,
         /// The error as a sentence for people.
         title: &'static str,

@@ -10,8 +10,8 @@ use axum::{
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
-use futures::{SinkExt, StreamExt, stream};
-use tokio::time::{Instant, sleep_until, timeout};
+use futures::{SinkExt, StreamExt, future::join_all};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::debug;
 use worker::UploadId;
 
@@ -29,6 +29,9 @@ const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// The largest write buffer of a socket, in bytes: room for a snapshot of [`protocol::MAX_IDS`] uploads.
 const MAX_WRITE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long a snapshot waits before it looks again whether its client may read.
+const SLOWED_FOR: Duration = Duration::from_millis(200);
 
 /// Concurrent reads of uploads for one snapshot.
 const READS_AT_ONCE: usize = 16;
@@ -71,7 +74,7 @@ pub(crate) async fn live(
     upgrade.on_upgrade(move |socket| {
         let tracked = app.in_flight.clone();
         tracked.track_future(async move {
-            let mut session = SocketSession { subscriber: app.hub.open(), socket, app };
+            let mut session = SocketSession { subscriber: app.hub.open(), socket, client, app };
             let close = match permit {
                 _ if !is_supported => Some(Close::Protocol),
                 Ok(_) => session.run().await,
@@ -101,6 +104,7 @@ fn upgrade_problem(rejection: &WebSocketUpgradeRejection) -> Response {
 
 /// One open socket and its subscriptions.
 struct SocketSession {
+    client: Client,
     app: Arc<App>,
     subscriber: Subscriber,
     socket: WebSocket,
@@ -202,12 +206,24 @@ impl SocketSession {
             let title = "This socket has too many subscriptions.";
             return self.send(&ServerMessage::Error { reference, code: "too-many-ids", title }).await;
         }
-        let app = &self.app;
-        let read: Vec<_> = stream::iter(ids)
-            .map(async |id| (id, app.upload(id).await))
-            .buffered(READS_AT_ONCE)
-            .collect()
-            .await;
+        let mut read = Vec::new();
+        let mut is_slowed = false;
+        for ids in ids.chunks(READS_AT_ONCE) {
+            while !self.app.unknown_reads.allows(self.client) {
+                if !std::mem::replace(&mut is_slowed, true) {
+                    let title = "This client asks for too many unknown uploads. The snapshot follows.";
+                    self.send(&ServerMessage::Error { reference, code: "slow-down", title }).await?;
+                }
+                sleep(SLOWED_FOR).await;
+            }
+            let app = &self.app;
+            read.extend(join_all(ids.iter().map(async |id| (*id, app.upload(*id).await))).await);
+            read.iter().rev().take(ids.len()).filter(|(_, upload)| matches!(upload, Ok(None))).for_each(
+                |_| {
+                    self.app.unknown_reads.charge(self.client);
+                },
+            );
+        }
         let mut uploads = Vec::new();
         let mut unreadable = false;
         for (id, upload) in read {

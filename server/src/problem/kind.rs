@@ -37,6 +37,7 @@ pub(crate) enum Kind {
     KeyReused,
     UpgradeRequired,
     TooManyAtOnce,
+    SlowDown,
     Busy,
     Draining,
     NotReady,
@@ -159,6 +160,10 @@ impl Kind {
             Self::TooManyAtOnce => about(StatusCode::TOO_MANY_REQUESTS,
                 "This client has too many uploads or streams open. Try again in a moment.",
                 "Wait until an upload ends, or close an event stream or a socket. Then try again.")
+                .after(RETRY_SOON),
+            Self::SlowDown => about(StatusCode::TOO_MANY_REQUESTS,
+                "This client asks for too many unknown uploads.",
+                "Repeat the request after Retry-After seconds, and ask for ids of uploads only.")
                 .after(RETRY_SOON),
             Self::Busy => about(StatusCode::SERVICE_UNAVAILABLE,
                 "The server is full. Try again later.",

@@ -17,7 +17,7 @@ use worker::Upload;
 
 use super::{
     body::{PacedBody, body_problem, declared_length},
-    form::{Form, form_problem},
+    form::{self, Form, PartKind, form_problem},
     idempotency::Key,
     incoming::{self, Declared, Refusal},
     name,
@@ -192,6 +192,9 @@ async fn admit(app: &App, headers: &HeaderMap, client: Client) -> Result<Permit,
     if app.draining.is_cancelled() {
         return Err(Problem::draining());
     }
+    if !app.free_space.has_room_for(declared_length(headers).unwrap_or(0)) {
+        return Err(Problem::disk_full());
+    }
     let permit = app.uploading.acquire_or_evict(client)?;
     if app.outbox.room_taken().await? >= app.config.max_outbox {
         return Err(Problem::busy());
@@ -213,11 +216,10 @@ impl Source {
         // `headers::ContentType` is not used: it rejects boundaries that existing clients send.
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let content_type = content_type.unwrap_or_default();
-        if name_in_path.is_none() && content_type.starts_with("multipart/") {
-            return match multer::parse_boundary(content_type) {
-                Ok(boundary) => Ok(Self::Form { boundary }),
-                Err(_) => Err(Problem::malformed("The form names no boundary.")),
-            };
+        if name_in_path.is_none() && content_type.to_ascii_lowercase().starts_with("multipart/") {
+            let boundary = form::boundary(content_type);
+            let no_boundary = || Problem::malformed("The form names no boundary.");
+            return boundary.map(|boundary| Self::Form { boundary }).ok_or_else(no_boundary);
         }
         if declared_length(headers).is_some_and(|length| length > max_file_bytes) {
             return Err(Problem::too_large(max_file_bytes));
@@ -292,9 +294,12 @@ async fn receive_files(
             () = file_context.permit.evicted() => return Err(Problem::busy()),
         };
         let Some(mut part) = part else { return Ok(()) };
-        let Some(name) = part.file() else {
-            part.skip().await?;
-            continue;
+        let name = match part.kind().await.map_err(|error| form_problem(&error))? {
+            PartKind::File(name) => name,
+            PartKind::Field => {
+                part.skip().await?;
+                continue;
+            }
         };
         let bulk = file_context.bulk || results.uploads.len() >= INTERACTIVE_FILES;
         let declared =

@@ -11,13 +11,18 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use axum::{body::Body, http::HeaderMap};
-use bytes::Bytes;
+use axum::{
+    body::Body,
+    http::{HeaderMap, header},
+};
+use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use multer::{Constraints, Field, Multipart, SizeLimit};
+use worker::probe::{self, Sniff};
 
 use super::{
     body::{BodyError, PacedBody, body_problem},
+    disposition::Disposition,
     name,
 };
 use crate::problem::Problem;
@@ -36,6 +41,9 @@ const MAX_HEADER_BYTES: usize = 8 * 1024;
 /// The maximum number of bytes that are read to find the next part: its headers, and the data behind them in the same
 /// piece of the body. All of it is held in memory.
 const MAX_SEARCH_BYTES: u64 = 256 * 1024;
+
+/// The longest boundary, in bytes (RFC 2046 §5.1.1).
+const MAX_BOUNDARY_BYTES: usize = 70;
 
 /// A form as it arrives.
 pub(crate) struct Form {
@@ -68,7 +76,7 @@ impl Form {
         if bytes_of(field.headers()) > MAX_HEADER_BYTES {
             return Err(Problem::malformed("The headers of a part are too long."));
         }
-        Ok(Some(Part { field, body: self.body.clone() }))
+        Ok(Some(Part { field, body: self.body.clone(), beginning: BytesMut::new() }))
     }
 
     /// The unread rest of the body.
@@ -81,17 +89,55 @@ impl Form {
 pub(crate) struct Part {
     field: Field<'static>,
     body: SharedBody,
+    /// Bytes that were read to tell what the part is, and are still to be returned.
+    beginning: BytesMut,
+}
+
+/// What a part is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum PartKind {
+    /// A file of this name.
+    File(String),
+    /// A field of the form, or a file input without a file.
+    Field,
 }
 
 impl Part {
-    /// The name of the file, or `None` if the part is no file. A part named `file` is a file even without a file name.
-    /// An empty file name is no file: browsers send it for an empty file input.
-    pub(crate) fn file(&self) -> Option<String> {
-        match (self.field.file_name(), self.field.name()) {
-            (Some(name), _) if !name.is_empty() => Some(name::clean_of_form(name)),
-            (None, Some("file")) => Some(name::clean("")),
-            _ => None,
+    /// Tells files from fields. A part is a file if it has a file name, if its field is named `file`, if it declares to be a
+    /// picture, or if its bytes begin like one. A part with an empty file name, as browsers send it for an empty file input,
+    /// is a file if it has bytes.
+    pub(crate) async fn kind(&mut self) -> Result<PartKind, multer::Error> {
+        let disposition = self.field.headers().get(header::CONTENT_DISPOSITION);
+        let Disposition { field, file } =
+            disposition.map(|value| Disposition::parse(value.as_bytes())).unwrap_or_default();
+        if let Some(name) = file.as_deref().filter(|name| !name.is_empty()) {
+            return Ok(PartKind::File(name::clean_of_form(name)));
         }
+        let is_declared = self.field.content_type().is_some_and(|declared| declared.type_() == "image");
+        let is_empty_input = file.is_some();
+        if !is_empty_input && (is_declared || field.as_deref() == Some("file")) {
+            return Ok(PartKind::File(name::clean("")));
+        }
+        while self.beginning.len() < probe::SNIFF_BYTES
+            && let Some(piece) = self.next_of_field().await
+        {
+            self.beginning.extend_from_slice(&piece?);
+        }
+        let is_file = if is_empty_input {
+            !self.beginning.is_empty()
+        } else {
+            matches!(probe::sniff(&self.beginning), Sniff::Format(_))
+        };
+        Ok(if is_file { PartKind::File(name::clean("")) } else { PartKind::Field })
+    }
+
+    async fn next_of_field(&mut self) -> Option<multer::Result<Bytes>> {
+        poll_fn(|context| self.poll_field(context)).await
+    }
+
+    fn poll_field(&mut self, context: &mut Context<'_>) -> Poll<Option<multer::Result<Bytes>>> {
+        let Self { field, body, .. } = self;
+        body.poll_buffered_first(|| field.poll_next_unpin(context))
     }
 
     /// Reads and discards the rest of the part.
@@ -107,9 +153,17 @@ impl Stream for Part {
     type Item = multer::Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Self { field, body } = &mut *self;
-        body.poll_buffered_first(|| field.poll_next_unpin(context))
+        if !self.beginning.is_empty() {
+            return Poll::Ready(Some(Ok(self.beginning.split().freeze())));
+        }
+        self.poll_field(context)
     }
+}
+
+/// The boundary of a form. Clients write it in quotes or not, and with characters that RFC 2045 wants in quotes.
+pub(super) fn boundary(content_type: &str) -> Option<String> {
+    let mut parsed = mailparse::parse_content_type(content_type);
+    parsed.params.remove("boundary").filter(|boundary| (1..=MAX_BOUNDARY_BYTES).contains(&boundary.len()))
 }
 
 /// The answer to a form that cannot be read further.

@@ -13,6 +13,7 @@ use super::{name, ranges::RequestedBytes};
 use crate::{
     answer::{IMMUTABLE, SAFE_HEADERS, client_has},
     app::{App, Found},
+    client::Client,
     extract::Id,
     problem::Problem,
 };
@@ -21,10 +22,11 @@ use crate::{
 pub(crate) async fn original(
     State(app): State<Arc<App>>,
     Id(id): Id,
+    client: Client,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let record = match app.find(id).await? {
+    let record = match app.find_for(client, id).await? {
         Found::Ready(result) => result.record.clone(),
         Found::Pending(record) => record,
         Found::Failed(failure) => failure.record,

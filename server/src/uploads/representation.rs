@@ -26,8 +26,9 @@ impl Representation {
                 "application/json" | "application/*" | "*/*" => Self::Json,
                 _ => continue,
             };
-            let quality =
-                parts.find_map(|part| part.strip_prefix("q=")).map_or(Some(1.0), |q| q.parse().ok());
+            let quality = parts
+                .find_map(|part| part.strip_prefix(['q', 'Q'])?.strip_prefix('='))
+                .map_or(Some(1.0), |q| q.parse().ok());
             if quality.is_some_and(|quality: f32| quality > best.1) {
                 best = (representation, quality.unwrap_or(0.0));
             }
@@ -51,6 +52,7 @@ mod tests {
             ("text/html;q=0.5, application/json", Representation::Json),
             ("text/plain", Representation::Plain),
             ("TEXT/HTML", Representation::Html),
+            ("text/html;Q=0.5, application/json", Representation::Json),
             ("text/html;q=0, */*;q=0.1", Representation::Json),
             ("text/*", Representation::Json),
         ] {

@@ -12,6 +12,7 @@ use super::{representation::Representation, upload_page};
 use crate::{
     answer::{NO_STORE, absolute, json},
     app::App,
+    client::Client,
     extract::Id,
     live::wait::Wait,
     problem::Problem,
@@ -23,9 +24,10 @@ pub(crate) async fn status(
     State(app): State<Arc<App>>,
     Id(id): Id,
     Extension(context): Extension<Context>,
+    client: Client,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let mut upload = context.timing.of("read", app.upload_or_problem(id)).await?;
+    let mut upload = context.timing.of("read", app.upload_or_problem(id, client)).await?;
     let wait = Wait::parse(&headers);
     if let Some(wait) = wait {
         upload = context.timing.of("wait", wait.for_one(&app, upload)).await;

@@ -12,6 +12,7 @@ use worker::{Size, UploadResult};
 use crate::{
     answer::{IMMUTABLE, SAFE_HEADERS, client_has},
     app::{App, Found},
+    client::Client,
     extract::Id,
     problem::Problem,
 };
@@ -21,11 +22,12 @@ pub(crate) async fn thumbnail(
     State(app): State<Arc<App>>,
     path: Result<Path<(String, String)>, PathRejection>,
     Id(id): Id,
+    client: Client,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Path((_, size)) = path.map_err(|_| Problem::not_found())?;
     let size: Size = size.parse().map_err(|_| Problem::not_found())?;
-    match app.find(id).await? {
+    match app.find_for(client, id).await? {
         Found::Ready(result) => serve(&app, &result, size, &headers).await,
         Found::Pending(_) => Err(Problem::not_yet()),
         Found::Failed(failure) => Err(Problem::failed(&failure.problem)),

@@ -68,7 +68,7 @@ fn serve(mode: ConfinementMode, memory: u64) -> io::Result<()> {
 /// The buffers that are kept from job to job.
 #[derive(Default)]
 struct JobBuffers {
-    /// As long as the longest original so far: growing it writes zeroes, and that takes time.
+    /// As long as the longest original so far: growing it writes zeroes, and that takes time. All zeroes between two jobs.
     original: Vec<u8>,
     scaler: Scaler,
 }
@@ -103,6 +103,9 @@ impl JobBuffers {
         }));
         if self.original.len() > KEPT_BYTES {
             self.original = Vec::new();
+        } else {
+            // A decoder that reads past the end of the next original finds zeroes, and nothing of another client.
+            self.original[..length].fill(0);
         }
         Ok(made.unwrap_or_else(|panic| {
             // The panic may have left it in any state.
@@ -116,4 +119,36 @@ impl JobBuffers {
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let owned = panic.downcast_ref::<String>().map(String::as_str);
     owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, Write};
+
+    use super::*;
+    use crate::Format;
+
+    /// Reads an original that is no picture, as a job would.
+    fn fail_with(buffers: &mut JobBuffers, original: &[u8]) {
+        let mut input = tempfile::tempfile().unwrap();
+        input.write_all(original).unwrap();
+        input.rewind().unwrap();
+        let request = DecodeRequest {
+            format: Format::Jpeg,
+            sizes: crate::Sizes::default().to_string(),
+            max_pixels: 1_000_000,
+            timeout: Duration::from_secs(10),
+            original_bytes: original.len() as u64,
+        };
+        buffers.work(&mut input, &request).unwrap().unwrap_err();
+    }
+
+    #[test]
+    fn nothing_of_an_original_is_left_behind_the_next_one() {
+        let mut buffers = JobBuffers::default();
+        fail_with(&mut buffers, &[b'x'; 1000]);
+        assert_eq!(buffers.original, [0; 1000], "between two jobs");
+        fail_with(&mut buffers, b"short");
+        assert_eq!(buffers.original, [0; 1000]);
+    }
 }

@@ -163,6 +163,11 @@ impl Decoder {
         Ok(decoder)
     }
 
+    /// How many jobs it has begun.
+    pub(crate) fn jobs(&self) -> u32 {
+        self.jobs
+    }
+
     /// Whether it has done a job and may still hold that job's memory.
     pub(crate) fn is_used(&self) -> bool {
         self.jobs > 0

@@ -1,0 +1,196 @@
+//! Clients of the real world: forms as they are written, refusals that are read, and questions that stay cheap.
+
+use std::time::Duration;
+
+use integration_tests::{
+    patience::SOON,
+    pictures, raw,
+    server::{Server, Start, id, json},
+};
+use reqwest::{Response, StatusCode};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
+
+const UNKNOWN: &str = "0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10";
+
+/// A part of a form: its header lines, and its bytes.
+type Part<'a> = (&'a [u8], Vec<u8>);
+
+/// Posts a form, byte by byte as given.
+async fn post_form(server: &Server, content_type: &str, boundary: &str, parts: &[Part<'_>]) -> Response {
+    let mut body = Vec::new();
+    for (headers, bytes) in parts {
+        body.extend(format!("--{boundary}\r\n").into_bytes());
+        body.extend(*headers);
+        body.extend(b"\r\n\r\n");
+        body.extend(bytes);
+        body.extend(b"\r\n");
+    }
+    body.extend(format!("--{boundary}--\r\n").into_bytes());
+    let post = server.client.post(server.at("/uploads")).header("content-type", content_type);
+    post.body(body).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn no_file_of_a_form_is_left_out_in_silence() {
+    let server = Start::new().with("--workers", "0").start();
+    let picture = |seed| pictures::tiny(seed);
+    let parts: [Part<'_>; 9] = [
+        (b"Content-Disposition: form-data; name=\"a\"; filename=\"caf\xe9.png\"", picture(1)),
+        (b"Content-Disposition: form-data; name=\"a\"; filename*=utf-8''caf%C3%A9-2.png", picture(2)),
+        (b"Content-Disposition: form-data; name=a; filename=\"=?utf-8?B?Y2Fmw6ktMy5wbmc=?=\"", picture(3)),
+        (b"Content-Disposition: form-data; name=\"a\"; filename=\"caf%C3%A9-4.png\"", picture(4)),
+        (b"Content-Disposition: form-data; name=\"photo\"", picture(5)),
+        (
+            b"Content-Disposition: form-data; name=\"photo\"; filename=\"\"\r\nContent-Type: image/png",
+            picture(6),
+        ),
+        (b"Content-Type: image/png", picture(7)),
+        (b"Content-Disposition: form-data; name=\"photo\"; filename=\"\"", b"no picture".to_vec()),
+        (b"Content-Disposition: form-data; name=\"comment\"", b"a field".to_vec()),
+    ];
+    let answer = post_form(&server, "multipart/form-data; boundary=b", "b", &parts).await;
+    assert_eq!(answer.status(), 202);
+    let answer = json(answer).await;
+    let names: Vec<_> =
+        answer["uploads"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    let expected = ["café.png", "café-2.png", "café-3.png", "café-4.png", "untitled", "untitled", "untitled"];
+    assert_eq!(names, expected);
+    let rejected = answer["rejected"].as_array().unwrap();
+    assert_eq!((rejected.len(), &rejected[0]["type"]), (1, &"/problems/unsupported".into()), "{answer}");
+    assert_eq!(server.data.uploads().len(), expected.len());
+}
+
+#[tokio::test]
+async fn boundaries_and_types_of_forms_are_read_as_clients_write_them() {
+    let server = Start::new().with("--workers", "0").start();
+    let part: [Part<'_>; 1] =
+        [(b"Content-Disposition: form-data; name=\"file\"; filename=\"cat.png\"", pictures::tiny(1))];
+    for (content_type, boundary) in [
+        ("multipart/form-data; boundary=----=_Part_1=", "----=_Part_1="),
+        ("multipart/form-data; boundary=\"a b\"", "a b"),
+        ("Multipart/Form-Data; BOUNDARY=x", "x"),
+        ("multipart/form-data; charset=utf-8; boundary=x", "x"),
+        ("multipart/mixed; boundary=x", "x"),
+    ] {
+        let answer = post_form(&server, content_type, boundary, &part).await;
+        assert_eq!(answer.status(), 202, "{content_type}");
+    }
+    let answer = post_form(&server, "multipart/form-data", "x", &part).await;
+    assert_eq!(json(answer).await["type"], "/problems/malformed");
+}
+
+#[tokio::test]
+async fn a_client_that_sends_first_reads_a_404_and_a_405() {
+    let server = Start::new().with("--workers", "0").start();
+    let body = vec![b'x'; 18_000_000];
+    for (method, path, status) in [("POST", "/upload", "404"), ("PUT", "/limits", "405")] {
+        for _ in 0..5 {
+            let mut stream = raw::connect(&server.url).await;
+            let head =
+                format!("{method} {path} HTTP/1.1\r\nHost: up\r\nContent-Length: {}\r\n\r\n", body.len());
+            stream.write_all(head.as_bytes()).await.unwrap();
+            // A client that writes all of its body before it reads.
+            stream.write_all(&body).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+            let mut answer = String::new();
+            timeout(SOON, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_event_stream_that_ended_is_not_asked_for_again() {
+    let server = Start::new().start();
+    let upload = id(&server.accepted("cat.png", pictures::tiny(1)).await);
+    server.end(&upload, SOON).await;
+    let events = || server.client.get(server.at(&format!("/uploads/{upload}/events")));
+    let answer = events().send().await.unwrap();
+    assert_eq!(answer.headers()["x-accel-buffering"], "no");
+    let text = answer.text().await.unwrap();
+    let last =
+        text.lines().filter_map(|line| line.strip_prefix("id:")).next_back().unwrap().trim().to_owned();
+    let again = events().header("last-event-id", &last).send().await.unwrap();
+    assert_eq!(again.status(), StatusCode::NO_CONTENT, "{text}");
+    let older = events().header("last-event-id", "1-upload-changed").send().await.unwrap();
+    assert_eq!(older.status(), 200);
+}
+
+#[tokio::test]
+async fn a_form_that_hides_its_origin_is_accepted_and_a_rebound_name_is_not() {
+    let server = Start::new().with("--workers", "0").start();
+    let post = |origin: &str, host: Option<&str>, site: Option<&str>| {
+        let mut post =
+            server.client.post(server.at("/uploads")).header("origin", origin).body(pictures::tiny(1));
+        if let Some(host) = host {
+            post = post.header("host", host);
+        }
+        if let Some(site) = site {
+            post = post.header("sec-fetch-site", site);
+        }
+        post.send()
+    };
+    assert_eq!(post("null", None, Some("same-origin")).await.unwrap().status(), 202);
+    assert_eq!(post("null", None, Some("cross-site")).await.unwrap().status(), 403);
+    let rebound = post("http://evil.example", Some("evil.example"), None).await.unwrap();
+    assert_eq!(rebound.status(), 403);
+    assert!(json(rebound).await["detail"].as_str().unwrap().contains("--public-url"));
+    assert_eq!(post("http://localhost", Some("localhost"), None).await.unwrap().status(), 202);
+}
+
+#[tokio::test]
+async fn below_the_floor_of_free_space_uploads_are_refused_and_accepted_ones_end() {
+    let server = Start::new().start();
+    let upload = id(&server.accepted("cat.png", pictures::tiny(1)).await);
+    server.end(&upload, SOON).await;
+    let full = Start::new().with("--min-free-bytes", &u64::MAX.to_string()).start();
+    let refused = full.post("cat.png", pictures::tiny(1)).await;
+    assert_eq!(refused.status(), 507);
+    assert_eq!(json(refused).await["type"], "/problems/disk-full");
+    assert!(full.data.uploads().is_empty());
+}
+
+#[tokio::test]
+async fn readiness_keeps_its_reasons_for_operators() {
+    let server = Start::new()
+        .with("--workers", "0")
+        .with("--max-outbox", "1")
+        .with("--admin-listen", "127.0.0.1:0")
+        .start();
+    server.accepted("cat.png", pictures::tiny(1)).await;
+    let public = server.client.get(server.at("/readyz")).send().await.unwrap();
+    assert_eq!(public.status(), 503);
+    let public = public.text().await.unwrap();
+    assert!(public.contains("/problems/not-ready") && !public.contains("outbox"), "{public}");
+    let admin = server.admin().await.replace("/metrics", "/readyz");
+    let admin = server.client.get(admin).send().await.unwrap();
+    assert_eq!(admin.status(), 503);
+    assert_eq!(admin.text().await.unwrap(), "not ready\nthe outbox is full\n");
+}
+
+#[tokio::test]
+async fn a_client_that_asks_for_unknown_uploads_without_end_is_told_to_slow_down() {
+    let server = Start::new().with("--workers", "0").with("--trusted-proxies", "127.0.0.1").start();
+    let get = |client: &str| {
+        server.client.get(server.at(&format!("/uploads/{UNKNOWN}"))).header("x-forwarded-for", client).send()
+    };
+    let mut statuses = Vec::new();
+    for _ in 0..1200 {
+        statuses.push(get("203.0.113.1").await.unwrap().status().as_u16());
+    }
+    assert_eq!(statuses[0], 404);
+    assert!(statuses.contains(&429), "after 1000 at once");
+    let slowed = loop {
+        let answer = get("203.0.113.1").await.unwrap();
+        if answer.status() == 429 {
+            break answer;
+        }
+    };
+    assert!(slowed.headers().contains_key("retry-after"));
+    assert_eq!(json(slowed).await["type"], "/problems/slow-down");
+    assert_eq!(get("203.0.113.2").await.unwrap().status(), 404, "other clients have their own budget");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(get("203.0.113.1").await.unwrap().status(), 404, "the budget fills again");
+}

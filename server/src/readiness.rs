@@ -1,0 +1,17 @@
+//! Reports about whether the server takes uploads.
+
+use tokio::{sync::Mutex, time::Instant};
+
+/// The result of a check. Reasons are for operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// All is well.
+    Ready,
+    /// The broker is unavailable; jobs wait in the outbox.
+    Degraded(Vec<String>),
+    /// Uploads cannot be accepted.
+    NotReady(Vec<String>),
+}
+
+/// The last report of a server, and when it was made.
+pub(crate) type LastReport = Mutex<Option<(Instant, Report)>>;
