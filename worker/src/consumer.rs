@@ -18,6 +18,7 @@
 //! may retry at once. Errors of storage and of decoder starts are not counted against a job: it is postponed, and the
 //! worker consumes no jobs until storage responds and decoders start.
 
+mod burial;
 mod failures;
 mod retries;
 mod running;
@@ -36,7 +37,7 @@ pub use self::failures::FAILURE_KINDS;
 #[cfg(test)]
 pub(crate) use self::retries::RETRY_DELAYS;
 use self::{
-    failures::{failure_of_death, failure_of_kind, failure_of_picture},
+    failures::{failure_of_kind, failure_of_picture},
     retries::{ONE_OBJECT_DELAY, OUTAGE_DELAY, is_past_patience, retries_exhausted, retry_delay},
     transient::TransientError,
 };
@@ -58,7 +59,7 @@ use crate::{
     telemetry::{self, timed},
     thumbnail::{Thumbnail, ThumbnailSet},
     trace::TraceParent,
-    transport::{DeadLetter, DeathReason, Delivery, Posting, Settled, Task, Transport, TransportError},
+    transport::{DeathReason, Delivery, Settled, Task, Transport, TransportError},
 };
 
 /// Works on deliveries.
@@ -375,34 +376,6 @@ impl Consumer {
             changed: Some(Changed::new(upload, lane)),
             leftovers: winner.filter(|_| repeated),
         })
-    }
-
-    /// Buries a dead letter: stores that its upload failed, unless the generation has already ended. A job that expired
-    /// in its lane was never tried, so it is posted again instead.
-    async fn bury(&self, letter: &DeadLetter) -> Result<WorkDone, TransientError> {
-        let Some(id) = letter.id else {
-            error!(reason = letter.reason.name(), "a dead letter has no upload id");
-            return Ok(WorkDone::nothing(None));
-        };
-        let job = JobName { id, generation: letter.generation.unwrap_or(1) };
-        if let Some(ended) = self.storage.end_of(job).await? {
-            return self.ended(job, ended, true).await;
-        }
-        let record = match &letter.job {
-            Some(job) => Some(job.record.clone()),
-            None => self.storage.pending(job).await?,
-        };
-        let Some(record) = record else {
-            warn!(reason = letter.reason.name(), "a dead letter belongs to an unknown upload");
-            return Ok(WorkDone::nothing(None));
-        };
-        if letter.reason == DeathReason::Expired {
-            warn!("a job expired in its queue by a broker policy and is posted again");
-            self.transport.publish(Posting::of_sweeper(record)).await?;
-            return Ok(WorkDone::nothing(None));
-        }
-        error!(reason = letter.reason.name(), "a job was dead-lettered; its upload fails");
-        self.fail(&record, failure_of_death(letter.reason), true).await
     }
 }
 

@@ -86,8 +86,13 @@ impl Place<'_> {
         let upload = id(&self.server.accepted("cat.jpg", pictures::jpeg(640, 480)).await);
         decoder_has_picture(late.pid()).await;
         late.signal(Signal::STOP);
-        self.outlive(&upload, &late, &decoders, &["another worker was faster", "given to another worker"])
-            .await;
+        self.outlive(
+            &upload,
+            &late,
+            &decoders,
+            &["another worker stored its result first", "redelivered to another worker"],
+        )
+        .await;
     }
 
     /// Stops a worker between its thumbnails and its result.

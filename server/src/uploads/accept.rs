@@ -19,8 +19,9 @@ use super::{
     body::{PacedBody, body_problem, declared_length},
     form::{self, Form, PartKind, form_problem},
     idempotency::Key,
-    incoming::{self, Declared, Refusal},
+    incoming::{self, Declared},
     name,
+    refusal::Refusal,
     representation::Representation,
 };
 use crate::{

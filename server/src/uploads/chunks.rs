@@ -6,7 +6,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 
-use super::incoming::Refusal;
+use super::refusal::Refusal;
 use crate::{
     memory::{Account, Reserved},
     quota::Permit,

@@ -22,9 +22,9 @@ use worker::{
 };
 
 use super::{
-    body::BodyError,
     chunks::{CHUNK_BYTES, Chunk, Chunks},
     idempotency::{ExistingUpload, FileKey, SETTLES_WITHIN},
+    refusal::Refusal,
 };
 use crate::{app::App, problem::Problem, quota::Permit, request::Context};
 
@@ -42,37 +42,6 @@ const STORED_HEADER_WITHIN: Duration = Duration::from_secs(10);
 /// How long an upload may take from its stored original to its commit. After a longer time the original is checked
 /// before the answer: the audit may have removed it as an orphan.
 const COMMIT_WITHIN: Duration = Duration::from_secs(20);
-
-/// The reason for which a picture was not accepted.
-#[derive(Debug)]
-pub(crate) enum Refusal {
-    /// The picture or the request has this problem. The rest of the body can be discarded.
-    Problem(Problem),
-    /// The body ended early.
-    Body(BodyError),
-    /// The form is malformed, and cannot be read further.
-    Form(multer::Error),
-    /// The request was evicted for one of another client. The body is not read further.
-    Evicted,
-}
-
-impl<P: Into<Problem>> From<P> for Refusal {
-    fn from(problem: P) -> Self {
-        Self::Problem(problem.into())
-    }
-}
-
-impl From<BodyError> for Refusal {
-    fn from(error: BodyError) -> Self {
-        Self::Body(error)
-    }
-}
-
-impl From<multer::Error> for Refusal {
-    fn from(error: multer::Error) -> Self {
-        Self::Form(error)
-    }
-}
 
 /// The properties of a picture that its request declares.
 pub(crate) struct Declared {

@@ -9,7 +9,7 @@ use crate::{
     UploadId,
     storage::UploadStatus,
     testing::{self, Fuse, InMemory, Instantly, Log, Logged, ObjectStore, ObjectStoreExt, Script, work_off},
-    transport::JobQueue,
+    transport::{DeadLetter, JobQueue, Posting},
 };
 
 /// Storage in memory, and what is asked of it.

@@ -1,0 +1,39 @@
+//! Burials: a dead letter becomes the failure of its upload.
+
+use tracing::{error, warn};
+
+use super::{Consumer, WorkDone, failures::failure_of_death, transient::TransientError};
+use crate::{
+    contract::record::JobName,
+    transport::{DeadLetter, DeathReason, Posting},
+};
+
+impl Consumer {
+    /// Buries a dead letter: stores that its upload failed, unless the generation has already ended. A job that expired
+    /// in its lane was never tried, so it is posted again instead.
+    pub(super) async fn bury(&self, letter: &DeadLetter) -> Result<WorkDone, TransientError> {
+        let Some(id) = letter.id else {
+            error!(reason = letter.reason.name(), "a dead letter has no upload id");
+            return Ok(WorkDone::nothing(None));
+        };
+        let job = JobName { id, generation: letter.generation.unwrap_or(1) };
+        if let Some(ended) = self.storage.end_of(job).await? {
+            return self.ended(job, ended, true).await;
+        }
+        let record = match &letter.job {
+            Some(job) => Some(job.record.clone()),
+            None => self.storage.pending(job).await?,
+        };
+        let Some(record) = record else {
+            warn!(reason = letter.reason.name(), "a dead letter belongs to an unknown upload");
+            return Ok(WorkDone::nothing(None));
+        };
+        if letter.reason == DeathReason::Expired {
+            warn!("a job expired in its queue by a broker policy and is posted again");
+            self.transport.publish(Posting::of_sweeper(record)).await?;
+            return Ok(WorkDone::nothing(None));
+        }
+        error!(reason = letter.reason.name(), "a job was dead-lettered; its upload fails");
+        self.fail(&record, failure_of_death(letter.reason), true).await
+    }
+}
