@@ -23,7 +23,11 @@ const POLL_MS = 2000;
 const SILENCE_MS = 10_000;
 
 const RANKS = { queued: 0, processing: 1, failed: 2, ready: 3 };
-const RETRIED = new Set([408, 409, 429, 500, 502, 503, 504, 507]);
+/**
+ * Statuses after which a request is repeated. 409 is `key-in-use`: the first request with this idempotency key has not
+ * finished. 502 and 504 come from a proxy. After these and after 500 the upload may exist; the key finds it.
+ */
+const REPEATED = new Set([408, 409, 429, 500, 502, 503, 504, 507]);
 
 class Refused extends Error {}
 class Unreachable extends Error {}
@@ -49,7 +53,7 @@ async function persist(url, options, ends) {
     let pause = POLL_MS;
     try {
       const response = await fetch(url, { ...options, signal: AbortSignal.timeout(Math.max(1, ends - Date.now())) });
-      if (!RETRIED.has(response.status)) return response;
+      if (!REPEATED.has(response.status)) return response;
       pause = 1000 * Number(response.headers.get("retry-after")) || POLL_MS;
       reason = await problem(response);
     } catch (error) {

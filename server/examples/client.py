@@ -65,7 +65,8 @@ class Server:
         while True:
             try:
                 status, headers, body = send()
-                # 409 key-in-use: the first request with this idempotency key has not finished.
+                # 409 key-in-use: the first request with this idempotency key has not finished. 502 and 504 come from a
+                # proxy. After these and after 500 the upload may exist; the key finds it.
                 if status not in (408, 409, 429, 500, 502, 503, 504, 507):
                     return status, headers, body
                 reason, pause = problem(status, body), retry_after(headers, pause)

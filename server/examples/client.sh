@@ -38,7 +38,9 @@ title() {
     sed -n 's/.*"title":"\([^"]*\)".*/\1/p' "$scratch/answer" | head -n 1 | grep . || cat "$scratch/answer"
 }
 
-# `Accept: text/plain` asks for the bare URL of the upload. With the key a repeated request makes no second upload.
+# `Accept: text/plain` asks for the bare URL of the upload. curl repeats a request after 408, 429, 500, 502, 503 and 504,
+# and waits for Retry-After. With the key a repeated request makes no second upload. After 409 key-in-use or 507 this
+# program gives up with exit code 2; PROTOCOL.md says how to repeat these.
 key=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 status=$(curl -sS --retry 5 --max-time "$deadline" -o "$scratch/answer" -w '%{http_code}' \
     -H 'Accept: text/plain' -H "Idempotency-Key: $key" -T "$file" "$server/uploads/") \
