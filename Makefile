@@ -3,7 +3,7 @@
 #        whether answers are as described
 # lint   formatting, clippy, dependencies, the page's types
 # bench  how long a picture takes
-# fuzz   strangers' bytes and messages, mutated under a sanitizer, a minute for each target
+# fuzz   untrusted input, mutated under a sanitizer, a minute for each target
 
 
 # Failpoints exist only in a build whose command line asks for them.
