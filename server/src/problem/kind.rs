@@ -175,7 +175,7 @@ impl Kind {
                 .after(RETRY_SOON),
             Self::NotReady => about(StatusCode::SERVICE_UNAVAILABLE,
                 "The server cannot accept uploads now.",
-                "The answer gives the reasons. The operator can run up-server check for details.")
+                "Try again later. The operator finds the reasons at /readyz of --admin-listen, or with up-server check.")
                 .after(RETRY_LATER),
             Self::Unavailable => about(StatusCode::SERVICE_UNAVAILABLE,
                 "The storage or the queue is unavailable. Try again later.",
