@@ -1,4 +1,4 @@
-//! Why a picture is not accepted.
+//! The reasons for which a picture is not accepted.
 
 use super::body::BodyError;
 use crate::problem::Problem;
