@@ -13,6 +13,7 @@
 //   probe       detects the type of a file from its first bytes, and refuses files before they are sent
 //   queue       runs a few tasks at a time, in order
 //   send        sends a file; retries are safe because each file has an idempotency key
+//   unsent      names of files that were not sent when the page was closed
 //   thumbhash   decodes the blurred preview that an upload carries
 //   words       the texts of the page, except those in the HTML
 //
@@ -24,6 +25,7 @@
 //   earlier     the list “Earlier”: ready uploads of earlier visits
 //   intake      accepts files and folders that are chosen, pasted or dropped
 //   lightbox    one large picture at a time, in a native dialog
+//   notice      sentences above the tiles, with actions
 //   picture     local previews, blurred previews and thumbnails
 //   summary     above the tiles: total, one bead per picture, tally, and the hop of the mark
 //   tile        the tile of one picture
@@ -99,6 +101,23 @@ interface LevelSubscriber extends Subscriber {
 
 /** Throws where storage is forbidden. */
 type OpenStorage = () => Pick<Storage, "getItem" | "setItem" | "removeItem">;
+
+/** A file that is chosen, and not yet accepted by the server. */
+interface UnsentFile {
+  name: string;
+  bytes: Bytes;
+  /** `lastModified` of the file. */
+  modified: number;
+  /** Idempotency key. */
+  key: string;
+}
+
+interface NoticeAction {
+  text: string;
+  run: () => void;
+  /** The notice stays after it. */
+  stays?: boolean;
+}
 
 /** The part of a `WebSocket` that the page uses, so that tests can replace it. */
 interface SocketLike {
@@ -225,7 +244,8 @@ interface ModelEnvironment {
   queue: Pick<import("./assets/queue.js").Queue<Item>, "add" | "remove">;
   /** Asks the server for a retry; `null` if that failed. */
   requestRetry: (upload: Upload, signal: AbortSignal) => Promise<Upload | null>;
-  randomKey: () => string;
+  /** The idempotency key of a file. */
+  keyOf: (file: File) => string;
   onChange: (item: Item) => void;
   /** An upload became ready while the page was open. */
   onReady: () => void;
@@ -276,4 +296,5 @@ interface Announcements {
   offline: string;
   online: string;
   forgotten: string;
+  unsent: (count: number) => string;
 }

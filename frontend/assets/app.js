@@ -1,21 +1,25 @@
 import { Announcer } from "./announcer.js";
 import { connect } from "./connection.js";
 import { copyLink } from "./copy.js";
-import { find } from "./dom.js";
+import { find, make } from "./dom.js";
 import { EarlierUploads } from "./earlier.js";
 import { listenForFiles } from "./intake.js";
 import { Lightbox } from "./lightbox.js";
 import { Memory } from "./memory.js";
 import { Model } from "./model.js";
+import { hideNotice, showNotice } from "./notice.js";
 import { preview } from "./picture.js";
 import { DEFAULT_LIMITS, HEAD_BYTES, probe } from "./probe.js";
 import { Queue } from "./queue.js";
 import { Network, requestRetry, sendWithRetries } from "./send.js";
 import { hopMark, reattachBelowTiles, showSummary } from "./summary.js";
 import { Tile } from "./tile.js";
+import { Unsent } from "./unsent.js";
 import * as words from "./words.js";
 
 const LIMITS_TIMEOUT_MS = 10_000;
+const SAVE_AFTER_MS = 500;
+const MAX_NAMES = 20;
 
 let limits = DEFAULT_LIMITS;
 const queue = new Queue(send);
@@ -37,12 +41,13 @@ const model = new Model({
   announcer,
   queue,
   requestRetry,
-  randomKey,
+  keyOf: (file) => unsent.claim({ name: file.name, bytes: file.size, modified: file.lastModified, key: randomKey() }),
   onChange: show,
   onReady: hopMark,
   onRemove: removeTile,
   onEarlierChange: showEarlier,
 });
+const unsent = new Unsent(() => sessionStorage, () => localStorage);
 const lightbox = new Lightbox(copy);
 const earlier = new EarlierUploads({ forget: (upload) => model.forgetEarlier([upload]) });
 
@@ -68,6 +73,7 @@ function add(files) {
     addTile(item);
     if (item.stage === "chosen" && item.file) prepare(item, item.file);
   }
+  if (!unsent.left.length) hideNotice("unsent");
   reattachBelowTiles();
   showAll();
 }
@@ -175,7 +181,46 @@ function showAll() {
   queueMicrotask(() => {
     isShowScheduled = false;
     showSummary(model.counts(), model.items.map((item) => item.stage), model.retriable().length);
+    guardUnsent();
   });
+}
+
+/** @param {Event} event */
+const ask = (event) => event.preventDefault();
+/** @type {any} */
+let saveTimer = null;
+
+/** Pages that listen to `beforeunload` always are not kept by the back/forward cache. */
+function guardUnsent() {
+  if (model.isSending()) addEventListener("beforeunload", ask);
+  else removeEventListener("beforeunload", ask);
+  saveTimer ??= setTimeout(saveUnsent, SAVE_AFTER_MS);
+}
+
+function saveUnsent(isLeaving = false) {
+  clearTimeout(saveTimer);
+  saveTimer = null;
+  const files = model.unsent().map(({ name, file, key }) => ({ name, bytes: file?.size ?? 0, modified: file?.lastModified ?? 0, key }));
+  unsent.keep(files, isLeaving);
+}
+
+function reportUnsent() {
+  unsent.take();
+  const names = unsent.left.map(({ name }) => name);
+  if (!names.length) return;
+  const shown = names.slice(0, MAX_NAMES).flatMap((name, index) => [index ? ", " : " ", make("bdi", {}, name)]);
+  const rest = names.length > MAX_NAMES ? ` and ${names.length - MAX_NAMES} more` : "";
+  const sentence = words.ANNOUNCEMENTS.unsent(names.length);
+  showNotice("unsent", [make("strong", {}, sentence), ...shown, rest], [
+    { text: "Choose again", run: () => find("#files").click(), stays: true },
+    { text: "Dismiss", run: forgetUnsent },
+  ]);
+  announcer.note(sentence);
+}
+
+function forgetUnsent() {
+  unsent.left = [];
+  saveUnsent();
 }
 
 function showEarlier() {
@@ -206,9 +251,12 @@ function listenForButtons() {
   });
   // Changed by another tab.
   addEventListener("storage", showEarlier);
+  addEventListener("pagehide", () => saveUnsent(true));
+  addEventListener("pageshow", (event) => event.persisted && saveUnsent());
 }
 
 find("#here").textContent = new URL("./uploads/", location.href).href;
+reportUnsent();
 listenForFiles(add);
 listenForButtons();
 restore();

@@ -54,6 +54,15 @@ export class Model {
     return this.items.filter((item) => item.stage === "ready" && item.upload);
   }
 
+  isSending() {
+    return this.items.some(({ stage }) => stage === "chosen" || stage === "uploading");
+  }
+
+  /** Files that are lost when the page is closed. */
+  unsent() {
+    return this.items.filter(({ file, upload, stage }) => file && !upload && ["chosen", "uploading", "failed"].includes(stage));
+  }
+
   /** Ready uploads without an item, newest first. */
   earlier() {
     return this.#environment.memory.all().filter((upload) => upload.state === "ready" && !this.#byId.has(upload.id));
@@ -62,7 +71,7 @@ export class Model {
   /** @param {File[]} files of one drop @returns {Item[]} one per file, to `prepare` unless refused */
   add(files) {
     const added = files.map((file, index) => {
-      const item = this.#create({ file, name: file.name || "picture", bytes: file.size, isBulk: index >= BULK_AFTER });
+      const item = this.#create({ file, name: file.name || "picture", bytes: file.size, key: this.#environment.keyOf(file), isBulk: index >= BULK_AFTER });
       if (this.items.length > MAX_ITEMS) this.#refuse(item, REFUSED.tooMany(MAX_ITEMS));
       return item;
     });
@@ -206,7 +215,7 @@ export class Model {
       isGone: false,
       isRetrying: false,
       isBulk: false,
-      key: this.#environment.randomKey(),
+      key: "",
       abort: new AbortController(),
       ...fields,
     };

@@ -47,7 +47,17 @@ function setText(element, text) {
 
 /** Sections that new tiles push down are a layout shift, so they are appended again. */
 export function reattachBelowTiles() {
-  for (const section of [find(".earlier"), find(".foot")]) {
+  reattach([".earlier", ".foot"]);
+}
+
+export function reattachBelowNotices() {
+  reattach([".nothing", ".tiles", ".earlier", ".foot"]);
+}
+
+/** @param {string[]} selectors in order */
+function reattach(selectors) {
+  const sections = selectors.map((selector) => find(selector));
+  for (const section of sections) {
     if (!section.contains(document.activeElement)) section.parentElement?.append(section);
   }
 }

@@ -162,6 +162,7 @@ export const ANNOUNCEMENTS = {
   retrying: (name) => `Retrying ${name}.`,
   removed: (name) => `${name} removed.`,
   forgotten: "Removed from this list.",
+  unsent: (count) => `${count === 1 ? "One picture was" : `${count} pictures were`} not sent before the page closed.`,
 };
 
 /** For use after a colon; acronyms stay. @param {string} sentence */

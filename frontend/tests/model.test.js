@@ -30,7 +30,7 @@ beforeEach(() => {
       retries.push(id);
       return retryAnswer;
     },
-    randomKey: () => `key ${(counters.keys += 1)}`,
+    keyOf: () => `key ${(counters.keys += 1)}`,
     onChange: ({ name, stage }) => changes.push(`${name} ${stage}`),
     onReady: () => (counters.ready += 1),
     onRemove: (item, neighbour) => removed.push([item.name, neighbour?.name]),

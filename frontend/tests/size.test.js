@@ -6,9 +6,9 @@ import { brotliCompressSync, gzipSync } from "node:zlib";
 const ASSETS = new URL("../assets/", import.meta.url);
 const TEMPLATES = new URL("../templates/", import.meta.url);
 /** Limit in bytes for all assets together, by either encoding: browsers accept brotli only over TLS and on localhost. */
-const MAX_BYTES = 40_000;
+const MAX_BYTES = 48_000;
 
-test("all assets together stay below 40 kB compressed", (t) => {
+test("all assets together stay below 48 kB compressed", (t) => {
   const files = readdirSync(ASSETS).map((name) => readFileSync(new URL(name, ASSETS)));
   const sum = (compress) => files.reduce((bytes, file) => bytes + compress(file).length, 0);
   t.diagnostic(`brotli ${sum(brotliCompressSync)}, gzip ${sum(gzipSync)}, plain ${sum((file) => file)}`);

@@ -83,12 +83,19 @@ export async function openPage(t, browser, url, { viewport = { width: 1280, heig
     if (["error", "warning"].includes(message.type())) problems.push(`${message.text()} ${message.location().url}`);
   });
   page.on("pageerror", (error) => problems.push(String(error.stack ?? error)));
-  page.on("dialog", (dialog) => problems.push(`a dialog: ${dialog.message()}`));
+  const asked = [];
+  page.on("dialog", (dialog) => {
+    if (dialog.type() !== "beforeunload") return problems.push(`a dialog: ${dialog.message()}`);
+    asked.push(dialog.type());
+    dialog.accept().catch(() => {});
+  });
   if (more.javaScriptEnabled !== false) await page.addInitScript(watch);
   await page.goto(url);
   return {
     page,
     context,
+    /** How often the page asked before it was left. */
+    asked: () => asked.length,
     choose: (...files) => page.setInputFiles("#files", files),
     text: (selector) => page.locator(selector).first().textContent(),
     /** Number of tiles at a stage. */

@@ -1,0 +1,80 @@
+// The page loses no picture and no link: it is reloaded, closed, and the list of earlier uploads grows long.
+
+import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { png } from "./support/pictures.mjs";
+import { NETWORK, openPage, plain, scene, until } from "./support/scene.mjs";
+
+/** Real files, whose time stays the same when they are chosen again. */
+async function pictures(directory, count) {
+  const paths = Array.from({ length: count }, (_, i) => join(directory, `p${i}.png`));
+  await Promise.all(paths.map((path, i) => writeFile(path, png(320, 240, i))));
+  return paths;
+}
+
+/** Answers no file until it is released. */
+function hold(proxy) {
+  const held = { is: true, keys: [] };
+  proxy.answer = async (request) => {
+    if (request.method !== "POST") return null;
+    held.keys.push(request.headers["idempotency-key"]);
+    await until(() => !held.is || request.destroyed, "the file is let through", 60_000).catch(() => {});
+    return request.destroyed ? "cut" : null;
+  };
+  return held;
+}
+
+test("a reload with pictures on their way asks first, names them afterwards, and each is stored once", async (t) => {
+  const { open, proxy, directory } = await scene(t);
+  const held = hold(proxy);
+  const tab = await open("/", { allowed: NETWORK });
+  await tab.pill("Live");
+  await tab.page.mouse.click(900, 500);
+  await tab.page.reload();
+  assert.equal(tab.asked(), 0, "an idle page does not ask");
+  const paths = await pictures(directory, 5);
+  await tab.page.setInputFiles("#files", paths);
+  await tab.until("uploading", 3);
+  await tab.page.mouse.click(900, 500);
+  await tab.page.reload();
+  assert.equal(tab.asked(), 1);
+  const notice = tab.page.locator(".notice");
+  assert.equal(plain(await notice.locator("p").textContent()), "5 pictures were not sent before the page closed. p0.png, p1.png, p2.png, p3.png, p4.png");
+  await until(async () => (await tab.announced()).join(" ").includes("5 pictures were not sent before the page closed."), "it is announced");
+  for (const [width, height] of [[360, 740], [1440, 900]]) {
+    await tab.page.setViewportSize({ width, height });
+    await tab.isAccessible(`the notice at ${width} px`);
+    await tab.shoot(`unsent-${width}`);
+  }
+  await tab.page.setViewportSize({ width: 1280, height: 900 });
+
+  held.is = false;
+  const chooser = tab.page.waitForEvent("filechooser");
+  await notice.getByRole("button", { name: "Choose again" }).click();
+  await (await chooser).setFiles(paths.slice(0, 4));
+  await tab.until("ready", 4);
+  assert.equal(new Set(held.keys).size, 4, "every file keeps its key");
+  assert.ok(await notice.isVisible(), "one is still missing");
+  await notice.getByRole("button", { name: "Dismiss" }).click();
+  await tab.page.reload();
+  await tab.pill("Live");
+  assert.equal(await notice.count(), 0);
+  assert.equal(tab.asked(), 1, "a page without pictures on their way does not ask");
+  await tab.hasQuietConsole();
+});
+
+test("a tab that is closed leaves its names to the next one", async (t) => {
+  const { browser, open, proxy, directory } = await scene(t);
+  hold(proxy);
+  const tab = await open("/", { allowed: NETWORK });
+  await tab.page.setInputFiles("#files", await pictures(directory, 1));
+  await tab.until("uploading");
+  const beside = await openPage(t, browser, `${proxy.url}/`, { within: tab.context });
+  await beside.pill("Live");
+  assert.equal(await beside.page.locator(".notice").count(), 0, "not while it is open");
+  await tab.page.goto("about:blank");
+  await beside.page.reload();
+  assert.match(plain(await beside.text(".notice p")), /^One picture was not sent before the page closed\. p0\.png$/);
+});
