@@ -8,6 +8,7 @@
 //   live        the socket, protocol `up.v1`: one for all uploads of a page; it reconnects when it is lost
 //   memory      the uploads that this browser remembers, shared by all tabs
 //   merge       decides which of two revisions of an upload is later
+//   network     holds uploads while the network or the server is away, and asks for the server with backoff
 //   model       the pictures on the page and every change of their state
 //   poll        requests each small thumbnail until it exists, while there is no socket
 //   probe       detects the type of a file from its first bytes, and refuses files before they are sent
@@ -147,6 +148,7 @@ interface PollEnvironment extends Timers, Subscriber {
 
 /** How the page receives updates at present. */
 type Level = "connecting" | "live" | "polling" | "offline";
+type Pill = Level | "unanswered";
 
 interface FallbackEnvironment extends Timers {
   live: Pick<import("./assets/live.js").Live, "isLive" | "connect" | "wake" | "assumeLost" | "subscribe" | "unsubscribe">;
@@ -193,10 +195,14 @@ interface SendAttempt {
   key: string;
   signal: AbortSignal;
   progress: (sent: Fraction) => void;
+  /** Asked when nothing has moved for a while. */
+  isAnswering: () => Promise<boolean>;
 }
 
 /** A file to send, with retries. */
-interface SendOrder extends Omit<SendAttempt, "progress"> {
+interface SendOrder extends Omit<SendAttempt, "progress" | "isAnswering"> {
+  /** The server has asked to try again later, or the next attempt begins. */
+  wait: (isWaiting: boolean) => void;
   /** The speed is 0 while unknown. */
   progress: (sent: Fraction, speed: BytesPerSecond) => void;
 }
@@ -204,8 +210,25 @@ interface SendOrder extends Omit<SendAttempt, "progress"> {
 /** Measures a speed from the bytes sent so far; 0 while unknown. */
 type Speedometer = (bytes: Bytes) => BytesPerSecond;
 
-/** Result of sending a file. After `interrupted` another attempt makes sense. */
-type Outcome = { upload: Upload } | { interrupted: true } | { refused: boolean; reason: string } | { aborted: true };
+/** Result of sending a file. After `interrupted` another attempt makes sense; it has a reason if something answered. */
+type Outcome =
+  | { upload: Upload }
+  | { interrupted: true; reason?: string; retryMs?: Milliseconds }
+  | { refused: boolean; reason: string }
+  | { aborted: true };
+
+/** Who answers a probe: the server, nobody, or another one, such as a login page. */
+type Answerer = "server" | "none" | "other";
+
+interface NetworkEnvironment extends Timers {
+  isOnline: () => boolean;
+  probe: () => Promise<Answerer>;
+  random: Random;
+  onChange: (isAnswering: boolean) => void;
+}
+
+/** Why an upload does not move. */
+type Hold = "" | "offline" | "unanswered" | "busy";
 
 /** One picture on the page. */
 interface Item {
@@ -223,8 +246,9 @@ interface Item {
   sent: Fraction;
   /** 0 if unknown. */
   speed: BytesPerSecond;
-  /** The upload is paused until the network is back. */
-  isOffline: boolean;
+  held: Hold;
+  /** The server has asked to try again later. */
+  isBusy: boolean;
   /** The server no longer knows it, so it cannot be retried. */
   isGone: boolean;
   isRetrying: boolean;
@@ -268,13 +292,16 @@ interface TileHandlers {
 }
 
 /** Text of each state. */
-type StatusTexts = Record<"chosen" | "uploading" | "offline" | "queued" | "processing" | "failed" | "refused", string> & {
+type StatusTexts = Record<"chosen" | "uploading" | Exclude<Hold, ""> | "queued" | "processing" | "failed" | "refused", string> & {
   ready: (time: string) => string;
 };
 
 /** Reasons to refuse a file. */
 interface RefusalTexts {
   empty: string;
+  unreadable: string;
+  /** Refused between this page and the server. */
+  proxy: string;
   other: string;
   heic: string;
   /** `kind` with its article, such as “a PDF”. */
@@ -295,6 +322,8 @@ interface Announcements {
   notCopied: string;
   offline: string;
   online: string;
+  unanswered: string;
+  answered: string;
   forgotten: string;
   unsent: (count: number) => string;
 }

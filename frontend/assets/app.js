@@ -1,5 +1,5 @@
 import { Announcer } from "./announcer.js";
-import { connect } from "./connection.js";
+import { connect, showPill } from "./connection.js";
 import { copyLink } from "./copy.js";
 import { find, make } from "./dom.js";
 import { EarlierUploads } from "./earlier.js";
@@ -7,17 +7,18 @@ import { listenForFiles } from "./intake.js";
 import { Lightbox } from "./lightbox.js";
 import { Memory } from "./memory.js";
 import { Model } from "./model.js";
+import { Network } from "./network.js";
 import { hideNotice, showNotice } from "./notice.js";
 import { preview } from "./picture.js";
 import { DEFAULT_LIMITS, HEAD_BYTES, probe } from "./probe.js";
 import { Queue } from "./queue.js";
-import { Network, requestRetry, sendWithRetries } from "./send.js";
+import { requestRetry, sendWithRetries } from "./send.js";
 import { hopMark, reattachBelowTiles, showSummary } from "./summary.js";
 import { Tile } from "./tile.js";
 import { Unsent } from "./unsent.js";
 import * as words from "./words.js";
 
-const LIMITS_TIMEOUT_MS = 10_000;
+const PROBE_TIMEOUT_MS = 10_000;
 const SAVE_AFTER_MS = 500;
 const MAX_NAMES = 20;
 
@@ -28,7 +29,18 @@ const connection = connect({
   onUnknown: (id) => model.receiveUnknown(id),
   onLevel,
 });
-const network = new Network(() => navigator.onLine || connection.level === "live");
+const network = new Network({
+  isOnline: () => navigator.onLine || connection.level === "live",
+  probe: loadLimits,
+  after: (callback, ms) => setTimeout(callback, ms),
+  cancel: (timer) => clearTimeout(timer),
+  random: Math.random,
+  onChange(isAnswering) {
+    announcer.note(isAnswering ? words.ANNOUNCEMENTS.answered : words.ANNOUNCEMENTS.unanswered);
+    showPill(connection.level);
+    showNetwork();
+  },
+});
 /** @type {Announcer} */
 const announcer = new Announcer({
   after: (callback, ms) => setTimeout(callback, ms),
@@ -60,7 +72,12 @@ function randomKey() {
 function onLevel(level, before) {
   if (level === "offline") announcer.note(words.ANNOUNCEMENTS.offline);
   else if (before === "offline") announcer.note(words.ANNOUNCEMENTS.online);
-  network.check();
+  network.check(level === "live");
+  showNetwork();
+}
+
+function showNetwork() {
+  if (!network.isAnswering && connection.level !== "offline") showPill("unanswered");
   if (network.isUp()) queue.resume();
   else queue.pause();
   for (const item of model.items) if (item.stage === "uploading") show(item);
@@ -137,6 +154,10 @@ async function send(item) {
     file,
     key: item.key,
     signal: item.abort.signal,
+    wait(isWaiting) {
+      item.isBusy = isWaiting;
+      show(item);
+    },
     progress(sent, speed) {
       Object.assign(item, { sent, speed });
       item.tile?.showProgress(item);
@@ -166,10 +187,16 @@ function view(item) {
 /** @param {Item} item */
 function show(item) {
   if (item.stage === "removed") return;
-  item.isOffline = item.stage === "uploading" && !network.isUp();
+  item.held = item.stage === "uploading" ? hold(item) : "";
   item.tile?.show(item);
   item.tile?.showProgress(item);
   showAll();
+}
+
+/** @param {Item} item @returns {Hold} */
+function hold({ isBusy }) {
+  if (network.isUp()) return isBusy ? "busy" : "";
+  return network.isAnswering ? "offline" : "unanswered";
 }
 
 let isShowScheduled = false;
@@ -236,11 +263,17 @@ function restore() {
   showAll();
 }
 
+/** Also finds out whether the server answers. @returns {Promise<Answerer>} */
 async function loadLimits() {
-  const answer = await fetch("./limits", { signal: AbortSignal.timeout(LIMITS_TIMEOUT_MS) }).catch(() => null);
-  if (!answer?.ok) return;
-  limits = { ...DEFAULT_LIMITS, ...(await answer.json()) };
-  find("#limits").textContent = words.limits(limits.formats, limits.max_upload_bytes);
+  try {
+    const answer = await fetch("./limits", { cache: "no-store", redirect: "manual", signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
+    if (answer.status >= 500) return "none";
+    limits = { ...DEFAULT_LIMITS, ...(await answer.json()) };
+    find("#limits").textContent = words.limits(limits.formats, limits.max_upload_bytes);
+    return "server";
+  } catch (error) {
+    return error instanceof SyntaxError ? "other" : "none";
+  }
 }
 
 function listenForButtons() {
@@ -251,6 +284,8 @@ function listenForButtons() {
   });
   // Changed by another tab.
   addEventListener("storage", showEarlier);
+  addEventListener("online", () => network.check());
+  document.addEventListener("visibilitychange", () => document.hidden || network.check());
   addEventListener("pagehide", () => saveUnsent(true));
   addEventListener("pageshow", (event) => event.persisted && saveUnsent());
 }

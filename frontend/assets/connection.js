@@ -44,8 +44,8 @@ export function connect({ onUpload, onUnknown, onLevel }) {
   return fallback;
 }
 
-/** @param {Level} level */
-function showPill(level) {
+/** @param {Pill} level */
+export function showPill(level) {
   const old = document.querySelector(".pill");
   if (!old) return;
   // A new element: a longer text in the old one is a layout shift.

@@ -115,8 +115,8 @@ export class Model {
     if (item.abort.signal.aborted) return;
     if ("upload" in outcome) this.#accept(item, outcome.upload);
     else if (!("reason" in outcome)) this.#fail(item, item.sent ? FAILED.interrupted : FAILED.unreachable);
-    else if (outcome.refused) this.#refuse(item, outcome.reason);
-    else this.#fail(item, outcome.reason);
+    else if ("refused" in outcome && outcome.refused) this.#refuse(item, outcome.reason);
+    else this.#fail(item, outcome.reason ?? "");
     this.#environment.onChange(item);
   }
 
@@ -211,7 +211,8 @@ export class Model {
       reason: "",
       sent: 0,
       speed: 0,
-      isOffline: false,
+      held: "",
+      isBusy: false,
       isGone: false,
       isRetrying: false,
       isBulk: false,

@@ -125,7 +125,7 @@ export function readProblem(status, problem, bytes) {
   const title = typeof problem?.title === "string" ? problem.title : "";
   switch (status) {
     case 413:
-      return { refused: true, reason: problem?.limit ? REFUSED.tooLarge(bytes, problem.limit) : title };
+      return { refused: true, reason: problem?.limit ? REFUSED.tooLarge(bytes, problem.limit) : title || REFUSED.proxy };
     case 415:
       return { refused: true, reason: problem?.looks_like ? REFUSED.kind(problem.looks_like) : title || REFUSED.other };
     case 400:

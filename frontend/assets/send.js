@@ -2,48 +2,49 @@ import { backoff } from "./backoff.js";
 import { readProblem } from "./probe.js";
 import { FAILED } from "./words.js";
 
-/** While the network is up. */
+/** While the server answers otherwise. */
 const MAX_ATTEMPTS = 3;
+/** If the server says that it is busy. */
+const MAX_BUSY_ATTEMPTS = 12;
 const MIN_DELAY_MS = 300;
+const MAX_RETRY_AFTER_MS = 300_000;
+const STALL_MS = 30_000;
+const MAX_STALLS = 4;
 const SPEED_WINDOW_MS = 4000;
 const MIN_SPEED_SPAN_MS = 300;
 
-export class Network extends EventTarget {
-  /** @param {() => boolean} isUp */
-  constructor(isUp) {
-    super();
-    this.isUp = isUp;
-  }
-
-  /** The network may have changed. */
-  check() {
-    if (this.isUp()) this.dispatchEvent(new Event("up"));
-  }
-
-  /** Resolves on abort, too. @param {AbortSignal} signal @returns {Promise<void>} */
-  waitUntilUp(signal) {
-    return new Promise((resolve) => {
-      this.addEventListener("up", () => resolve(), { once: true, signal });
-      signal.addEventListener("abort", () => resolve(), { once: true });
-    });
-  }
-}
-
-/** @param {SendOrder} order @param {Network} network @returns {Promise<Outcome>} */
+/** @param {SendOrder} order @param {Pick<import("./network.js").Network, "confirm" | "probe">} network @returns {Promise<Outcome>} */
 export async function sendWithRetries(order, network) {
   const { file, signal } = order;
   for (let attempts = 1; ; attempts += 1) {
     const readSpeed = speedometer(() => performance.now());
-    const outcome = await send({ ...order, progress: (sent) => order.progress(sent, readSpeed(sent * file.size)) });
+    const outcome = await send({ ...order, progress: (sent) => order.progress(sent, readSpeed(sent * file.size)), isAnswering: async () => (await network.probe()) !== "none" });
     if (!("interrupted" in outcome) || signal.aborted) return outcome;
-    if (attempts < MAX_ATTEMPTS) await new Promise((resolve) => setTimeout(resolve, MIN_DELAY_MS + backoff(attempts, Math.random)));
-    if (!network.isUp()) {
-      await network.waitUntilUp(signal);
-      attempts = 0;
-    } else if (attempts >= MAX_ATTEMPTS) {
-      return outcome;
+    if (!(await isReadable(file))) return { refused: true, reason: FAILED.changed };
+    const answerer = await network.confirm(signal);
+    if (signal.aborted) return { aborted: true };
+    if (answerer === "other") return { refused: false, reason: FAILED.other };
+    if (answerer === "none") attempts = 0;
+    else if (attempts >= (outcome.reason ? MAX_BUSY_ATTEMPTS : MAX_ATTEMPTS)) return outcome;
+    else {
+      order.wait(Boolean(outcome.reason));
+      await pause(Math.max(outcome.retryMs ?? 0, MIN_DELAY_MS + backoff(attempts, Math.random)), signal);
+      order.wait(false);
     }
   }
+}
+
+/** @param {Milliseconds} ms @param {AbortSignal} signal */
+function pause(ms, signal) {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+    signal.addEventListener("abort", resolve, { once: true });
+  });
+}
+
+/** Browsers refuse to read a file that has changed. @param {File} file */
+async function isReadable(file) {
+  return file.slice(0, 1).arrayBuffer().then(() => true, () => false);
 }
 
 /** @param {() => Milliseconds} now @returns {Speedometer} */
@@ -65,21 +66,40 @@ export function speedometer(now) {
  * @param {() => XMLHttpRequest} [open]
  * @returns {Promise<Outcome>}
  */
-export function send({ url, file, key, signal, progress }, open = () => new XMLHttpRequest()) {
+export function send({ url, file, key, signal, progress, isAnswering }, open = () => new XMLHttpRequest()) {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve({ aborted: true });
     const request = open();
     const abort = () => request.abort();
     signal.addEventListener("abort", abort, { once: true });
+    let [stalls, timer] = [0, /** @type {any} */ (null)];
+    const watch = () => {
+      clearTimeout(timer);
+      timer = setTimeout(async () => {
+        stalls += 1;
+        if (stalls < MAX_STALLS && (await isAnswering())) return timer && watch();
+        resolve({ interrupted: true });
+        abort();
+      }, STALL_MS);
+    };
+    watch();
     request.open("POST", url);
     request.setRequestHeader("accept", "application/json");
     request.setRequestHeader("idempotency-key", key);
     request.responseType = "json";
-    request.upload.onprogress = ({ loaded, total }) => progress(total ? Math.min(1, loaded / total) : 0);
+    request.upload.onprogress = ({ loaded, total }) => {
+      stalls = 0;
+      watch();
+      progress(total ? Math.min(1, loaded / total) : 0);
+    };
     request.onload = () => resolve(outcomeOf(request, file.size));
     request.onerror = () => resolve({ interrupted: true });
     request.onabort = () => resolve({ aborted: true });
-    request.onloadend = () => signal.removeEventListener("abort", abort);
+    request.onloadend = () => {
+      clearTimeout(timer);
+      timer = null;
+      signal.removeEventListener("abort", abort);
+    };
     const form = new FormData();
     form.append("file", file, file.name);
     request.send(form);
@@ -91,16 +111,26 @@ export function send({ url, file, key, signal, progress }, open = () => new XMLH
  * @param {Bytes} bytes
  * @returns {Outcome}
  */
-function outcomeOf({ status, response }, bytes) {
+function outcomeOf(answer, bytes) {
+  const { status, response } = answer;
   const upload = response?.uploads?.[0];
   if (status >= 200 && status < 300 && upload) return { upload };
   const rejected = response?.rejected?.[0];
   if (rejected) return readProblem(rejected.status, rejected, bytes);
-  // A gateway without its server, a restart, or an earlier attempt in flight.
-  if ([502, 504].includes(status) || /draining|key-in-use/.test(response?.type)) return { interrupted: true };
-  if (status === 429 || status === 503 || status === 507) return { refused: false, reason: response?.title || FAILED.full };
+  // Busy, about to stop, an earlier attempt in flight, or a gateway without its server.
+  if ([408, 429, 502, 503, 504, 507].includes(status) || /key-in-use/.test(response?.type)) {
+    return { interrupted: true, reason: response?.title || FAILED.unreachable, retryMs: retryAfter(answer) };
+  }
+  if (typeof response?.title !== "string" && status < 500 && status !== 413) return { refused: false, reason: FAILED.other };
   const { refused, reason } = readProblem(status, response, bytes);
   return { refused, reason: reason || FAILED.server };
+}
+
+/** Seconds or a date. @param {XMLHttpRequest} answer @returns {Milliseconds} */
+function retryAfter(answer) {
+  const value = answer.getResponseHeader("retry-after") ?? "";
+  const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  return Math.min(MAX_RETRY_AFTER_MS, Math.max(0, ms || 0));
 }
 
 /**

@@ -51,7 +51,7 @@ export class Tile {
     if (item.stage !== "uploading") this.element.style.removeProperty("--sent");
     this.#showLine(item);
     this.#showGauge(item);
-    this.#percent.textContent = item.stage === "uploading" && !item.isOffline ? words.percent(item.sent) : "";
+    this.#percent.textContent = item.stage === "uploading" && !item.held ? words.percent(item.sent) : "";
     this.#status.replaceChildren(...statusOf(item));
     this.#showActions(item);
     this.#showResizing(item.stage === "processing");
@@ -68,7 +68,7 @@ export class Tile {
     this.element.style.setProperty("--sent", words.percent(item.sent));
     const bar = this.#line.querySelector("progress");
     if (bar) bar.value = Math.floor(item.sent * 100);
-    this.#percent.textContent = item.isOffline ? "" : words.percent(item.sent);
+    this.#percent.textContent = item.held ? "" : words.percent(item.sent);
     this.#showGauge(item);
   }
 
@@ -235,7 +235,7 @@ function lineOf(kind, name) {
 function factsOf(item) {
   const { stage, bytes, sent, width, height } = item;
   if (stage === "uploading") {
-    if (item.isOffline) return [words.sentPart(sent), ""];
+    if (item.held) return [words.sentPart(sent), ""];
     if (!item.speed) return ["", words.size(bytes)];
     return [words.speed(item.speed), words.timeLeft(((1 - sent) * bytes) / item.speed)];
   }
@@ -248,7 +248,7 @@ function factsOf(item) {
 function statusOf(item) {
   switch (item.stage) {
     case "uploading":
-      return [item.isOffline ? words.STATUS.offline : words.STATUS.uploading];
+      return [words.STATUS[item.held || "uploading"]];
     case "ready":
       return [words.STATUS.ready(item.upload ? words.took(item.upload) : "")];
     case "failed":

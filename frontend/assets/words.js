@@ -67,12 +67,13 @@ export function splitName(name) {
   return dot > 0 && name.length - dot <= 6 ? [name.slice(0, dot), name.slice(dot)] : [name, ""];
 }
 
-/** @type {Record<Level, string>} */
+/** @type {Record<Pill, string>} */
 export const CONNECTION = {
   connecting: "Connecting",
   live: "Live",
   polling: `Checking every 2${NO_BREAK}s`,
   offline: "Offline",
+  unanswered: "No answer",
 };
 
 /** In order. @type {Record<Step, string>} */
@@ -83,6 +84,8 @@ export const STATUS = {
   chosen: "Next up",
   uploading: "Uploading",
   offline: "Waiting for the network",
+  unanswered: "The server isn't answering. Trying again…",
+  busy: "The server is busy. Trying again…",
   queued: "Uploaded. In line for resizing.",
   processing: "Making three sizes…",
   failed: "Failed.",
@@ -93,7 +96,8 @@ export const STATUS = {
 export const FAILED = {
   interrupted: "The upload was interrupted.",
   unreachable: "The server isn't answering.",
-  full: "The server is full. Try again later.",
+  changed: "The file changed after it was chosen. Choose it again.",
+  other: "Another page answered. Sign in in a new tab, then retry.",
   server: "Something went wrong on the server.",
   unknown: "This picture is no longer on the server.",
   noRetry: "Retry didn't work.",
@@ -102,6 +106,8 @@ export const FAILED = {
 /** @type {RefusalTexts} */
 export const REFUSED = {
   empty: "The file is empty.",
+  unreadable: "The file can't be read. Choose it again.",
+  proxy: "Too large for the way to the server: a proxy turned it back.",
   other: "This is not a picture.",
   kind: (kind) => `This is ${kind}, not a picture.`,
   heic: "HEIC pictures don't work here yet. Save it as JPEG and try again.",
@@ -159,6 +165,8 @@ export const ANNOUNCEMENTS = {
   notCopied: "The link could not be copied.",
   offline: "Offline. Uploads will resume.",
   online: "Back online.",
+  unanswered: STATUS.unanswered,
+  answered: "The server answers again.",
   retrying: (name) => `Retrying ${name}.`,
   removed: (name) => `${name} removed.`,
   forgotten: "Removed from this list.",

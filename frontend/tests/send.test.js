@@ -1,6 +1,6 @@
 import { beforeEach, test } from "node:test";
 import assert from "node:assert/strict";
-import { requestRetry, send, speedometer } from "../assets/send.js";
+import { requestRetry, send, sendWithRetries, speedometer } from "../assets/send.js";
 
 let request;
 
@@ -22,8 +22,11 @@ class FakeRequest {
     this.onabort();
     this.onloadend();
   }
-  answer(status, response) {
-    Object.assign(this, { status, response });
+  getResponseHeader(name) {
+    return this.answered[name] ?? null;
+  }
+  answer(status, response, answered = {}) {
+    Object.assign(this, { status, response, answered });
     this.onload();
     this.onloadend();
   }
@@ -48,19 +51,30 @@ test("a file is sent as one form field, with its idempotency key", async () => {
 });
 
 test("every other answer gets the outcome that fits it", async () => {
+  const ours = (kind, title) => ({ type: `/problems/${kind}`, title });
+  const again = (reason, retryMs = 0) => ({ interrupted: true, reason, retryMs });
   const cases = [
     [202, { uploads: [], rejected: [{ name: "cat.jpg", status: 415, looks_like: "a film" }] }, { refused: true, reason: "This is a film, not a picture." }],
     [413, { limit: 1_048_576 }, { refused: true, reason: "10 bytes is too large. The limit is 1 MB." }],
-    [503, { type: "/problems/busy", title: "The server is full. Try again later." }, { refused: false, reason: "The server is full. Try again later." }],
-    [503, { type: "/problems/draining" }, { interrupted: true }],
-    [507, null, { refused: false, reason: "The server is full. Try again later." }],
-    [502, null, { interrupted: true }],
+    [503, ours("busy", "The server is full."), again("The server is full.", 5000), { "retry-after": "5" }],
+    [503, ours("busy", "The server is full."), again("The server is full.", 300_000), { "retry-after": "86400" }],
+    [503, ours("draining", "The server is about to stop."), again("The server is about to stop.", 0), { "retry-after": "Thu, 01 Jan 1970 00:00:00 GMT" }],
+    [429, ours("too-many-at-once", "Too many at once."), again("Too many at once.", 2000), { "retry-after": "2" }],
+    [409, ours("key-in-use", "In flight."), again("In flight.")],
+    [507, ours("disk-full", "No room."), again("No room.")],
+    [502, null, again("The server isn't answering.")],
+    [503, null, again("The server isn't answering.")],
+    [504, null, again("The server isn't answering.")],
+    [413, null, { refused: true, reason: "Too large for the way to the server: a proxy turned it back." }],
+    [200, null, { refused: false, reason: "Another page answered. Sign in in a new tab, then retry." }],
+    [403, null, { refused: false, reason: "Another page answered. Sign in in a new tab, then retry." }],
+    [404, ours("not-found", "There is nothing here."), { refused: false, reason: "There is nothing here." }],
     [500, null, { refused: false, reason: "Something went wrong on the server." }],
   ];
-  for (const [status, body, wanted] of cases) {
+  for (const [status, body, wanted, headers] of cases) {
     const outcome = start();
-    request.answer(status, body);
-    assert.deepEqual(await outcome, wanted, String(status));
+    request.answer(status, body, headers);
+    assert.deepEqual(await outcome, wanted, `${status} ${body?.type}`);
   }
 });
 
@@ -73,6 +87,50 @@ test("sending can be aborted before and during the request", async () => {
   request = null;
   assert.deepEqual(await start(controller.signal), { aborted: true });
   assert.equal(request, null);
+});
+
+/** Sends with retries; `answers` are given in turn, an error for each missing status. */
+async function sending({ answerer = "server", answers = [], of = file }) {
+  const given = [];
+  globalThis.XMLHttpRequest = class extends FakeRequest {
+    send() {
+      const [status, body] = answers.shift() ?? [];
+      given.push(status ?? "error");
+      queueMicrotask(() => (status ? this.answer(status, body) : (this.onerror(), this.onloadend())));
+    }
+  };
+  const confirmed = [];
+  const network = { confirm: async () => (confirmed.push(answerer), answerer), probe: async () => answerer };
+  const order = { url: "./uploads", file: of, key: "k1", signal: new AbortController().signal, progress() {}, wait() {} };
+  try {
+    return { outcome: await sendWithRetries(order, network), given, confirmed };
+  } finally {
+    delete globalThis.XMLHttpRequest;
+  }
+}
+
+test("while the server is away an upload is tried again however often that takes", async () => {
+  const { outcome, given } = await sending({ answerer: "none", answers: [...Array(20).fill([0]), [202, { uploads: [{ id: "a" }] }]] });
+  assert.deepEqual([outcome, given.length], [{ upload: { id: "a" } }, 21]);
+});
+
+test("three interruptions by a server that answers end the upload", async () => {
+  const { outcome, given } = await sending({});
+  assert.deepEqual([outcome, given.length], [{ interrupted: true }, 3]);
+});
+
+test("a login page in front of the server is named", async () => {
+  const { outcome } = await sending({ answerer: "other" });
+  assert.deepEqual(outcome, { refused: false, reason: "Another page answered. Sign in in a new tab, then retry." });
+});
+
+test("a file that changed after it was chosen is refused, and the server is not asked", async () => {
+  const changed = { size: 10, slice: () => ({ arrayBuffer: () => Promise.reject(new Error("NotReadableError")) }) };
+  globalThis.FormData = class {
+    append() {}
+  };
+  const { outcome, confirmed } = await sending({ of: changed });
+  assert.deepEqual([outcome, confirmed], [{ refused: true, reason: "The file changed after it was chosen. Choose it again." }, []]);
 });
 
 test("the speed is measured over the last seconds", () => {
