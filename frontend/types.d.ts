@@ -101,7 +101,7 @@ interface LevelSubscriber extends Subscriber {
 }
 
 /** Throws where storage is forbidden. */
-type OpenStorage = () => Pick<Storage, "getItem" | "setItem" | "removeItem">;
+type OpenStorage = () => Pick<Storage, "length" | "key" | "getItem" | "setItem" | "removeItem">;
 
 /** A file that is chosen, and not yet accepted by the server. */
 interface UnsentFile {
@@ -262,7 +262,7 @@ interface Item {
 type ItemFields = Pick<Item, "name" | "bytes"> & Partial<Item>;
 
 interface ModelEnvironment {
-  memory: Pick<import("./assets/memory.js").Memory, "all" | "keep" | "update" | "forget">;
+  memory: Pick<import("./assets/memory.js").Memory, "ids" | "get" | "keep" | "update" | "forget">;
   connection: Pick<import("./assets/fallback.js").Fallback, "subscribe" | "unsubscribe">;
   announcer: Pick<import("./assets/announcer.js").Announcer, "added" | "ready" | "note">;
   queue: Pick<import("./assets/queue.js").Queue<Item>, "add" | "remove">;
@@ -282,6 +282,12 @@ interface ModelEnvironment {
 interface Drawing {
   file: Blob;
   done: (picture: HTMLImageElement | null) => void;
+}
+
+interface EarlierHandlers {
+  /** The newest ones. */
+  list: (most: number) => Upload[];
+  forget: (upload: Upload) => void;
 }
 
 interface TileHandlers {
@@ -324,6 +330,6 @@ interface Announcements {
   online: string;
   unanswered: string;
   answered: string;
-  forgotten: string;
+  forgotten: (count: number) => string;
   unsent: (count: number) => string;
 }

@@ -1,6 +1,6 @@
 import { Announcer } from "./announcer.js";
 import { connect, showPill } from "./connection.js";
-import { copyLink } from "./copy.js";
+import { copyLinks } from "./copy.js";
 import { find, make } from "./dom.js";
 import { EarlierUploads } from "./earlier.js";
 import { listenForFiles } from "./intake.js";
@@ -61,7 +61,7 @@ const model = new Model({
 });
 const unsent = new Unsent(() => sessionStorage, () => localStorage);
 const lightbox = new Lightbox(copy);
-const earlier = new EarlierUploads({ forget: (upload) => model.forgetEarlier([upload]) });
+const earlier = new EarlierUploads({ list: (most) => model.earlier(most), forget: (upload) => model.forgetEarlier([upload]) });
 
 /** Without TLS there is no `randomUUID`. */
 function randomKey() {
@@ -172,9 +172,9 @@ function retryAll() {
   failed[0]?.tile?.focus();
 }
 
-/** @param {HTMLElement} button @param {string} url */
-async function copy(button, url) {
-  const isCopied = await copyLink(button, url);
+/** @param {HTMLElement} button @param {string[]} urls */
+async function copy(button, ...urls) {
+  const isCopied = await copyLinks(button, ...urls);
   announcer.note(isCopied ? words.ANNOUNCEMENTS.copied : words.ANNOUNCEMENTS.notCopied);
 }
 
@@ -250,8 +250,26 @@ function forgetUnsent() {
   saveUnsent();
 }
 
+let isEarlierScheduled = false;
+
+/** Once after several changes. */
 function showEarlier() {
-  earlier.show(model.earlier());
+  if (isEarlierScheduled) return;
+  isEarlierScheduled = true;
+  queueMicrotask(() => {
+    isEarlierScheduled = false;
+    earlier.show();
+  });
+}
+
+function forgetAll() {
+  const uploads = model.earlier();
+  model.forgetEarlier(uploads);
+  showNotice("forgotten", [words.ANNOUNCEMENTS.forgotten(uploads.length)], [
+    { text: "Undo", run: () => model.remember(uploads) },
+    { text: "Dismiss", run() {} },
+  ]);
+  find("#files").focus();
 }
 
 function restore() {
@@ -278,10 +296,9 @@ async function loadLimits() {
 
 function listenForButtons() {
   find(".retry-all").addEventListener("click", retryAll);
-  find(".forget-all").addEventListener("click", () => {
-    model.forgetEarlier();
-    find("#files").focus();
-  });
+  find(".forget-all").addEventListener("click", forgetAll);
+  const copyAll = find(".copy-all");
+  copyAll.addEventListener("click", () => copy(copyAll, ...model.earlier().map(({ links }) => links.self)));
   // Changed by another tab.
   addEventListener("storage", showEarlier);
   addEventListener("online", () => network.check());

@@ -2,10 +2,9 @@ import { find } from "./dom.js";
 
 const CONFIRM_MS = 2000;
 
-/** @param {HTMLElement} button @param {string} url @returns {Promise<boolean>} whether it was copied */
-export async function copyLink(button, url) {
-  const link = new URL(url, document.baseURI).href;
-  const isCopied = await write(link);
+/** @param {HTMLElement} button @param {string[]} urls @returns {Promise<boolean>} whether they were copied */
+export async function copyLinks(button, ...urls) {
+  const isCopied = await write(urls.map((url) => new URL(url, document.baseURI).href).join("\n"));
   if (isCopied) {
     const use = find("use", button);
     button.dataset.done = "";

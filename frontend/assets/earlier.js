@@ -4,18 +4,29 @@ import { reattachBelowTiles } from "./summary.js";
 import { when } from "./words.js";
 
 const SIZES = "8rem";
+const PAGE = 60;
 
 export class EarlierUploads {
   /** @type {Map<string, HTMLElement>} */
   #entries = new Map();
 
-  /** @param {{forget: (upload: Upload) => void}} handlers */
+  #most = PAGE;
+
+  /** @param {EarlierHandlers} handlers */
   constructor(handlers) {
     this.handlers = handlers;
+    find(".more").addEventListener("click", () => {
+      const last = [...this.#entries.values()].at(-1);
+      this.#most += PAGE;
+      this.show();
+      /** @type {HTMLElement | null | undefined} */ (last?.nextElementSibling?.querySelector("a"))?.focus();
+    });
   }
 
-  /** @param {Upload[]} uploads newest first */
-  show(uploads) {
+  show() {
+    const uploads = this.handlers.list(this.#most + 1);
+    find(".more").hidden = uploads.length <= this.#most;
+    uploads.splice(this.#most);
     const section = find(".earlier");
     const list = find(".earlier-list", section);
     const hadFocus = list.contains(document.activeElement);

@@ -12,6 +12,8 @@ const DEFAULT_MAX_IDS = 500;
 /** With these codes the delay of the server's `bye` counts. */
 const RESTART_CODES = [1012, 1013];
 const LOST_CODE = 1006;
+/** While more ids are subscribed than a socket may have, they take turns. */
+const TURN_MS = 5000;
 
 export class Live {
   #environment;
@@ -34,6 +36,8 @@ export class Live {
   #reconnectTimer = null;
   /** @type {any} */
   #watchdog = null;
+  /** @type {any} */
+  #turnTimer = null;
 
   /** @param {LiveEnvironment} environment */
   constructor(environment) {
@@ -155,6 +159,7 @@ export class Live {
     this.#awaited = 0;
     this.#retryMs = null;
     this.#environment.cancel(this.#watchdog);
+    this.#environment.cancel(this.#turnTimer);
     for (const id of this.#ids.keys()) this.#ids.set(id, false);
     if (socket) {
       socket.onmessage = socket.onclose = null;
@@ -180,11 +185,26 @@ export class Live {
       if (wasSent || sent + ids.length >= this.#maxIds) continue;
       ids.push(id);
     }
+    this.#environment.cancel(this.#turnTimer);
+    if (sent + ids.length < this.#ids.size) this.#turnTimer = this.#environment.after(() => this.#takeTurns(), TURN_MS);
     if (!ids.length) return;
     for (const id of ids) this.#ids.set(id, true);
     this.#reference += 1;
     this.#awaited = this.#reference;
     this.#send({ type: "subscribe", ref: this.#reference, ids });
+  }
+
+  /** The snapshot of the next turn tells what an id has missed. */
+  #takeTurns() {
+    const sent = [...this.#ids].filter(([, wasSent]) => wasSent).map(([id]) => id);
+    const ids = sent.slice(0, this.#ids.size - sent.length);
+    if (!ids.length) return;
+    for (const id of ids) {
+      this.#ids.delete(id);
+      this.#ids.set(id, false);
+    }
+    this.#send({ type: "unsubscribe", ids });
+    this.#sendSubscriptions();
   }
 
   /** @param {object} message */

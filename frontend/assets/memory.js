@@ -1,52 +1,85 @@
 import { merge } from "./merge.js";
 
 /** About 1 kB each; browsers allow 5 MB. */
-export const MAX_REMEMBERED = 60;
-/** The number changes with the format. */
-export const KEY = "up.uploads.1";
+export const MAX_REMEMBERED = 5000;
+/** One key per upload, so that a change writes one; the number changes with the format. */
+export const PREFIX = "up.upload.2.";
+/** Format 1: one list of 60. */
+const OLD_KEY = "up.uploads.1";
+const MAKE_ROOM = 100;
 
 export class Memory {
   /** @param {OpenStorage} storage */
   constructor(storage) {
     this.storage = storage;
+    const old = this.#read(OLD_KEY);
+    if (!Array.isArray(old)) return;
+    for (const upload of old.filter(isUpload)) this.keep(upload);
+    this.#remove(OLD_KEY);
   }
 
-  /** @returns {Upload[]} newest first */
-  all() {
+  /** An id begins with its time. @returns {string[]} newest first */
+  ids() {
     try {
-      const stored = JSON.parse(this.storage().getItem(KEY) ?? "[]");
-      return Array.isArray(stored) ? stored.filter(isUpload) : [];
+      const storage = this.storage();
+      const keys = Array.from({ length: storage.length }, (_, index) => storage.key(index) ?? "");
+      return keys.filter((key) => key.startsWith(PREFIX)).map((key) => key.slice(PREFIX.length)).sort().reverse();
     } catch {
       return [];
     }
   }
 
+  /** @param {string} id @returns {Upload | null} */
+  get(id) {
+    const upload = this.#read(PREFIX + id);
+    return isUpload(upload) ? upload : null;
+  }
+
   /** @param {Upload} upload */
   keep(upload) {
-    const all = this.all();
-    const index = all.findIndex((other) => other.id === upload.id);
-    if (index < 0) all.unshift(upload);
-    else all[index] = merge(/** @type {Upload} */ (all[index]), upload);
-    this.#write(all.slice(0, MAX_REMEMBERED));
+    const known = this.get(upload.id);
+    const text = JSON.stringify(known ? merge(known, upload) : upload);
+    if (this.#write(upload.id, text)) return;
+    for (const id of this.ids().slice(-MAKE_ROOM)) this.forget(id);
+    this.#write(upload.id, text);
   }
 
   /** Another tab may have forgotten it. @param {Upload} upload */
   update(upload) {
-    if (this.all().some((other) => other.id === upload.id)) this.keep(upload);
+    if (this.get(upload.id)) this.keep(upload);
   }
 
   /** @param {string} id */
   forget(id) {
-    this.#write(this.all().filter((upload) => upload.id !== id));
+    this.#remove(PREFIX + id);
   }
 
-  /** @param {Upload[]} uploads */
-  #write(uploads) {
+  /** @param {string} key */
+  #read(key) {
     try {
-      if (uploads.length) this.storage().setItem(KEY, JSON.stringify(uploads));
-      else this.storage().removeItem(KEY);
+      return JSON.parse(this.storage().getItem(key) ?? "null");
     } catch {
-      // Full or forbidden: the page works without.
+      return null;
+    }
+  }
+
+  /** @param {string} id @param {string} text @returns {boolean} false if storage is full */
+  #write(id, text) {
+    try {
+      const storage = this.storage();
+      storage.setItem(PREFIX + id, text);
+      return storage.length <= MAX_REMEMBERED;
+    } catch {
+      return false;
+    }
+  }
+
+  /** @param {string} key */
+  #remove(key) {
+    try {
+      this.storage().removeItem(key);
+    } catch {
+      // Forbidden: the page works without.
     }
   }
 }

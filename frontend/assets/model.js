@@ -4,8 +4,9 @@ import { ANNOUNCEMENTS, FAILED, REFUSED } from "./words.js";
 
 /** Per drop; further files use the bulk lane. */
 export const BULK_AFTER = 20;
-/** Limit of subscriptions per socket. */
-export const MAX_ITEMS = 500;
+export const MAX_ITEMS = 5000;
+/** Earlier uploads of which a visit checks that the server still has them. */
+const MAX_CHECKED = 60;
 
 /** The stages that may follow each. @type {Record<Stage, Stage[]>} */
 const NEXT = {
@@ -63,9 +64,16 @@ export class Model {
     return this.items.filter(({ file, upload, stage }) => file && !upload && ["chosen", "uploading", "failed"].includes(stage));
   }
 
-  /** Ready uploads without an item, newest first. */
-  earlier() {
-    return this.#environment.memory.all().filter((upload) => upload.state === "ready" && !this.#byId.has(upload.id));
+  /** Ready uploads without an item, newest first. @param {number} [most] */
+  earlier(most = Infinity) {
+    const { memory } = this.#environment;
+    const uploads = [];
+    for (const id of memory.ids()) {
+      if (uploads.length >= most) break;
+      const upload = this.#byId.has(id) ? null : memory.get(id);
+      if (upload?.state === "ready") uploads.push(upload);
+    }
+    return uploads;
   }
 
   /** @param {File[]} files of one drop @returns {Item[]} one per file, to `prepare` unless refused */
@@ -81,10 +89,13 @@ export class Model {
 
   /** Creates items for remembered uploads that are not ready. */
   restore() {
+    const { memory, connection } = this.#environment;
     const restored = [];
-    for (const upload of this.#environment.memory.all().reverse()) {
-      this.#environment.connection.subscribe(upload);
-      if (upload.state === "ready") continue;
+    for (const upload of this.earlier(MAX_CHECKED)) connection.subscribe(upload);
+    for (const id of memory.ids().reverse()) {
+      const upload = memory.get(id);
+      if (!upload || upload.state === "ready") continue;
+      connection.subscribe(upload);
       const { name, bytes, width, height, state } = upload;
       const item = this.#create({ name, bytes, width, height, upload, stage: state, sent: 1, reason: upload.error?.title ?? "" });
       this.#byId.set(upload.id, item);
@@ -192,10 +203,16 @@ export class Model {
     }
   }
 
-  /** @param {Pick<Upload, "id">[]} uploads without items; all of them by default */
-  forgetEarlier(uploads = this.#environment.memory.all().filter(({ id }) => !this.#byId.has(id))) {
+  /** @param {Upload[]} uploads without items */
+  forgetEarlier(uploads) {
     for (const { id } of uploads) this.#forget(id);
-    this.#environment.announcer.note(ANNOUNCEMENTS.forgotten);
+    this.#environment.announcer.note(ANNOUNCEMENTS.forgotten(uploads.length));
+    this.#environment.onEarlierChange();
+  }
+
+  /** Undoes `forgetEarlier`. @param {Upload[]} uploads */
+  remember(uploads) {
+    for (const upload of uploads) this.#environment.memory.keep(upload);
     this.#environment.onEarlierChange();
   }
 

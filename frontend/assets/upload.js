@@ -1,5 +1,5 @@
 import { connect } from "./connection.js";
-import { copyLink } from "./copy.js";
+import { copyLinks } from "./copy.js";
 import { find } from "./dom.js";
 import { compare, isFinal } from "./merge.js";
 import { ANNOUNCEMENTS, STEPS } from "./words.js";
@@ -57,7 +57,7 @@ function showStep(current) {
 document.addEventListener("click", async (event) => {
   const button = event.target instanceof Element ? event.target.closest("[data-copy]") : null;
   if (!(button instanceof HTMLElement)) return;
-  const isCopied = await copyLink(button, button.dataset.copy ?? "");
+  const isCopied = await copyLinks(button, button.dataset.copy ?? "");
   find("#announcer").textContent = isCopied ? ANNOUNCEMENTS.copied : ANNOUNCEMENTS.notCopied;
 });
 

@@ -115,7 +115,7 @@ export const REFUSED = {
   tooLarge: (bytes, most) => `${size(bytes)} is too large. The limit is ${limit(most)}.`,
   tooManyPixels: (pixels, most) =>
     `Too big: ${Math.ceil(pixels / 1_000_000)} megapixels. The limit is ${Math.floor(most / 1_000_000)}.`,
-  tooMany: (most) => `Only ${most} pictures fit on this page. Reload it for more.`,
+  tooMany: (most) => `Only ${most} pictures fit at a time. Remove some, then choose it again.`,
 };
 
 /** @param {string[]} formats by the server's names @param {Bytes} bytes of a file */
@@ -169,7 +169,7 @@ export const ANNOUNCEMENTS = {
   answered: "The server answers again.",
   retrying: (name) => `Retrying ${name}.`,
   removed: (name) => `${name} removed.`,
-  forgotten: "Removed from this list.",
+  forgotten: (count) => `${count === 1 ? "One picture" : `${count} pictures`} removed from this list. Links keep working.`,
   unsent: (count) => `${count === 1 ? "One picture was" : `${count} pictures were`} not sent before the page closed.`,
 };
 

@@ -100,6 +100,27 @@ test("subscriptions stay within the server's limit, and a free place is filled",
   assert.deepEqual(last().sent.at(-1).ids, ["c"]);
 });
 
+test("more subscriptions than a socket may have take turns", async () => {
+  for (const id of ["a", "b", "c", "d", "e"]) live.subscribe(id);
+  live.connect();
+  last().welcome({ max_ids: 2 });
+  const turn = () => last().sent.filter(({ type }) => type === "subscribe").at(-1).ids;
+  const turns = [turn()];
+  last().deliver({ type: "snapshot", ref: 1, uploads: [], unknown: [] });
+  for (let i = 0; i < 4; i += 1) {
+    last().deliver({ type: "ping", t: i });
+    await clock.pass(5000);
+    turns.push(turn());
+  }
+  assert.deepEqual(turns, [["a", "b"], ["c", "d"], ["e", "a"], ["b", "c"], ["d", "e"]]);
+  assert.deepEqual(last().sent.filter(({ type }) => type === "unsubscribe").map(({ ids }) => ids).at(0), ["a", "b"]);
+  for (const id of ["a", "b", "c"]) live.unsubscribe(id);
+  const count = last().sent.length;
+  await clock.pass(20_000);
+  assert.equal(last().sent.length, count, "two fit");
+  assert.equal(live.isLive, true);
+});
+
 test("reconnects are delayed by a growing backoff, which starts over after a stable connection", async () => {
   live.connect();
   for (const delay of [250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000]) {

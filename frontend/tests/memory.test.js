@@ -1,24 +1,50 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { KEY, MAX_REMEMBERED, Memory } from "../assets/memory.js";
+import { MAX_REMEMBERED, Memory, PREFIX } from "../assets/memory.js";
 import { upload } from "./clock.js";
 
-function storage() {
+function storage(capacity = Infinity) {
   const values = new Map();
-  return { values, getItem: (key) => values.get(key) ?? null, setItem: (key, value) => values.set(key, value), removeItem: (key) => values.delete(key) };
+  return {
+    values,
+    get length() {
+      return values.size;
+    },
+    key: (index) => [...values.keys()][index] ?? null,
+    getItem: (key) => values.get(key) ?? null,
+    setItem(key, value) {
+      if (!values.has(key) && values.size >= capacity) throw new Error("QuotaExceededError");
+      values.set(key, value);
+    },
+    removeItem: (key) => values.delete(key),
+  };
 }
 
-const ids = (memory) => memory.all().map(({ id }) => id);
+const name = (number) => `u${String(number).padStart(5, "0")}`;
 
-test("uploads are listed newest first, and the oldest beyond the limit are forgotten", () => {
-  const memory = new Memory(storage);
+test("thousands of uploads are listed newest first", () => {
   const shared = storage();
-  const bounded = new Memory(() => shared);
-  assert.deepEqual(memory.all(), []);
-  for (let i = 0; i < MAX_REMEMBERED + 5; i += 1) bounded.keep(upload(`u${i}`));
-  assert.equal(bounded.all().length, MAX_REMEMBERED);
-  assert.equal(ids(bounded)[0], `u${MAX_REMEMBERED + 4}`);
-  assert.equal(ids(bounded).at(-1), "u5");
+  const memory = new Memory(() => shared);
+  assert.deepEqual(memory.ids(), []);
+  for (let i = 0; i < 3000; i += 1) memory.keep(upload(name(i)));
+  assert.equal(memory.ids().length, 3000);
+  assert.deepEqual([memory.ids()[0], memory.ids().at(-1)], ["u02999", "u00000"]);
+  assert.equal(memory.get("u01234").name, "u01234.jpg");
+  assert.equal(memory.get("never"), null);
+});
+
+test("beyond the limit, and when the storage is full, the oldest are forgotten", () => {
+  const values = new Map(Array.from({ length: MAX_REMEMBERED }, (_, i) => [PREFIX + name(i), JSON.stringify(upload(name(i)))]));
+  const many = storage();
+  for (const [key, value] of values) many.values.set(key, value);
+  const memory = new Memory(() => many);
+  memory.keep(upload(name(MAX_REMEMBERED)));
+  assert.ok(memory.get(name(MAX_REMEMBERED)) && !memory.get(name(0)));
+  assert.ok(memory.ids().length <= MAX_REMEMBERED && memory.ids().length > MAX_REMEMBERED - 200);
+  const full = storage(150);
+  const tight = new Memory(() => full);
+  for (let i = 0; i < 151; i += 1) tight.keep(upload(name(i)));
+  assert.ok(tight.get(name(150)) && !tight.get(name(0)));
 });
 
 test("a later revision replaces an earlier one, never the reverse", () => {
@@ -28,7 +54,7 @@ test("a later revision replaces an earlier one, never the reverse", () => {
   memory.keep(upload("b"));
   memory.update(upload("a", "ready"));
   memory.update(upload("a", "processing"));
-  assert.deepEqual(memory.all().map(({ id, state }) => [id, state]), [["b", "queued"], ["a", "ready"]]);
+  assert.deepEqual(memory.ids().map((id) => memory.get(id).state), ["queued", "ready"]);
 });
 
 test("two tabs share the list, and neither restores an upload that the other forgot", () => {
@@ -36,12 +62,19 @@ test("two tabs share the list, and neither restores an upload that the other for
   const [one, other] = [new Memory(() => shared), new Memory(() => shared)];
   one.keep(upload("a"));
   other.keep(upload("b"));
-  assert.deepEqual(ids(one), ["b", "a"]);
+  assert.deepEqual(one.ids(), ["b", "a"]);
   one.forget("a");
   other.update(upload("a", "ready"));
-  assert.deepEqual(ids(other), ["b"]);
+  assert.deepEqual(other.ids(), ["b"]);
   one.forget("b");
-  assert.equal(shared.values.has(KEY), false);
+  assert.equal(shared.values.size, 0);
+});
+
+test("the list of an older page is taken over", () => {
+  const shared = storage();
+  shared.setItem("up.uploads.1", JSON.stringify([upload("b", "ready"), upload("a", "ready"), null]));
+  assert.deepEqual(new Memory(() => shared).ids(), ["b", "a"]);
+  assert.equal(shared.getItem("up.uploads.1"), null);
 });
 
 test("forbidden storage and invalid content count as an empty list", () => {
@@ -50,10 +83,10 @@ test("forbidden storage and invalid content count as an empty list", () => {
   });
   memory.keep(upload("a"));
   memory.forget("a");
-  assert.deepEqual(memory.all(), []);
-  for (const invalid of ["{", "7", '{"a":1}', '[null,7,{"id":"a"}]']) {
+  assert.deepEqual([memory.ids(), memory.get("a")], [[], null]);
+  for (const invalid of ["{", "7", "null", '{"id":"a"}']) {
     const shared = storage();
-    shared.values.set(KEY, invalid);
-    assert.deepEqual(new Memory(() => shared).all(), []);
+    shared.setItem(`${PREFIX}a`, invalid);
+    assert.equal(new Memory(() => shared).get("a"), null);
   }
 });

@@ -14,7 +14,8 @@ beforeEach(() => {
   counters = { ready: 0, earlier: 0, keys: 0 };
   model = new Model({
     memory: {
-      all: () => [...stored.values()].reverse(),
+      ids: () => [...stored.keys()].sort().reverse(),
+      get: (id) => stored.get(id) ?? null,
       keep: (kept) => stored.set(kept.id, kept),
       update: (update) => stored.has(update.id) && stored.set(update.id, update),
       forget: (id) => stored.delete(id),
@@ -76,7 +77,7 @@ test("files of one drop beyond the limit use the bulk lane, and every file has i
 test("files beyond the limit of the page are refused", () => {
   const items = model.add(Array.from({ length: MAX_ITEMS + 1 }, (_, index) => file(`${index}.jpg`)));
   assert.deepEqual([items.at(-2).stage, items.at(-1).stage], ["chosen", "refused"]);
-  assert.match(items.at(-1).reason, /^Only 500 pictures/);
+  assert.match(items.at(-1).reason, /^Only 5000 pictures/);
 });
 
 test("a file is queued if the limits allow it, else refused with a reason", () => {
@@ -231,8 +232,13 @@ test("forgetting one earlier upload or all of them keeps the uploads of items", 
   accepted("d");
   model.forgetEarlier([upload("b")]);
   assert.deepEqual(model.earlier().map(({ id }) => id), ["c", "a"]);
-  model.forgetEarlier();
+  assert.deepEqual(model.earlier(1).map(({ id }) => id), ["c"]);
+  const all = model.earlier();
+  model.forgetEarlier(all);
   assert.deepEqual([model.earlier(), [...stored.keys()]], [[], ["d"]]);
+  assert.equal(announced.at(-1), "2 pictures removed from this list. Links keep working.");
+  model.remember(all);
+  assert.deepEqual(model.earlier().map(({ id }) => id), ["c", "a"]);
 });
 
 test("a file passes its stages, including a retry", () => {

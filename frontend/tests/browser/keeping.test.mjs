@@ -78,3 +78,72 @@ test("a tab that is closed leaves its names to the next one", async (t) => {
   await beside.page.reload();
   assert.match(plain(await beside.text(".notice p")), /^One picture was not sent before the page closed\. p0\.png$/);
 });
+
+/** As if earlier visits had sent them. */
+async function remember(tab, upload, count) {
+  await tab.page.evaluate(([upload, count]) => {
+    for (let i = 0; i < count; i += 1) {
+      const id = `0199f3c2-7d7a-7c1e-9a55-${String(i).padStart(12, "0")}`;
+      const text = JSON.stringify({ ...upload, id, name: `p${i}.png` }).replaceAll(upload.id, id);
+      localStorage.setItem(`up.upload.2.${id}`, text);
+    }
+  }, [upload, count]);
+}
+
+test("three thousand earlier uploads are kept, shown by pages, copied, forgotten and restored", async (t) => {
+  const { open, proxy, get } = await scene(t, { context: { permissions: ["clipboard-read", "clipboard-write"] } });
+  const tab = await open("/", { allowed: NETWORK });
+  await tab.page.setInputFiles("#files", { name: "a.png", mimeType: "image/png", buffer: png(320, 240) });
+  await tab.until("ready");
+  const upload = await get(await tab.page.locator(".tile a.plain").getAttribute("href"));
+  proxy.answer = (request) => (/^.uploads.0199f3c2-7d7a-7c1e-9a55-/.test(request.url) ? { status: 200, headers: { "content-type": "image/png" }, body: png(160, 120) } : null);
+  proxy.refusesLive = true;
+  await remember(tab, upload, 3000);
+  await tab.page.reload();
+  const entries = tab.page.locator(".earlier-list li");
+  await until(async () => (await entries.count()) === 60, "a page of them is shown");
+  await tab.page.getByRole("button", { name: "Show more" }).click();
+  assert.equal(await entries.count(), 120);
+  assert.ok(await entries.nth(60).locator("a").evaluate((link) => link === document.activeElement), "focus is on the first new one");
+  for (const [width, height] of [[360, 740], [1440, 900]]) {
+    await tab.page.setViewportSize({ width, height });
+    await tab.isAccessible(`earlier uploads at ${width} px`);
+    await tab.shoot(`earlier-${width}`);
+  }
+  await tab.page.setViewportSize({ width: 1280, height: 900 });
+
+  await tab.page.getByRole("button", { name: "Copy all links" }).click();
+  await until(async () => (await tab.announced()).join(" ").includes("copied"), "it is announced");
+  const links = (await tab.page.evaluate(() => navigator.clipboard.readText())).split("\n");
+  assert.deepEqual([links.length, new Set(links).size], [3001, 3001]);
+  assert.ok(links.every((link) => link.startsWith(`${proxy.url}/uploads/`)));
+
+  await tab.page.getByRole("button", { name: "Forget all" }).click();
+  await tab.page.locator(".earlier").waitFor({ state: "hidden" });
+  assert.equal(plain(await tab.text(".notice p")), "3001 pictures removed from this list. Links keep working.");
+  await tab.page.getByRole("button", { name: "Undo" }).click();
+  await until(async () => (await entries.count()) === 120, "they are back");
+  assert.equal(await tab.page.evaluate(() => localStorage.length), 3001);
+  await tab.hasQuietConsole();
+});
+
+test("more uploads than a socket may have are all shown as ready", async (t) => {
+  const { open, restart } = await scene(t, { options: ["--workers", "0"] });
+  const tab = await open("/", { allowed: NETWORK });
+  // A socket with room for four uploads.
+  await tab.page.evaluate(() => {
+    const { parse } = JSON;
+    JSON.parse = (text) => {
+      const value = parse(text);
+      return value?.type === "welcome" ? { ...value, max_ids: 4 } : value;
+    };
+  });
+  await tab.page.context().setOffline(true);
+  await tab.page.context().setOffline(false);
+  await tab.pill("Live");
+  await tab.page.setInputFiles("#files", Array.from({ length: 12 }, (_, i) => ({ name: `p${i}.png`, mimeType: "image/png", buffer: png(64, 48, i) })));
+  await tab.until("queued", 12);
+  await restart();
+  await tab.until("ready", 12, 40_000);
+  await tab.hasQuietConsole();
+});

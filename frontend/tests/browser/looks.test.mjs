@@ -99,7 +99,7 @@ test("every state of a tile is accessible and fits the viewport", async (t) => {
 /** Delivers `processing` to the page like the server: a real worker is too fast to be seen. */
 async function deliverProcessing(tab, name) {
   await tab.page.evaluate((name) => {
-    const upload = JSON.parse(localStorage.getItem("up.uploads.1")).find((upload) => upload.name === name);
+    const upload = Object.values({ ...localStorage }).map((text) => JSON.parse(text)).find((upload) => upload.name === name);
     globalThis.lastSocket.dispatchEvent(new MessageEvent("message", { data: JSON.stringify({ type: "upload-changed", upload: { ...upload, state: "processing" } }) }));
   }, name);
 }

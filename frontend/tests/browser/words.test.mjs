@@ -18,7 +18,7 @@ test("the live region announces changes of state, never percentages or polling",
   // Delivers a message like the server, but with a pause: real ones may share an announcement.
   const deliver = (name, type, more) => () =>
     tab.page.evaluate(([name, type, more]) => {
-      const upload = JSON.parse(localStorage.getItem("up.uploads.1")).find((upload) => upload.name === name);
+      const upload = Object.values({ ...localStorage }).map((text) => JSON.parse(text)).find((upload) => upload.name === name);
       globalThis.lastSocket.dispatchEvent(new MessageEvent("message", { data: JSON.stringify({ type, upload: { ...upload, ...more } }) }));
     }, [name, type, more]);
   const thumbnails = [];
