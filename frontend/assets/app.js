@@ -288,6 +288,7 @@ async function loadLimits() {
     if (answer.status >= 500) return "none";
     limits = { ...DEFAULT_LIMITS, ...(await answer.json()) };
     find("#limits").textContent = words.limits(limits.formats, limits.max_upload_bytes);
+    find("#files").setAttribute("accept", words.accept(limits.formats));
     return "server";
   } catch (error) {
     return error instanceof SyntaxError ? "other" : "none";

@@ -127,6 +127,11 @@ export function limits(formats, bytes) {
   return `${names.length ? `${names.join(", ")} or ${last}` : last}, up to ${limit(bytes).replace(" ", NO_BREAK)} each.`;
 }
 
+/** JPEG comes first: WebKit converts to it what the list lacks. @param {string[]} formats by the server's names */
+export function accept(formats) {
+  return [...new Set(["jpeg", ...formats])].filter((format) => formats.includes(format)).map((format) => `image/${format}`).join();
+}
+
 /** Without the refused ones. @param {Counts} counts */
 export function totalOf(counts) {
   return counts.chosen + counts.uploading + counts.queued + counts.processing + counts.ready + counts.failed;

@@ -36,6 +36,11 @@ test("refusals name the size and the limit", () => {
   assert.equal(plain(words.limits(["jpeg", "webp", "tiff"], 52_428_800)), "JPEG, WebP or TIFF, up to 50 MB each.");
 });
 
+test("the file chooser is offered the accepted types, JPEG first", () => {
+  assert.equal(words.accept(["png", "jpeg", "heic"]), "image/jpeg,image/png,image/heic");
+  assert.equal(words.accept(["png"]), "image/png");
+});
+
 test("the total counts ready pictures, the tally all others", () => {
   const none = { chosen: 0, uploading: 0, queued: 0, processing: 0, ready: 0, failed: 0, refused: 0, removed: 0 };
   const busy = { ...none, chosen: 1, uploading: 2, queued: 1, processing: 1, ready: 3, failed: 2, refused: 2 };

@@ -107,9 +107,11 @@ test("from the twenty-first file on a drop uses the bulk lane, and every file ha
 });
 
 test("a file that is no picture or too large is refused with its reason and not sent", async (t) => {
-  const { open, proxy } = await scene(t, { options: ["--max-upload-bytes", "1000000"] });
+  const { open, proxy, get } = await scene(t, { options: ["--max-upload-bytes", "1000000"] });
   const tab = await open();
+  assert.match(await tab.page.locator("#files").getAttribute("accept"), /^image\/jpeg,/);
   await until(async () => plain(await tab.text("#limits")).includes("up to 1.0 MB"), "the limits are known");
+  assert.equal(await tab.page.locator("#files").getAttribute("accept"), (await get("/limits")).formats.map((format) => `image/${format}`).join());
   await tab.choose(file("Invoice.pdf", pdf(), "application/pdf"), file("large.png", noisyPng()), file("huge.png", hugePng()), file("empty.png", Buffer.alloc(0)));
   await tab.until("refused", 4);
   const reasons = (await tab.page.locator(".status").allTextContents()).map(plain);
