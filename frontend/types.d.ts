@@ -103,6 +103,18 @@ interface LevelSubscriber extends Subscriber {
 /** Throws where storage is forbidden. */
 type OpenStorage = () => Pick<Storage, "length" | "key" | "getItem" | "setItem" | "removeItem">;
 
+/** The files of one drop, and counts of those left out. */
+interface Taken {
+  files: File[];
+  /** Names. */
+  unreadable: string[];
+  /** No pictures, from folders. */
+  others: number;
+  /** `._x.jpg` of a Mac: no picture, but the rest of one. */
+  appleDouble: number;
+  tooMany: number;
+}
+
 /** A file that is chosen, and not yet accepted by the server. */
 interface UnsentFile {
   name: string;
@@ -332,4 +344,5 @@ interface Announcements {
   answered: string;
   forgotten: (count: number) => string;
   unsent: (count: number) => string;
+  link: string;
 }

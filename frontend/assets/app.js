@@ -3,7 +3,7 @@ import { connect, showPill } from "./connection.js";
 import { copyLinks } from "./copy.js";
 import { find, make } from "./dom.js";
 import { EarlierUploads } from "./earlier.js";
-import { listenForFiles } from "./intake.js";
+import { MAX_FILES, listenForFiles } from "./intake.js";
 import { Lightbox } from "./lightbox.js";
 import { Memory } from "./memory.js";
 import { Model } from "./model.js";
@@ -83,10 +83,20 @@ function showNetwork() {
   for (const item of model.items) if (item.stage === "uploading") show(item);
 }
 
-/** @param {File[]} files */
-function add(files) {
-  if (!files.length) return;
-  for (const item of model.add(files)) {
+/** @param {string} subject @param {string} sentence */
+function tell(subject, sentence) {
+  showNotice(subject, [sentence]);
+  announcer.note(sentence);
+}
+
+/** @param {Taken} taken */
+function add(taken) {
+  const leftOut = words.leftOut(taken, MAX_FILES);
+  if (leftOut) tell("left out", leftOut);
+  else hideNotice("left out");
+  if (!taken.files.length && !taken.unreadable.length) return;
+  hideNotice("link");
+  for (const item of model.add(taken.files, taken.unreadable)) {
     addTile(item);
     if (item.stage === "chosen" && item.file) prepare(item, item.file);
   }
@@ -120,7 +130,7 @@ async function prepare(item, file) {
   const head = await file.slice(0, HEAD_BYTES).arrayBuffer().catch(() => null);
   if (item.stage === "removed") return;
   const kind = head ? probe(new Uint8Array(head)) : null;
-  model.prepare(item, kind, limits);
+  model.prepare(item, kind, limits, head !== null);
   const isTooLargeToDraw = item.width * item.height > limits.max_pixels;
   if (kind?.format && !isTooLargeToDraw) {
     showPreview(item, file, kind.name);
@@ -310,7 +320,7 @@ function listenForButtons() {
 
 find("#here").textContent = new URL("./uploads/", location.href).href;
 reportUnsent();
-listenForFiles(add);
+listenForFiles(add, () => tell("link", words.ANNOUNCEMENTS.link));
 listenForButtons();
 restore();
 loadLimits();

@@ -1,64 +1,102 @@
 import { find } from "./dom.js";
 
-const MAX_FOLDER_FILES = 1000;
-/** Other files of a folder are ignored. */
+/** Per drop. */
+export const MAX_FILES = 1000;
+/** Other files of a folder are left out. */
 const PICTURE = /\.(jpe?g|jfif|png|webp|gif|bmp|tiff?|hei[cf]|avif)$/i;
+const LINK = /^https?:\S+$/;
 
-/** @param {(files: File[]) => void} add */
-export function listenForFiles(add) {
+/** @param {(taken: Taken) => void} add @param {() => void} onLink */
+export function listenForFiles(add, onLink) {
   const input = /** @type {HTMLInputElement} */ (find("#files"));
   const addChosen = () => {
-    add([...(input.files ?? [])]);
+    add(take(input.files ?? []));
     input.value = "";
   };
   input.addEventListener("change", addChosen);
   // Files may be dropped before this script runs.
   addChosen();
   find("form.send").addEventListener("submit", (event) => event.preventDefault());
-  addEventListener("paste", (event) => add([...(event.clipboardData?.files ?? [])]));
+  addEventListener("paste", ({ clipboardData }) => {
+    const files = clipboardData?.files ?? [];
+    if (files.length) add(take(files));
+    else if (LINK.test(clipboardData?.getData("text").trim() ?? "")) onLink();
+  });
+  let isOwn = false;
+  for (const type of ["dragstart", "dragend"]) addEventListener(type, () => (isOwn = type === "dragstart"));
+  const isLink = (/** @type {DataTransfer} */ { types }) => !isOwn && types.includes("text/uri-list");
   addEventListener("dragover", (event) => {
-    if (!event.dataTransfer?.types.includes("Files")) return;
+    const { dataTransfer } = event;
+    const hasFiles = dataTransfer?.types.includes("Files");
+    if (!dataTransfer || (!hasFiles && !isLink(dataTransfer))) return;
     event.preventDefault();
-    event.dataTransfer.dropEffect = "copy";
-    document.body.dataset.dragging = "";
+    dataTransfer.dropEffect = "copy";
+    if (hasFiles) document.body.dataset.dragging = "";
   });
   addEventListener("dragleave", (event) => {
     if (!event.relatedTarget) delete document.body.dataset.dragging;
   });
   addEventListener("drop", async (event) => {
+    const { dataTransfer } = event;
     delete document.body.dataset.dragging;
-    if (!event.dataTransfer?.types.includes("Files")) return;
-    event.preventDefault();
-    add(await filesOf(event.dataTransfer));
+    if (!dataTransfer) return;
+    if (dataTransfer.types.includes("Files")) {
+      event.preventDefault();
+      add(await filesOf(dataTransfer));
+    } else if (isLink(dataTransfer)) {
+      event.preventDefault();
+      onLink();
+    }
   });
 }
 
-/** @param {DataTransfer} transfer @returns {Promise<File[]>} */
+/** @param {Iterable<File>} files @returns {Taken} */
+function take(files) {
+  /** @type {Taken} */
+  const taken = { files: [], unreadable: [], others: 0, appleDouble: 0, tooMany: 0 };
+  for (const file of files) if (isCounted(file.name, taken)) taken.files.push(file);
+  return taken;
+}
+
+/** @param {string} name @param {Taken} taken @returns {boolean} false if the file is left out */
+function isCounted(name, taken) {
+  if (name.startsWith("._")) taken.appleDouble += 1;
+  else if (taken.files.length >= MAX_FILES) taken.tooMany += 1;
+  else return true;
+  return false;
+}
+
+/** @param {DataTransfer} transfer @returns {Promise<Taken>} */
 export async function filesOf(transfer) {
   // Browsers empty the transfer at the first `await`.
   const entries = Array.from(transfer.items, (item) => item.webkitGetAsEntry?.() ?? null);
   const plain = [...transfer.files];
-  if (!entries.some((entry) => entry?.isDirectory)) return plain;
-  /** @type {File[]} */
-  const files = [];
-  for (const entry of entries) if (entry) await collect(entry, files, true);
-  return files;
+  if (!entries.some((entry) => entry?.isDirectory)) return take(plain);
+  const taken = take([]);
+  for (const entry of entries) if (entry) await collect(entry, taken, true);
+  return taken;
 }
 
-/** @param {FileSystemEntry} entry @param {File[]} files @param {boolean} isDropped not from a folder */
-async function collect(entry, files, isDropped) {
-  if (files.length >= MAX_FOLDER_FILES) return;
-  if (entry.isFile) {
-    if (!isDropped && !PICTURE.test(entry.name)) return;
-    files.push(await new Promise((resolve, reject) => /** @type {FileSystemFileEntry} */ (entry).file(resolve, reject)));
-  } else {
+/** @param {FileSystemEntry} entry @param {Taken} taken @param {boolean} isDropped not from a folder */
+async function collect(entry, taken, isDropped) {
+  try {
+    if (entry.isFile) {
+      if (!isDropped && !PICTURE.test(entry.name)) taken.others += Number(!entry.name.startsWith("."));
+      else if (isCounted(entry.name, taken)) {
+        taken.files.push(await new Promise((resolve, reject) => /** @type {FileSystemFileEntry} */ (entry).file(resolve, reject)));
+      }
+      return;
+    }
     const reader = /** @type {FileSystemDirectoryEntry} */ (entry).createReader();
     // Each call returns up to 100 entries, and none at the end.
     for (;;) {
       /** @type {FileSystemEntry[]} */
       const batch = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
       if (!batch.length) return;
-      for (const inner of batch) await collect(inner, files, false);
+      for (const inner of batch) await collect(inner, taken, false);
     }
+  } catch {
+    // It has vanished, or it may not be read.
+    taken.unreadable.push(entry.name);
   }
 }

@@ -76,14 +76,19 @@ export class Model {
     return uploads;
   }
 
-  /** @param {File[]} files of one drop @returns {Item[]} one per file, to `prepare` unless refused */
-  add(files) {
+  /** @param {File[]} files of one drop @param {string[]} unreadable names @returns {Item[]} one each, to `prepare` unless refused */
+  add(files, unreadable = []) {
     const added = files.map((file, index) => {
       const item = this.#create({ file, name: file.name || "picture", bytes: file.size, key: this.#environment.keyOf(file), isBulk: index >= BULK_AFTER });
       if (this.items.length > MAX_ITEMS) this.#refuse(item, REFUSED.tooMany(MAX_ITEMS));
       return item;
     });
-    this.#environment.announcer.added(files.length);
+    for (const name of unreadable) {
+      const item = this.#create({ name, bytes: 0 });
+      this.#refuse(item, REFUSED.unreadable);
+      added.push(item);
+    }
+    this.#environment.announcer.added(added.length);
     return added;
   }
 
@@ -104,10 +109,10 @@ export class Model {
     return restored;
   }
 
-  /** Queues or refuses a file. @param {Item} item @param {Kind | null} kind @param {Limits} limits */
-  prepare(item, kind, limits) {
+  /** Queues or refuses a file. @param {Item} item @param {Kind | null} kind @param {Limits} limits @param {boolean} [isReadable] */
+  prepare(item, kind, limits, isReadable = true) {
     Object.assign(item, { width: kind?.width ?? 0, height: kind?.height ?? 0 });
-    const reason = reasonToRefuse(item.bytes, kind, limits);
+    const reason = isReadable ? reasonToRefuse(item.bytes, kind, limits) : REFUSED.unreadable;
     if (reason) this.#refuse(item, reason);
     else this.#environment.queue.add(item);
   }

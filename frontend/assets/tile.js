@@ -239,7 +239,7 @@ function factsOf(item) {
     if (!item.speed) return ["", words.size(bytes)];
     return [words.speed(item.speed), words.timeLeft(((1 - sent) * bytes) / item.speed)];
   }
-  if (stage === "refused") return [words.size(bytes), "not sent"];
+  if (stage === "refused") return [item.file ? words.size(bytes) : "", "not sent"];
   if (stage === "failed") return [words.sentPart(sent), words.sentOf(sent, bytes)];
   return [width && height ? words.sides({ width, height }) : "", words.size(bytes)];
 }

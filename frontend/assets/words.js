@@ -127,6 +127,17 @@ export function limits(formats, bytes) {
   return `${names.length ? `${names.join(", ")} or ${last}` : last}, up to ${limit(bytes).replace(" ", NO_BREAK)} each.`;
 }
 
+/** Files that were left out of a drop; empty if there are none. @param {Taken} taken @param {number} most */
+export function leftOut({ others, appleDouble, tooMany }, most) {
+  return [
+    others && `${others === 1 ? "One file is not a picture and was" : `${others} files are not pictures and were`} left out.`,
+    appleDouble && `${appleDouble} hidden ${appleDouble === 1 ? "file" : "files"} of a Mac (._…) left out.`,
+    tooMany && `${tooMany} more left out: ${most} fit at a time. Drop them again afterwards.`,
+  ]
+    .filter(Boolean)
+    .join(" ");
+}
+
 /** JPEG comes first: WebKit converts to it what the list lacks. @param {string[]} formats by the server's names */
 export function accept(formats) {
   return [...new Set(["jpeg", ...formats])].filter((format) => formats.includes(format)).map((format) => `image/${format}`).join();
@@ -173,6 +184,7 @@ export const ANNOUNCEMENTS = {
   unanswered: STATUS.unanswered,
   answered: "The server answers again.",
   retrying: (name) => `Retrying ${name}.`,
+  link: "Links can't be sent. Save the picture, then choose it.",
   removed: (name) => `${name} removed.`,
   forgotten: (count) => `${count === 1 ? "One picture" : `${count} pictures`} removed from this list. Links keep working.`,
   unsent: (count) => `${count === 1 ? "One picture was" : `${count} pictures were`} not sent before the page closed.`,

@@ -80,6 +80,16 @@ test("files beyond the limit of the page are refused", () => {
   assert.match(items.at(-1).reason, /^Only 5000 pictures/);
 });
 
+test("a file that cannot be read is refused as such", () => {
+  const [picture, folder] = model.add([file("a.jpg")], ["b"]);
+  model.prepare(picture, null, DEFAULT_LIMITS, false);
+  assert.deepEqual([picture, folder].map(({ name, stage, reason }) => [name, stage, reason]), [
+    ["a.jpg", "refused", "The file can't be read. Choose it again."],
+    ["b", "refused", "The file can't be read. Choose it again."],
+  ]);
+  assert.ok(announced.includes("2 added"));
+});
+
 test("a file is queued if the limits allow it, else refused with a reason", () => {
   const [picture, empty] = model.add([file("a.png"), { name: "", size: 0 }]);
   model.prepare(picture, PNG, DEFAULT_LIMITS);

@@ -36,6 +36,13 @@ test("refusals name the size and the limit", () => {
   assert.equal(plain(words.limits(["jpeg", "webp", "tiff"], 52_428_800)), "JPEG, WebP or TIFF, up to 50 MB each.");
 });
 
+test("files that are left out are counted in one sentence each", () => {
+  const none = { files: [], unreadable: [], others: 0, appleDouble: 0, tooMany: 0 };
+  assert.equal(words.leftOut(none, 1000), "");
+  assert.equal(words.leftOut({ ...none, others: 1 }, 1000), "One file is not a picture and was left out.");
+  assert.equal(words.leftOut({ ...none, others: 2, appleDouble: 1, tooMany: 7 }, 1000), "2 files are not pictures and were left out. 1 hidden file of a Mac (._…) left out. 7 more left out: 1000 fit at a time. Drop them again afterwards.");
+});
+
 test("the file chooser is offered the accepted types, JPEG first", () => {
   assert.equal(words.accept(["png", "jpeg", "heic"]), "image/jpeg,image/png,image/heic");
   assert.equal(words.accept(["png"]), "image/png");

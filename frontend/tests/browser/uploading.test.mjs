@@ -237,7 +237,7 @@ test("pictures can be pasted, and dropped anywhere", async (t) => {
   await tab.hasQuietConsole();
 });
 
-test("a dropped folder adds its pictures and ignores other files", async (t) => {
+test("a dropped folder adds its pictures, and says what it leaves out", async (t) => {
   const { open } = await scene(t);
   const tab = await open();
   const folder = await makeDirectory();
@@ -246,11 +246,55 @@ test("a dropped folder adds its pictures and ignores other files", async (t) => 
   await writeFile(join(folder.path, "holiday", "one.png"), png(320, 240, 1));
   await writeFile(join(folder.path, "holiday", "beach", "two.png"), png(320, 240, 2));
   await writeFile(join(folder.path, "holiday", "beach", "notes.txt"), "not a picture");
+  await writeFile(join(folder.path, "holiday", "beach", "._two.png"), "not a picture");
   const input = await tab.context.newCDPSession(tab.page);
   const data = { items: [], files: [join(folder.path, "holiday")], dragOperationsMask: 1 };
   for (const type of ["dragEnter", "dragOver", "drop"]) await input.send("Input.dispatchDragEvent", { type, x: 900, y: 500, data });
   await tab.until("ready", 2);
   assert.deepEqual((await tab.page.locator(".tile .name").evaluateAll((names) => names.map(({ title }) => title))).sort(), ["one.png", "two.png"]);
+  const notice = "One file is not a picture and was left out. 1 hidden file of a Mac (._…) left out.";
+  assert.equal(plain(await tab.text(".notice p")), notice);
+  await until(async () => (await tab.announced()).join(" ").includes(notice), "it is announced");
+  await tab.hasQuietConsole();
+});
+
+test("a file of a dropped folder that cannot be read is one refused tile, and the rest goes on", async (t) => {
+  const { open } = await scene(t);
+  const tab = await open();
+  await tab.page.evaluate((bytes) => {
+    const entry = (name, file) => ({ isFile: true, isDirectory: false, name, file });
+    const good = (name) => entry(name, (resolve) => resolve(new File([Uint8Array.from(bytes)], name, { type: "image/png" })));
+    const rest = [good("a.png"), entry("gone.png", (_, reject) => reject(new DOMException("", "NotFoundError"))), good("b.png")];
+    const folder = { isFile: false, isDirectory: true, name: "cloud", createReader: () => ({ readEntries: (resolve) => resolve(rest.splice(0)) }) };
+    DataTransferItem.prototype.webkitGetAsEntry = () => folder;
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([], "cloud"));
+    document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
+  }, [...png(320, 240)]);
+  await tab.until("ready", 2);
+  assert.equal(plain(await tab.text('[data-state="refused"] .status')), "Not uploaded. The file can't be read. Choose it again.");
+  await tab.hasQuietConsole();
+});
+
+test("dropped and pasted links say that they cannot be sent", async (t) => {
+  const { open } = await scene(t);
+  const tab = await open();
+  const give = (kind) =>
+    tab.page.evaluate((kind) => {
+      const transfer = new DataTransfer();
+      transfer.setData(kind === "paste" ? "text/plain" : "text/uri-list", "https://example.com/cat.jpg");
+      if (kind === "paste") return void document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true }));
+      const drop = new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true });
+      document.body.dispatchEvent(drop);
+      globalThis.isHandled = drop.defaultPrevented;
+    }, kind);
+  for (const kind of ["paste", "drop"]) {
+    await give(kind);
+    assert.equal(plain(await tab.text(".notice p")), "Links can't be sent. Save the picture, then choose it.");
+    await tab.page.getByRole("button", { name: "Dismiss" }).click();
+    assert.equal(await tab.page.locator(".notice").count(), 0);
+  }
+  assert.equal(await tab.page.evaluate(() => globalThis.isHandled), true, "the browser does not follow the link");
   await tab.hasQuietConsole();
 });
 
