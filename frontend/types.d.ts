@@ -261,8 +261,8 @@ interface Item {
   held: Hold;
   /** The server has asked to try again later. */
   isBusy: boolean;
-  /** The server no longer knows it, so it cannot be retried. */
-  isGone: boolean;
+  /** False where a retry cannot help, or the server no longer knows it. */
+  canRetry: boolean;
   isRetrying: boolean;
   isBulk: boolean;
   key: string;

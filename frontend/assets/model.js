@@ -21,6 +21,15 @@ const NEXT = {
   removed: [],
 };
 
+/** Failures that a retry meets again. */
+const HOPELESS = /\/(cannot-be-decoded|took-too-long|too-much-memory|too-many-pixels|original-gone)$/;
+
+/** @param {Item} item @param {Upload} upload */
+function explain(item, { error }) {
+  item.reason = error?.title ?? "";
+  item.canRetry = !HOPELESS.test(error?.type ?? "");
+}
+
 /** Throws on a change that is not allowed, which is a bug of the page. @param {{stage: Stage}} item @param {Stage} stage */
 export function advance(item, stage) {
   if (item.stage === stage) return;
@@ -48,7 +57,7 @@ export class Model {
   }
 
   retriable() {
-    return this.items.filter((item) => item.stage === "failed" && !item.isGone);
+    return this.items.filter((item) => item.stage === "failed" && item.canRetry);
   }
 
   viewable() {
@@ -102,7 +111,8 @@ export class Model {
       if (!upload || upload.state === "ready") continue;
       connection.subscribe(upload);
       const { name, bytes, width, height, state } = upload;
-      const item = this.#create({ name, bytes, width, height, upload, stage: state, sent: 1, reason: upload.error?.title ?? "" });
+      const item = this.#create({ name, bytes, width, height, upload, stage: state, sent: 1 });
+      explain(item, upload);
       this.#byId.set(upload.id, item);
       restored.push(item);
     }
@@ -149,8 +159,7 @@ export class Model {
     if (merged === item.upload) return this.#follow(merged);
     item.upload = merged;
     advance(item, merged.state);
-    item.isGone = false;
-    item.reason = merged.error?.title ?? "";
+    explain(item, merged);
     this.#follow(merged);
     if (merged.state === "ready") {
       announcer.ready(item.name);
@@ -166,7 +175,7 @@ export class Model {
     this.#forget(id);
     const item = this.#byId.get(id);
     if (item && item.stage !== "ready") {
-      item.isGone = true;
+      item.canRetry = false;
       if (item.stage !== "failed") this.#fail(item, FAILED.unknown);
       this.#environment.onChange(item);
     }
@@ -191,7 +200,7 @@ export class Model {
 
   /** @param {Item} item */
   async retry(item) {
-    if (item.stage !== "failed" || item.isRetrying || item.isGone) return;
+    if (item.stage !== "failed" || item.isRetrying || !item.canRetry) return;
     this.#environment.announcer.note(ANNOUNCEMENTS.retrying(item.name));
     if (!item.upload) {
       advance(item, "chosen");
@@ -235,7 +244,7 @@ export class Model {
       speed: 0,
       held: "",
       isBusy: false,
-      isGone: false,
+      canRetry: true,
       isRetrying: false,
       isBulk: false,
       key: "",
@@ -255,8 +264,8 @@ export class Model {
     this.#byId.set(upload.id, item);
     this.#environment.memory.keep(upload);
     advance(item, upload.state);
-    if (upload.state === "failed") item.reason = upload.error?.title ?? "";
-    else if (upload.state === "ready") this.#environment.announcer.ready(item.name);
+    explain(item, upload);
+    if (upload.state === "ready") this.#environment.announcer.ready(item.name);
     this.#follow(upload);
   }
 

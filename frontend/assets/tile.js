@@ -211,7 +211,7 @@ function stepOf({ stage, upload }) {
 
 /** @param {Item} item */
 function actionsOf(item) {
-  if (item.stage === "failed" && item.isGone) return "gone";
+  if (item.stage === "failed" && !item.canRetry) return "gone";
   return item.upload && item.stage !== "failed" ? "sent" : item.stage;
 }
 

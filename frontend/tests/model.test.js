@@ -173,16 +173,27 @@ test("a received upload without an item updates the earlier uploads", () => {
 test("an unknown upload is forgotten, and its item fails without a retry", async () => {
   const item = accepted("a");
   model.receiveUnknown("a");
-  assert.deepEqual([item.stage, item.isGone, stored.has("a"), subscribed.has("a")], ["failed", true, false, false]);
+  assert.deepEqual([item.stage, item.canRetry, stored.has("a"), subscribed.has("a")], ["failed", false, false, false]);
   assert.deepEqual(model.retriable(), []);
   await model.retry(item);
   assert.deepEqual(retries, []);
 });
 
+test("a failure that a retry would meet again offers none, also after a reload", async () => {
+  const item = accepted("a");
+  const failed = (type) => ({ ...upload("a", "failed"), error: { type: `/problems/${type}`, title: "It failed." } });
+  model.receive(failed("cannot-be-decoded"));
+  assert.deepEqual([item.stage, model.retriable()], ["failed", []]);
+  for (const [id, type] of [["b", "too-many-pixels"], ["c", "exhausted"]]) stored.set(id, { ...failed(type), id });
+  stored.delete("a");
+  model.restore();
+  assert.deepEqual(model.retriable().map(({ upload }) => upload.id), ["c"]);
+});
+
 test("an item with thumbnails stays ready though the server no longer knows it", () => {
   const item = accepted("a", "ready");
   model.receiveUnknown("a");
-  assert.deepEqual([item.stage, item.isGone], ["ready", false]);
+  assert.deepEqual([item.stage, item.canRetry], ["ready", true]);
 });
 
 test("a removed item is forgotten, and its neighbour is named", () => {
