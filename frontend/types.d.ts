@@ -68,6 +68,10 @@ interface Upload extends Revision, Sides {
   bytes: Bytes;
   created_at: string;
   ended_at?: string;
+  /** Frames or pages. */
+  frames?: number;
+  /** Such as `cut-short`. */
+  warnings?: string[];
   thumbhash?: string;
   thumbnails: Thumbnail[];
   error?: { type: string; title: string };
@@ -264,6 +268,10 @@ interface Item {
   /** False where a retry cannot help, or the server no longer knows it. */
   canRetry: boolean;
   isRetrying: boolean;
+  /** When it was chosen, or its retry was requested. */
+  pressedAt: Milliseconds;
+  /** From the press to ready, if this visit has seen both. */
+  tookMs?: Milliseconds;
   isBulk: boolean;
   key: string;
   abort: AbortController;
@@ -282,6 +290,7 @@ interface ModelEnvironment {
   requestRetry: (upload: Upload, signal: AbortSignal) => Promise<Upload | null>;
   /** The idempotency key of a file. */
   keyOf: (file: File) => string;
+  now: () => Milliseconds;
   onChange: (item: Item) => void;
   /** An upload became ready while the page was open. */
   onReady: () => void;
@@ -310,9 +319,7 @@ interface TileHandlers {
 }
 
 /** Text of each state. */
-type StatusTexts = Record<"chosen" | "uploading" | Exclude<Hold, ""> | "queued" | "processing" | "failed" | "refused", string> & {
-  ready: (time: string) => string;
-};
+type StatusTexts = Record<"chosen" | "uploading" | Exclude<Hold, ""> | "queued" | "processing" | "failed" | "refused", string>;
 
 /** Reasons to refuse a file. */
 interface RefusalTexts {

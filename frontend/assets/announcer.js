@@ -7,6 +7,7 @@ export class Announcer {
   #ready = [];
   /** @type {string[]} */
   #sentences = [];
+  #end = "";
   #isCollecting = false;
 
   /** @param {AnnouncerEnvironment} environment */
@@ -23,6 +24,12 @@ export class Announcer {
   /** @param {string} name */
   ready(name) {
     this.#ready.push(name);
+    this.#collect();
+  }
+
+  /** The whole batch has ended. @param {string} sentence said last */
+  ended(sentence) {
+    this.#end = sentence;
     this.#collect();
   }
 
@@ -47,9 +54,11 @@ export class Announcer {
     if (first !== undefined) {
       const { ready, total } = this.#environment.count();
       sentences.push(others.length ? `${first} and ${others.length} more ready.` : `${first} ready.`);
-      if (ready < total) sentences.push(`${ready} of ${total}.`);
+      if (this.#end) sentences.push(this.#end);
+      else if (ready < total) sentences.push(`${ready} of ${total}.`);
       else if (total > 1) sentences.push(`All ${total} ready.`);
-    }
+    } else if (this.#end) sentences.push(this.#end);
+    this.#end = "";
     this.#added = 0;
     this.#ready = [];
     this.#sentences = [];

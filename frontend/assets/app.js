@@ -53,6 +53,7 @@ const model = new Model({
   announcer,
   queue,
   requestRetry,
+  now: Date.now,
   keyOf: (file) => unsent.claim({ name: file.name, bytes: file.size, modified: file.lastModified, key: randomKey() }),
   onChange: show,
   onReady: hopMark,
@@ -217,9 +218,20 @@ function showAll() {
   isShowScheduled = true;
   queueMicrotask(() => {
     isShowScheduled = false;
-    showSummary(model.counts(), model.items.map((item) => item.stage), model.retriable().length);
+    const counts = model.counts();
+    showSummary(counts, model.items.map((item) => item.stage), model.retriable().length);
+    announceEnd(counts);
     guardUnsent();
   });
+}
+
+let wasDone = true;
+
+/** The announcer tells that all are ready. @param {Counts} counts */
+function announceEnd(counts) {
+  const isDone = words.isDone(counts);
+  if (isDone && !wasDone && counts.failed + counts.refused) announcer.ended(`${words.total(counts)}.`);
+  wasDone = isDone || (wasDone && !counts.uploading);
 }
 
 /** @param {Event} event */

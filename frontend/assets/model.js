@@ -162,7 +162,7 @@ export class Model {
     explain(item, merged);
     this.#follow(merged);
     if (merged.state === "ready") {
-      announcer.ready(item.name);
+      this.#end(item);
       onReady();
     } else if (merged.state === "failed") {
       announcer.note(ANNOUNCEMENTS.failed(item.name, item.reason));
@@ -202,6 +202,7 @@ export class Model {
   async retry(item) {
     if (item.stage !== "failed" || item.isRetrying || !item.canRetry) return;
     this.#environment.announcer.note(ANNOUNCEMENTS.retrying(item.name));
+    item.pressedAt = this.#environment.now();
     if (!item.upload) {
       advance(item, "chosen");
       this.#environment.queue.add(item);
@@ -246,6 +247,7 @@ export class Model {
       isBusy: false,
       canRetry: true,
       isRetrying: false,
+      pressedAt: fields.file ? this.#environment.now() : NaN,
       isBulk: false,
       key: "",
       abort: new AbortController(),
@@ -265,8 +267,15 @@ export class Model {
     this.#environment.memory.keep(upload);
     advance(item, upload.state);
     explain(item, upload);
-    if (upload.state === "ready") this.#environment.announcer.ready(item.name);
+    if (upload.state === "ready") this.#end(item);
     this.#follow(upload);
+  }
+
+  /** @param {Item} item */
+  #end(item) {
+    const tookMs = this.#environment.now() - item.pressedAt;
+    if (tookMs >= 0) item.tookMs = tookMs;
+    this.#environment.announcer.ready(item.name);
   }
 
   /** @param {Upload} upload */

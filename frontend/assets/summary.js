@@ -3,12 +3,19 @@ import * as words from "./words.js";
 
 const MAX_BEADS = 40;
 const HOP_EVERY_MS = 2000;
+/** In place of the mark: a cross and a tick. @type {Record<string, string>} */
+const ICONS = { failed: "m8 8 16 16M24 8 8 24", ready: "m6 17 7 7L26 9" };
+const icon = find('link[rel="icon"]');
+const mark = icon.getAttribute("href") ?? "";
 
 /** @param {Counts} counts @param {Stage[]} stages in the order of the tiles @param {number} retriable */
 export function showSummary(counts, stages, retriable) {
   const total = words.total(counts);
   const isEmpty = stages.length === 0;
-  setText(find("#total"), total);
+  const heading = find("#total");
+  const [first = "", ...others] = total.split(/(?=, )/);
+  if (heading.textContent !== total) heading.replaceChildren(first, ...(others.length ? [make("span", {}, ...others)] : []));
+  showIcon(!words.isDone(counts) || isEmpty ? "" : counts.failed + counts.refused ? "failed" : "ready");
   document.title = words.totalOf(counts) ? `${total} · up!` : "up!";
   find(".nothing").hidden = !isEmpty;
   find(".tiles").hidden = isEmpty;
@@ -18,6 +25,13 @@ export function showSummary(counts, stages, retriable) {
   const retry = find(".retry-all");
   retry.toggleAttribute("data-idle", !retriable);
   if (retriable) setText(find("span", retry), words.retryAll(retriable));
+}
+
+/** @param {string} kind */
+function showIcon(kind) {
+  const path = ICONS[kind];
+  const href = path ? mark.replace(/%3Cpath stroke=.*(?=%3C\/svg)/, `%3Cpath fill='none' stroke='%2312151c' stroke-width='5' d='${path}'/%3E`) : mark;
+  if (icon.getAttribute("href") !== href) icon.setAttribute("href", href);
 }
 
 /** @param {string[]} stages */

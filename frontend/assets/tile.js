@@ -250,7 +250,7 @@ function statusOf(item) {
     case "uploading":
       return [words.STATUS[item.held || "uploading"]];
     case "ready":
-      return [words.STATUS.ready(item.upload ? words.took(item.upload) : "")];
+      return item.upload ? [words.ready(item.upload, item.tookMs)] : [];
     case "failed":
     case "refused":
       return [make("strong", {}, words.STATUS[item.stage]), ` ${item.reason}`];

@@ -53,10 +53,9 @@ export function sentOf(sent, bytes) {
   return `${((sent * bytes) / 1_000_000).toFixed(bytes < 9_950_000 ? 1 : 0)} of ${size(bytes)}`;
 }
 
-/** Empty before the end. @param {Upload} upload */
-export function took({ created_at, ended_at }) {
-  if (!ended_at) return "";
-  const seconds = (Date.parse(ended_at) - Date.parse(created_at)) / 1000;
+/** @param {Milliseconds} ms */
+function duration(ms) {
+  const seconds = ms / 1000;
   if (seconds < 60) return `${Math.max(0.1, seconds).toFixed(1)}${NO_BREAK}s`;
   return `${Math.round(seconds / 60)}${NO_BREAK}min`;
 }
@@ -90,8 +89,15 @@ export const STATUS = {
   processing: "Making three sizes…",
   failed: "Failed.",
   refused: "Not uploaded.",
-  ready: (time) => (time ? `Ready in ${time}` : "Ready"),
 };
+
+/** @param {Upload} upload @param {Milliseconds} [tookMs] from the press; by default from the acceptance */
+export function ready({ created_at, ended_at, format, frames = 1, warnings }, tookMs = Date.parse(ended_at ?? "") - Date.parse(created_at)) {
+  if (warnings?.includes("cut-short")) return "Ready, but the file is cut short.";
+  const time = tookMs >= 0 ? `Ready in ${duration(tookMs)}` : "Ready";
+  if (frames < 2) return time;
+  return `${time}. ${format === "tiff" ? `${frames} pages; thumbnails show the first.` : "Animated; thumbnails show its first frame."}`;
+}
 
 export const FAILED = {
   interrupted: "The upload was interrupted.",
@@ -152,8 +158,21 @@ export function totalOf(counts) {
 export function total(counts) {
   const all = totalOf(counts);
   if (!all) return "Nothing up yet";
+  if (isDone(counts) && counts.failed + counts.refused) {
+    return `Done: ${[counts.ready && `${counts.ready} ready`, ...troubles(counts)].filter(Boolean).join(", ")}`;
+  }
   if (counts.ready < all) return `${counts.ready} of ${all} ready`;
   return all === 1 ? "1 ready" : `All ${all} ready`;
+}
+
+/** Nothing is on its way any more. @param {Counts} counts */
+export function isDone({ chosen, uploading, queued, processing }) {
+  return !(chosen + uploading + queued + processing);
+}
+
+/** @param {Counts} counts */
+function troubles({ failed, refused }) {
+  return [failed && `${failed} failed`, refused && `${refused} not sent`];
 }
 
 /** @param {Counts} counts */
@@ -162,8 +181,7 @@ export function tally(counts) {
   const parts = [
     onTheWay && `${onTheWay} on the way`,
     counts.chosen && `${counts.chosen} next`,
-    counts.failed && `${counts.failed} failed`,
-    counts.refused && `${counts.refused} not sent`,
+    ...troubles(counts),
   ];
   return parts.filter(Boolean).join(", ");
 }

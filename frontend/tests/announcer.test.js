@@ -31,6 +31,17 @@ test("several ready pictures become one sentence", async () => {
   assert.deepEqual(announced, ["a.jpg and 2 more ready. 3 of 10."]);
 });
 
+test("the end of a batch is said last, in place of the count", async () => {
+  counts.ready = 9;
+  announcer.ended("Done: 9 ready, 1 failed.");
+  announcer.ready("last.jpg");
+  await clock.pass(1000);
+  announcer.ended("Done: 9 ready, 2 failed.");
+  announcer.note("a.jpg failed: it took too long.");
+  await clock.pass(1000);
+  assert.deepEqual(announced, ["last.jpg ready. Done: 9 ready, 1 failed.", "a.jpg failed: it took too long. Done: 9 ready, 2 failed."]);
+});
+
 test("the last picture announces that all are ready, unless it is the only one", async () => {
   announcer.ready("last.jpg");
   counts.ready = 10;

@@ -11,7 +11,7 @@ let model, stored, subscribed, queued, announced, changes, removed, retries, ret
 beforeEach(() => {
   [stored, subscribed, queued, announced, changes, removed, retries] = [new Map(), new Set(), [], [], [], [], []];
   retryAnswer = null;
-  counters = { ready: 0, earlier: 0, keys: 0 };
+  counters = { ready: 0, earlier: 0, keys: 0, now: 0 };
   model = new Model({
     memory: {
       ids: () => [...stored.keys()].sort().reverse(),
@@ -31,6 +31,7 @@ beforeEach(() => {
       retries.push(id);
       return retryAnswer;
     },
+    now: () => (counters.now += 100),
     keyOf: () => `key ${(counters.keys += 1)}`,
     onChange: ({ name, stage }) => changes.push(`${name} ${stage}`),
     onReady: () => (counters.ready += 1),
@@ -151,6 +152,16 @@ test("received uploads are merged: a later one changes the item, an earlier one 
   assert.equal(announced.filter((text) => text === "a.jpg ready").length, 1);
   assert.equal(subscribed.has("a"), false, "nothing follows ready");
   assert.deepEqual(model.viewable(), [item]);
+});
+
+test("time is counted from the press, and after a reload from the acceptance", () => {
+  const item = accepted("a");
+  model.receive(upload("a", "ready"));
+  assert.equal(item.tookMs, 100);
+  stored.set("b", upload("b"));
+  const [restored] = model.restore();
+  model.receive(upload("b", "ready"));
+  assert.deepEqual([restored.stage, restored.tookMs], ["ready", undefined]);
 });
 
 test("a failed upload names its error and stays subscribed for a retry by another client", () => {

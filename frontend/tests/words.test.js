@@ -17,9 +17,18 @@ test("speeds, times and fractions are rounded for people", () => {
   assert.equal(words.percent(0.629), "62%");
   assert.equal(words.sentOf(0.38, 5_000_000), "1.9 of 5.0 MB");
   assert.equal(words.sentOf(0.5, 184_000), "92 of 184 KB");
-  assert.equal(plain(words.took({ created_at: "2026-11-24T06:00:00Z", ended_at: "2026-11-24T06:00:00.9Z" })), "0.9 s");
-  assert.equal(plain(words.took({ created_at: "2026-11-24T06:00:00Z", ended_at: "2026-11-24T06:03:00Z" })), "3 min");
-  assert.equal(words.took({ created_at: "2026-11-24T06:00:00Z" }), "");
+});
+
+test("a ready picture says how long it took, and what is special", () => {
+  const upload = { created_at: "2026-11-24T06:00:00Z", ended_at: "2026-11-24T06:00:00.9Z", format: "gif" };
+  const ready = (more, tookMs) => plain(words.ready({ ...upload, ...more }, tookMs));
+  assert.equal(ready({}), "Ready in 0.9 s");
+  assert.equal(ready({}, 2340), "Ready in 2.3 s");
+  assert.equal(ready({ ended_at: "2026-11-24T06:03:00Z" }), "Ready in 3 min");
+  assert.equal(ready({ ended_at: undefined }), "Ready");
+  assert.equal(ready({ frames: 12 }), "Ready in 0.9 s. Animated; thumbnails show its first frame.");
+  assert.equal(ready({ frames: 3, format: "tiff" }), "Ready in 0.9 s. 3 pages; thumbnails show the first.");
+  assert.equal(ready({ warnings: ["cut-short"] }), "Ready, but the file is cut short.");
 });
 
 test("a file name is split before its ending", () => {
@@ -57,6 +66,10 @@ test("the total counts ready pictures, the tally all others", () => {
   assert.equal(words.total({ ...none, ready: 10 }), "All 10 ready");
   assert.equal(words.total({ ...none, ready: 1 }), "1 ready");
   assert.equal(words.tally({ ...none, ready: 10 }), "");
+  assert.equal(words.total({ ...none, ready: 9, failed: 1, refused: 4 }), "Done: 9 ready, 1 failed, 4 not sent");
+  assert.equal(words.total({ ...none, failed: 1 }), "Done: 1 failed");
+  assert.equal(words.total({ ...none, refused: 1 }), "Nothing up yet");
+  assert.equal(words.total({ ...none, ready: 2, refused: 1, uploading: 1 }), "2 of 3 ready");
 });
 
 test("an announcement continues the reason in lower case", () => {

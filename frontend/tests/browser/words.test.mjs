@@ -38,11 +38,49 @@ test("the live region announces changes of state, never percentages or polling",
     "3 pictures added.",
     "cat.png ready. 1 of 3.",
     "harbour.png failed: the file is damaged.",
-    "citrus.png ready. 2 of 3.",
+    "citrus.png ready. Done: 2 ready, 1 failed.",
     "harbour.png removed.",
     "1 picture added. Invoice.pdf not uploaded: this is a PDF, not a picture.",
     "Link copied.",
     "Offline. Uploads will resume.",
     "Back online.",
   ]);
+});
+
+test("the end of a batch is told by heading, title, icon and live region, and special pictures say so", async (t) => {
+  const { open } = await scene(t, { options: ["--workers", "0"] });
+  const tab = await open("/", { allowed: NETWORK });
+  await tab.pill("Live");
+  const icon = () => tab.page.locator('link[rel="icon"]').getAttribute("href");
+  const idle = await icon();
+  await tab.choose(...["a.png", "b.png", "c.png"].map((name, i) => file(name, png(320, 240, i))), file("Invoice.pdf", pdf(), "application/pdf"));
+  await tab.until("queued", 3);
+  assert.equal(await tab.text("#total"), "0 of 3 ready");
+  assert.equal(await icon(), idle);
+  const deliver = (name, type, more) =>
+    tab.page.evaluate(([name, type, more]) => {
+      const upload = Object.values({ ...localStorage }).map((text) => JSON.parse(text)).find((upload) => upload.name === name);
+      globalThis.lastSocket.dispatchEvent(new MessageEvent("message", { data: JSON.stringify({ type, upload: { ...upload, ...more } }) }));
+    }, [name, type, more]);
+  const thumbnails = [];
+  await deliver("a.png", "thumbnail-ready", { state: "ready", thumbnails, frames: 12 });
+  await deliver("b.png", "thumbnail-ready", { state: "ready", thumbnails, warnings: ["cut-short"] });
+  await deliver("c.png", "upload-failed", { state: "failed", error: { type: "/problems/took-too-long", title: "It took too long." } });
+  await until(async () => (await tab.text("#total")) === "Done: 2 ready, 1 failed, 1 not sent", "the heading says so");
+  assert.equal(await tab.page.title(), "Done: 2 ready, 1 failed, 1 not sent · up!");
+  assert.notEqual(await icon(), idle);
+  await until(async () => (await tab.announced()).join(" ").includes("Done: 2 ready, 1 failed, 1 not sent"), "it is announced");
+  const statuses = (await tab.page.locator(".status").allTextContents()).map((text) => text.replace(/\s+/g, " "));
+  assert.match(statuses[0], /^Ready in \d+\.\d s\. Animated; thumbnails show its first frame\.$/);
+  assert.equal(statuses[1], "Ready, but the file is cut short.");
+  for (const [width, height] of [[360, 740], [740, 360], [1440, 900]]) {
+    await tab.page.setViewportSize({ width, height });
+    await tab.isAccessible(`the end at ${width} px`);
+    await tab.shoot(`done-${width}`);
+  }
+  const failedIcon = await icon();
+  await tab.page.getByRole("button", { name: "Remove c.png" }).click();
+  await tab.page.getByRole("button", { name: "Dismiss Invoice.pdf" }).click();
+  await until(async () => (await tab.text("#total")) === "All 2 ready", "the rest is ready");
+  assert.ok(![idle, failedIcon].includes(await icon()), "a third icon");
 });
