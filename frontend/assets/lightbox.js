@@ -1,6 +1,10 @@
 import { find, icon, make, setRatio, visuallyHidden } from "./dom.js";
 import { sides, size } from "./words.js";
 
+const SWIPE_PX = 40;
+/** Browsers draw them. */
+const DRAWN = ["jpeg", "png", "gif", "webp", "bmp"];
+
 export class Lightbox {
   #dialog = /** @type {HTMLDialogElement} */ (find("#lightbox"));
   /** @type {Item[]} */
@@ -17,6 +21,14 @@ export class Lightbox {
       if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
       event.preventDefault();
       this.#move(event.key === forward ? 1 : -1);
+    });
+    const stage = find(".stage", this.#dialog);
+    let from = { x: 0, y: 0 };
+    stage.addEventListener("pointerdown", ({ x, y }) => (from = { x, y }));
+    stage.addEventListener("pointerup", ({ x, y, pointerType }) => {
+      const across = x - from.x;
+      if (pointerType !== "touch" || Math.abs(across) < SWIPE_PX || Math.abs(across) < Math.abs(y - from.y)) return;
+      this.#move(across > 0 ? -1 : 1);
     });
     // For browsers without `closedby`.
     this.#dialog.addEventListener("click", (event) => event.target === this.#dialog && this.#dialog.close());
@@ -52,22 +64,26 @@ export class Lightbox {
     find("bdi", this.#dialog).textContent = upload.name;
     find(".of", this.#dialog).textContent = `${sides(upload)}, ${size(upload.bytes)}`;
     /** @type {HTMLAnchorElement} */ (find(".original", this.#dialog)).href = upload.links.original;
+    find(".count", this.#dialog).textContent = `${this.#index + 1} of ${this.#items.length}`;
     find(".turn", this.#dialog).hidden = this.#items.length < 2;
     find(".sizes", this.#dialog).replaceChildren(...upload.thumbnails.map((thumbnail) => this.#size(thumbnail)));
   }
 
-  /** The tile's thumbnail, then the large one. @param {HTMLElement} print @param {Item} item @param {Upload} upload */
+  /** The tile's thumbnail, then the large one or the original, whichever fits. @param {HTMLElement} print @param {Item} item @param {Upload} upload */
   async #showPicture(print, item, upload) {
     const large = upload.thumbnails.at(-1);
-    print.style.setProperty("--own", `${large?.width ?? 0}px`);
+    const original = DRAWN.includes(upload.format) ? upload.width : 0;
+    const own = Math.max(original, large?.width ?? 0);
+    print.style.setProperty("--own", `${own}px`);
     const picture = make("img", { alt: item.name, width: String(large?.width ?? 4), height: String(large?.height ?? 3) });
     picture.src = item.tile?.thumbnailUrl || large?.url || "";
     print.replaceChildren(picture);
     if (!large) return;
     const loaded = new Image();
-    loaded.src = large.url;
+    loaded.sizes = `min(100vw, ${own}px)`;
+    loaded.srcset = `${large.url} ${large.width}w${original > large.width ? `, ${upload.links.original} ${original}w` : ""}`;
     await loaded.decode().catch(() => undefined);
-    if (loaded.naturalWidth && picture.isConnected) picture.src = loaded.src;
+    if (loaded.naturalWidth && picture.isConnected) picture.src = loaded.currentSrc;
   }
 
   /** @param {Thumbnail} thumbnail */

@@ -123,10 +123,10 @@ export async function openPage(t, browser, url, { viewport = { width: 1280, heig
       }
       await page.emulateMedia({ colorScheme: "light", reducedMotion: null });
     },
-    async shoot(name) {
+    async shoot(name, more = {}) {
       if (!process.env.UP_SCREENSHOTS) return;
       await mkdir(process.env.UP_SCREENSHOTS, { recursive: true });
-      await page.screenshot({ path: join(process.env.UP_SCREENSHOTS, `${name}.png`), fullPage: true, animations: "disabled" });
+      await page.screenshot({ path: join(process.env.UP_SCREENSHOTS, `${name}.png`), fullPage: true, animations: "disabled", ...more });
     },
   };
 }
