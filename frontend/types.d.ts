@@ -31,6 +31,89 @@
 //   summary     above the tiles: total, one bead per picture, tally, and the hop of the mark
 //   tile        the tile of one picture
 //   upload      the page of one upload: reloads its content when the upload has ended
+//
+// Notes on names, kept out of the served modules:
+//   announcer
+//     ended: the whole batch has ended.
+//   app
+//     guardUnsent: pages that listen to `beforeunload` always are not kept by the back/forward cache.
+//     announceEnd: the announcer tells that all are ready.
+//     loadLimits: also finds out whether the server answers.
+//     randomKey: without TLS there is no `randomUUID`.
+//   copy
+//     writeBySelection: for pages without TLS, which have no `navigator.clipboard`.
+//   fallback
+//     subscribe: final uploads are not polled: the socket reports retries.
+//     wake: the network or the page is back.
+//     update: the socket, the network or the page's visibility has changed.
+//   live
+//     STABLE_AFTER_MS: after this the backoff starts over.
+//     SILENCE_MARGIN_MS: after a ping interval and this without a message the socket is dead.
+//     STALE_CONNECT_MS: a connect that has been pending this long predates the network's return.
+//     RESTART_CODES: with these codes the delay of the server's `bye` counts.
+//     TURN_MS: while more ids are subscribed than a socket may have, they take turns.
+//     awaited: reference of the subscription without a snapshot, or 0.
+//     isLive: open, and every subscription has its snapshot.
+//     wake: replaces a dead socket at once, when the network or the page is back.
+//     assumeLost: without network an open socket loses frames silently.
+//     close: disconnects until `wake`.
+//     takeTurns: the snapshot of the next turn tells what an id has missed.
+//     checkLive: later subscriptions do not end the live state.
+//     ids: subscribed ids, and whether this socket has sent each.
+//   memory
+//     MAX_REMEMBERED: about 1 kB each; browsers allow 5 MB.
+//     PREFIX: one key per upload, so that a change writes one; the number changes with the format.
+//     OLD_KEY: format 1: one list of 60.
+//     ids: an id begins with its time.
+//     update: another tab may have forgotten it.
+//   model
+//     BULK_AFTER: per drop; further files use the bulk lane.
+//     MAX_CHECKED: earlier uploads of which a visit checks that the server still has them.
+//     HOPELESS: failures that a retry meets again.
+//     advance: throws on a change that is not allowed, which is a bug of the page.
+//     unsent: files that are lost when the page is closed.
+//     restore: creates items for remembered uploads that are not ready.
+//     prepare: queues or refuses a file.
+//     receive: called for socket, polling and retry alike.
+//     remove: the upload stays on the server.
+//     remember: undoes `forgetEarlier`.
+//     NEXT: the stages that may follow each.
+//     earlier: ready uploads without an item, newest first.
+//   network
+//     MIN_DELAY_MS: between two probes of a server that does not answer, before the backoff.
+//     check: the network may have changed.
+//     confirm: waits until uploads can go on.
+//     probe: asks once for all uploads; until something answers it asks again by itself.
+//   notice
+//     shown: keys are subjects: a later notice replaces an earlier one.
+//   picture
+//     drawings: twenty large photographs at a time would block the page.
+//     toImage: small devices leave some of many canvases blank, but no image.
+//     fadeIn: replaces the present picture.
+//   poll
+//     POLL_MS: per upload.
+//   queue
+//     MAX_RUNNING: enough to use the whole bandwidth, few enough that each upload advances visibly.
+//     pause: running items go on.
+//   send
+//     MAX_ATTEMPTS: while the server answers otherwise.
+//     MAX_BUSY_ATTEMPTS: if the server says that it is busy.
+//     isReadable: browsers refuse to read a file that has changed.
+//   summary
+//     reattachBelowTiles: sections that new tiles push down are a layout shift, so they are appended again.
+//     ICONS: in place of the mark: a cross and a tick.
+//   tile
+//     lineKind: a part is recreated only when its kind changes.
+//     showKind: for files that the browser cannot draw.
+//   unsent
+//     KEY: the number changes with the format.
+//     left: files of earlier visits.
+//     take: takes what earlier visits left, so that no second tab reports it.
+//     claim: a file that is chosen again keeps its key, so that the server stores it once.
+//   words
+//     accept: JPEG comes first: WebKit converts to it what the list lacks.
+//     leftOut: files that were left out of a drop; empty if there are none.
+//     limit: in powers of two where that is a whole number.
 
 type Milliseconds = number;
 type Bytes = number;

@@ -27,7 +27,7 @@ export class Announcer {
     this.#collect();
   }
 
-  /** The whole batch has ended. @param {string} sentence said last */
+  /** @param {string} sentence said last */
   ended(sentence) {
     this.#end = sentence;
     this.#collect();

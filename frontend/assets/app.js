@@ -64,7 +64,6 @@ const unsent = new Unsent(() => sessionStorage, () => localStorage);
 const lightbox = new Lightbox(copy);
 const earlier = new EarlierUploads({ list: (most) => model.earlier(most), forget: (upload) => model.forgetEarlier([upload]) });
 
-/** Without TLS there is no `randomUUID`. */
 function randomKey() {
   return crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(16)).join("-");
 }
@@ -227,7 +226,7 @@ function showAll() {
 
 let wasDone = true;
 
-/** The announcer tells that all are ready. @param {Counts} counts */
+/** @param {Counts} counts */
 function announceEnd(counts) {
   const isDone = words.isDone(counts);
   if (isDone && !wasDone && counts.failed + counts.refused) announcer.ended(`${words.total(counts)}.`);
@@ -239,7 +238,6 @@ const ask = (event) => event.preventDefault();
 /** @type {any} */
 let saveTimer = null;
 
-/** Pages that listen to `beforeunload` always are not kept by the back/forward cache. */
 function guardUnsent() {
   if (model.isSending()) addEventListener("beforeunload", ask);
   else removeEventListener("beforeunload", ask);
@@ -303,7 +301,7 @@ function restore() {
   showAll();
 }
 
-/** Also finds out whether the server answers. @returns {Promise<Answerer>} */
+/** @returns {Promise<Answerer>} */
 async function loadLimits() {
   try {
     const answer = await fetch("./limits", { cache: "no-store", redirect: "manual", signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });

@@ -27,7 +27,7 @@ async function write(text) {
   }
 }
 
-/** For pages without TLS, which have no `navigator.clipboard`. @param {string} text */
+/** @param {string} text */
 function writeBySelection(text) {
   const focused = /** @type {HTMLElement | null} */ (document.activeElement);
   const field = document.createElement("textarea");

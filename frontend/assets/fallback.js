@@ -20,7 +20,7 @@ export class Fallback {
     this.update();
   }
 
-  /** Final uploads are not polled: the socket reports retries. @param {Upload} upload */
+  /** @param {Upload} upload */
   subscribe(upload) {
     const { live, poller } = this.#environment;
     if (isFinal(upload)) poller.unsubscribe(upload.id);
@@ -34,7 +34,6 @@ export class Fallback {
     this.#environment.live.unsubscribe(id);
   }
 
-  /** The network or the page is back. */
   wake() {
     this.#environment.live.wake();
     this.update();
@@ -45,7 +44,6 @@ export class Fallback {
     this.update();
   }
 
-  /** The socket, the network or the page's visibility has changed. */
   update() {
     const { live, poller, after, cancel, isOnline, isHidden } = this.#environment;
     if (live.isLive) {

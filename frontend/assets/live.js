@@ -1,29 +1,23 @@
 import { backoff } from "./backoff.js";
 
-/** After this the backoff starts over. */
 const STABLE_AFTER_MS = 30_000;
-/** After a ping interval and this without a message the socket is dead. */
 const SILENCE_MARGIN_MS = 10_000;
 const DEFAULT_PING_MS = 25_000;
 const WELCOME_WITHIN_MS = 10_000;
-/** A connect that has been pending this long predates the network's return. */
 const STALE_CONNECT_MS = 2000;
 const DEFAULT_MAX_IDS = 500;
-/** With these codes the delay of the server's `bye` counts. */
 const RESTART_CODES = [1012, 1013];
 const LOST_CODE = 1006;
-/** While more ids are subscribed than a socket may have, they take turns. */
 const TURN_MS = 5000;
 
 export class Live {
   #environment;
   /** @type {SocketLike | null} */
   #socket = null;
-  /** Subscribed ids, and whether this socket has sent each. @type {Map<string, boolean>} */
+  /** @type {Map<string, boolean>} */
   #ids = new Map();
   #failures = 0;
   #reference = 0;
-  /** Reference of the subscription without a snapshot, or 0. */
   #awaited = 0;
   #openedAt = 0;
   #receivedAt = 0;
@@ -32,17 +26,13 @@ export class Live {
   /** From `bye`. @type {number | null} */
   #retryMs = null;
   #isRefused = false;
-  /** @type {any} */
-  #reconnectTimer = null;
-  /** @type {any} */
-  #watchdog = null;
-  /** @type {any} */
-  #turnTimer = null;
+  #reconnectTimer = 0;
+  #watchdog = 0;
+  #turnTimer = 0;
 
   /** @param {LiveEnvironment} environment */
   constructor(environment) {
     this.#environment = environment;
-    /** Open, and every subscription has its snapshot. */
     this.isLive = false;
   }
 
@@ -77,7 +67,6 @@ export class Live {
     this.#sendSubscriptions();
   }
 
-  /** Replaces a dead socket at once, when the network or the page is back. */
   wake() {
     const silenceMs = this.#environment.now() - this.#receivedAt;
     if (this.#socket && silenceMs < (this.isLive ? this.#pingMs + SILENCE_MARGIN_MS : STALE_CONNECT_MS)) return;
@@ -86,12 +75,10 @@ export class Live {
     this.connect();
   }
 
-  /** Without network an open socket loses frames silently. */
   assumeLost() {
     if (this.#socket) this.#reconnectAfter(LOST_CODE);
   }
 
-  /** Disconnects until `wake`. */
   close() {
     this.#environment.cancel(this.#reconnectTimer);
     this.#discard();
@@ -194,7 +181,6 @@ export class Live {
     this.#send({ type: "subscribe", ref: this.#reference, ids });
   }
 
-  /** The snapshot of the next turn tells what an id has missed. */
   #takeTurns() {
     const sent = [...this.#ids].filter(([, wasSent]) => wasSent).map(([id]) => id);
     const ids = sent.slice(0, this.#ids.size - sent.length);
@@ -212,7 +198,6 @@ export class Live {
     this.#socket?.send(JSON.stringify(message));
   }
 
-  /** Later subscriptions do not end the live state. */
   #checkLive() {
     if (!this.#awaited) this.#setLive(true);
   }

@@ -1,10 +1,7 @@
 import { merge } from "./merge.js";
 
-/** About 1 kB each; browsers allow 5 MB. */
 export const MAX_REMEMBERED = 5000;
-/** One key per upload, so that a change writes one; the number changes with the format. */
 export const PREFIX = "up.upload.2.";
-/** Format 1: one list of 60. */
 const OLD_KEY = "up.uploads.1";
 const MAKE_ROOM = 100;
 
@@ -18,7 +15,7 @@ export class Memory {
     this.#remove(OLD_KEY);
   }
 
-  /** An id begins with its time. @returns {string[]} newest first */
+  /** @returns {string[]} newest first */
   ids() {
     try {
       const storage = this.storage();
@@ -44,7 +41,7 @@ export class Memory {
     this.#write(upload.id, text);
   }
 
-  /** Another tab may have forgotten it. @param {Upload} upload */
+  /** @param {Upload} upload */
   update(upload) {
     if (this.get(upload.id)) this.keep(upload);
   }

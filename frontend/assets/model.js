@@ -2,13 +2,11 @@ import { merge } from "./merge.js";
 import { reasonToRefuse } from "./probe.js";
 import { ANNOUNCEMENTS, FAILED, REFUSED } from "./words.js";
 
-/** Per drop; further files use the bulk lane. */
 export const BULK_AFTER = 20;
 export const MAX_ITEMS = 5000;
-/** Earlier uploads of which a visit checks that the server still has them. */
 const MAX_CHECKED = 60;
 
-/** The stages that may follow each. @type {Record<Stage, Stage[]>} */
+/** @type {Record<Stage, Stage[]>} */
 const NEXT = {
   chosen: ["uploading", "refused", "removed"],
   uploading: ["queued", "processing", "ready", "failed", "refused", "removed"],
@@ -21,7 +19,6 @@ const NEXT = {
   removed: [],
 };
 
-/** Failures that a retry meets again. */
 const HOPELESS = /\/(cannot-be-decoded|took-too-long|too-much-memory|too-many-pixels|original-gone)$/;
 
 /** @param {Item} item @param {Upload} upload */
@@ -30,7 +27,7 @@ function explain(item, { error }) {
   item.canRetry = !HOPELESS.test(error?.type ?? "");
 }
 
-/** Throws on a change that is not allowed, which is a bug of the page. @param {{stage: Stage}} item @param {Stage} stage */
+/** @param {{stage: Stage}} item @param {Stage} stage */
 export function advance(item, stage) {
   if (item.stage === stage) return;
   if (!NEXT[item.stage].includes(stage)) throw new Error(`A file that is ${item.stage} cannot become ${stage}.`);
@@ -68,12 +65,11 @@ export class Model {
     return this.items.some(({ stage }) => stage === "chosen" || stage === "uploading");
   }
 
-  /** Files that are lost when the page is closed. */
   unsent() {
     return this.items.filter(({ file, upload, stage }) => file && !upload && ["chosen", "uploading", "failed"].includes(stage));
   }
 
-  /** Ready uploads without an item, newest first. @param {number} [most] */
+  /** @param {number} [most] */
   earlier(most = Infinity) {
     const { memory } = this.#environment;
     const uploads = [];
@@ -101,7 +97,6 @@ export class Model {
     return added;
   }
 
-  /** Creates items for remembered uploads that are not ready. */
   restore() {
     const { memory, connection } = this.#environment;
     const restored = [];
@@ -119,7 +114,7 @@ export class Model {
     return restored;
   }
 
-  /** Queues or refuses a file. @param {Item} item @param {Kind | null} kind @param {Limits} limits @param {boolean} [isReadable] */
+  /** @param {Item} item @param {Kind | null} kind @param {Limits} limits @param {boolean} [isReadable] */
   prepare(item, kind, limits, isReadable = true) {
     Object.assign(item, { width: kind?.width ?? 0, height: kind?.height ?? 0 });
     const reason = isReadable ? reasonToRefuse(item.bytes, kind, limits) : REFUSED.unreadable;
@@ -146,7 +141,7 @@ export class Model {
     this.#environment.onChange(item);
   }
 
-  /** Called for socket, polling and retry alike. @param {Upload} upload */
+  /** @param {Upload} upload */
   receive(upload) {
     const { memory, connection, announcer, onChange, onReady, onEarlierChange } = this.#environment;
     memory.update(upload);
@@ -182,7 +177,7 @@ export class Model {
     this.#environment.onEarlierChange();
   }
 
-  /** The upload stays on the server. @param {Item} item */
+  /** @param {Item} item */
   remove(item) {
     const index = this.items.indexOf(item);
     if (index < 0) return;
@@ -225,7 +220,7 @@ export class Model {
     this.#environment.onEarlierChange();
   }
 
-  /** Undoes `forgetEarlier`. @param {Upload[]} uploads */
+  /** @param {Upload[]} uploads */
   remember(uploads) {
     for (const upload of uploads) this.#environment.memory.keep(upload);
     this.#environment.onEarlierChange();

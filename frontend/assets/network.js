@@ -1,6 +1,5 @@
 import { backoff } from "./backoff.js";
 
-/** Between two probes of a server that does not answer, before the backoff. */
 const MIN_DELAY_MS = 500;
 const MAX_DELAY_MS = 8000;
 
@@ -23,14 +22,14 @@ export class Network extends EventTarget {
     return this.isAnswering && this.#environment.isOnline();
   }
 
-  /** The network may have changed. @param {boolean} [isLive] the server has just been heard */
+  /** @param {boolean} [isLive] the server has just been heard */
   check(isLive = false) {
     if (isLive) this.#setAnswering(true);
     else if (!this.isAnswering && this.#environment.isOnline()) this.probe();
     if (this.isUp()) this.dispatchEvent(new Event("up"));
   }
 
-  /** Waits until uploads can go on. @param {AbortSignal} signal @returns {Promise<Answerer>} `none` if it had to wait */
+  /** @param {AbortSignal} signal @returns {Promise<Answerer>} `none` if it had to wait */
   async confirm(signal) {
     const answerer = this.isUp() ? await this.probe() : "none";
     if (answerer !== "none") return answerer;
@@ -44,7 +43,7 @@ export class Network extends EventTarget {
     return "none";
   }
 
-  /** Asks once for all uploads; until something answers it asks again by itself. @returns {Promise<Answerer>} */
+  /** @returns {Promise<Answerer>} */
   probe() {
     this.#environment.cancel(this.#timer);
     this.#probing ??= this.#environment.probe().then((answerer) => {

@@ -1,7 +1,7 @@
 import { find, make } from "./dom.js";
 import { reattachBelowNotices } from "./summary.js";
 
-/** Keys are subjects: a later notice replaces an earlier one. @type {Map<string, HTMLElement>} */
+/** @type {Map<string, HTMLElement>} */
 const shown = new Map();
 
 /** @param {string} subject @param {(Node | string)[]} content @param {NoticeAction[]} actions the last one is Dismiss */

@@ -5,7 +5,6 @@ import { thumbhashPixels } from "./thumbhash.js";
 const PREVIEW_WIDTH = 640;
 const FADE_MS = 400;
 
-/** Twenty large photographs at a time would block the page. */
 const drawings = new Queue(async (/** @type {Drawing} */ { file, done }) => done(await draw(file).catch(() => null)));
 
 /** @param {Blob} file @returns {Promise<HTMLImageElement | null>} `null` if the browser cannot draw it */
@@ -24,7 +23,7 @@ async function draw(file) {
   return toImage(canvas);
 }
 
-/** Small devices leave some of many canvases blank, but no image. @param {HTMLCanvasElement} canvas */
+/** @param {HTMLCanvasElement} canvas */
 async function toImage(canvas) {
   /** @type {Blob | null} */
   const blob = await new Promise((done) => canvas.toBlob(done));
@@ -61,7 +60,7 @@ export function thumbnailImage(upload, sizes) {
   return picture;
 }
 
-/** Replaces the present picture. @param {Element} picture decoded @param {Element} print */
+/** @param {Element} picture decoded @param {Element} print */
 export function fadeIn(picture, print) {
   const present = print.querySelector("canvas, img");
   picture.classList.add("over");

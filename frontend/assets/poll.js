@@ -1,4 +1,3 @@
-/** Per upload. */
 export const POLL_MS = 2000;
 const JITTER = 0.1;
 

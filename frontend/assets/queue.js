@@ -1,4 +1,3 @@
-/** Enough to use the whole bandwidth, few enough that each upload advances visibly. */
 export const MAX_RUNNING = 3;
 
 /** @template T */
@@ -24,7 +23,6 @@ export class Queue {
     this.#waiting = this.#waiting.filter((other) => other !== item);
   }
 
-  /** Running items go on. */
   pause() {
     this.#isPaused = true;
   }

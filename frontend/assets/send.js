@@ -2,9 +2,7 @@ import { backoff } from "./backoff.js";
 import { readProblem } from "./probe.js";
 import { FAILED } from "./words.js";
 
-/** While the server answers otherwise. */
 const MAX_ATTEMPTS = 3;
-/** If the server says that it is busy. */
 const MAX_BUSY_ATTEMPTS = 12;
 const MIN_DELAY_MS = 300;
 const MAX_RETRY_AFTER_MS = 300_000;
@@ -42,7 +40,7 @@ function pause(ms, signal) {
   });
 }
 
-/** Browsers refuse to read a file that has changed. @param {File} file */
+/** @param {File} file */
 async function isReadable(file) {
   return file.slice(0, 1).arrayBuffer().then(() => true, () => false);
 }

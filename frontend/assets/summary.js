@@ -3,7 +3,7 @@ import * as words from "./words.js";
 
 const MAX_BEADS = 40;
 const HOP_EVERY_MS = 2000;
-/** In place of the mark: a cross and a tick. @type {Record<string, string>} */
+/** @type {Record<string, string>} */
 const ICONS = { failed: "m8 8 16 16M24 8 8 24", ready: "m6 17 7 7L26 9" };
 const icon = find('link[rel="icon"]');
 const mark = icon.getAttribute("href") ?? "";
@@ -59,7 +59,6 @@ function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Sections that new tiles push down are a layout shift, so they are appended again. */
 export function reattachBelowTiles() {
   reattach([".earlier", ".foot"]);
 }

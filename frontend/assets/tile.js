@@ -12,7 +12,6 @@ export class Tile {
   #percent = make("span", { class: "percent", "aria-hidden": "true" });
   #status = make("p", { class: "status" });
   #actions = make("div", { class: "actions" });
-  /** A part is recreated only when its kind changes. */
   #lineKind = "";
   #gaugeKind = "";
   #actionsKind = "";
@@ -79,7 +78,7 @@ export class Tile {
     this.#setPicture(picture);
   }
 
-  /** For files that the browser cannot draw. @param {string} kind @param {Partial<Sides>} [sides] */
+  /** @param {string} kind @param {Partial<Sides>} [sides] */
   showKind(kind, sides = {}) {
     if (this.#thumbnailsOf) return;
     if (sides.width && sides.height) setRatio(this.element, { width: sides.width, height: sides.height });

@@ -1,4 +1,3 @@
-/** The number changes with the format. */
 export const KEY = "up.unsent.1";
 
 export class Unsent {
@@ -6,11 +5,10 @@ export class Unsent {
   constructor(tab, shared) {
     this.tab = tab;
     this.shared = shared;
-    /** Files of earlier visits. @type {UnsentFile[]} */
+    /** @type {UnsentFile[]} */
     this.left = [];
   }
 
-  /** Takes what earlier visits left, so that no second tab reports it. */
   take() {
     const keys = new Set();
     this.left = [...read(this.tab), ...read(this.shared)].filter(({ key }) => !keys.has(key) && keys.add(key));
@@ -26,7 +24,7 @@ export class Unsent {
     write(this.shared, isLeaving ? [...others, ...all] : others);
   }
 
-  /** A file that is chosen again keeps its key, so that the server stores it once. @param {UnsentFile} file @returns {string} its key */
+  /** @param {UnsentFile} file @returns {string} its key */
   claim({ name, bytes, modified, key }) {
     const sameName = this.left.filter((other) => other.name === name);
     const same = sameName.find((other) => other.bytes === bytes && other.modified === modified);

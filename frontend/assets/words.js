@@ -13,7 +13,7 @@ function megabytes(bytes) {
   return millions < 9.95 ? millions.toFixed(1) : String(Math.round(millions));
 }
 
-/** In powers of two where that is a whole number. @param {Bytes} bytes */
+/** @param {Bytes} bytes */
 export function limit(bytes) {
   const mebibytes = bytes / 1_048_576;
   return Number.isInteger(mebibytes) ? `${mebibytes} MB` : size(bytes);
@@ -133,7 +133,7 @@ export function limits(formats, bytes) {
   return `${names.length ? `${names.join(", ")} or ${last}` : last}, up to ${limit(bytes).replace(" ", NO_BREAK)} each.`;
 }
 
-/** Files that were left out of a drop; empty if there are none. @param {Taken} taken @param {number} most */
+/** @param {Taken} taken @param {number} most */
 export function leftOut({ others, appleDouble, tooMany }, most) {
   return [
     others && `${others === 1 ? "One file is not a picture and was" : `${others} files are not pictures and were`} left out.`,
@@ -144,7 +144,7 @@ export function leftOut({ others, appleDouble, tooMany }, most) {
     .join(" ");
 }
 
-/** JPEG comes first: WebKit converts to it what the list lacks. @param {string[]} formats by the server's names */
+/** @param {string[]} formats by the server's names */
 export function accept(formats) {
   return [...new Set(["jpeg", ...formats])].filter((format) => formats.includes(format)).map((format) => `image/${format}`).join();
 }
