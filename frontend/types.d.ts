@@ -4,6 +4,7 @@
 // Pure modules, without DOM:
 //   announcer   collects the events of one second into one sentence of the live region
 //   backoff     delay before a retry
+//   exif        the place in a JPEG's first bytes: found, and blanked there, so that nothing else moves
 //   fallback    chooses the level of the connection: live socket, else polling, else offline
 //   live        the socket, protocol `up.v1`: one for all uploads of a page; it reconnects when it is lost
 //   memory      the uploads that this browser remembers, shared by all tabs
@@ -42,6 +43,8 @@
 //     randomKey: without TLS there is no `randomUUID`.
 //   copy
 //     writeBySelection: for pages without TLS, which have no `navigator.clipboard`.
+//   exif
+//     TYPE_BYTES: bytes of a value by its type.
 //   fallback
 //     subscribe: final uploads are not polled: the socket reports retries.
 //     wake: the network or the page is back.
@@ -356,6 +359,8 @@ interface Item {
   /** From the press to ready, if this visit has seen both. */
   tookMs?: Milliseconds;
   isBulk: boolean;
+  /** It tells where it was taken, and waits for a decision. */
+  isLocated: boolean;
   key: string;
   abort: AbortController;
   /** Set by the view; the model does not use it. */
@@ -402,7 +407,7 @@ interface TileHandlers {
 }
 
 /** Text of each state. */
-type StatusTexts = Record<"chosen" | "uploading" | Exclude<Hold, ""> | "queued" | "processing" | "failed" | "refused", string>;
+type StatusTexts = Record<"chosen" | "located" | "uploading" | Exclude<Hold, ""> | "queued" | "processing" | "failed" | "refused", string>;
 
 /** Reasons to refuse a file. */
 interface RefusalTexts {
@@ -435,4 +440,5 @@ interface Announcements {
   forgotten: (count: number) => string;
   unsent: (count: number) => string;
   link: string;
+  located: string;
 }

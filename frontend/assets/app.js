@@ -2,6 +2,7 @@ import { Announcer } from "./announcer.js";
 import { connect, showPill } from "./connection.js";
 import { copyLinks } from "./copy.js";
 import { find, make } from "./dom.js";
+import { withoutLocation } from "./exif.js";
 import { EarlierUploads } from "./earlier.js";
 import { MAX_FILES, listenForFiles } from "./intake.js";
 import { Lightbox } from "./lightbox.js";
@@ -130,7 +131,9 @@ async function prepare(item, file) {
   const head = await file.slice(0, HEAD_BYTES).arrayBuffer().catch(() => null);
   if (item.stage === "removed") return;
   const kind = head ? probe(new Uint8Array(head)) : null;
-  model.prepare(item, kind, limits, head !== null);
+  const isLocated = head !== null && kind?.format === "jpeg" && withoutLocation(new Uint8Array(head)) !== null;
+  model.prepare(item, kind, limits, head !== null, isLocated && keepsLocation !== true);
+  if (item.isLocated) decideLocation();
   const isTooLargeToDraw = item.width * item.height > limits.max_pixels;
   if (kind?.format && !isTooLargeToDraw) {
     showPreview(item, file, kind.name);
@@ -138,6 +141,41 @@ async function prepare(item, file) {
     const ending = words.splitName(item.name)[1].slice(1).toUpperCase();
     item.tile?.showKind(kind?.name ?? (ending || "?"), kind ?? {});
   }
+  show(item);
+}
+
+/** Asked once per visit. @type {boolean | null} */
+let keepsLocation = null;
+
+function decideLocation() {
+  const located = model.items.filter(({ isLocated, stage }) => isLocated && stage === "chosen");
+  if (keepsLocation !== null) return located.forEach(releaseLocated);
+  if (located.length > 1) return;
+  const decide = (/** @type {boolean} */ keeps) => () => {
+    keepsLocation = keeps;
+    decideLocation();
+  };
+  showNotice("location", [words.ANNOUNCEMENTS.located], [
+    { text: "Remove location", run: decide(false) },
+    { text: "Send with location", run: decide(true) },
+  ]);
+  announcer.note(words.ANNOUNCEMENTS.located);
+}
+
+/** @param {Item} item */
+async function releaseLocated(item) {
+  const { file } = item;
+  item.isLocated = false;
+  if (!keepsLocation && file) {
+    const head = await file.slice(0, HEAD_BYTES).arrayBuffer().catch(() => null);
+    const clean = head && withoutLocation(new Uint8Array(head));
+    if (!clean) {
+      model.prepare(item, null, limits, false);
+      return show(item);
+    }
+    Object.assign(item, { file: new File([clean, file.slice(clean.length)], file.name, { type: file.type }), key: randomKey() });
+  }
+  if (item.stage === "chosen") queue.add(item);
   show(item);
 }
 

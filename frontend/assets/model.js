@@ -114,12 +114,13 @@ export class Model {
     return restored;
   }
 
-  /** @param {Item} item @param {Kind | null} kind @param {Limits} limits @param {boolean} [isReadable] */
-  prepare(item, kind, limits, isReadable = true) {
+  /** @param {Item} item @param {Kind | null} kind @param {Limits} limits @param {boolean} [isReadable] @param {boolean} [isLocated] */
+  prepare(item, kind, limits, isReadable = true, isLocated = false) {
     Object.assign(item, { width: kind?.width ?? 0, height: kind?.height ?? 0 });
     const reason = isReadable ? reasonToRefuse(item.bytes, kind, limits) : REFUSED.unreadable;
+    item.isLocated = !reason && isLocated;
     if (reason) this.#refuse(item, reason);
-    else this.#environment.queue.add(item);
+    else if (!isLocated) this.#environment.queue.add(item);
   }
 
   /** @param {Item} item @returns {File | null} the file to send */
@@ -244,6 +245,7 @@ export class Model {
       isRetrying: false,
       pressedAt: fields.file ? this.#environment.now() : NaN,
       isBulk: false,
+      isLocated: false,
       key: "",
       abort: new AbortController(),
       ...fields,

@@ -256,6 +256,6 @@ function statusOf(item) {
     case "removed":
       return [];
     default:
-      return [words.STATUS[item.stage]];
+      return [words.STATUS[item.isLocated ? "located" : item.stage]];
   }
 }

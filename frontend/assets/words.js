@@ -81,6 +81,7 @@ export const STEPS = { sent: "sent", queued: "in line", processing: "resizing", 
 /** @type {StatusTexts} */
 export const STATUS = {
   chosen: "Next up",
+  located: "Waiting for your choice",
   uploading: "Uploading",
   offline: "Waiting for the network",
   unanswered: "The server isn't answering. Trying again…",
@@ -202,6 +203,7 @@ export const ANNOUNCEMENTS = {
   unanswered: STATUS.unanswered,
   answered: "The server answers again.",
   retrying: (name) => `Retrying ${name}.`,
+  located: "Some pictures tell where they were taken.",
   link: "Links can't be sent. Save the picture, then choose it.",
   removed: (name) => `${name} removed.`,
   forgotten: (count) => `${count === 1 ? "One picture" : `${count} pictures`} removed from this list. Links keep working.`,
