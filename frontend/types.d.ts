@@ -41,14 +41,27 @@
 //     announceEnd: the announcer tells that all are ready.
 //     loadLimits: also finds out whether the server answers.
 //     randomKey: without TLS there is no `randomUUID`.
+//     keepsLocation: asked once per visit.
+//     removeTile: the neighbour takes the focus.
+//   connection
+//     ROOT: the service may be below a path prefix.
 //   copy
 //     writeBySelection: for pages without TLS, which have no `navigator.clipboard`.
+//   dom
+//     visuallyHidden: text for screen readers only.
+//     fileName: a file name that keeps its ending when it is truncated.
 //   exif
 //     TYPE_BYTES: bytes of a value by its type.
 //   fallback
 //     subscribe: final uploads are not polled: the socket reports retries.
 //     wake: the network or the page is back.
 //     update: the socket, the network or the page's visibility has changed.
+//   intake
+//     MAX_FILES: per drop.
+//     PICTURE: other files of a folder are left out.
+//   lightbox
+//     DRAWN: browsers draw them.
+//     showPicture: the tile's thumbnail, then the large one or the original, whichever fits.
 //   live
 //     STABLE_AFTER_MS: after this the backoff starts over.
 //     SILENCE_MARGIN_MS: after a ping interval and this without a message the socket is dead.
@@ -78,10 +91,13 @@
 //     restore: creates items for remembered uploads that are not ready.
 //     prepare: queues or refuses a file.
 //     receive: called for socket, polling and retry alike.
+//     clear: ready uploads stay in the memory, and become earlier ones.
 //     remove: the upload stays on the server.
 //     remember: undoes `forgetEarlier`.
 //     NEXT: the stages that may follow each.
 //     earlier: ready uploads without an item, newest first.
+//     byId: keys are upload ids.
+//     items: in the order of the tiles.
 //   network
 //     MIN_DELAY_MS: between two probes of a server that does not answer, before the backoff.
 //     check: the network may have changed.
@@ -93,8 +109,15 @@
 //     drawings: twenty large photographs at a time would block the page.
 //     toImage: small devices leave some of many canvases blank, but no image.
 //     fadeIn: replaces the present picture.
+//     thumbnailImage: not loaded yet.
 //   poll
 //     POLL_MS: per upload.
+//     urls: keys are upload ids.
+//     running: `null` while stopped.
+//   probe
+//     NOT_PICTURES: first bytes, short name, name with article.
+//     DEFAULT_LIMITS: until the server's are known.
+//     HEAD_BYTES: the frame header of a JPEG follows one or two segments of up to 64 KiB.
 //   queue
 //     MAX_RUNNING: enough to use the whole bandwidth, few enough that each upload advances visibly.
 //     pause: running items go on.
@@ -102,12 +125,15 @@
 //     MAX_ATTEMPTS: while the server answers otherwise.
 //     MAX_BUSY_ATTEMPTS: if the server says that it is busy.
 //     isReadable: browsers refuse to read a file that has changed.
+//     retryAfter: seconds or a date.
 //   summary
 //     reattachBelowTiles: sections that new tiles push down are a layout shift, so they are appended again.
 //     ICONS: in place of the mark: a cross and a tick.
 //   tile
 //     lineKind: a part is recreated only when its kind changes.
 //     showKind: for files that the browser cannot draw.
+//     thumbnailUrl: empty if there is none.
+//     focus: the picture, else the first action.
 //   unsent
 //     KEY: the number changes with the format.
 //     left: files of earlier visits.
@@ -117,6 +143,11 @@
 //     accept: JPEG comes first: WebKit converts to it what the list lacks.
 //     leftOut: files that were left out of a drop; empty if there are none.
 //     limit: in powers of two where that is a whole number.
+//     size: in powers of ten.
+//     STEPS: in order.
+//     totalOf: without the refused ones.
+//     isDone: nothing is on its way any more.
+//     lowerFirst: for use after a colon; acronyms stay.
 
 type Milliseconds = number;
 type Bytes = number;
@@ -439,6 +470,8 @@ interface Announcements {
   answered: string;
   forgotten: (count: number) => string;
   unsent: (count: number) => string;
+  cancelled: (count: number) => string;
+  cleared: (count: number) => string;
   link: string;
   located: string;
 }

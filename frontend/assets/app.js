@@ -97,13 +97,15 @@ function add(taken) {
   else hideNotice("left out");
   if (!taken.files.length && !taken.unreadable.length) return;
   hideNotice("link");
-  for (const item of model.add(taken.files, taken.unreadable)) {
+  const added = model.add(taken.files, taken.unreadable);
+  for (const item of added) {
     addTile(item);
     if (item.stage === "chosen" && item.file) prepare(item, item.file);
   }
   if (!unsent.left.length) hideNotice("unsent");
   reattachBelowTiles();
   showAll();
+  queueMicrotask(() => added[0]?.tile?.element.scrollIntoView({ block: "nearest" }));
 }
 
 /** @param {Item} item */
@@ -118,7 +120,7 @@ function addTile(item) {
   item.tile.show(item);
 }
 
-/** The neighbour takes the focus. @param {Item} item @param {Item} [neighbour] */
+/** @param {Item} item @param {Item} [neighbour] */
 function removeTile({ tile }, neighbour) {
   const hadFocus = tile?.element.contains(document.activeElement);
   tile?.element.remove();
@@ -144,7 +146,7 @@ async function prepare(item, file) {
   show(item);
 }
 
-/** Asked once per visit. @type {boolean | null} */
+/** @type {boolean | null} */
 let keepsLocation = null;
 
 function decideLocation() {
@@ -212,6 +214,13 @@ async function send(item) {
     },
   };
   model.finish(item, await sendWithRetries(order, network));
+}
+
+function clearAll() {
+  const { cancelled, cleared } = words.ANNOUNCEMENTS;
+  if (model.isSending()) model.clear(["chosen", "uploading"], cancelled);
+  else model.clear(["ready", "refused"], cleared);
+  find("#files").focus();
 }
 
 function retryAll() {
@@ -355,6 +364,7 @@ async function loadLimits() {
 
 function listenForButtons() {
   find(".retry-all").addEventListener("click", retryAll);
+  find(".clear-all").addEventListener("click", clearAll);
   find(".forget-all").addEventListener("click", forgetAll);
   const copyAll = find(".copy-all");
   copyAll.addEventListener("click", () => copy(copyAll, ...model.earlier().map(({ links }) => links.self)));

@@ -3,7 +3,6 @@ import { Live } from "./live.js";
 import { Poller } from "./poll.js";
 import { CONNECTION } from "./words.js";
 
-/** The service may be below a path prefix. */
 const ROOT = new URL(".", import.meta.url);
 
 /** @param {LevelSubscriber} subscriber @returns {Fallback} not started yet */

@@ -26,12 +26,12 @@ export function icon(name, classes = "") {
   return svg;
 }
 
-/** Text for screen readers only. @param {string} text */
+/** @param {string} text */
 export function visuallyHidden(text) {
   return make("span", { class: "vh" }, text);
 }
 
-/** A file name that keeps its ending when it is truncated. @param {string} name */
+/** @param {string} name */
 export function fileName(name) {
   const [stem, ending] = splitName(name);
   // Screen readers would read two parts as two words.

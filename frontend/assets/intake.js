@@ -1,8 +1,6 @@
 import { find } from "./dom.js";
 
-/** Per drop. */
 export const MAX_FILES = 1000;
-/** Other files of a folder are left out. */
 const PICTURE = /\.(jpe?g|jfif|png|webp|gif|bmp|tiff?|hei[cf]|avif)$/i;
 const LINK = /^https?:\S+$/;
 

@@ -2,7 +2,6 @@ import { find, icon, make, setRatio, visuallyHidden } from "./dom.js";
 import { sides, size } from "./words.js";
 
 const SWIPE_PX = 40;
-/** Browsers draw them. */
 const DRAWN = ["jpeg", "png", "gif", "webp", "bmp"];
 
 export class Lightbox {
@@ -69,7 +68,7 @@ export class Lightbox {
     find(".sizes", this.#dialog).replaceChildren(...upload.thumbnails.map((thumbnail) => this.#size(thumbnail)));
   }
 
-  /** The tile's thumbnail, then the large one or the original, whichever fits. @param {HTMLElement} print @param {Item} item @param {Upload} upload */
+  /** @param {HTMLElement} print @param {Item} item @param {Upload} upload */
   async #showPicture(print, item, upload) {
     const large = upload.thumbnails.at(-1);
     const original = DRAWN.includes(upload.format) ? upload.width : 0;

@@ -36,13 +36,13 @@ export function advance(item, stage) {
 
 export class Model {
   #environment;
-  /** Keys are upload ids. @type {Map<string, Item>} */
+  /** @type {Map<string, Item>} */
   #byId = new Map();
 
   /** @param {ModelEnvironment} environment */
   constructor(environment) {
     this.#environment = environment;
-    /** In the order of the tiles. @type {Item[]} */
+    /** @type {Item[]} */
     this.items = [];
   }
 
@@ -180,18 +180,19 @@ export class Model {
 
   /** @param {Item} item */
   remove(item) {
-    const index = this.items.indexOf(item);
-    if (index < 0) return;
-    this.#environment.queue.remove(item);
-    advance(item, "removed");
-    item.abort.abort();
-    if (item.upload && this.#byId.get(item.upload.id) === item) {
-      this.#byId.delete(item.upload.id);
-      this.#forget(item.upload.id);
-    }
-    this.items.splice(index, 1);
+    if (!this.items.includes(item)) return;
+    const id = item.upload?.id ?? "";
+    if (this.#byId.get(id) === item) this.#forget(id);
     this.#environment.announcer.note(ANNOUNCEMENTS.removed(item.name));
-    this.#environment.onRemove(item, this.items[index] ?? this.items[index - 1]);
+    this.#drop(item);
+  }
+
+  /** @param {Stage[]} stages @param {(count: number) => string} sentence */
+  clear(stages, sentence) {
+    const items = this.items.filter(({ stage }) => stages.includes(stage));
+    for (const item of items) this.#drop(item);
+    this.#environment.announcer.note(sentence(items.length));
+    this.#environment.onEarlierChange();
   }
 
   /** @param {Item} item */
@@ -279,6 +280,17 @@ export class Model {
   #follow(upload) {
     if (upload.state === "ready") this.#environment.connection.unsubscribe(upload.id);
     else this.#environment.connection.subscribe(upload);
+  }
+
+  /** @param {Item} item */
+  #drop(item) {
+    const index = this.items.indexOf(item);
+    this.#environment.queue.remove(item);
+    advance(item, "removed");
+    item.abort.abort();
+    if (item.upload && this.#byId.get(item.upload.id) === item) this.#byId.delete(item.upload.id);
+    this.items.splice(index, 1);
+    this.#environment.onRemove(item, this.items[index] ?? this.items[index - 1]);
   }
 
   /** @param {string} id */

@@ -50,7 +50,7 @@ export function blurredPreview(thumbhash) {
   }
 }
 
-/** Not loaded yet. @param {Upload} upload @param {string} sizes as in HTML */
+/** @param {Upload} upload @param {string} sizes as in HTML */
 export function thumbnailImage(upload, sizes) {
   const widths = new Map(upload.thumbnails.map((thumbnail) => [thumbnail.width, thumbnail.url]));
   const small = upload.thumbnails[0];

@@ -3,11 +3,11 @@ const JITTER = 0.1;
 
 export class Poller {
   #environment;
-  /** Keys are upload ids. @type {Map<string, string>} */
+  /** @type {Map<string, string>} */
   #urls = new Map();
   /** @type {Map<string, any>} */
   #timers = new Map();
-  /** `null` while stopped. @type {AbortController | null} */
+  /** @type {AbortController | null} */
   #running = null;
 
   /** @param {PollEnvironment} environment */

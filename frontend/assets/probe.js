@@ -1,9 +1,8 @@
 import { REFUSED } from "./words.js";
 
-/** The frame header of a JPEG follows one or two segments of up to 64 KiB. */
 export const HEAD_BYTES = 192 * 1024;
 
-/** First bytes, short name, name with article. @type {[string, string, string][]} */
+/** @type {[string, string, string][]} */
 const NOT_PICTURES = [
   ["%PDF-", "PDF", "a PDF"],
   ["PK\x03\x04", "ZIP", "a ZIP archive or a document"],
@@ -13,7 +12,7 @@ const NOT_PICTURES = [
   ["#!", "script", "a program"],
 ];
 
-/** Until the server's are known. @type {Limits} */
+/** @type {Limits} */
 export const DEFAULT_LIMITS = {
   max_upload_bytes: 50 * 1024 * 1024,
   max_pixels: 100_000_000,

@@ -124,7 +124,7 @@ function outcomeOf(answer, bytes) {
   return { refused, reason: reason || FAILED.server };
 }
 
-/** Seconds or a date. @param {XMLHttpRequest} answer @returns {Milliseconds} */
+/** @param {XMLHttpRequest} answer @returns {Milliseconds} */
 function retryAfter(answer) {
   const value = answer.getResponseHeader("retry-after") ?? "";
   const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();

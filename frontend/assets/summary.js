@@ -22,6 +22,10 @@ export function showSummary(counts, stages, retriable) {
   find(".rest").hidden = isEmpty;
   setText(find(".tally"), words.tally(counts));
   showBeads(stages.filter((stage) => stage !== "refused").slice(0, MAX_BEADS));
+  const clear = find(".clear-all");
+  const isSending = counts.chosen + counts.uploading > 0;
+  clear.toggleAttribute("data-idle", isSending ? counts.chosen + counts.uploading < 2 : !(counts.ready + counts.refused));
+  setText(clear, isSending ? words.CLEAR.cancel : words.CLEAR.finished);
   const retry = find(".retry-all");
   retry.toggleAttribute("data-idle", !retriable);
   if (retriable) setText(find("span", retry), words.retryAll(retriable));

@@ -37,7 +37,6 @@ export class Tile {
     });
   }
 
-  /** Empty if there is none. */
   get thumbnailUrl() {
     const picture = /** @type {HTMLImageElement | null} */ (this.#print.querySelector("img[srcset]"));
     return picture?.currentSrc ?? "";
@@ -87,7 +86,6 @@ export class Tile {
     this.#print.replaceChildren(kind);
   }
 
-  /** The picture, else the first action. */
   focus() {
     const first = this.element.querySelector("a[href], button");
     if (first instanceof HTMLElement) first.focus();

@@ -1,6 +1,6 @@
 const NO_BREAK = "\u00a0";
 
-/** In powers of ten. @param {Bytes} bytes */
+/** @param {Bytes} bytes */
 export function size(bytes) {
   if (bytes < 1000) return bytes === 1 ? "1 byte" : `${bytes} bytes`;
   if (bytes < 999_500) return `${Math.round(bytes / 1000)} KB`;
@@ -75,7 +75,7 @@ export const CONNECTION = {
   unanswered: "No answer",
 };
 
-/** In order. @type {Record<Step, string>} */
+/** @type {Record<Step, string>} */
 export const STEPS = { sent: "sent", queued: "in line", processing: "resizing", ready: "done" };
 
 /** @type {StatusTexts} */
@@ -150,7 +150,7 @@ export function accept(formats) {
   return [...new Set(["jpeg", ...formats])].filter((format) => formats.includes(format)).map((format) => `image/${format}`).join();
 }
 
-/** Without the refused ones. @param {Counts} counts */
+/** @param {Counts} counts */
 export function totalOf(counts) {
   return counts.chosen + counts.uploading + counts.queued + counts.processing + counts.ready + counts.failed;
 }
@@ -166,7 +166,7 @@ export function total(counts) {
   return all === 1 ? "1 ready" : `All ${all} ready`;
 }
 
-/** Nothing is on its way any more. @param {Counts} counts */
+/** @param {Counts} counts */
 export function isDone({ chosen, uploading, queued, processing }) {
   return !(chosen + uploading + queued + processing);
 }
@@ -192,6 +192,8 @@ export function retryAll(failed) {
   return `Retry ${failed} failed`;
 }
 
+export const CLEAR = { cancel: "Cancel all", finished: "Clear finished" };
+
 /** @type {Announcements} */
 export const ANNOUNCEMENTS = {
   failed: (name, reason) => `${name} failed: ${lowerFirst(reason)}`,
@@ -204,13 +206,15 @@ export const ANNOUNCEMENTS = {
   answered: "The server answers again.",
   retrying: (name) => `Retrying ${name}.`,
   located: "Some pictures tell where they were taken.",
+  cancelled: (count) => `${count} cancelled.`,
+  cleared: (count) => `${count} cleared. Their links are under Earlier.`,
   link: "Links can't be sent. Save the picture, then choose it.",
   removed: (name) => `${name} removed.`,
   forgotten: (count) => `${count === 1 ? "One picture" : `${count} pictures`} removed from this list. Links keep working.`,
   unsent: (count) => `${count === 1 ? "One picture was" : `${count} pictures were`} not sent before the page closed.`,
 };
 
-/** For use after a colon; acronyms stay. @param {string} sentence */
+/** @param {string} sentence */
 function lowerFirst(sentence) {
   return /^[A-Z][a-z ]/.test(sentence) ? sentence.charAt(0).toLowerCase() + sentence.slice(1) : sentence;
 }

@@ -217,6 +217,18 @@ test("a removed item is forgotten, and its neighbour is named", () => {
   assert.deepEqual([stored.size, subscribed.size, model.items.length], [0, 0, 0]);
 });
 
+test("cancelling and clearing leave the others, and cleared uploads become earlier ones", () => {
+  const [ready, waiting, failed] = [accepted("a", "ready"), accepted("b"), accepted("c", "failed")];
+  const chosen = model.add([file("d.jpg")])[0];
+  const uploading = sending("e.jpg");
+  model.clear(["chosen", "uploading"], (count) => `${count} cancelled.`);
+  assert.deepEqual([chosen.stage, uploading.stage, uploading.abort.signal.aborted], ["removed", "removed", true]);
+  assert.equal(announced.at(-1), "2 cancelled.");
+  model.clear(["ready", "refused"], (count) => `${count} cleared.`);
+  assert.deepEqual([ready.stage, model.items], ["removed", [waiting, failed]]);
+  assert.deepEqual(model.earlier().map(({ id }) => id), ["a"]);
+});
+
 test("a removed file leaves the queue", () => {
   const [item] = model.add([file("a.jpg")]);
   model.prepare(item, PNG, DEFAULT_LIMITS);

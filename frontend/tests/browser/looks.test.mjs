@@ -90,6 +90,12 @@ test("every state of a tile is accessible and fits the viewport", async (t) => {
   await tab.page.evaluate(() => (document.documentElement.dir = "ltr"));
   await tab.page.emulateMedia({ forcedColors: "active", colorScheme: "light" });
   await tab.shoot("states-forced-colours-1440");
+  const background = (state) => tab.page.locator(`.tile[data-state="${state}"] .line`).first().evaluate((line) => getComputedStyle(line).backgroundImage);
+  assert.match(await background("failed"), /^repeating-linear-gradient/, "the broken line stays dashed");
+  await tab.page.emulateMedia({ forcedColors: "none", media: "print" });
+  for (const part of [".slab", ".tile .actions", ".rest", ".foot"]) assert.equal(await tab.page.locator(part).first().isVisible(), false, `${part} on paper`);
+  await tab.shoot("states-print-1440");
+  await tab.page.emulateMedia({ media: "screen" });
   await tab.page.setViewportSize({ width: 2560, height: 1440 });
   await tab.page.emulateMedia({ forcedColors: "none", colorScheme: "light" });
   await tab.shoot("states-2560");

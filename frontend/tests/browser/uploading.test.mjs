@@ -166,6 +166,31 @@ test("an upload can be cancelled, and the next file starts", async (t) => {
   await tab.hasQuietConsole();
 });
 
+test("the rest of a batch can be cancelled, finished pictures can be cleared, and their links stay", async (t) => {
+  const { open, proxy } = await scene(t);
+  const tab = await open("/", { allowed: NETWORK, viewport: { width: 360, height: 740 } });
+  await tab.pill("Live");
+  await tab.choose(file("a.png", png(320, 240, 1)), file("b.png", png(320, 240, 2)));
+  await tab.until("ready", 2);
+  proxy.answer = (request) => (request.method === "POST" ? new Promise(() => {}) : null);
+  await tab.choose(...[1, 2, 3, 4, 5].map((number) => file(`p${number}.png`, png(320, 240, number))));
+  await tab.until("uploading", 3);
+  const first = tab.page.locator(".tile", { hasText: "p1.png" });
+  await until(() => first.evaluate((tile) => tile.getBoundingClientRect().top < innerHeight && scrollY > 0), "new tiles come into view");
+  await tab.shoot("cancel-360");
+  await tab.page.getByRole("button", { name: "Cancel all" }).click();
+  await until(async () => (await tab.text("#total")) === "All 2 ready", "the rest is gone");
+  await until(async () => (await tab.announced()).join(" ").includes("5 cancelled."), "it is announced");
+  await tab.shoot("clear-360");
+  await tab.page.getByRole("button", { name: "Clear finished" }).click();
+  await until(async () => (await tab.page.locator(".earlier-list li").count()) === 2, "they are earlier ones");
+  assert.deepEqual([await tab.page.locator(".tile").count(), await tab.text("#total")], [0, "Nothing up yet"]);
+  assert.equal(await tab.page.locator(".nothing .trio").isVisible(), false, "no demonstration beside real pictures");
+  await tab.page.reload();
+  assert.equal(await tab.page.locator(".earlier-list li").count(), 2);
+  await tab.hasQuietConsole();
+});
+
 test("a damaged file fails, and offers no retry", async (t) => {
   const { open } = await scene(t);
   const tab = await open();
