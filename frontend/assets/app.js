@@ -171,13 +171,14 @@ async function releaseLocated(item) {
   if (!keepsLocation && file) {
     const head = await file.slice(0, HEAD_BYTES).arrayBuffer().catch(() => null);
     const clean = head && withoutLocation(new Uint8Array(head));
+    if (item.stage !== "chosen") return;
     if (!clean) {
       model.prepare(item, null, limits, false);
       return show(item);
     }
     Object.assign(item, { file: new File([clean, file.slice(clean.length)], file.name, { type: file.type }), key: randomKey() });
   }
-  if (item.stage === "chosen") queue.add(item);
+  queue.add(item);
   show(item);
 }
 

@@ -19,6 +19,7 @@ export function showNotice(subject, content, actions = [{ text: "Dismiss", run()
   shown.set(subject, notice);
   find(".notices").append(notice);
   reattachBelowNotices();
+  notice.scrollIntoView({ block: "nearest" });
 }
 
 /** @param {string} subject */

@@ -66,8 +66,8 @@ test("every other answer gets the outcome that fits it", async () => {
     [503, null, again("The server isn't answering.")],
     [504, null, again("The server isn't answering.")],
     [413, null, { refused: true, reason: "Too large for the way to the server: a proxy turned it back." }],
-    [200, null, { refused: false, reason: "Another page answered. Sign in in a new tab, then retry." }],
-    [403, null, { refused: false, reason: "Another page answered. Sign in in a new tab, then retry." }],
+    [200, null, { refused: false, reason: "Something else answered, perhaps a login page. Look in a new tab, then retry." }],
+    [403, null, { refused: false, reason: "Something else answered, perhaps a login page. Look in a new tab, then retry." }],
     [404, ours("not-found", "There is nothing here."), { refused: false, reason: "There is nothing here." }],
     [500, null, { refused: false, reason: "Something went wrong on the server." }],
   ];
@@ -121,7 +121,7 @@ test("three interruptions by a server that answers end the upload", async () => 
 
 test("a login page in front of the server is named", async () => {
   const { outcome } = await sending({ answerer: "other" });
-  assert.deepEqual(outcome, { refused: false, reason: "Another page answered. Sign in in a new tab, then retry." });
+  assert.deepEqual(outcome, { refused: false, reason: "Something else answered, perhaps a login page. Look in a new tab, then retry." });
 });
 
 test("a file that changed after it was chosen is refused, and the server is not asked", async () => {

@@ -77,7 +77,7 @@ test("a proxy that refuses the size and a login page are named, and other pictur
   answer = html(200);
   await tab.choose(file("a.png", png(320, 240, 2)));
   await tab.until("failed");
-  assert.equal(await statusOf(tab), "Failed. Another page answered. Sign in in a new tab, then retry.");
+  assert.equal(await statusOf(tab), "Failed. Something else answered, perhaps a login page. Look in a new tab, then retry.");
   answer = null;
   await tab.page.getByRole("button", { name: "Retry a.png" }).click();
   await tab.until("ready");

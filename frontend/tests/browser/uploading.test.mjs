@@ -180,7 +180,7 @@ test("the rest of a batch can be cancelled, finished pictures can be cleared, an
   await tab.shoot("cancel-360");
   await tab.page.getByRole("button", { name: "Cancel all" }).click();
   await until(async () => (await tab.text("#total")) === "All 2 ready", "the rest is gone");
-  await until(async () => (await tab.announced()).join(" ").includes("5 cancelled."), "it is announced");
+  await until(async () => (await tab.announced()).join(" ").includes("5 pictures cancelled."), "it is announced");
   await tab.shoot("clear-360");
   await tab.page.getByRole("button", { name: "Clear finished" }).click();
   await until(async () => (await tab.page.locator(".earlier-list li").count()) === 2, "they are earlier ones");
