@@ -328,9 +328,10 @@ async fn storage_that_cannot_be_written_to_is_told_by_readiness_and_recovers_wit
     fs::write(&storage, "not a directory").unwrap();
     let refused = server.post("cat.png", pictures::tiny(2)).await;
     assert!([503, 507].contains(&refused.status().as_u16()), "{}", refused.status());
-    assert_eq!(ready().await, 503);
+    // A report counts for three seconds.
+    eventually("it is not ready", SOON, async || (ready().await == 503).then_some(())).await;
     fs::remove_file(&storage).unwrap();
     fs::rename(&away, &storage).unwrap();
-    assert_eq!(ready().await, 200);
+    eventually("it is ready again", SOON, async || (ready().await == 200).then_some(())).await;
     server.accepted("cat.png", pictures::tiny(2)).await;
 }

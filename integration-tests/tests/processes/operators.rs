@@ -53,7 +53,7 @@ async fn a_server_tells_operators_what_it_and_its_workers_did() {
     let expected = [
         "up_http_requests_total{method=\"POST\",route=\"/uploads\",status=\"202\"} 2",
         "up_http_requests_total{method=\"GET\",route=\"none\",status=\"404\"} 1",
-        "up_http_request_seconds_count{route=\"/uploads\"} 3",
+        "up_http_request_seconds_count{method=\"POST\",route=\"/uploads\"} 3",
         "up_uploads_total{outcome=\"accepted\"} 2",
         "up_uploads_total{outcome=\"unsupported\"} 1",
         "up_sockets 1",

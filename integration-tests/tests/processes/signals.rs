@@ -114,7 +114,7 @@ impl Place<'_> {
                 !directory.join("result.json").exists()
             });
             if stopping.await.unwrap() {
-                let regrets = ["another worker was faster", "given to another worker"];
+                let regrets = ["another worker stored its result first", "redelivered to another worker"];
                 return self.outlive(&upload, &late, &[], &regrets).await;
             }
             late.signal(Signal::CONT);
