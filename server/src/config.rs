@@ -23,7 +23,7 @@ use worker::{
     name = "up-server",
     version,
     about = "Accepts pictures, answers at once, and notifies subscribers when three thumbnails are ready.",
-    // A setting may stand before or after a command.
+    // Settings are accepted before and after a command.
     mut_args(|setting| setting.global(true))
 )]
 pub struct Config {
@@ -64,8 +64,8 @@ pub struct Config {
           value_parser = clap::value_parser!(u64).range(1..))]
     pub max_outbox: u64,
 
-    /// Limit of upload requests in flight, over all clients. At the limit, the oldest upload of a client that is over its
-    /// fair share is evicted. If there is none, the request is refused with 503
+    /// Limit of upload requests in flight, over all clients. At the limit, the oldest upload of a client that is over
+    /// its fair share is evicted. If no client is over its share, the request is refused with 503
     #[arg(long, env = "UP_MAX_CONCURRENT_UPLOADS", default_value_t = 512, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_concurrent_uploads: u32,
@@ -75,19 +75,20 @@ pub struct Config {
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_uploads_per_client: u32,
 
-    /// Memory for the bodies of all uploads in flight, in bytes. When it is used up, the largest upload of the client that
-    /// holds the most is evicted. An upload that gets no memory within 5 s is refused with 503
+    /// Memory for the bodies of all uploads in flight, in bytes. When it is used up, the largest upload of the client
+    /// that holds the most is evicted. An upload that gets no memory within 5 s is refused with 503
     #[arg(long, env = "UP_UPLOAD_MEMORY_BYTES", default_value_t = 256 * 1024 * 1024, value_name = "BYTES",
           value_parser = clap::value_parser!(u64).range(16 * 1024 * 1024..))]
     pub upload_memory_bytes: u64,
 
-    /// Free space of the disks of storage and outbox, in bytes, below which uploads are refused with 507, so that workers
-    /// can finish accepted ones [default: 1 GiB, or 5 % of a small disk]
+    /// Minimum free space on the disks of storage and outbox, in bytes. Below it, uploads are refused with 507, so that
+    /// workers can finish accepted ones [default: 1 GiB, or 5 % of a disk below 20 GiB]
     #[arg(long, env = "UP_MIN_FREE_BYTES", value_name = "BYTES")]
     pub min_free_bytes: Option<u64>,
 
-    /// Host names that requests may use, separated by commas. A page whose name was rebound to this address cannot use the
-    /// server then [default: that of --public-url and loopback names, if the server listens on a loopback address; else all]
+    /// Host names of this server, separated by commas. A page that was loaded under another name is treated as a page of
+    /// another site, which prevents DNS rebinding [default: loopback names and the name in --public-url if --listen is a
+    /// loopback address; otherwise all]
     #[arg(long, env = "UP_HOSTS", value_delimiter = ',', value_name = "NAMES")]
     pub hosts: Vec<String>,
 
@@ -97,26 +98,29 @@ pub struct Config {
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,
 
-    /// Limit of open sockets and event streams, over all clients. A client that is refused one polls
+    /// Limit of open sockets and event streams, over all clients. At the limit, a socket is closed with 4029 and an event
+    /// stream is refused with 503. Clients poll instead
     #[arg(long, env = "UP_MAX_SOCKETS", default_value_t = 10_000, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_sockets: u32,
 
-    /// Limit of open sockets and event streams of one client. A client that is refused one polls
+    /// Limit of open sockets and event streams of one client. At the limit, a socket is closed with 4029 and an event
+    /// stream is refused with 429. Clients poll instead
     #[arg(long, env = "UP_MAX_SOCKETS_PER_CLIENT", default_value_t = 2_000, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_sockets_per_client: u32,
 
     /// Addresses and networks of trusted proxies, separated by commas. Their X-Forwarded-For names the client [default:
-    /// none; the client is the address that connects]
+    /// none, so the client is the address that connects]
     #[arg(long, env = "UP_TRUSTED_PROXIES", value_delimiter = ',', value_parser = parse_network, value_name = "NETWORKS")]
     pub trusted_proxies: Vec<IpNet>,
 
-    /// Origins of other pages that may use the socket and send forms, separated by commas
+    /// Origins of other sites whose pages may use the socket and send forms, separated by commas. Requests from
+    /// pages of unlisted sites are refused with 403
     #[arg(long, env = "UP_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = parse_origin, value_name = "ORIGINS")]
     pub allowed_origins: Vec<Origin>,
 
-    /// Origins of other pages that may use the socket, send forms and read answers (CORS), separated by commas
+    /// Origins of other sites whose pages may use the socket, send forms and read answers (CORS), separated by commas
     #[arg(long, env = "UP_CORS_ORIGINS", value_delimiter = ',', value_parser = parse_origin, value_name = "ORIGINS")]
     pub cors_origins: Vec<Origin>,
 
@@ -154,7 +158,7 @@ pub enum Command {
 pub(crate) const WORKER_COMMAND: &str = "worker";
 
 impl Config {
-    /// Whether a `Host` header is believed: its name is one of `--hosts`, or of their default.
+    /// Whether the name in a `Host` header is one of `--hosts`, or of their default.
     #[must_use]
     pub fn believes_host(&self, host: &str) -> bool {
         let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
