@@ -130,7 +130,7 @@ async fn remove_orphans(
 /// Whether no pending entry, result or failure belongs to the files of an upload.
 async fn is_orphan(storage: &Storage, id: UploadId) -> Result<bool, StorageError> {
     use worker::UploadStatus::{Gone, Unknown};
-    // A pending entry that cannot be read is still one: the sweeper heals it.
+    // A pending entry that cannot be read counts: the sweeper restores it.
     let job = JobName { id, generation: 1 };
     Ok(!storage.has_pending(job).await? && matches!(storage.status(id).await?, Unknown | Gone))
 }

@@ -38,9 +38,10 @@ impl Client {
         })
     }
 
-    /// The client of a request: `X-Forwarded-For` is read from its end, as long as the address before is a trusted proxy.
+    /// The client of a request: `X-Forwarded-For` is read from its end, as long as the address read last is a trusted
+    /// proxy.
     pub(crate) fn of(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
-        // The client's own part of the header may not even be text. The proxy appends its part all the same.
+        // The part of the header that the client sends may be invalid UTF-8. The proxy still appends its part.
         let forwarded = headers.get_all(X_FORWARDED_FOR).iter();
         let mut forwarded: Vec<&[u8]> =
             forwarded.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).collect();

@@ -1,5 +1,5 @@
-//! From the reply exchange to the hub. Announcements are pushed without a storage read. Lost announcements are
-//! replaced by reads of storage, on a task of their own that never delays a push.
+//! The path of announcements from the reply exchange to the hub. They are pushed without a storage read. Lost
+//! announcements are replaced by reads of storage, on a task of their own that never delays a push.
 
 use std::{sync::Arc, time::Duration};
 

@@ -86,20 +86,20 @@ pub struct Config {
     #[arg(long, env = "UP_MIN_FREE_BYTES", value_name = "BYTES")]
     pub min_free_bytes: Option<u64>,
 
-    /// Host names of this server, separated by commas. A page that was loaded under another name is treated as a page of
-    /// another site, which prevents DNS rebinding [default: loopback names and the name in --public-url if --listen is a
-    /// loopback address; otherwise all]
+    /// Host names of this server, separated by commas. A page that was loaded under another name is treated as a page
+    /// of another site, which prevents DNS rebinding [default: loopback names and the name in --public-url if --listen
+    /// is a loopback address; otherwise all]
     #[arg(long, env = "UP_HOSTS", value_delimiter = ',', value_name = "NAMES")]
     pub hosts: Vec<String>,
 
-    /// Limit of open connections, without sockets. At the limit, the oldest idle connection of the client that holds the
-    /// most is closed
+    /// Limit of open connections, without sockets. At the limit, the oldest idle connection of the client that holds
+    /// the most is closed
     #[arg(long, env = "UP_MAX_CONNECTIONS", default_value_t = 8192, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,
 
-    /// Limit of open sockets and event streams, over all clients. At the limit, a socket is closed with 4029 and an event
-    /// stream is refused with 503. Clients poll instead
+    /// Limit of open sockets and event streams, over all clients. At the limit, a socket is closed with 4029 and an
+    /// event stream is refused with 503. Clients poll instead
     #[arg(long, env = "UP_MAX_SOCKETS", default_value_t = 10_000, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_sockets: u32,

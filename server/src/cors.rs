@@ -8,10 +8,10 @@ use url::Origin;
 
 use crate::request::{REQUEST_ID, SERVER_TIMING, TRACEPARENT};
 
-/// How long a browser may cache a preflight answer: two hours is the most that any browser does.
+/// How long a browser may cache a preflight answer: Chromium caches it for two hours at most.
 const PREFLIGHT_CACHED_FOR: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// Allows pages of these origins to send and read. Credentials stay forbidden, because there are none.
+/// Allows pages of these origins to send and read. Credentials stay forbidden, because the server uses none.
 pub(crate) fn layer(origins: &[Origin]) -> CorsLayer {
     let origins =
         origins.iter().filter_map(|origin| HeaderValue::from_str(&origin.ascii_serialization()).ok());

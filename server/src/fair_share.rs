@@ -1,6 +1,6 @@
 //! A table of the entries that clients hold, and the policy that selects one for eviction.
 //!
-//! A client holds entries: uploads in flight, or connections. An entry is idle (a connection that waits for a request) or
+//! A client holds entries: uploads in flight, or connections. An entry is idle (a connection between two requests) or
 //! busy. At capacity, a newcomer evicts one entry, or none:
 //!
 //! | candidate | taken from | condition |
@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 
-/// Entries that a client may hold before its busy ones can be evicted: more than a browser opens, and more than a script
-/// usually needs.
+/// Entries that a client may hold before its busy ones can be evicted: more than a browser opens, and more than a
+/// script usually needs.
 pub(crate) const FAIR_SHARE: usize = 16;
 
 /// The state of an entry.
@@ -51,7 +51,7 @@ pub(crate) enum OwnEntries {
     Kept,
 }
 
-/// Names an entry of the table.
+/// The key of an entry in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
     client: Client,

@@ -1,4 +1,4 @@
-//! A floor of free disk space: uploads are refused with 507 while workers can still finish the uploads that were promised.
+//! The minimum of free disk space. Below it, uploads are refused with 507, so that workers can finish accepted ones.
 
 use std::{
     path::PathBuf,
@@ -9,11 +9,11 @@ use std::{
 use rustix::fs::statvfs;
 use tokio::time::Instant;
 
-/// The floor where none is set, in bytes; on a small disk the twentieth part of it.
+/// The default floor, in bytes. On a small disk it is one part in [`DEFAULT_PART`] of the disk.
 const DEFAULT_FLOOR: u64 = 1024 * 1024 * 1024;
 const DEFAULT_PART: u64 = 20;
 
-/// How long a look at the disks counts. In that time uploads write some hundred megabytes at most.
+/// How long a measurement is reused. Uploads write a few hundred megabytes at most in this time.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The disks of the outbox and of local storage.
@@ -43,7 +43,7 @@ impl FreeSpace {
         Self { directories, floor, seen: Mutex::default() }
     }
 
-    /// Whether a body of so many bytes leaves the floor free. Blocks for a moment, once in [`LOOK_EVERY`].
+    /// Whether a body of this many bytes leaves the floor free. Blocks for a moment, once in [`LOOK_EVERY`].
     pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
         self.room() > bytes
     }
@@ -56,7 +56,7 @@ impl FreeSpace {
             return room;
         }
         let disk = |directory: &PathBuf| {
-            // A directory that cannot be looked at is reported by whatever writes there.
+            // A directory that cannot be measured is skipped: the next write to it reports the error.
             let disk = statvfs(directory).ok()?;
             let size = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
             Some(Disk { available: size(disk.f_bavail), total: size(disk.f_blocks) }.above(self.floor))

@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Larger than any form of a fuzz run.
+/// The size limit of a file, in bytes: larger than any form of a fuzz run.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Built once: building it takes longer than reading a form.
@@ -51,7 +51,7 @@ struct Form {
     is_complete: bool,
 }
 
-/// Reads a form in pieces of the given size, and the same form in one piece; and cleans it like a file name.
+/// Reads a form in pieces of the given size, and in one piece, and cleans the same bytes as a file name.
 ///
 /// # Panics
 /// When a name cannot be stored or sent, or when the result depends on the pieces.

@@ -10,7 +10,7 @@ use worker::{Format, Size};
 
 use crate::{answer::json, app::App, problem::Problem, readiness::Report};
 
-/// How long a report counts, so that questions are cheap for anybody to ask.
+/// The lifetime of a report. It bounds the checks that requests for `/readyz` can cause.
 const COUNTS_FOR: Duration = Duration::from_secs(3);
 
 /// The timeout of each check.
@@ -63,8 +63,8 @@ pub(crate) async fn healthz() -> Response {
     json(&Health { status: Alive::Alive })
 }
 
-/// Uploads can be accepted: storage is writable, the outbox is not full, and the server does not drain. The reasons
-/// against it are for operators: `/readyz` of the admin listener has them.
+/// Uploads can be accepted: storage is writable, the outbox is not full, and the server does not drain. The reasons for
+/// a refusal are shown to operators only, at `/readyz` of the admin listener.
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Problem> {
     if app.draining.is_cancelled() {
         return Err(Problem::draining());
@@ -76,7 +76,7 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Prob
     }
 }
 
-/// The last report, or a new one if that is too old. Of many that ask at once, one checks.
+/// The last report, or a new one if the last has expired. Concurrent calls share one check.
 pub(crate) async fn report(app: &App) -> Report {
     let mut last = app.last_report.lock().await;
     if let Some((at, report)) = &*last
@@ -110,7 +110,7 @@ async fn check(app: &App) -> Report {
     if !reasons.is_empty() {
         return Report::NotReady(reasons);
     }
-    // Uploads go on without the broker, as long as the outbox has room.
+    // Uploads are accepted without the broker until the outbox is full.
     match broker {
         Ok(Ok(())) => Report::Ready,
         Ok(Err(error)) => Report::Degraded(vec![error.to_string()]),

@@ -65,7 +65,7 @@ impl Hub {
         }
     }
 
-    /// Every subscribed upload whose end has not reached all of its subscribers.
+    /// The subscribed uploads whose end was not delivered to every subscriber.
     pub(crate) fn unended(&self) -> Vec<UploadId> {
         let unended =
             |mailbox: &Weak<Mailbox>, id| mailbox.upgrade().is_some_and(|mailbox| !mailbox.knows_end(id));

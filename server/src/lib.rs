@@ -5,8 +5,8 @@
 //! ```text
 //! config telemetry client            settings; counters and times; the client that a limit counts for
 //! answer frontend readiness          parts of answers; the page's files; reports of readiness
-//! fair_share quota connections       entries of each client, and who gives way
-//! memory free_space read_budget      memory of bodies; free disk space; reads that clients cause
+//! fair_share quota connections       entries of each client, and the eviction policy
+//! memory free_space read_budget      memory of bodies; free disk space; rate limit for unknown uploads
 //! origin request cors                pages of other sites; ids, traces and timings of requests
 //! problem                            errors as RFC 9457 problems
 //! hub sightings results keys_in_use  subscribers; sightings of pending uploads; cached results; idempotency keys

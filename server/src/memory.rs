@@ -4,8 +4,8 @@
 //! buffer counts in full, even if little of it is filled.
 //!
 //! When the budget is used up, the largest upload of the client that holds most is evicted, if that client holds more
-//! than the newcomer's client would. Otherwise the newcomer waits, at most [`WAIT_WITHIN`]. So many slow uploads of one
-//! client delay no other client.
+//! than the newcomer's client would. Otherwise the newcomer waits, at most [`WAIT_WITHIN`]. Slow uploads of one
+//! client therefore do not delay other clients.
 
 use std::{
     collections::HashMap,

@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::config::Config;
 
-/// The relation of the page that sends a request to this server, as its browser says it.
+/// Set by browsers: the relation between this server and the page that sends the request.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
 /// Whether the `Origin` of a request is allowed. A request without one is allowed: it comes from no page.
@@ -13,7 +13,7 @@ pub(crate) fn is_allowed(headers: &HeaderMap, config: &Config) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return true;
     };
-    // A page with `Referrer-Policy: no-referrer` sends its form so. No page can forge `Sec-Fetch-Site`.
+    // A page with `Referrer-Policy: no-referrer` sends `Origin: null` with a form. No page can forge `Sec-Fetch-Site`.
     if origin == "null" && headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "same-origin") {
         return true;
     }

@@ -1,4 +1,4 @@
-//! Reads of storage that a client can cause by asking for unknown uploads: a budget for each client.
+//! A rate limit for each client: reads of storage for unknown uploads.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -7,20 +7,20 @@ use moka::sync::Cache;
 
 use crate::client::Client;
 
-/// Unknown ids that a client may ask for at once: a page that has kept the ids of many expired uploads asks for some
-/// hundred. Each costs four reads of storage.
+/// Unknown ids that a client may request at once: a page that restores many expired uploads requests a few hundred.
+/// Each costs four reads of storage.
 const BURST: NonZeroU32 = NonZeroU32::new(1000).expect("it is not zero");
 
-/// Unknown ids a second, after the burst.
+/// Unknown ids per second, after the burst.
 const PER_SECOND: NonZeroU32 = NonZeroU32::new(50).expect("it is not zero");
 
-/// Clients that are remembered, about 50 bytes each. Beyond it, those whose budget is full are forgotten.
+/// Clients that are remembered, about 50 bytes each. At the limit, clients with a full budget are removed.
 const MAX_CLIENTS: usize = 10_000;
 
-/// How long a client whose budget is used up reads nothing.
+/// How long a client is blocked after its budget was used up.
 const BLOCKED_FOR: Duration = Duration::from_secs(1);
 
-/// The budgets.
+/// The budgets of all clients.
 pub(crate) struct ReadBudget {
     limiter: DefaultKeyedRateLimiter<Client>,
     blocked: Cache<Client, ()>,

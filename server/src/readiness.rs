@@ -1,11 +1,11 @@
-//! Reports about whether the server takes uploads.
+//! Reports of readiness: whether the server can accept uploads.
 
 use tokio::{sync::Mutex, time::Instant};
 
 /// The result of a check. Reasons are for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// All is well.
+    /// Storage, outbox and broker answer.
     Ready,
     /// The broker is unavailable; jobs wait in the outbox.
     Degraded(Vec<String>),
@@ -13,5 +13,5 @@ pub(crate) enum Report {
     NotReady(Vec<String>),
 }
 
-/// The last report of a server, and when it was made.
+/// The last report of a server, and its time.
 pub(crate) type LastReport = Mutex<Option<(Instant, Report)>>;

@@ -1,5 +1,5 @@
-//! The relay from the outbox to the broker, oldest job first. A job is removed from the outbox only after the broker has
-//! confirmed it.
+//! The relay from the outbox to the broker, oldest job first. A job is removed from the outbox only after the broker
+//! has confirmed it.
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 

@@ -26,7 +26,8 @@ pub(crate) static SERVER_TIMING: HeaderName = HeaderName::from_static("server-ti
 /// W3C Trace Context.
 pub(crate) static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// The longest request id of a client that is used, in bytes: a UUID takes 36. It is in every log record of the request.
+/// The longest request id of a client that is used, in bytes: a UUID takes 36. It is in every log record of the
+/// request.
 const MAX_ID_BYTES: usize = 64;
 
 /// Data for handlers beside the request itself.

@@ -1,5 +1,5 @@
-//! A cache of the results that this server read last. Only the generation of a result can change, so a ready upload costs
-//! no read of storage while it is cached.
+//! A cache of the results that this server read last. Only the generation of a result can change, so a ready upload
+//! costs no read of storage while it is cached.
 
 use std::sync::Arc;
 

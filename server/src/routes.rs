@@ -54,7 +54,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     router.layer(middleware::from_fn(request::identify))
 }
 
-/// Refuses a request whose body may be arriving. The body is drained, so that a client that sends first can read the answer.
+/// Refuses a request whose body may be arriving. The body is drained, so that a client that reads only after it has
+/// sent the body receives the answer.
 fn refuse(problem: Problem, request: Request) -> Response {
     let is_sending = !request.body().is_end_stream() && !request.headers().contains_key(header::EXPECT);
     if !is_sending {

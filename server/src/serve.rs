@@ -39,7 +39,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// The pause after a failed accept, for instance at the open-file limit.
 const AFTER_ERROR: Duration = Duration::from_millis(100);
 
-/// Serves until the server drains and what was in flight has finished. New connections are accepted meanwhile, so
+/// Serves until the server drains and all uploads in flight have finished. New connections are accepted meanwhile, so
 /// that a load balancer receives 503 from `/readyz`.
 pub(crate) async fn serve(listener: TcpListener, router: Router, app: Arc<App>) {
     let (connections, closing) = (TaskTracker::new(), CancellationToken::new());

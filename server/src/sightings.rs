@@ -9,15 +9,15 @@ use std::{
 use tokio::time::Instant;
 use worker::{Changed, JobName, Lane, State, UploadId};
 
-/// The least time between the two sightings after which a pending upload can count as lost. From commit to the post of its
-/// job an upload takes milliseconds.
+/// The minimum time between the two sightings after which a pending upload can count as lost. The job of an upload is
+/// posted within milliseconds after its commit.
 pub(crate) const SETTLED: Duration = Duration::from_secs(10);
 
-/// How much later another upload of the lane must have been seen first before it counts as accepted clearly later: the
-/// outbox of another server may delay its jobs.
+/// The minimum difference between the first sightings of two uploads for the second to count as accepted clearly later.
+/// The outbox of another server may delay its jobs.
 const CLEARLY_LATER: Duration = Duration::from_secs(30);
 
-/// Time that a job may take in addition to its two attempts, before its delivery counts as lost.
+/// The time that a job may take in addition to its two attempts, before its delivery counts as lost.
 const JOB_MARGIN: Duration = Duration::from_secs(30);
 
 /// A started job without an announcement for this long is lost even if its lane is not empty: the longest retry

@@ -1,7 +1,7 @@
 //! The sweeper: the lost job of a pending upload is requeued.
 //!
-//! It lists the pending index and nothing else, so its cost grows only with pending uploads. A job counts as lost only after
-//! two sightings of its upload, by this process's monotonic clock and never by a timestamp:
+//! It lists the pending index and nothing else, so its cost grows only with pending uploads. A job counts as lost only
+//! after two sightings of its upload, by this process's monotonic clock and never by a timestamp:
 //!
 //! | the queue | the job is lost when |
 //! | --- | --- |
@@ -27,8 +27,8 @@ use crate::{
     sightings::{LaneState, SETTLED, Sightings},
 };
 
-/// The least pause between two sweeps, and its least multiple of a sweep's duration: sweeping a large index takes at most
-/// a twentieth of the time.
+/// The minimum pause between two sweeps, and the minimum ratio of the pause to the duration of the sweep: sweeps of a
+/// large index take at most a twentieth of the time.
 const PAUSE: Duration = SETTLED;
 const PAUSE_FACTOR: u32 = 20;
 

@@ -155,7 +155,7 @@ pub(super) fn request_header(
         .build()
 }
 
-/// A link from an answer to an operation, with the place of the upload's id in the answer.
+/// A link from an answer to an operation, with the path of the upload's id in the answer.
 pub(super) fn link(operation: &str, id_at: &str) -> Link {
     LinkBuilder::new().operation_id(operation).parameter("id", id_at).build()
 }

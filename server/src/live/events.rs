@@ -23,7 +23,7 @@ use crate::{
 /// How long a client waits before it reconnects after the stream broke.
 const RETRY: Duration = Duration::from_millis(1000);
 
-/// The header by which a client that reconnects names the last event that it received.
+/// Sent by a client that reconnects: the id of the last event that it received.
 const LAST_EVENT_ID: &str = "last-event-id";
 
 /// How often a comment is sent, so that proxies do not close an idle stream.
@@ -40,7 +40,7 @@ pub(crate) async fn events(
     let subscriber = app.hub.open();
     subscriber.subscribe(id).map_err(|_| Problem::busy())?;
     let upload = app.upload_or_problem(id, client).await?;
-    // An EventSource reconnects for ever; 204 tells it that the stream has ended.
+    // An EventSource reconnects after the end of a stream, unless the answer is 204.
     if upload.state.is_final()
         && headers.get(LAST_EVENT_ID).is_some_and(|last| last == event_id(&upload).as_str())
     {
@@ -49,7 +49,7 @@ pub(crate) async fn events(
     subscriber.mark_seen(&upload);
     let events = Sse::new(states(EventStream { app, subscriber, _permit: permit }, upload));
     let events = events.keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
-    // nginx would hold the events back otherwise.
+    // Otherwise nginx buffers the events.
     let head = [(header::CACHE_CONTROL, NO_STORE), (HeaderName::from_static("x-accel-buffering"), "no")];
     Ok((head, events).into_response())
 }

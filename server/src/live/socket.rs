@@ -30,7 +30,7 @@ const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// The largest write buffer of a socket, in bytes: room for a snapshot of [`protocol::MAX_IDS`] uploads.
 const MAX_WRITE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
-/// How long a snapshot waits before it looks again whether its client may read.
+/// How often a delayed snapshot checks whether the budget of its client allows reads again.
 const SLOWED_FOR: Duration = Duration::from_millis(200);
 
 /// Concurrent reads of uploads for one snapshot.

@@ -1,7 +1,7 @@
 //! `POST /uploads` and `PUT /uploads/{filename}`: receive the pictures of a request and answer their states.
 //!
-//! Every step returns [`UploadResults`] or [`Refused`]. A refused request ends in one place,
-//! [`Refused::into_response`]: it is counted, its connection is closed, and the rest of its body is drained.
+//! Every step returns [`UploadResults`] or [`Refused`]. Only [`Refused::into_response`] ends a refused request: it
+//! counts the request, closes its connection and drains the rest of its body.
 
 use std::sync::Arc;
 
@@ -88,8 +88,8 @@ impl Refused {
     }
 }
 
-/// The one place that counts a refused request, closes its connection and drains its body. The connection cannot be
-/// reused, because the next bytes on it are the rest of the body.
+/// Counts the refused request, closes its connection and drains its body. The connection cannot be reused, because the
+/// next bytes on it are the rest of the body.
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         telemetry::uploads(self.problem.kind(), 1);

@@ -1,4 +1,4 @@
-//! The `Content-Disposition` of a part, as clients in use write it.
+//! The `Content-Disposition` of a part, in the forms that real clients send.
 //!
 //! | client | a name that is not ASCII |
 //! | --- | --- |
@@ -44,8 +44,8 @@ fn encoded_words(name: String) -> String {
     }
 }
 
-/// Decodes a name whose escapes stand for characters beyond ASCII. Other percent signs are part of a name: a file may be
-/// called `100%25.jpg`.
+/// Decodes a percent-encoded name if it has an escape of a character outside ASCII. Other percent signs are part of the
+/// name: a file may be called `100%25.jpg`.
 fn percent_decoded(name: String) -> String {
     let is_escaped = name.as_bytes().windows(3).any(|window| {
         matches!(window, [b'%', b'8' | b'9' | b'A'..=b'F' | b'a'..=b'f', last] if last.is_ascii_hexdigit())

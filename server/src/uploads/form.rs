@@ -35,7 +35,7 @@ const MAX_PARTS: usize = 1000;
 const FORM_OVERHEAD_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The maximum size of the headers of one part, in bytes, with the file's name. Browsers send a few hundred; a name has
-/// at most 255, and percent-encoding makes three of each.
+/// at most 255, and percent-encoding triples them.
 const MAX_HEADER_BYTES: usize = 8 * 1024;
 
 /// The maximum number of bytes that are read to find the next part: its headers, and the data behind them in the same
@@ -89,11 +89,11 @@ impl Form {
 pub(crate) struct Part {
     field: Field<'static>,
     body: SharedBody,
-    /// Bytes that were read to tell what the part is, and are still to be returned.
+    /// Bytes that were read to detect the kind of the part. They are returned before the rest.
     beginning: BytesMut,
 }
 
-/// What a part is.
+/// The kind of a part.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum PartKind {
     /// A file of this name.
@@ -103,9 +103,9 @@ pub(crate) enum PartKind {
 }
 
 impl Part {
-    /// Tells files from fields. A part is a file if it has a file name, if its field is named `file`, if it declares to be a
-    /// picture, or if its bytes begin like one. A part with an empty file name, as browsers send it for an empty file input,
-    /// is a file if it has bytes.
+    /// Detects whether the part is a file. A part is a file if it has a file name, if its field is named `file`, if its
+    /// declared type is a picture, or if its first bytes are those of a picture. Browsers send an empty file name for
+    /// an empty file input: such a part is a file if it has bytes.
     pub(crate) async fn kind(&mut self) -> Result<PartKind, multer::Error> {
         let disposition = self.field.headers().get(header::CONTENT_DISPOSITION);
         let Disposition { field, file } =
@@ -160,7 +160,7 @@ impl Stream for Part {
     }
 }
 
-/// The boundary of a form. Clients write it in quotes or not, and with characters that RFC 2045 wants in quotes.
+/// The boundary of a form. Clients send it with or without quotes, even if RFC 2045 requires quotes for its characters.
 pub(super) fn boundary(content_type: &str) -> Option<String> {
     let mut parsed = mailparse::parse_content_type(content_type);
     parsed.params.remove("boundary").filter(|boundary| (1..=MAX_BOUNDARY_BYTES).contains(&boundary.len()))
@@ -208,8 +208,8 @@ impl SharedBody {
         self.allowed.store(bytes, Ordering::Relaxed);
     }
 
-    /// Polls with the bytes that are buffered already, and reads more only if they are not enough. `multer` would read
-    /// more at every poll, and so buffer a form of many small parts whole.
+    /// Polls with the bytes that are buffered already, and reads more only if they are not enough. Otherwise
+    /// `multer` reads more at every poll, and buffers a whole form of many small parts.
     fn poll_buffered_first<T>(&self, mut poll: impl FnMut() -> Poll<T>) -> Poll<T> {
         self.may_read.store(false, Ordering::Relaxed);
         if let Poll::Ready(ready) = poll() {

@@ -187,7 +187,8 @@ async fn accept(
     match declared.context.timing.of("commit", commit).await {
         Ok(None) => {}
         outcome => {
-            // No client receives this upload's id, so its job is removed. If this fails, it is processed unseen.
+            // No client receives this upload's id, so its job is removed. If this fails, a worker
+            // processes it, and no client sees the result.
             let _ = app.storage.remove_pending(record.job()).await;
             if let (Err(_), Some((key, _))) = (&outcome, &claiming) {
                 key.release(app, id).await;
