@@ -45,7 +45,7 @@ pub fn socket(text: &str) {
 
 /// The parts of a form up to the first error.
 #[derive(Debug, PartialEq, Eq)]
-struct Form {
+struct ParsedForm {
     /// Complete parts: the stored file name, if the part is a file, and the bytes.
     read: Vec<(Option<String>, Vec<u8>)>,
     is_complete: bool,
@@ -76,7 +76,7 @@ fn assert_sendable(name: &str) {
     assert_eq!(header.to_str().expect("it is ASCII").matches('"').count(), 2);
 }
 
-async fn read(boundary: &str, body: &[u8], piece: usize) -> Form {
+async fn read(boundary: &str, body: &[u8], piece: usize) -> ParsedForm {
     let pieces: Vec<_> = body.chunks(piece).map(Bytes::copy_from_slice).map(Ok::<_, Infallible>).collect();
     let body = Body::from_stream(stream::iter(pieces));
     let mut parts = form::Form::new(body, boundary.to_owned(), MAX_FILE_BYTES);
@@ -84,15 +84,15 @@ async fn read(boundary: &str, body: &[u8], piece: usize) -> Form {
     loop {
         let mut part = match parts.next().await {
             Ok(Some(part)) => part,
-            ended => return Form { read, is_complete: ended.is_ok() },
+            ended => return ParsedForm { read, is_complete: ended.is_ok() },
         };
         let name = match part.kind().await {
             Ok(PartKind::File(name)) => Some(name),
             Ok(PartKind::Field) => None,
-            Err(_) => return Form { read, is_complete: false },
+            Err(_) => return ParsedForm { read, is_complete: false },
         };
         let Ok(pieces) = part.by_ref().try_collect::<Vec<_>>().await else {
-            return Form { read, is_complete: false };
+            return ParsedForm { read, is_complete: false };
         };
         read.push((name, pieces.concat()));
     }

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
-    http::{StatusCode, header},
+    http::StatusCode,
     middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use http_body::Body as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
@@ -21,7 +20,11 @@ use crate::{
     live::{events, socket},
     problem::{Problem, help_page},
     request,
-    uploads::{accept, body::PacedBody, originals, retry, status, thumbnails},
+    uploads::{
+        accept,
+        body::{closing, unread},
+        originals, retry, status, thumbnails,
+    },
 };
 
 /// All endpoints of clients.
@@ -54,15 +57,13 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     router.layer(middleware::from_fn(request::identify))
 }
 
-/// Refuses a request whose body may be arriving. The body is drained, so that a client that reads only after it has
-/// sent the body receives the answer.
+/// Refuses a request whose body may be arriving.
 fn refuse(problem: Problem, request: Request) -> Response {
-    let is_sending = !request.body().is_end_stream() && !request.headers().contains_key(header::EXPECT);
-    if !is_sending {
-        return problem.into_response();
+    let (parts, body) = request.into_parts();
+    match unread(&parts.headers, body) {
+        None => problem.into_response(),
+        rest => closing(problem, rest),
     }
-    PacedBody::new(request.into_body()).drain();
-    ([(header::CONNECTION, "close")], problem).into_response()
 }
 
 fn panicked(_what: Box<dyn std::any::Any + Send>) -> Response {

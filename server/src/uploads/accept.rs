@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use worker::Upload;
 
 use super::{
-    body::{PacedBody, body_problem, declared_length},
+    body::{PacedBody, body_problem, closing, declared_length, unread},
     form::{self, Form, PartKind, form_problem},
     idempotency::Key,
     incoming::{self, Declared},
@@ -94,12 +94,7 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         telemetry::uploads(self.problem.kind(), 1);
         self.results.count();
-        if let Some(rest) = self.rest {
-            rest.drain();
-        }
-        let mut response = self.problem.with_uploads(self.results.uploads).into_response();
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        response
+        closing(self.problem.with_uploads(self.results.uploads), self.rest)
     }
 }
 
@@ -144,11 +139,8 @@ async fn receive(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let (headers, timing) = (parts.headers, context.timing.clone());
-    // A client that waits for `100 Continue` sends no body after a refusal.
-    let is_sending = !headers.contains_key(header::EXPECT);
-    let refuse = |problem: Problem, body| {
-        Refused::from(problem).with_rest(is_sending.then(|| PacedBody::new(body))).into_response()
-    };
+    let refuse =
+        |problem: Problem, body| Refused::from(problem).with_rest(unread(&headers, body)).into_response();
     let bulk = match options {
         Ok(Query(options)) => options.lane == Some(LaneOption::Bulk),
         Err(error) => return refuse(Problem::malformed(error.body_text()), body),
@@ -163,17 +155,17 @@ async fn receive(
         key = Key::of(&headers, app) => key,
         () = permit.evicted() => Err(Problem::busy()),
     };
-    let source = key.and_then(|key| Ok((key, Source::of(&headers, name, app.config.max_upload_bytes)?)));
+    let source = key.and_then(|key| Ok((key, BodyKind::of(&headers, name, app.config.max_upload_bytes)?)));
     let (key, source) = match source {
         Ok(source) => source,
         Err(problem) => return refuse(problem, body),
     };
     let file_context = FileContext { bulk, key, context, permit: &permit };
     let results = match source {
-        Source::Form { boundary } => {
+        BodyKind::Form { boundary } => {
             receive_form(app, Form::new(body, boundary, app.config.max_upload_bytes), file_context).await
         }
-        Source::Raw { name } => receive_raw(app, PacedBody::new(body), name, file_context).await,
+        BodyKind::Raw { name } => receive_raw(app, PacedBody::new(body), name, file_context).await,
     };
     // Waiting for the end of the uploads needs no permit.
     drop(permit);
@@ -204,14 +196,14 @@ async fn admit(app: &App, headers: &HeaderMap, client: Client) -> Result<Permit,
 }
 
 /// The kind of a request's body.
-enum Source {
+enum BodyKind {
     /// A form, with its boundary.
     Form { boundary: String },
     /// One picture, with its name.
     Raw { name: String },
 }
 
-impl Source {
+impl BodyKind {
     /// Reads the headers. A request with a name in its path is a raw picture, even if its type is that of a form.
     fn of(headers: &HeaderMap, name_in_path: Option<String>, max_file_bytes: u64) -> Result<Self, Problem> {
         // `headers::ContentType` is not used: it rejects boundaries that existing clients send.

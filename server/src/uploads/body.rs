@@ -6,10 +6,15 @@ use std::{
     time::Duration,
 };
 
-use axum::{body::Body, http::HeaderMap};
+use axum::{
+    body::Body,
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
+};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use headers::{ContentLength, HeaderMapExt};
+use http_body::Body as _;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::problem::Problem;
@@ -51,6 +56,22 @@ pub(super) fn body_problem(error: &BodyError) -> Problem {
             Problem::malformed("There are too many bytes before the next part of the form.")
         }
     }
+}
+
+/// The body of a refused request, if its client is sending one: a client that waits for `100 Continue` sends none after a
+/// refusal.
+pub(crate) fn unread(headers: &HeaderMap, body: Body) -> Option<PacedBody> {
+    let is_sending = !body.is_end_stream() && !headers.contains_key(header::EXPECT);
+    is_sending.then(|| PacedBody::new(body))
+}
+
+/// A refusal of a request whose body was not read to its end. The connection cannot be reused, because its next bytes are
+/// the rest of the body; that is drained, so that a client that sends first can read the answer.
+pub(crate) fn closing(refusal: impl IntoResponse, rest: Option<PacedBody>) -> Response {
+    if let Some(rest) = rest {
+        rest.drain();
+    }
+    ([(header::CONNECTION, "close")], refusal).into_response()
 }
 
 /// A body that fails when it arrives too slowly.
