@@ -77,7 +77,7 @@ impl App {
     }
 
     /// An upload as clients see it, or the problem that they see instead.
-    pub(crate) async fn upload_or_problem(&self, id: UploadId, client: Client) -> Result<Upload, Problem> {
+    pub(crate) async fn upload_or_problem(&self, client: Client, id: UploadId) -> Result<Upload, Problem> {
         let found = self.find_for(client, id).await?;
         self.shown(&found).ok_or_else(|| found.problem())
     }

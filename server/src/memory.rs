@@ -96,7 +96,6 @@ impl UploadMemory {
 }
 
 /// The account of one upload. It is closed when it and its last reservation are dropped.
-#[derive(Clone)]
 pub(crate) struct Account(Arc<OpenAccount>);
 
 struct OpenAccount {

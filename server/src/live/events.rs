@@ -39,7 +39,7 @@ pub(crate) async fn events(
     let permit = app.watching.acquire(client)?;
     let subscriber = app.hub.open();
     subscriber.subscribe(id).map_err(|_| Problem::busy())?;
-    let upload = app.upload_or_problem(id, client).await?;
+    let upload = app.upload_or_problem(client, id).await?;
     // An EventSource reconnects after the end of a stream, unless the answer is 204.
     if upload.state.is_final()
         && headers.get(LAST_EVENT_ID).is_some_and(|last| last == event_id(&upload).as_str())

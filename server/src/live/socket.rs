@@ -214,15 +214,19 @@ impl SocketSession {
                     let title = "This client asks for too many unknown uploads. The snapshot follows.";
                     self.send(&ServerMessage::Error { reference, code: "slow-down", title }).await?;
                 }
-                sleep(SLOWED_FOR).await;
+                tokio::select! {
+                    // The session says goodbye next.
+                    () = self.app.draining.cancelled() => return ControlFlow::Continue(()),
+                    () = sleep(SLOWED_FOR) => {}
+                }
             }
             let app = &self.app;
-            read.extend(join_all(ids.iter().map(async |id| (*id, app.upload(*id).await))).await);
-            read.iter().rev().take(ids.len()).filter(|(_, upload)| matches!(upload, Ok(None))).for_each(
-                |_| {
-                    self.app.unknown_reads.charge(self.client);
-                },
-            );
+            for (id, upload) in join_all(ids.iter().map(async |id| (*id, app.upload(*id).await))).await {
+                if matches!(upload, Ok(None)) {
+                    app.unknown_reads.charge(self.client);
+                }
+                read.push((id, upload));
+            }
         }
         let mut uploads = Vec::new();
         let mut unreadable = false;

@@ -27,7 +27,7 @@ pub(crate) async fn status(
     client: Client,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let mut upload = context.timing.of("read", app.upload_or_problem(id, client)).await?;
+    let mut upload = context.timing.of("read", app.upload_or_problem(client, id)).await?;
     let wait = Wait::parse(&headers);
     if let Some(wait) = wait {
         upload = context.timing.of("wait", wait.for_one(&app, upload)).await;
