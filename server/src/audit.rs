@@ -74,7 +74,7 @@ async fn audit(storage: &Storage, now: Timestamp, check_again_after: Duration) -
     }
     let removed = storage.remove_old_claims(now - KEY_COUNTS_FOR).await?;
     debug!(removed, "removed expired claims of idempotency keys");
-    remove_staged(storage.clone(), None, a_day_ago).await;
+    storage.remove_staged_of_indexes(a_day_ago).await;
     Ok(())
 }
 
@@ -102,7 +102,7 @@ async fn audit_shard(
         }
     }
     removed += remove_orphans(storage, orphans, check_again_after).await?;
-    let staged = remove_staged(storage.clone(), Some(shard), a_day_ago).await;
+    let staged = storage.remove_staged_of_shard(shard, a_day_ago).await;
     info!(%shard, uploads, removed, staged, "audited a shard");
     Ok(())
 }
@@ -133,18 +133,6 @@ async fn is_orphan(storage: &Storage, id: UploadId) -> Result<bool, StorageError
     // A pending entry that cannot be read counts: the sweeper restores it.
     let job = JobName { id, generation: 1 };
     Ok(!storage.has_pending(job).await? && matches!(storage.status(id).await?, Unknown | Gone))
-}
-
-/// Removes staged files of killed writers, of one shard or of the indexes.
-async fn remove_staged(storage: Storage, shard: Option<Shard>, before: Timestamp) -> usize {
-    let removing = tokio::task::spawn_blocking(move || match shard {
-        Some(shard) => storage.remove_staged_of_shard(shard, before),
-        None => storage.remove_staged_of_indexes(before),
-    });
-    removing.await.unwrap_or_else(|error| {
-        warn!(%error, "could not remove staged files");
-        0
-    })
 }
 
 #[cfg(test)]

@@ -38,12 +38,6 @@ impl AgeClock {
     }
 }
 
-impl Default for AgeClock {
-    fn default() -> Self {
-        Self::start()
-    }
-}
-
 /// Milliseconds of the clock that all processes of a host share and that never steps. It restarts at each boot.
 pub(crate) fn monotonic_ms() -> i64 {
     let now = clock_gettime(ClockId::Monotonic);

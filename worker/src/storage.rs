@@ -275,7 +275,10 @@ impl Storage {
         work: impl FnOnce(&LocalRoot) -> T + Send + 'static,
     ) -> T {
         let Some(local) = self.local.clone() else { return T::default() };
-        tokio::task::spawn_blocking(move || work(&local)).await.unwrap_or_default()
+        tokio::task::spawn_blocking(move || work(&local)).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "work on the storage directory did not finish");
+            T::default()
+        })
     }
 
     async fn read(&self, key: &StorageKey) -> Result<Bytes, StorageError> {

@@ -131,13 +131,13 @@ impl Storage {
     }
 
     /// Removes staged files of killed writers that were last written before `before` from a shard, and then empty
-    /// directories. Blocks. Returns the number of removed files; zero unless storage is local.
-    pub fn remove_staged_of_shard(&self, shard: Shard, before: Timestamp) -> usize {
-        self.local.as_ref().map_or(0, |local| local.remove_staged_of_shard(shard, before))
+    /// directories. Returns the number of removed files; zero unless storage is local.
+    pub async fn remove_staged_of_shard(&self, shard: Shard, before: Timestamp) -> usize {
+        self.in_directory(move |local| local.remove_staged_of_shard(shard, before)).await
     }
 
     /// The same for the indexes.
-    pub fn remove_staged_of_indexes(&self, before: Timestamp) -> usize {
-        self.local.as_ref().map_or(0, |local| local.remove_staged_of_indexes(before))
+    pub async fn remove_staged_of_indexes(&self, before: Timestamp) -> usize {
+        self.in_directory(move |local| local.remove_staged_of_indexes(before)).await
     }
 }
