@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! tests/transport.rs   the claims of the transport port, held to every adapter
-//! tests/processes.rs   the guarantees, with real processes and real signals
-//! tests/tidy.rs        what a compiler cannot see about the source
+//! tests/processes/     the guarantees, with real processes and real signals
+//! tests/tidy/          rules about the sources and documents that a compiler cannot check
 //! ```
 
 pub mod brown_out;
@@ -15,6 +15,7 @@ pub mod pictures;
 pub mod proxy;
 pub mod rabbit;
 pub mod raw;
+pub mod repository;
 pub mod rivals;
 pub mod s3;
 pub mod server;

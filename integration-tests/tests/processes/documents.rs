@@ -2,23 +2,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
     process::Command,
 };
 
 use integration_tests::{
     patience::SOON,
     pictures,
+    repository::{sources, text_of},
     server::{Start, binary, id},
     socket::Socket,
 };
-
-/// A document of the repository.
-fn document(path: &str) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    fs::read_to_string(root.join(path)).unwrap()
-}
 
 /// The part of a document from a heading to the next one of any level.
 fn section<'a>(document: &'a str, heading: &str) -> &'a str {
@@ -67,7 +60,7 @@ fn settings(program: &str) -> BTreeMap<String, Setting> {
 
 #[test]
 fn the_readme_lists_every_setting_with_its_variable_and_default() {
-    let readme = document("README.md");
+    let readme = text_of("README.md");
     for program in ["up-server", "up-worker"] {
         let listed = rows(section(&readme, &format!("### Settings of `{program}`")));
         let settings = settings(program);
@@ -91,32 +84,19 @@ fn the_readme_lists_every_setting_with_its_variable_and_default() {
 
 /// The metrics that OPERATING.md lists, with their types.
 fn documented_metrics() -> BTreeMap<String, String> {
-    let operating = document("server/OPERATING.md");
+    let operating = text_of("server/OPERATING.md");
     let rows = ["### Of a server", "### Of a worker"].map(|heading| rows(section(&operating, heading)));
     rows.into_iter().flatten().map(|row| (row[0].clone(), row[1].clone())).collect()
 }
 
 #[test]
 fn operating_lists_every_metric_that_the_source_names() {
-    fn walk(directory: &Path, named: &mut BTreeSet<String>) {
-        for entry in fs::read_dir(directory).unwrap().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                walk(&path, named);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(path).unwrap();
-                let text = text.split("#[cfg(test)]").next().unwrap();
-                let literals = text
-                    .split('"')
-                    .filter(|text| text.starts_with("up_") && !text.contains([' ', '\n', '{']));
-                named.extend(literals.map(str::to_owned));
-            }
-        }
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut named = BTreeSet::new();
-    for source in ["server/src", "worker/src"] {
-        walk(&root.join(source), &mut named);
+    for (_, text) in ["server/src", "worker/src"].into_iter().flat_map(sources) {
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        let literals =
+            text.split('"').filter(|text| text.starts_with("up_") && !text.contains([' ', '\n', '{']));
+        named.extend(literals.map(str::to_owned));
     }
     assert_eq!(documented_metrics().into_keys().collect::<BTreeSet<_>>(), named);
 }
@@ -149,7 +129,7 @@ async fn metrics_have_the_types_that_operating_lists() {
 #[tokio::test]
 async fn protocol_lists_every_problem_and_each_has_a_page() {
     let server = Start::new().with("--workers", "0").start();
-    let protocol = document("server/PROTOCOL.md");
+    let protocol = text_of("server/PROTOCOL.md");
     let listed: BTreeSet<_> = ["## Errors", "### Why an accepted upload fails"]
         .iter()
         .flat_map(|heading| rows(section(&protocol, heading)))

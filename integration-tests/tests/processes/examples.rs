@@ -1,15 +1,11 @@
 //! The examples do what they say: each is run as it stands in the repository, against a real server.
 
-use std::{
-    fs,
-    net::TcpListener,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, net::TcpListener, process::Command};
 
 use integration_tests::{
     patience::SOON,
     pictures,
+    repository::root,
     server::{Data, Server, Start, id},
 };
 use serde_json::Value;
@@ -26,10 +22,6 @@ struct Ended {
     code: Option<i32>,
     output: String,
     error: String,
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
 fn run(interpreter: &str, options: &[&str], example: &str, arguments: &[&str]) -> Ended {

@@ -1,13 +1,10 @@
 //! The imports of every source file, read from its tokens: `use` and paths alike, through re-exports.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-use crate::{root, sources};
+use integration_tests::repository::{sources, text_of};
 
 /// A module's path from the root of its crate, which is empty.
 type Module = Vec<String>;
@@ -302,7 +299,7 @@ fn rings<T: Ord + Clone>(edges: &BTreeMap<T, BTreeSet<T>>) -> Vec<Vec<T>> {
 
 /// The lines of the map in `lib.rs`, lowest first: the modules that each names.
 fn map(name: &str) -> Vec<Vec<String>> {
-    let text = fs::read_to_string(root().join(name).join("src/lib.rs")).unwrap();
+    let text = text_of(&format!("{name}/src/lib.rs"));
     let lines = text.lines().filter_map(|line| line.strip_prefix("//!")).map(str::trim_start);
     let block = lines.skip_while(|line| *line != "```text").skip(1).take_while(|line| *line != "```");
     let modules = |line: &str| {
@@ -334,7 +331,7 @@ fn the_contract_imports_nothing_else_of_ours() {
 fn the_map_in_lib_names_every_module_and_matches_the_imports() {
     for name in ["worker", "server"] {
         let map = map(name);
-        let text = fs::read_to_string(root().join(name).join("src/lib.rs")).unwrap();
+        let text = text_of(&format!("{name}/src/lib.rs"));
         let declared: BTreeSet<_> = text
             .lines()
             .filter_map(|line| {

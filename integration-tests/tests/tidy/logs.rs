@@ -1,13 +1,10 @@
 //! OPERATING.md lists every log message of level warn and error, so that an operator finds the line that was logged.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use proc_macro2::{TokenStream, TokenTree};
 
-use crate::{root, sources};
+use integration_tests::repository::{sources, text_of};
 
 /// The messages of `warn!` and `error!`, with their levels.
 fn messages(tokens: TokenStream, found: &mut BTreeMap<String, String>) {
@@ -59,7 +56,7 @@ fn operating_lists_every_message_of_level_warn_and_error() {
             messages(text.parse().unwrap(), &mut logged);
         }
     }
-    let operating = fs::read_to_string(root().join("server/OPERATING.md")).unwrap();
+    let operating = text_of("server/OPERATING.md");
     let (_, section) = operating.split_once("\n## Log messages\n").unwrap();
     let section = section.split("\n## ").next().unwrap();
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));

@@ -1,59 +1,12 @@
 //! Rules that a compiler cannot check: which file may name which library and import which file, and how prose reads.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
-
 mod imports;
 mod logs;
 mod prose;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-/// Every Rust file below a directory: its path from the root, and its text.
-fn sources(directory: &str) -> Vec<(String, String)> {
-    files(directory, "rs")
-}
-
-/// Every file of one extension below a directory that is part of the tree: its path from the root, and its text.
-fn files(directory: &str, extension: &str) -> Vec<(String, String)> {
-    let end = format!(".{extension}");
-    let below = |path: &String| directory.is_empty() || path.starts_with(&format!("{directory}/"));
-    let paths = tree().into_iter().filter(|path| below(path) && path.ends_with(&end));
-    let files: Vec<_> = paths
-        .map(|path| {
-            let text = fs::read_to_string(root().join(&path)).unwrap();
-            (path, text)
-        })
-        .collect();
-    assert!(!files.is_empty(), "{directory} has files of {extension}");
-    files
-}
-
-/// Every file and directory of the tree, as its path from the root.
-fn tree() -> Vec<String> {
-    /// Directories that a build, a run or a package manager makes.
-    const MADE: [&str; 5] = ["target", "data", "node_modules", ".git", "corpus"];
-    fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(directory).unwrap().flatten() {
-            let path = entry.path();
-            if path.is_dir() && !MADE.contains(&entry.file_name().to_str().unwrap()) {
-                walk(&path, found);
-            }
-            found.push(path);
-        }
-    }
-    let mut found = Vec::new();
-    walk(&root(), &mut found);
-    found.sort();
-    let relative = |path: &PathBuf| path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
-    found.iter().map(relative).collect()
-}
+use integration_tests::repository::{root, sources};
 
 /// Asserts that a word is named by those files only whose path begins with one of `allowed`.
 fn assert_named_only_by(word: &str, allowed: &[&str]) {

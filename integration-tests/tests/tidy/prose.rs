@@ -1,10 +1,8 @@
 //! How prose reads: comments, errors, logs and `--help`. The README's Terms say which words are used.
 
-use std::fs;
-
 use proc_macro2::{TokenStream, TokenTree};
 
-use crate::{files, root, sources, tree};
+use integration_tests::repository::{files, sources, text_of, tree};
 
 /// Words that stand for a noun when a sentence begins with them.
 const RELATIVE: [&str; 14] = [
@@ -53,39 +51,28 @@ const REPLACED: [&str; 22] = [
     "put back",
 ];
 
+/// The sentences of a text: one ends at a point that a space and a capital letter follow.
+fn split(text: &str) -> Vec<String> {
+    let (mut sentences, mut start) = (Vec::new(), 0);
+    for (at, _) in text.match_indices(['.', '!', '?']) {
+        let after = text[at + 1..].trim_start_matches([')', '"', '`', '*']);
+        let next = after.trim_start();
+        let is_end = next.starts_with(|first: char| first.is_uppercase() || first == '`' || first == '[');
+        if is_end && next.len() < after.len() {
+            let end = text.len() - after.len();
+            sentences.push(text[start..end].trim().to_owned());
+            start = end;
+        }
+    }
+    let rest = text[start..].trim();
+    sentences.extend((!rest.is_empty()).then(|| rest.to_owned()));
+    sentences
+}
+
 /// The sentences of a file's comments, without code and tables.
 fn sentences(text: &str, markers: &[&str]) -> Vec<String> {
     let (mut sentences, mut block, mut is_code) = (Vec::new(), String::new(), false);
-    let mut end = |block: &mut String| {
-        let mut rest = block.trim();
-        while let Some(at) = rest.find(['.', '!', '?']).filter(|at| at + 1 < rest.len()) {
-            let (sentence, after) = rest.split_at(at + 1);
-            let begins = after.trim_start_matches([')', '"', '`', '*']);
-            if begins.starts_with(char::is_whitespace)
-                && begins
-                    .trim_start()
-                    .starts_with(|first: char| first.is_uppercase() || first == '`' || first == '[')
-            {
-                sentences.push(sentence.trim().to_owned());
-                rest = begins.trim_start();
-            } else {
-                // A point within a sentence: look on after it.
-                let next = after.find(['.', '!', '?']).map(|next| at + 1 + next + 1);
-                let Some(next) = next.filter(|next| *next < rest.len()) else { break };
-                if rest[next..].trim_start_matches([')', '"', '`', '*']).starts_with(char::is_whitespace) {
-                    let sentence = &rest[..next];
-                    sentences.push(sentence.trim().to_owned());
-                    rest = rest[next..].trim_start();
-                } else {
-                    break;
-                }
-            }
-        }
-        if !rest.is_empty() {
-            sentences.push(rest.to_owned());
-        }
-        block.clear();
-    };
+    let mut end = |block: &mut String| sentences.extend(split(&std::mem::take(block)));
     for line in text.lines().map(str::trim) {
         let comment = markers.iter().find_map(|marker| line.strip_prefix(marker)).map(str::trim);
         let Some(comment) = comment else {
@@ -254,6 +241,6 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn ci_checks_the_length_of_commit_subjects() {
-    let script = fs::read_to_string(root().join(".ci/run")).unwrap();
+    let script = text_of(".ci/run");
     assert!(script.contains("integration-tests/commit-subjects"), "{script}");
 }
