@@ -257,19 +257,28 @@ function hold({ isBusy }) {
   return network.isAnswering ? "offline" : "unanswered";
 }
 
-let isShowScheduled = false;
+/** @type {Set<() => void>} */
+const scheduled = new Set();
 
-/** Once after several changes. */
-function showAll() {
-  if (isShowScheduled) return;
-  isShowScheduled = true;
+/** @param {() => void} work runs once after several changes */
+function afterChanges(work) {
+  if (scheduled.has(work)) return;
+  scheduled.add(work);
   queueMicrotask(() => {
-    isShowScheduled = false;
-    const counts = model.counts();
-    showSummary(counts, model.items.map((item) => item.stage), model.retriable().length);
-    announceEnd(counts);
-    guardUnsent();
+    scheduled.delete(work);
+    work();
   });
+}
+
+function showAll() {
+  afterChanges(showCounts);
+}
+
+function showCounts() {
+  const counts = model.counts();
+  showSummary(counts, model.items.map((item) => item.stage), model.retriable().length);
+  announceEnd(counts);
+  guardUnsent();
 }
 
 let wasDone = true;
@@ -318,16 +327,12 @@ function forgetUnsent() {
   saveUnsent();
 }
 
-let isEarlierScheduled = false;
-
-/** Once after several changes. */
 function showEarlier() {
-  if (isEarlierScheduled) return;
-  isEarlierScheduled = true;
-  queueMicrotask(() => {
-    isEarlierScheduled = false;
-    earlier.show();
-  });
+  afterChanges(showEarlierNow);
+}
+
+function showEarlierNow() {
+  earlier.show();
 }
 
 function forgetAll() {
