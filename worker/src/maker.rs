@@ -38,7 +38,7 @@ pub struct Maker {
     max_pixels: u64,
     job_timeout: Duration,
     launch: Launch,
-    /// Idle decoders; never more than jobs at a time.
+    /// Idle decoders: at most one more than jobs at a time.
     idle: Arc<Mutex<Vec<Decoder>>>,
 }
 
