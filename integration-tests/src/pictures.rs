@@ -2,7 +2,7 @@
 
 use std::{fs, io::Cursor, path::PathBuf};
 
-use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+use image::{DynamicImage, GrayImage, ImageFormat, Rgb, RgbImage};
 
 /// The directories of Debian's packages of photographs.
 const PHOTOGRAPHS: &str = "/usr/share/backgrounds";
@@ -13,6 +13,15 @@ pub fn tiny(seed: u32) -> Vec<u8> {
     #[expect(clippy::cast_possible_truncation, reason = "any colour will do")]
     let colour = |x: u32, y: u32| Rgb([(seed * 7 + x) as u8, (seed / 3 + y) as u8, (seed / 256) as u8]);
     encode(RgbImage::from_fn(24, 16, colour), ImageFormat::Png)
+}
+
+/// A PNG of a hundred million black pixels: a small file that takes a worker about a second.
+#[must_use]
+pub fn slow() -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    let black = GrayImage::new(10_000, 10_000);
+    black.write_to(&mut bytes, ImageFormat::Png).expect("a picture of one colour can be encoded");
+    bytes.into_inner()
 }
 
 /// A PNG whose header is right and whose pixels are not.

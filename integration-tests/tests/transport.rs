@@ -13,8 +13,8 @@ use tokio::time::{Instant, timeout};
 use worker::{
     Changed, JobName, Lane, State, Upload, UploadId, UploadRecord, testing,
     transport::{
-        DeathReason, Deliveries, Delivery, Depth, ListenEvent, LookUp, Posting, Settled, Task, Transport,
-        TransportError, Tries, rabbitmq::RabbitTransport, sqlite::SqliteTransport,
+        DeathReason, Deliveries, Delivery, Depth, ListenEvent, LookUp, Posting, Settled, Slots, Task,
+        Transport, TransportError, Tries, rabbitmq::RabbitTransport, sqlite::SqliteTransport,
     },
 };
 
@@ -45,8 +45,8 @@ fn changed(id: UploadId) -> Changed {
     Changed::new(upload, Lane::Interactive)
 }
 
-fn slots(count: usize) -> NonZeroUsize {
-    NonZeroUsize::new(count).unwrap()
+fn slots(count: usize) -> Slots {
+    Slots::any(NonZeroUsize::new(count).unwrap())
 }
 
 async fn next(deliveries: &mut Box<dyn Deliveries>) -> Delivery {

@@ -12,7 +12,8 @@ use worker::{
 use crate::{
     client::Client, config::Config, connections::Connections, free_space::FreeSpace, hub::Hub,
     keys_in_use::KeysInUse, memory::UploadMemory, outbox::Outbox, problem::Problem, quota::Quota,
-    read_budget::ReadBudget, readiness::LastReport, results::Results, sightings::Sightings,
+    read_budget::ReadBudget, readiness::LastReport, relay_window::RelayWindow, results::Results,
+    sightings::Sightings, unended::Unended,
 };
 
 /// The parts of a running server.
@@ -25,6 +26,10 @@ pub(crate) struct App {
     pub(crate) hub: Arc<Hub>,
     pub(crate) sightings: Sightings,
     pub(crate) links: LinkBase,
+    /// Unended uploads by client.
+    pub(crate) unended: Arc<Unended>,
+    /// Bulk jobs that the relay has posted and no worker has started.
+    pub(crate) relay_window: RelayWindow,
     /// Permits of upload requests in flight.
     pub(crate) uploading: Arc<Quota>,
     /// Memory of uploads in flight.
@@ -138,6 +143,8 @@ impl App {
             hub: Arc::default(),
             sightings: Sightings::default(),
             links: config.link_base(),
+            unended: Unended::new(1, 1000),
+            relay_window: RelayWindow::default(),
             uploading: Quota::new(8, 8),
             memory: UploadMemory::new(16 * 1024 * 1024),
             header_probes: Semaphore::new(1),

@@ -42,6 +42,7 @@ pub(crate) async fn run(app: Arc<App>) {
                 info!(
                     "the listener was interrupted and may have missed announcements; subscribed uploads are read again"
                 );
+                app.relay_window.forget();
                 interrupted.notify_one();
             }
         }
@@ -69,6 +70,8 @@ async fn on_changed(app: &App, changed: Changed) {
         return;
     }
     debug!(state = ?changed.upload.state, "an upload changed");
+    app.unended.on_changed(&changed.upload);
+    app.relay_window.on_changed(&changed);
     app.sightings.on_changed(&changed, Instant::now());
     app.results.on_changed(&changed.upload);
     app.hub.on_changed(&changed.upload.relink(&app.links));

@@ -75,6 +75,16 @@ pub struct Config {
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_uploads_per_client: u32,
 
+    /// Limit of unended uploads of one client in the interactive lane. Further ones go to the bulk lane, where clients
+    /// take turns. Uploads that ask for the bulk lane do not count
+    #[arg(long, env = "UP_INTERACTIVE_PER_CLIENT", default_value_t = 1, value_name = "NUMBER")]
+    pub interactive_per_client: u32,
+
+    /// Limit of unended uploads of one client. Further ones are refused with 429
+    #[arg(long, env = "UP_MAX_UNENDED_PER_CLIENT", default_value_t = 5_000, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_unended_per_client: u32,
+
     /// Memory for the bodies of all uploads in flight, in bytes. When it is used up, the largest upload of the client
     /// that holds the most is evicted. An upload that gets no memory within 5 s is refused with 503
     #[arg(long, env = "UP_UPLOAD_MEMORY_BYTES", default_value_t = 256 * 1024 * 1024, value_name = "BYTES",

@@ -33,17 +33,18 @@ const DRAIN_MARGIN: Duration = Duration::from_secs(5);
 /// Keeps worker processes running until `draining`, then lets them finish their jobs.
 pub(crate) async fn supervise(config: &Config, draining: CancellationToken) {
     let mut slots = JoinSet::new();
-    for _ in 0..config.worker_processes() {
-        slots.spawn(keep_one(config.clone(), draining.clone()));
+    for number in 0..config.worker_processes() {
+        // The first process has the slots for the interactive lane alone.
+        slots.spawn(keep_one(config.clone(), number == 0, draining.clone()));
     }
     slots.join_all().await;
 }
 
-async fn keep_one(config: Config, draining: CancellationToken) {
+async fn keep_one(config: Config, has_interactive_slots: bool, draining: CancellationToken) {
     let mut pauses = pauses();
     while !draining.is_cancelled() {
         let started = Instant::now();
-        match start(&config) {
+        match start(&config, has_interactive_slots) {
             Ok(mut child) => {
                 if let Some(metrics) = child.stdout.take() {
                     tokio::spawn(count(metrics));
@@ -75,7 +76,7 @@ fn pauses() -> ExponentialBackoff {
     growing.without_max_times().build()
 }
 
-fn start(config: &Config) -> io::Result<Child> {
+fn start(config: &Config, has_interactive_slots: bool) -> io::Result<Child> {
     let log_format: &str = config.log_format.into();
     let broker = match config.broker_url() {
         worker::transport::broker_url::BrokerUrl::Amqp(url) => url,
@@ -98,6 +99,9 @@ fn start(config: &Config) -> io::Result<Child> {
         .env("UP_BROKER", broker)
         .stdin(Stdio::piped())
         .kill_on_drop(true);
+    if !has_interactive_slots {
+        command.args(["--interactive-slots", "0"]);
+    }
     if config.admin_listen.is_some() {
         command.arg("--tell-parent").stdout(Stdio::piped());
     } else {

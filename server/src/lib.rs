@@ -7,6 +7,7 @@
 //! answer frontend readiness          parts of answers; the page's files; reports of readiness
 //! fair_share quota connections       entries of each client, and the eviction policy
 //! memory free_space read_budget      memory of bodies; free disk space; rate limit for unknown uploads
+//! unended relay_window               unended uploads and posted jobs of each client
 //! origin request cors                pages of other sites; ids, traces and timings of requests
 //! problem                            errors as RFC 9457 problems
 //! hub sightings results keys_in_use  subscribers; sightings of pending uploads; cached results; idempotency keys
@@ -55,6 +56,7 @@ mod quota;
 mod read_budget;
 mod readiness;
 mod relay;
+mod relay_window;
 mod request;
 mod results;
 mod routes;
@@ -63,6 +65,7 @@ mod server;
 mod sightings;
 mod sweeper;
 mod telemetry;
+mod unended;
 mod uploads;
 
 pub use self::server::run;

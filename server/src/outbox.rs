@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use worker::{
     UploadRecord,
-    transport::{Depth, JobQueue, Posting, Transport, TransportError},
+    transport::{ClientTag, Depth, JobQueue, Posting, Transport, TransportError},
 };
 
 /// The queue that handlers post jobs to.
@@ -21,8 +21,8 @@ impl Outbox {
     }
 
     /// Posts the job of an upload whose pending entry is stored. After `Ok`, the upload is certain to end.
-    pub(crate) async fn post(&self, record: &UploadRecord) -> Result<(), TransportError> {
-        self.queue.publish(Posting::of_client(record.clone())).await
+    pub(crate) async fn post(&self, record: &UploadRecord, client: ClientTag) -> Result<(), TransportError> {
+        self.queue.publish(Posting { client: Some(client), ..Posting::of_client(record.clone()) }).await
     }
 
     /// The queue itself.

@@ -15,7 +15,7 @@ use tracing::{error, warn};
 use worker::{Upload, storage::StorageError, transport::TransportError};
 
 pub(crate) use self::kind::Kind;
-use crate::{answer::json, memory::OutOfMemory, quota::QuotaError};
+use crate::{answer::json, memory::OutOfMemory, quota::QuotaError, unended::TooManyUnended};
 
 /// Seconds after which a client may poll again while an upload is pending.
 pub(crate) const RETRY_SOON: u32 = 2;
@@ -231,6 +231,12 @@ impl From<QuotaError> for Problem {
             QuotaError::AtCapacity => Self::busy(),
             QuotaError::OverQuota => Self::too_many_at_once(),
         }
+    }
+}
+
+impl From<TooManyUnended> for Problem {
+    fn from(_: TooManyUnended) -> Self {
+        Kind::TooManyUnended.into()
     }
 }
 

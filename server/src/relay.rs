@@ -3,15 +3,20 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
-use worker::transport::{self, Delivery, Posting, Room, Task, Transport, TransportError};
+use worker::{
+    JobName, Lane,
+    transport::{
+        self, Delivery, Posting, Room, Slots, Task, Transport, TransportError, sqlite::SqliteTransport,
+    },
+};
 
-use crate::outbox::Outbox;
+use crate::{app::App, outbox::Outbox, relay_window::RelayWindow};
 
 /// Jobs that are published at a time: enough for thousands a second, few enough to keep the order.
-const WINDOW: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
+const AT_ONCE: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
 
 /// The delay of a job that the broker refused.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
@@ -23,10 +28,13 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(10);
 /// How often a draining server checks whether its outbox is empty.
 const CHECK_EVERY: Duration = Duration::from_millis(20);
 
+/// How often the window forgets jobs that no worker starts.
+const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+
 /// Relays until `stopped`.
-pub(crate) async fn run(outbox: Arc<dyn Transport>, broker: Arc<dyn Transport>, stopped: CancellationToken) {
+pub(crate) async fn run(app: Arc<App>, outbox: Arc<SqliteTransport>, stopped: CancellationToken) {
     let deliveries = loop {
-        match outbox.consume(WINDOW).await {
+        match outbox.consume_except(Slots::any(AT_ONCE), app.relay_window.held()) {
             Ok(deliveries) => break deliveries,
             Err(error) => warn!(
                 error = &error as &dyn std::error::Error,
@@ -35,11 +43,35 @@ pub(crate) async fn run(outbox: Arc<dyn Transport>, broker: Arc<dyn Transport>, 
         }
         sleep(AFTER_ERROR).await;
     };
-    transport::work(deliveries, &stopped, |delivery| relay(Arc::clone(&broker), delivery, stopped.clone()))
-        .await;
+    let relaying = transport::work(deliveries, &stopped, |delivery| {
+        // Before the next delivery is claimed, so that no client exceeds the window.
+        let in_window = in_window(&app.relay_window, &delivery);
+        relay(Arc::clone(&app), delivery, in_window, stopped.clone())
+    });
+    tokio::select! {
+        () = relaying => {}
+        () = expire(&app.relay_window) => {}
+    }
 }
 
-async fn relay(broker: Arc<dyn Transport>, delivery: Delivery, stopped: CancellationToken) {
+async fn expire(window: &RelayWindow) {
+    let mut ticks = interval(EXPIRE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        window.expire(Instant::now());
+    }
+}
+
+/// Counts a bulk job of a client in the window. Returns its name if it was counted.
+fn in_window(window: &RelayWindow, delivery: &Delivery) -> Option<JobName> {
+    let Task::Resize(job) = &delivery.task else { return None };
+    let client = delivery.client.filter(|_| job.lane() == Lane::Bulk)?;
+    window.on_posted(job.name(), client, Instant::now());
+    Some(job.name())
+}
+
+async fn relay(app: Arc<App>, delivery: Delivery, in_window: Option<JobName>, stopped: CancellationToken) {
     let job = match &delivery.task {
         Task::Resize(job) => job.clone(),
         Task::Bury(letter) => {
@@ -53,11 +85,14 @@ async fn relay(broker: Arc<dyn Transport>, delivery: Delivery, stopped: Cancella
         }
     };
     let id = job.id;
-    let posting = Posting { job, room: Room::Counted };
+    let posting = Posting { job, client: None, room: Room::Counted };
     let settled = loop {
         let published = tokio::select! {
-            published = broker.publish(posting.clone()) => published,
-            () = stopped.cancelled() => break delivery.release().await,
+            published = app.transport.publish(posting.clone()) => published,
+            () = stopped.cancelled() => {
+                in_window.into_iter().for_each(|job| app.relay_window.on_kept(job));
+                break delivery.release().await;
+            }
         };
         match published {
             Ok(()) => break delivery.ack().await,

@@ -23,7 +23,7 @@ use worker::{
     Storage,
     process::{open_outbox, open_transport},
     storage::StorageUrl,
-    transport::{Transport, broker_url::BrokerUrl},
+    transport::{Transport, broker_url::BrokerUrl, sqlite::SqliteTransport},
 };
 
 use crate::{
@@ -42,10 +42,12 @@ use crate::{
     read_budget::ReadBudget,
     readiness::LastReport,
     relay,
+    relay_window::RelayWindow,
     results::Results,
     routes, serve,
     sightings::Sightings,
     sweeper, telemetry,
+    unended::Unended,
 };
 
 /// Headers that are read back from storage at a time. Each occupies two of the 512 blocking threads of the runtime.
@@ -97,7 +99,7 @@ pub async fn run(config: Config, listener: TcpListener, draining: CancellationTo
 struct Resources {
     app: Arc<App>,
     /// The outbox of this server, if a relay empties it into a broker.
-    relayed: Option<Arc<dyn Transport>>,
+    relayed: Option<Arc<SqliteTransport>>,
     admin: Option<TcpListener>,
 }
 
@@ -132,10 +134,18 @@ impl Resources {
             storage,
             results: Results::default(),
             sightings: Sightings::default(),
-            outbox: Outbox::new(relayed.clone().unwrap_or_else(|| Arc::clone(&transport))),
+            outbox: Outbox::new(match &relayed {
+                Some(outbox) => Arc::clone(outbox) as Arc<dyn Transport>,
+                None => Arc::clone(&transport),
+            }),
             transport,
             hub: Arc::new(Hub::default()),
             links: config.link_base(),
+            unended: Unended::new(
+                config.interactive_per_client as usize,
+                config.max_unended_per_client as usize,
+            ),
+            relay_window: RelayWindow::default(),
             uploading: Quota::new(files.uploads, config.max_uploads_per_client as usize),
             memory: UploadMemory::new(usize::try_from(config.upload_memory_bytes).unwrap_or(usize::MAX)),
             header_probes: Semaphore::new(HEADER_PROBES),
@@ -161,9 +171,8 @@ impl Resources {
             tokio::spawn(admin::serve(listener, Arc::clone(&app), metrics));
         }
         let served = CancellationToken::new();
-        let relay = relayed
-            .clone()
-            .map(|outbox| tokio::spawn(relay::run(outbox, Arc::clone(&app.transport), served.clone())));
+        let relay =
+            relayed.clone().map(|outbox| tokio::spawn(relay::run(Arc::clone(&app), outbox, served.clone())));
         let workers = {
             let (app, served) = (Arc::clone(&app), served.clone());
             tokio::spawn(async move { embedded::supervise(&app.config, served).await })
@@ -197,7 +206,7 @@ struct Running {
     completions: JoinHandle<()>,
     /// Cancelled once no more uploads can be accepted. Relay and workers end then.
     served: CancellationToken,
-    relayed: Option<Arc<dyn Transport>>,
+    relayed: Option<Arc<SqliteTransport>>,
 }
 
 impl Running {
@@ -207,6 +216,7 @@ impl Running {
             Step::Requests => (&mut self.requests).await.context("the task of the listener panicked")?,
             Step::Relay => {
                 if let Some(relay) = &mut self.relay {
+                    self.app.relay_window.open();
                     relay::flush(&self.app.outbox, &*self.app.transport).await;
                     self.served.cancel();
                     relay.await.context("the task of the relay panicked")?;

@@ -13,9 +13,13 @@ use worker::{Changed, JobName, Lane, State, UploadId};
 /// posted within milliseconds after its commit.
 pub(crate) const SETTLED: Duration = Duration::from_secs(10);
 
-/// The minimum difference between the first sightings of two uploads for the second to count as accepted clearly later.
-/// The outbox of another server may delay its jobs.
-const CLEARLY_LATER: Duration = Duration::from_secs(30);
+/// The minimum difference between the first sightings of two uploads for the second to count as accepted clearly later,
+/// by lane. The outbox of another server may delay its jobs: bulk jobs also because clients take turns in it.
+const CLEARLY_LATER: [Duration; Lane::ALL.len()] = [Duration::from_secs(30), Duration::from_secs(45 * 60)];
+
+/// The minimum time since a bulk job was last started, for the bulk lane to count as empty. While bulk jobs are started,
+/// others may be held back in the outbox of another server.
+const BULK_QUIET: Duration = Duration::from_secs(60);
 
 /// The time that a job may take in addition to its two attempts, before its delivery counts as lost.
 const JOB_MARGIN: Duration = Duration::from_secs(30);
@@ -67,6 +71,7 @@ struct SightingState {
     listed: Option<Instant>,
     started: [VecDeque<StartedUpload>; Lane::ALL.len()],
     empty_since: [Option<Instant>; Lane::ALL.len()],
+    bulk_started: Option<Instant>,
 }
 
 impl Sightings {
@@ -98,10 +103,18 @@ impl Sightings {
         settled.map(|(job, _)| *job).collect()
     }
 
+    /// Whether an upload was in the last listing of the pending index.
+    pub(crate) fn has(&self, job: JobName) -> bool {
+        self.state().seen.contains_key(&job)
+    }
+
     /// Notes how many jobs wait in a lane now.
     pub(crate) fn on_lane(&self, lane: Lane, waiting: u64, now: Instant) -> LaneState {
-        let since = &mut self.state().empty_since[lane as usize];
-        if waiting > 0 {
+        let mut state = self.state();
+        let is_moving = lane == Lane::Bulk
+            && state.bulk_started.is_some_and(|started| now.duration_since(started) < BULK_QUIET);
+        let since = &mut state.empty_since[lane as usize];
+        if waiting > 0 || is_moving {
             *since = None;
             return LaneState::HasJobs;
         }
@@ -115,6 +128,9 @@ impl Sightings {
             return;
         }
         let mut state = self.state();
+        if changed.lane() == Lane::Bulk {
+            state.bulk_started = Some(now);
+        }
         let job = JobName { id: changed.upload.id, generation: changed.upload.generation };
         let known_since = match state.seen.get_mut(&job) {
             Some(seen) => {
@@ -172,7 +188,8 @@ impl Sightings {
                 lane_state == LaneState::Empty
                     || state.started[lane as usize].iter().any(|started| {
                         started.id > job.id
-                            && started.known_since.saturating_duration_since(seen.since) >= CLEARLY_LATER
+                            && started.known_since.saturating_duration_since(seen.since)
+                                >= CLEARLY_LATER[lane as usize]
                     })
             }
         }

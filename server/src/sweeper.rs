@@ -6,7 +6,7 @@
 //! | the queue | the job is lost when |
 //! | --- | --- |
 //! | can be searched (SQLite) | the queue does not hold it |
-//! | can only be counted (RabbitMQ) | its lane was empty at two sweeps, or a worker took an upload of the lane that was accepted clearly later |
+//! | can only be counted (RabbitMQ) | its lane was empty at two sweeps, or a worker started an upload of the lane that was accepted clearly later |
 //!
 //! With an external broker, a job that is in this server's outbox is not lost. Lost jobs are published directly to the
 //! broker. In the embedded queue they do not count for the limit, so they take no capacity from clients.
@@ -53,6 +53,7 @@ pub(crate) async fn run(app: Arc<App>, relayed: bool) {
             };
             match sweeper.sweep(started).await {
                 Ok(Swept { pending, posted, cleared }) => {
+                    app.unended.on_listed(started, |job| app.sightings.has(job));
                     debug!(pending, posted, cleared, "swept the pending uploads");
                 }
                 Err(error) => warn!(

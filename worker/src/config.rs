@@ -22,6 +22,10 @@ pub const EXIT_USAGE: u8 = 64;
 /// The file of the embedded queue inside the data directory.
 pub const QUEUE_FILE: &str = "queue.sqlite";
 
+/// Slots for the interactive lane alone: one more than the uploads that one client may have in it, so that a client
+/// that occupies every other slot leaves one.
+const INTERACTIVE_SLOTS: u16 = 2;
+
 /// The settings of `up-worker`. Every flag has an environment variable: `UP_` and its name.
 #[derive(Debug, Clone, Parser)]
 #[command(
@@ -48,6 +52,12 @@ pub struct WorkerConfig {
     /// The number of pictures that are processed at a time [default: the number of cores]
     #[arg(long, env = "UP_CONCURRENCY", value_name = "NUMBER")]
     pub concurrency: Option<NonZeroUsize>,
+
+    /// Additional pictures of the interactive lane, so that none waits while slow pictures take the others. Decoders of
+    /// the bulk lane have a lower CPU priority
+    #[arg(long, env = "UP_INTERACTIVE_SLOTS", default_value_t = INTERACTIVE_SLOTS, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u16).range(..=1024))]
+    pub interactive_slots: u16,
 
     /// The limits of one picture
     #[command(flatten)]

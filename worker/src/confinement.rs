@@ -32,6 +32,7 @@ use strum::IntoStaticStr;
 
 pub use self::decoder::{ALLOCATOR, Launch, StartError};
 pub(crate) use self::decoder::{Decoder, DecoderExit};
+use crate::contract::record::Lane;
 
 /// How much of the sandbox must be enforced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, IntoStaticStr)]
@@ -52,6 +53,24 @@ impl ConfinementMode {
     #[must_use]
     pub fn name(self) -> &'static str {
         self.into()
+    }
+}
+
+/// The CPU priority of a decoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// That of the worker.
+    Normal,
+    /// A lower one, for the bulk lane: it takes the time that interactive pictures leave.
+    Low,
+}
+
+impl From<Lane> for Priority {
+    fn from(lane: Lane) -> Self {
+        match lane {
+            Lane::Interactive => Self::Normal,
+            Lane::Bulk => Self::Low,
+        }
     }
 }
 

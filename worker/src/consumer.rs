@@ -253,7 +253,7 @@ impl Consumer {
             },
             format => format,
         };
-        let made = self.maker.make(original, format).await?;
+        let made = self.maker.make(original, format, record.lane().into()).await?;
         if (made.width, made.height) != (record.width, record.height) {
             let (width, height) = (made.width, made.height);
             warn!(width, height, "the sides of the picture differ from those in its record");

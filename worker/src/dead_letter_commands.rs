@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     contract::{link::LinkBase, upload::Upload},
-    requeue::{RequeueError, requeue},
+    requeue::{Place, RequeueError, requeue},
     storage::{Storage, UploadStatus},
     transport::{Transport, dead_job::DeadJob},
 };
@@ -167,7 +167,7 @@ async fn replay(
     let key = &letter.key;
     let unknown = || anyhow!("could not replay {key}: storage has no such upload; drop it");
     let id = letter.id.ok_or_else(unknown)?;
-    let upload = match requeue(storage, transport, transport, id).await {
+    let upload = match requeue(storage, transport, transport, id, Place::default()).await {
         Ok(upload) => upload,
         Err(RequeueError::Unknown) => return Err(unknown()),
         Err(RequeueError::Gone) => bail!("could not replay {key}: its upload was deleted; drop it"),

@@ -4,7 +4,7 @@
 use std::{
     io::Cursor,
     num::NonZeroUsize,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -17,7 +17,7 @@ pub use crate::thumbnail::{Thumbnail, ThumbnailError, ThumbnailSet};
 use crate::{
     Format, Sizes,
     config::PixelConfig,
-    confinement::{Decoder, DecoderExit, Launch, StartError},
+    confinement::{Decoder, DecoderExit, Launch, Priority, StartError},
     probe, telemetry,
     thumbnail::Recipe,
 };
@@ -38,8 +38,24 @@ pub struct Maker {
     max_pixels: u64,
     job_timeout: Duration,
     launch: Launch,
-    /// Idle decoders: at most one more than jobs at a time.
-    idle: Arc<Mutex<Vec<Decoder>>>,
+    idle: Arc<Mutex<Idle>>,
+}
+
+/// Idle decoders by priority: of each at most one more than jobs at a time. A process may not raise the priority of
+/// another, so a decoder keeps its own.
+#[derive(Default)]
+struct Idle {
+    normal: Vec<Decoder>,
+    low: Vec<Decoder>,
+}
+
+impl Idle {
+    const fn of(&mut self, priority: Priority) -> &mut Vec<Decoder> {
+        match priority {
+            Priority::Normal => &mut self.normal,
+            Priority::Low => &mut self.low,
+        }
+    }
 }
 
 /// Waits for `work`, and gives up after this process was awake for `limit`.
@@ -61,7 +77,12 @@ async fn awake_for<T>(limit: Duration, work: impl Future<Output = T>) -> Option<
 #[async_trait]
 pub(crate) trait Make: Send + Sync {
     /// Makes the three thumbnails.
-    async fn make(&self, original: Bytes, format: Format) -> Result<ThumbnailSet, MakeError>;
+    async fn make(
+        &self,
+        original: Bytes,
+        format: Format,
+        priority: Priority,
+    ) -> Result<ThumbnailSet, MakeError>;
 
     /// Whether a decoder can be started now.
     async fn check(&self) -> Result<(), StartError>;
@@ -69,13 +90,20 @@ pub(crate) trait Make: Send + Sync {
 
 #[async_trait]
 impl Make for Maker {
-    async fn make(&self, original: Bytes, format: Format) -> Result<ThumbnailSet, MakeError> {
-        Maker::make(self, original, format).await
+    async fn make(
+        &self,
+        original: Bytes,
+        format: Format,
+        priority: Priority,
+    ) -> Result<ThumbnailSet, MakeError> {
+        Maker::make(self, original, format, priority).await
     }
 
     async fn check(&self) -> Result<(), StartError> {
-        let Some(decoder) = self.warm_decoder() else { return self.warm(NonZeroUsize::MIN).await };
-        self.idle().push(decoder);
+        let Some(decoder) = self.warm_decoder(Priority::Normal) else {
+            return self.warm(NonZeroUsize::MIN).await;
+        };
+        self.idle().normal.push(decoder);
         Ok(())
     }
 }
@@ -107,14 +135,14 @@ impl Maker {
         }
     }
 
-    /// Starts a decoder for each slot, so that no picture waits for one.
+    /// Starts a decoder of normal priority for each slot, so that no interactive picture waits for one.
     ///
     /// # Errors
     /// When no decoder can be started, or the sandbox is required and not enforced.
     pub async fn warm(&self, slots: NonZeroUsize) -> Result<(), StartError> {
-        let starting = (0..slots.get()).map(|_| Decoder::start(&self.launch));
+        let starting = (0..slots.get()).map(|_| Decoder::start(&self.launch, Priority::Normal));
         let started = futures::future::try_join_all(starting).await?;
-        self.idle().extend(started);
+        self.idle().normal.extend(started);
         Ok(())
     }
 
@@ -122,7 +150,12 @@ impl Maker {
     ///
     /// # Errors
     /// When the picture is at fault, or no decoder can be started.
-    pub async fn make(&self, original: Bytes, format: Format) -> Result<ThumbnailSet, MakeError> {
+    pub async fn make(
+        &self,
+        original: Bytes,
+        format: Format,
+        priority: Priority,
+    ) -> Result<ThumbnailSet, MakeError> {
         let header = probe::probe(Cursor::new(&original), format).map_err(ThumbnailError::from)?;
         header.check(self.max_pixels).map_err(ThumbnailError::from)?;
         let displayed = (header.width, header.height);
@@ -130,10 +163,10 @@ impl Maker {
         let mut reason: Option<MakeError> = None;
         for _ in 0..ATTEMPTS {
             // A retry gets a new decoder, which holds no memory of other jobs.
-            let warm = if reason.is_none() { self.warm_decoder() } else { None };
+            let warm = if reason.is_none() { self.warm_decoder(priority) } else { None };
             let mut decoder = match warm {
                 Some(decoder) => decoder,
-                None => Decoder::start(&self.launch).await?,
+                None => Decoder::start(&self.launch, priority).await?,
             };
             let was_used = decoder.is_used();
             let work = decoder.work(&original, &recipe, displayed, self.job_timeout);
@@ -146,9 +179,9 @@ impl Maker {
                 }
                 Some(Ok(done)) => {
                     if done.is_ok() && decoder.jobs() < MAX_JOBS {
-                        self.idle().push(decoder);
+                        self.idle().of(priority).push(decoder);
                     } else {
-                        self.replace(decoder);
+                        self.replace(decoder, priority);
                     }
                     match done {
                         Ok(made) => return Ok(made),
@@ -186,13 +219,14 @@ impl Maker {
 
     /// Ends a decoder and starts another one in its place, so that the next picture need not wait for it. A failure leaves
     /// less than a success behind that is known, so its decoder is not trusted with another client's picture.
-    fn replace(&self, decoder: Decoder) {
+    fn replace(&self, decoder: Decoder, priority: Priority) {
         drop(decoder);
         let (idle, launch) = (Arc::clone(&self.idle), self.launch.clone());
         tokio::spawn(async move {
-            match Decoder::start(&launch).await {
+            match Decoder::start(&launch, priority).await {
                 Ok(decoder) => {
                     let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+                    let idle = idle.of(priority);
                     // A job that did not wait has started one of its own, which will be idle.
                     if idle.is_empty() {
                         idle.push(decoder);
@@ -203,9 +237,10 @@ impl Maker {
         });
     }
 
-    /// An idle decoder, if one is alive.
-    fn warm_decoder(&self) -> Option<Decoder> {
+    /// An idle decoder of a priority, if one is alive.
+    fn warm_decoder(&self, priority: Priority) -> Option<Decoder> {
         let mut idle = self.idle();
+        let idle = idle.of(priority);
         while let Some(mut decoder) = idle.pop() {
             if decoder.is_alive() {
                 return Some(decoder);
@@ -215,7 +250,7 @@ impl Maker {
         None
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Decoder>> {
+    fn idle(&self) -> MutexGuard<'_, Idle> {
         // A panic cannot leave the list half changed.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }

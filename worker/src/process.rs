@@ -15,7 +15,9 @@ use crate::{
     dead_letter_commands, logging,
     maker::Maker,
     shutdown, telemetry,
-    transport::{Transport, broker_url::BrokerUrl, rabbitmq::RabbitTransport, sqlite::SqliteTransport},
+    transport::{
+        Slots, Transport, broker_url::BrokerUrl, rabbitmq::RabbitTransport, sqlite::SqliteTransport,
+    },
 };
 
 /// Runs `up-worker`.
@@ -76,11 +78,12 @@ pub async fn run(config: &WorkerConfig, draining: CancellationToken) -> anyhow::
     }
     let storage = Storage::open(&config.storage)?;
     let transport = open_transport(&config.broker, u64::MAX)?;
-    let slots = config.concurrency.unwrap_or_else(cores);
+    let slots =
+        Slots { any: config.concurrency.unwrap_or_else(cores), interactive: config.interactive_slots.into() };
     let maker =
         Maker::new(&config.pixels, Launch::own(config.pixels.confinement, config.pixels.job_memory_bytes));
-    maker.warm(slots).await?;
-    info!(storage = %config.storage, broker = %config.broker, slots, "the worker is ready");
+    maker.warm(slots.total()).await?;
+    info!(storage = %config.storage, broker = %config.broker, slots = slots.total(), "the worker is ready");
     let consumer = Consumer::new(storage, Arc::clone(&transport), Box::new(maker), draining);
     Arc::new(consumer).run(slots).await;
     transport.disconnect().await;
@@ -102,7 +105,7 @@ pub fn open_transport(url: &BrokerUrl, capacity: u64) -> anyhow::Result<Arc<dyn 
 ///
 /// # Errors
 /// When its file cannot be used.
-pub fn open_outbox(path: &Path, capacity: u64) -> anyhow::Result<Arc<dyn Transport>> {
+pub fn open_outbox(path: &Path, capacity: u64) -> anyhow::Result<Arc<SqliteTransport>> {
     Ok(Arc::new(SqliteTransport::open_outbox(path, capacity)?))
 }
 

@@ -9,7 +9,7 @@ use crate::{
     contract::{id::UploadId, link::LinkBase, message::Changed, upload::Upload},
     failpoint,
     storage::{Storage, StorageError, UploadStatus},
-    transport::{Announcer, JobQueue, Posting},
+    transport::{Announcer, ClientTag, JobQueue, Posting},
 };
 
 /// Why an upload was not requeued.
@@ -32,6 +32,15 @@ pub enum RequeueError {
     Storage(#[from] StorageError),
 }
 
+/// The place of a requeued job in the queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The client that takes a turn with it.
+    pub client: Option<ClientTag>,
+    /// Whether it goes to the bulk lane, even if the upload was interactive.
+    pub bulk: bool,
+}
+
 /// Requeues a failed upload and announces it to every server. Returns its new state. If the job cannot be posted now,
 /// the sweeper posts it.
 ///
@@ -42,6 +51,7 @@ pub async fn requeue(
     queue: &dyn JobQueue,
     announcer: &dyn Announcer,
     id: UploadId,
+    place: Place,
 ) -> Result<Upload, RequeueError> {
     let failure = match storage.status(id).await? {
         UploadStatus::Failed(failure) => failure,
@@ -50,7 +60,8 @@ pub async fn requeue(
         UploadStatus::Gone => return Err(RequeueError::Gone),
         UploadStatus::Unknown => return Err(RequeueError::Unknown),
     };
-    let record = failure.record.next_generation();
+    let mut record = failure.record.next_generation();
+    record.bulk |= place.bulk;
     if !storage.create_pending(&record).await? {
         return Err(RequeueError::Queued);
     }
@@ -61,7 +72,8 @@ pub async fn requeue(
         storage.remove_pending(record.job()).await?;
         return Err(RequeueError::Ready);
     }
-    if let Err(error) = queue.publish(Posting::of_client(record.clone())).await {
+    let posting = Posting { client: place.client, ..Posting::of_client(record.clone()) };
+    if let Err(error) = queue.publish(posting).await {
         let error = &error as &dyn std::error::Error;
         warn!(%id, error, "could not post the job of a requeued upload; the sweeper posts it");
     }

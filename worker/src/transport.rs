@@ -31,6 +31,11 @@
 //! 7. **Adapters reconnect by themselves.** [`Deliveries::next`] and [`Announcements::next`] outlive every outage; only
 //!    [`Transport::close`] ends them.
 //! 8. **The wall clock never decides when a job is due.** A step of it delays no job.
+//!
+//! # Fairness between clients
+//!
+//! A lane of an embedded queue, and of an outbox, serves its clients in turns. RabbitMQ serves a lane in order, so the
+//! relay of a server posts at most a few bulk jobs of a client ahead, and keeps the others in the outbox.
 
 pub mod broker_url;
 pub mod dead_job;
@@ -51,11 +56,40 @@ use crate::contract::{
     record::{JobName, Lane, UploadRecord},
 };
 
+/// A client within one queue. A server draws it at random for each of its clients, so it reveals no address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientTag(pub i64);
+
+/// The slots of a consumer: the jobs that it works on at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slots {
+    /// Slots for jobs of any lane.
+    pub any: NonZeroUsize,
+    /// Additional slots for the interactive lane.
+    pub interactive: usize,
+}
+
+impl Slots {
+    /// Slots for jobs of any lane, and no others.
+    #[must_use]
+    pub const fn any(count: NonZeroUsize) -> Self {
+        Self { any: count, interactive: 0 }
+    }
+
+    /// All slots.
+    #[must_use]
+    pub const fn total(self) -> NonZeroUsize {
+        self.any.saturating_add(self.interactive)
+    }
+}
+
 /// A job to publish. A searchable queue drops a second posting of a generation while the first is not settled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Posting {
     /// The message.
     pub job: ResizeJob,
+    /// The client that takes a turn with it. A job without one is the next of its lane.
+    pub client: Option<ClientTag>,
     /// Whether the posting counts towards the capacity.
     pub room: Room,
 }
@@ -73,13 +107,13 @@ impl Posting {
     /// The posting of an upload that a client sent or retried.
     #[must_use]
     pub const fn of_client(record: UploadRecord) -> Self {
-        Self { job: ResizeJob::new(record), room: Room::Counted }
+        Self { job: ResizeJob::new(record), client: None, room: Room::Counted }
     }
 
     /// The posting of a lost job.
     #[must_use]
     pub const fn of_sweeper(record: UploadRecord) -> Self {
-        Self { job: ResizeJob::new(record), room: Room::Uncounted }
+        Self { job: ResizeJob::new(record), client: None, room: Room::Uncounted }
     }
 }
 
@@ -89,8 +123,8 @@ pub trait JobQueue: Send + Sync + 'static {
     /// Publishes a job; see guarantee 1. The caller retries.
     async fn publish(&self, posting: Posting) -> Result<(), TransportError>;
 
-    /// Starts to consume, with at most `prefetch` unsettled deliveries.
-    async fn consume(&self, prefetch: NonZeroUsize) -> Result<Box<dyn Deliveries>, TransportError>;
+    /// Starts to consume, with at most one unsettled delivery for each slot.
+    async fn consume(&self, slots: Slots) -> Result<Box<dyn Deliveries>, TransportError>;
 
     /// The number of jobs by state.
     async fn depth(&self) -> Result<Depth, TransportError>;
@@ -152,7 +186,7 @@ pub enum LookUp {
 /// A stream of jobs.
 #[async_trait]
 pub trait Deliveries: Send {
-    /// The next delivery. Waits while there is no job, or `prefetch` deliveries are unsettled. `None` after
+    /// The next delivery. Waits while there is no job, or no slot is free. `None` after
     /// [`Transport::close`]. Dropping the future loses no delivery.
     async fn next(&mut self) -> Option<Delivery>;
 }

@@ -18,7 +18,7 @@ use integration_tests::rivals;
 use worker::{
     Format, Size, Sizes,
     config::PixelConfig,
-    confinement::{ConfinementMode, Launch, SandboxCommand},
+    confinement::{ConfinementMode, Launch, Priority, SandboxCommand},
     maker::Maker,
     measure::{ALLOCATOR, Stage, Stages},
 };
@@ -208,7 +208,10 @@ impl Bench {
             sums.push(whole.elapsed());
             made.expect("a photograph can be decoded");
             let begun = Instant::now();
-            self.maker.make(original.clone(), *format).await.expect("a photograph can be decoded");
+            self.maker
+                .make(original.clone(), *format, Priority::Normal)
+                .await
+                .expect("a photograph can be decoded");
             jobs.push(begun.elapsed());
             floors.extend(floor(bytes, *format));
         }

@@ -13,6 +13,7 @@ mod descriptions;
 mod documents;
 mod every_request;
 mod examples;
+mod fairness;
 mod faults;
 mod flow;
 mod hostile;

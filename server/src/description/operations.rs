@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The problems of every request that sends files.
-const UPLOAD_PROBLEMS: [Kind; 16] = [
+const UPLOAD_PROBLEMS: [Kind; 17] = [
     Kind::Malformed,
     Kind::Empty,
     Kind::BadKey,
@@ -38,6 +38,7 @@ const UPLOAD_PROBLEMS: [Kind; 16] = [
     Kind::TooManyPixels,
     Kind::KeyReused,
     Kind::TooManyAtOnce,
+    Kind::TooManyUnended,
     Kind::Busy,
     Kind::Draining,
     Kind::Unavailable,
@@ -203,6 +204,7 @@ pub(crate) fn retry() -> PathItem {
             Kind::CrossSite,
             Kind::UnknownUpload,
             Kind::NotFailed,
+            Kind::TooManyUnended,
             Kind::Busy,
             Kind::Draining,
             Kind::Unavailable,

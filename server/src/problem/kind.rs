@@ -37,6 +37,7 @@ pub(crate) enum Kind {
     KeyReused,
     UpgradeRequired,
     TooManyAtOnce,
+    TooManyUnended,
     SlowDown,
     Busy,
     Draining,
@@ -161,6 +162,10 @@ impl Kind {
                 "This client has too many uploads or streams open. Try again in a moment.",
                 "Wait until an upload ends, or close an event stream or a socket. Then try again.")
                 .after(RETRY_SOON),
+            Self::TooManyUnended => about(StatusCode::TOO_MANY_REQUESTS,
+                "This client has too many uploads that have not ended.",
+                "Send the same request again after Retry-After seconds: the workers need time for the others.")
+                .after(RETRY_LATER),
             Self::SlowDown => about(StatusCode::TOO_MANY_REQUESTS,
                 "This client asks for too many unknown uploads.",
                 "Repeat the request after Retry-After seconds, and ask for ids of uploads only.")

@@ -36,9 +36,6 @@ use crate::{
     telemetry,
 };
 
-/// A request with more files than this goes to the bulk lane.
-const INTERACTIVE_FILES: usize = 10;
-
 /// The query parameters of an upload.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Options {
@@ -188,6 +185,7 @@ async fn admit(app: &App, headers: &HeaderMap, client: Client) -> Result<Permit,
     if !app.free_space.has_room_for(declared_length(headers).unwrap_or(0)) {
         return Err(Problem::disk_full());
     }
+    app.unended.check(client)?;
     let permit = app.uploading.acquire_or_evict(client)?;
     if app.outbox.room_taken().await? >= app.config.max_outbox {
         return Err(Problem::busy());
@@ -231,9 +229,9 @@ struct FileContext<'request> {
 
 impl FileContext<'_> {
     /// The declared properties of the file at a position, counted from 0.
-    fn declared(&self, name: String, position: usize, bulk: bool) -> Declared {
+    fn declared(&self, name: String, position: usize) -> Declared {
         let key = self.key.as_ref().map(|key| key.of_file(position));
-        Declared { name, bulk, key, context: self.context.clone() }
+        Declared { name, bulk: self.bulk, key, context: self.context.clone() }
     }
 }
 
@@ -243,7 +241,7 @@ async fn receive_raw(
     name: String,
     file_context: FileContext<'_>,
 ) -> Result<UploadResults, Refused> {
-    let declared = file_context.declared(name, 0, file_context.bulk);
+    let declared = file_context.declared(name, 0);
     match incoming::receive(app, declared, &mut body, file_context.permit).await {
         Ok(upload) => Ok(UploadResults { uploads: vec![upload], rejected: Vec::new() }),
         Err(Refusal::Problem(problem)) => Err(Refused::from(problem).with_rest(body)),
@@ -294,9 +292,7 @@ async fn receive_files(
                 continue;
             }
         };
-        let bulk = file_context.bulk || results.uploads.len() >= INTERACTIVE_FILES;
-        let declared =
-            file_context.declared(name.clone(), results.uploads.len() + results.rejected.len(), bulk);
+        let declared = file_context.declared(name.clone(), results.uploads.len() + results.rejected.len());
         match incoming::receive(app, declared, &mut part, file_context.permit).await {
             Ok(upload) => results.uploads.push(upload),
             Err(Refusal::Problem(problem)) => {

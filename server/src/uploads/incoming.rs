@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, info, info_span};
 use worker::{
-    FileDigest, Fingerprint, Format, Storage, Upload, UploadId, UploadRecord, clock,
+    FileDigest, Fingerprint, Format, Lane, Storage, Upload, UploadId, UploadRecord, clock,
     failpoint::hit,
     probe::{self, Header, ProbeError, Sniff},
     storage::StorageError,
@@ -26,7 +26,7 @@ use super::{
     idempotency::{ExistingUpload, FileKey, SETTLES_WITHIN},
     refusal::Refusal,
 };
-use crate::{app::App, problem::Problem, quota::Permit, request::Context};
+use crate::{app::App, problem::Problem, quota::Permit, request::Context, unended::Place};
 
 /// The size of a picture's beginning that is held in memory, in bytes. It contains the headers of most pictures, which
 /// are checked before anything is stored. Other headers are read back from storage.
@@ -70,6 +70,7 @@ where
     {
         return verify_repetition(app, existing, &declared.name, &mut chunks).await;
     }
+    let place = app.unended.add(permit.client()).map_err(Problem::from)?;
     let limit = app.config.max_upload_bytes;
     let mut chunk = Chunk::default();
     let mut has_more = chunks.fill(&mut chunk, probe::SNIFF_BYTES).await?;
@@ -113,7 +114,7 @@ where
             hit("after-original", &declared.name).await;
             let claiming = declared.key.take().zip(digest.map(FileDigest::finish));
             let accepted =
-                accept(&app, id, declared, Probed { format, bytes, header, stored }, claiming).await;
+                accept(&app, id, declared, Probed { format, bytes, header, stored }, claiming, place).await;
             if accepted.as_ref().map_or(true, |upload| upload.id != id) {
                 // If this fails, the audit removes the orphan.
                 let _ = app.storage.remove_original(id).await;
@@ -141,6 +142,7 @@ async fn accept(
     declared: Declared,
     probed: Probed,
     claiming: Option<(FileKey, Fingerprint)>,
+    mut place: Place,
 ) -> Result<Upload, Problem> {
     let Probed { format, bytes, header, stored } = probed;
     let header = match header {
@@ -165,7 +167,7 @@ async fn accept(
         frames: header.frames,
         created_at: clock::now(),
         traceparent: Some(declared.context.trace.to_string()),
-        bulk: declared.bulk,
+        bulk: place.lane(declared.bulk) == Lane::Bulk,
     };
     let commit = async {
         // The id is new, so an existing entry is this one: storage wrote it and its reply was lost.
@@ -180,12 +182,12 @@ async fn accept(
         if stored.elapsed() >= COMMIT_WITHIN && !app.storage.has_original(id).await? {
             return Err(Problem::unavailable());
         }
-        app.outbox.post(&record).await?;
+        app.outbox.post(&record, place.tag()).await?;
         hit("after-commit", &record.name).await;
         Ok(None)
     };
     match declared.context.timing.of("commit", commit).await {
-        Ok(None) => {}
+        Ok(None) => place.keep(record.job()),
         outcome => {
             // No client receives this upload's id, so its job is removed. If this fails, a worker
             // processes it, and no client sees the result.

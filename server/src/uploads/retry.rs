@@ -7,12 +7,16 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
-use worker::requeue::{RequeueError, requeue};
+use worker::{
+    JobName, Lane,
+    requeue::{self, RequeueError, requeue},
+};
 
 use super::representation::Representation;
 use crate::{
     answer::{NO_STORE, json, see_other},
     app::App,
+    client::Client,
     extract::Id,
     origin,
     problem::{Problem, RETRY_SOON},
@@ -22,6 +26,7 @@ use crate::{
 pub(crate) async fn retry(
     State(app): State<Arc<App>>,
     Id(id): Id,
+    client: Client,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     if !origin::is_allowed(&headers, &app.config) {
@@ -33,8 +38,11 @@ pub(crate) async fn retry(
     if app.outbox.room_taken().await? >= app.config.max_outbox {
         return Err(Problem::busy());
     }
-    let requeued = requeue(&app.storage, app.outbox.queue(), &*app.transport, id).await;
+    let mut place = app.unended.add(client)?;
+    let in_queue = requeue::Place { client: Some(place.tag()), bulk: place.lane(false) == Lane::Bulk };
+    let requeued = requeue(&app.storage, app.outbox.queue(), &*app.transport, id, in_queue).await;
     let upload = requeued.map_err(requeue_problem)?.relink(&app.links);
+    place.keep(JobName { id, generation: upload.generation });
     // Subscribers of this server receive it before the announcement arrives.
     app.hub.deliver(&upload);
     if Representation::preferred(&headers) == Representation::Html {

@@ -3,7 +3,7 @@
 use std::{io, os::unix::process::ExitStatusExt, path::PathBuf, process::Stdio, time::Duration};
 
 use bytes::Bytes;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, setpriority_process};
 use serde::de::DeserializeOwned;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -13,7 +13,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    ConfinementMode, DECODER_COMMAND,
+    ConfinementMode, DECODER_COMMAND, Priority,
     protocol::{self, DecodeReply, DecodeRequest, FileHeader, Ready},
 };
 use crate::{
@@ -37,6 +37,10 @@ const MAX_DETAIL_CHARS: usize = 200;
 
 /// The capacity of the pipe to the child, in bytes: the most that Linux gives an unprivileged process.
 const PIPE_BYTES: usize = 1024 * 1024;
+
+/// The niceness of decoders of low priority. Linux gives such a process a tenth of the time of one with niceness 0
+/// (`sched_prio_to_weight` in the kernel).
+const LOW_PRIORITY_NICENESS: i32 = 10;
 
 /// The longest thumbhash of the format, in bytes.
 const MAX_THUMBHASH_BYTES: usize = 64;
@@ -125,7 +129,7 @@ impl Decoder {
     /// Starts a decoder and waits until its sandbox is enforced.
     ///
     /// Dropping the future, or the decoder, kills the process.
-    pub(crate) async fn start(launch: &Launch) -> Result<Self, StartError> {
+    pub(crate) async fn start(launch: &Launch, priority: Priority) -> Result<Self, StartError> {
         let mut child = Command::new(&launch.executable)
             .arg0("up-decoder")
             .arg(DECODER_COMMAND)
@@ -140,6 +144,12 @@ impl Decoder {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
+        if priority == Priority::Low
+            && let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
+            && let Err(error) = setpriority_process(Some(pid), LOW_PRIORITY_NICENESS)
+        {
+            debug!(%error, "could not lower the priority of a decoder; it has that of the worker");
+        }
         let missing = || io::Error::other("a pipe is missing");
         let mut decoder = Self {
             input: child.stdin.take().ok_or_else(missing)?,

@@ -1,13 +1,13 @@
 //! Consumes jobs while storage responds and decoders start.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::{task::JoinSet, time::sleep};
 use tracing::{info, warn};
 
 use super::Consumer;
-use crate::transport::Deliveries;
+use crate::transport::{Deliveries, Slots};
 
 /// The pauses between two checks of unavailable storage or decoders.
 const FIRST_CHECK_PAUSE: Duration = Duration::from_millis(500);
@@ -17,13 +17,13 @@ pub(super) const LONGEST_CHECK_PAUSE: Duration = Duration::from_secs(15);
 const AFTER_CONSUME_ERROR: Duration = Duration::from_secs(1);
 
 impl Consumer {
-    /// Works on up to `slots` deliveries at a time until the worker drains, then finishes its deliveries. While storage
-    /// or decoders are unavailable it consumes nothing and checks them with growing pauses.
-    pub async fn run(self: Arc<Self>, slots: NonZeroUsize) {
+    /// Works on a delivery in each slot until the worker drains, then finishes its deliveries. While storage or decoders
+    /// are unavailable it consumes nothing and checks them with growing pauses.
+    pub async fn run(self: Arc<Self>, slots: Slots) {
         let mut jobs = JoinSet::new();
         while !self.draining.is_cancelled() {
             if *self.outage.borrow() {
-                // Finish these first: never more than `slots` are at work.
+                // Finish these first: never more jobs than slots are at work.
                 while jobs.join_next().await.is_some() {}
                 self.draining.run_until_cancelled(self.wait_for_recovery()).await;
                 continue;

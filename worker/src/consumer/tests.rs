@@ -7,9 +7,10 @@ use tokio::time::sleep;
 use super::{running::LONGEST_CHECK_PAUSE, *};
 use crate::{
     UploadId,
+    requeue::Place,
     storage::UploadStatus,
     testing::{self, Fuse, InMemory, Instantly, Log, Logged, ObjectStore, ObjectStoreExt, Script, work_off},
-    transport::{DeadLetter, JobQueue, Posting},
+    transport::{DeadLetter, JobQueue, Posting, Slots},
 };
 
 /// Storage in memory, and what is asked of it.
@@ -87,9 +88,13 @@ async fn a_damaged_picture_fails_at_once_and_may_be_retried_after_its_announceme
     let worker = testing::worker(&storage, &script, Instantly::failing([Instantly::damaged as fn() -> _]));
     work_off(&worker, &script).await;
     assert_eq!(states(&script), [(1, crate::State::Failed)]);
-    let upload = crate::requeue::requeue(&storage, &script, &script, record.id).await.unwrap();
+    let upload =
+        crate::requeue::requeue(&storage, &script, &script, record.id, Place::default()).await.unwrap();
     assert_eq!((upload.generation, upload.state), (2, crate::State::Queued));
-    assert!(crate::requeue::requeue(&storage, &script, &script, record.id).await.is_err(), "of two one wins");
+    assert!(
+        crate::requeue::requeue(&storage, &script, &script, record.id, Place::default()).await.is_err(),
+        "of two one wins"
+    );
     work_off(&worker, &script).await;
     let expected = [(1, crate::State::Failed), (2, crate::State::Queued), (2, crate::State::Ready)];
     assert_eq!(states(&script), expected);
@@ -130,7 +135,7 @@ async fn a_paused_worker_that_missed_a_retry_leaves_no_client_behind() {
     let frozen = script.deliver().unwrap();
     storage.store_failure(&testing::failure_of(record.clone())).await.unwrap();
     storage.remove_pending(record.job()).await.unwrap();
-    crate::requeue::requeue(&storage, &script, &script, record.id).await.unwrap();
+    crate::requeue::requeue(&storage, &script, &script, record.id, Place::default()).await.unwrap();
     // It goes on, and stores the result of generation 1 while clients have seen generation 2 queued.
     testing::worker(&storage, &script, Instantly::default()).step(frozen).await;
     script.redeliver();
@@ -193,7 +198,7 @@ async fn a_late_burial_does_not_end_a_later_generation() {
     script.purge();
     storage.store_failure(&testing::failure_of(record.clone())).await.unwrap();
     storage.remove_pending(record.job()).await.unwrap();
-    crate::requeue::requeue(&storage, &script, &script, record.id).await.unwrap();
+    crate::requeue::requeue(&storage, &script, &script, record.id, Place::default()).await.unwrap();
     let second = script.deliver().unwrap();
     let reason = DeathReason::Exhausted;
     script.post_burial(DeadLetter { id: Some(record.id), generation: Some(1), job: Some(job), reason });
@@ -248,7 +253,7 @@ async fn a_worker_consumes_jobs_again_once_storage_has_recovered() {
     accepted(&storage, &script).await;
     away.store(true, Ordering::Relaxed);
     let worker = Arc::new(testing::worker(&storage, &script, Instantly::default()));
-    let running = tokio::spawn(Arc::clone(&worker).run(NonZeroUsize::MIN));
+    let running = tokio::spawn(Arc::clone(&worker).run(Slots::any(NonZeroUsize::MIN)));
     worker.outage.subscribe().wait_for(|away| *away).await.unwrap();
     // Longer than a delivery takes here, thousands of times.
     sleep(Duration::from_secs(1)).await;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::{
     Encoding, Format, Size,
-    confinement::StartError,
+    confinement::{Priority, StartError},
     maker::{Make, MakeError},
     thumbnail::{Thumbnail, ThumbnailError, ThumbnailSet},
 };
@@ -54,7 +54,12 @@ impl Instantly {
 
 #[async_trait]
 impl Make for Instantly {
-    async fn make(&self, _original: Bytes, _format: Format) -> Result<ThumbnailSet, MakeError> {
+    async fn make(
+        &self,
+        _original: Bytes,
+        _format: Format,
+        _priority: Priority,
+    ) -> Result<ThumbnailSet, MakeError> {
         if let Some(error) = self.next_error() {
             return Err(error);
         }

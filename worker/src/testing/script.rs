@@ -1,7 +1,6 @@
 //! A transport in memory: a test decides when jobs are delivered and when a process dies.
 
 use std::{
-    num::NonZeroUsize,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -19,8 +18,8 @@ use crate::{
     },
     transport::{
         Announcements, Announcer, DeadLetter, DeadLetters, DeathReason, Deliveries, Delivery, Depth,
-        JobQueue, ListenEvent, LookUp, Posting, Receipt, Room, Settled, Task, Transport, TransportError,
-        Tries, dead_job::DeadJob,
+        JobQueue, ListenEvent, LookUp, Posting, Receipt, Room, Settled, Slots, Task, Transport,
+        TransportError, Tries, dead_job::DeadJob,
     },
 };
 
@@ -117,7 +116,13 @@ impl Script {
         entry.token = Some(token);
         entry.tries.deliveries += 1;
         let receipt = Box::new(ScriptReceipt { script: self.clone(), token });
-        Some(Delivery { task: entry.task.clone(), tries: entry.tries, traceparent: None, receipt })
+        Some(Delivery {
+            task: entry.task.clone(),
+            tries: entry.tries,
+            traceparent: None,
+            client: None,
+            receipt,
+        })
     }
 
     /// Redelivers every unsettled delivery, as if its process died.
@@ -184,7 +189,7 @@ impl JobQueue for Script {
         Ok(())
     }
 
-    async fn consume(&self, _prefetch: NonZeroUsize) -> Result<Box<dyn Deliveries>, TransportError> {
+    async fn consume(&self, _slots: Slots) -> Result<Box<dyn Deliveries>, TransportError> {
         Ok(Box::new(ScriptDeliveries(self.clone())))
     }
 

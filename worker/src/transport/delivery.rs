@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use strum::{EnumString, IntoStaticStr};
 
-use super::TransportError;
+use super::{ClientTag, TransportError};
 use crate::contract::{
     id::UploadId,
     message::{Changed, ResizeJob},
@@ -19,6 +19,8 @@ pub struct Delivery {
     pub tries: Tries,
     /// W3C trace context of the posting.
     pub traceparent: Option<String>,
+    /// The client of the posting, if the transport keeps it.
+    pub client: Option<ClientTag>,
     /// Settles the delivery.
     pub receipt: Box<dyn Receipt>,
 }

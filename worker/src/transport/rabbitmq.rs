@@ -16,7 +16,6 @@ mod topology;
 
 use std::{
     error::Error,
-    num::NonZeroUsize,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -33,7 +32,7 @@ use self::{
     publisher::{Publication, Publisher},
 };
 use super::{
-    Announcements, Announcer, DeadLetters, Deliveries, Depth, JobQueue, LookUp, Posting, Transport,
+    Announcements, Announcer, DeadLetters, Deliveries, Depth, JobQueue, LookUp, Posting, Slots, Transport,
     TransportError, dead_job::DeadJob,
 };
 use crate::contract::{
@@ -194,8 +193,8 @@ impl JobQueue for RabbitTransport {
         self.shared.publisher.publish(publication).await
     }
 
-    async fn consume(&self, prefetch: NonZeroUsize) -> Result<Box<dyn Deliveries>, TransportError> {
-        Ok(Box::new(RabbitDeliveries::new(Arc::clone(&self.shared), prefetch)))
+    async fn consume(&self, slots: Slots) -> Result<Box<dyn Deliveries>, TransportError> {
+        Ok(Box::new(RabbitDeliveries::new(Arc::clone(&self.shared), slots)))
     }
 
     async fn depth(&self) -> Result<Depth, TransportError> {

@@ -24,7 +24,6 @@ mod wake;
 
 use std::{
     fs, io,
-    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::{
         Arc, Weak,
@@ -34,6 +33,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -47,8 +47,8 @@ use self::{
     wake::{Topic, WakeReceiver, Waker},
 };
 use super::{
-    Announcements, Announcer, DeadLetters, Deliveries, Depth, JobQueue, LookUp, Posting, Transport,
-    TransportError, dead_job::DeadJob,
+    Announcements, Announcer, ClientTag, DeadLetters, Deliveries, Depth, JobQueue, LookUp, Posting, Slots,
+    Transport, TransportError, dead_job::DeadJob,
 };
 use crate::{
     clock::monotonic_ms,
@@ -129,6 +129,19 @@ impl SqliteTransport {
     /// See [`open`](Self::open).
     pub fn open_outbox(path: &Path, capacity: u64) -> Result<Self, OpenQueueError> {
         Self::open_counting(path, capacity, u32::MAX, false)
+    }
+
+    /// Starts to consume as [`consume`](JobQueue::consume) does, without the bulk jobs of the clients in `held`.
+    ///
+    /// # Errors
+    /// When the pipe that wakes the consumer cannot be created.
+    pub fn consume_except(
+        &self,
+        slots: Slots,
+        held: watch::Receiver<Vec<ClientTag>>,
+    ) -> Result<Box<dyn Deliveries>, TransportError> {
+        let wake = self.shared.wake_receiver(Topic::Jobs)?;
+        Ok(Box::new(SqliteDeliveries::new(Arc::clone(&self.shared), wake, slots, held)))
     }
 
     fn open_counting(
@@ -260,9 +273,8 @@ impl JobQueue for SqliteTransport {
         }
     }
 
-    async fn consume(&self, prefetch: NonZeroUsize) -> Result<Box<dyn Deliveries>, TransportError> {
-        let wake = self.shared.wake_receiver(Topic::Jobs)?;
-        Ok(Box::new(SqliteDeliveries::new(Arc::clone(&self.shared), wake, prefetch)))
+    async fn consume(&self, slots: Slots) -> Result<Box<dyn Deliveries>, TransportError> {
+        self.consume_except(slots, watch::Sender::default().subscribe())
     }
 
     async fn depth(&self) -> Result<Depth, TransportError> {
@@ -330,6 +342,8 @@ impl Transport for SqliteTransport {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::*;
     use crate::{UploadId, testing, transport::ListenEvent};
 
@@ -382,7 +396,7 @@ mod tests {
             SqliteTransport::open(&path, u64::MAX).unwrap(),
         );
         let mut listener = server.listen().await.unwrap();
-        let mut deliveries = worker.consume(NonZeroUsize::MIN).await.unwrap();
+        let mut deliveries = worker.consume(Slots::any(NonZeroUsize::MIN)).await.unwrap();
         let log = directory.path().join("queue.sqlite-wal");
         for _ in 0..5 {
             let before = commits(&log);

@@ -6,7 +6,7 @@ use image::{DynamicImage, Frame, GrayImage, ImageFormat, codecs::gif::GifEncoder
 use worker::{
     Format,
     config::PixelConfig,
-    confinement::Launch,
+    confinement::{Launch, Priority},
     maker::{MakeError, Maker, ThumbnailSet},
 };
 
@@ -19,11 +19,13 @@ const SOON: Duration = Duration::from_secs(20);
 async fn set_off(maker: &Maker, bomb: Vec<u8>, format: Format) -> Result<ThumbnailSet, MakeError> {
     let neighbour = encoded(&picture(640, 480), ImageFormat::Jpeg);
     let begun = Instant::now();
-    let (made, unharmed) =
-        tokio::join!(maker.make(bomb.into(), format), maker.make(neighbour.clone().into(), Format::Jpeg));
+    let (made, unharmed) = tokio::join!(
+        maker.make(bomb.into(), format, Priority::Normal),
+        maker.make(neighbour.clone().into(), Format::Jpeg, Priority::Normal)
+    );
     assert!(begun.elapsed() < SOON, "{format} took {:?}", begun.elapsed());
     unharmed.expect("the neighbour is unharmed");
-    maker.make(neighbour.into(), Format::Jpeg).await.expect("and so is who comes next");
+    maker.make(neighbour.into(), Format::Jpeg, Priority::Normal).await.expect("and so is who comes next");
     made
 }
 
@@ -216,7 +218,7 @@ async fn a_picture_that_decodes_for_too_long_is_ended() {
     let maker = pixels_for(Duration::from_millis(100));
     maker.warm(std::num::NonZeroUsize::MIN).await.unwrap();
     let begun = Instant::now();
-    let error = reason(maker.make(bomb.into(), Format::Jpeg).await);
+    let error = reason(maker.make(bomb.into(), Format::Jpeg, Priority::Normal).await);
     println!("{error:?} after {:?}", begun.elapsed());
     assert!(["took-too-long", "cannot-be-decoded", "too-much-memory"].contains(&error.code()));
     assert!(begun.elapsed() < SOON);
@@ -240,7 +242,7 @@ async fn random_bytes_behind_a_right_beginning_never_cost_more_than_their_job() 
                 let at = usize::try_from(random() % damaged.len() as u64).unwrap();
                 damaged[at] = u8::try_from(random() % 256).unwrap();
             }
-            match maker.make(damaged.into(), format).await {
+            match maker.make(damaged.into(), format, Priority::Normal).await {
                 Ok(_) | Err(MakeError::Picture(_)) => {}
                 Err(error) => panic!("{error}"),
             }

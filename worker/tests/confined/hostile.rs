@@ -3,7 +3,12 @@
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use image::ImageFormat;
-use worker::{Format, config::PixelConfig, confinement::Launch, maker::Maker};
+use worker::{
+    Format,
+    config::PixelConfig,
+    confinement::{Launch, Priority},
+    maker::Maker,
+};
 
 use crate::support::{encoded, launch, picture, pixels, reason};
 
@@ -25,7 +30,7 @@ async fn failure_of(answer: &[u8]) -> String {
     let pixels = PixelConfig { job_timeout: Duration::from_secs(5), ..pixels() };
     let maker = Maker::new(&pixels, Launch { executable: script, ..launch() });
     let original = encoded(&picture(300, 200), ImageFormat::Jpeg);
-    let error = reason(maker.make(original.into(), Format::Jpeg).await);
+    let error = reason(maker.make(original.into(), Format::Jpeg, Priority::Normal).await);
     println!("{:?}", error.detail());
     error.code().to_owned()
 }

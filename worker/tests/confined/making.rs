@@ -12,7 +12,7 @@ use image::ImageFormat;
 use rustix::process::{Pid, Signal, kill_process};
 use worker::{
     Format,
-    confinement::{ConfinementMode, Launch, StartError},
+    confinement::{ConfinementMode, Launch, Priority, StartError},
     maker::{MakeError, Maker},
 };
 
@@ -38,7 +38,7 @@ async fn one_warm_decoder_makes_all_pictures() {
     let warm = only_child().expect("it is started before the first picture");
     for (format, image_format) in FORMATS {
         let original = encoded(&picture(1200, 900), image_format);
-        let made = maker.make(original.into(), format).await.unwrap();
+        let made = maker.make(original.into(), format, Priority::Normal).await.unwrap();
         let sides = made.thumbnails.each_ref().map(|thumbnail| (thumbnail.width, thumbnail.height));
         assert_eq!(sides, [(160, 120), (480, 360), (1024, 768)], "{format}");
     }
@@ -74,7 +74,7 @@ async fn a_process_that_was_killed_costs_no_picture() {
     kill(first, Signal::KILL);
     eventually("it dies", || only_child().is_none());
     let original = encoded(&picture(300, 200), ImageFormat::Jpeg);
-    maker.make(original.into(), Format::Jpeg).await.unwrap();
+    maker.make(original.into(), Format::Jpeg, Priority::Normal).await.unwrap();
     assert_ne!(only_child(), Some(first));
 }
 
@@ -87,7 +87,11 @@ async fn a_process_that_is_killed_at_work_is_tried_once_more() {
     kill(first, Signal::STOP);
     let job = tokio::spawn({
         let maker = std::sync::Arc::clone(&maker);
-        async move { maker.make(encoded(&picture(900, 600), ImageFormat::Jpeg).into(), Format::Jpeg).await }
+        async move {
+            maker
+                .make(encoded(&picture(900, 600), ImageFormat::Jpeg).into(), Format::Jpeg, Priority::Normal)
+                .await
+        }
     });
     tokio::time::sleep(Duration::from_millis(100)).await;
     kill(first, Signal::KILL);
@@ -102,11 +106,11 @@ async fn a_job_that_takes_too_long_is_ended_and_its_process_killed() {
     let first = only_child().unwrap();
     kill(first, Signal::STOP);
     let original = encoded(&picture(300, 200), ImageFormat::Jpeg);
-    let error = reason(maker.make(original.clone().into(), Format::Jpeg).await);
+    let error = reason(maker.make(original.clone().into(), Format::Jpeg, Priority::Normal).await);
     assert_eq!(error.code(), "took-too-long");
     assert_eq!(error.to_string(), "It took longer than 0.3 s to make smaller, so we stopped.");
     assert_eq!(only_child(), None, "it is gone");
-    maker.make(original.into(), Format::Jpeg).await.unwrap();
+    maker.make(original.into(), Format::Jpeg, Priority::Normal).await.unwrap();
 }
 
 #[tokio::test]
@@ -117,7 +121,7 @@ async fn a_failed_start_of_a_decoder_is_not_the_fault_of_the_picture() {
         Launch { executable, mode: ConfinementMode::Require, job_memory_bytes: 1 << 28 },
     );
     let original = encoded(&picture(300, 200), ImageFormat::Jpeg);
-    let error = maker.make(original.into(), Format::Jpeg).await.unwrap_err();
+    let error = maker.make(original.into(), Format::Jpeg, Priority::Normal).await.unwrap_err();
     assert!(matches!(error, MakeError::Start(StartError::Io(_))));
 }
 

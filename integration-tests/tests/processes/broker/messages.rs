@@ -12,7 +12,7 @@ use integration_tests::{
 };
 use worker::{
     ResizeJob, UploadId, UploadRecord, testing,
-    transport::{Delivery, JobQueue, Posting},
+    transport::{Delivery, JobQueue, Posting, Slots},
 };
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn sessions_that_begin_cost_no_job_a_delivery() {
         }
     });
     let jobs = async {
-        let mut deliveries = queue.consume(NonZeroUsize::MIN).await.unwrap();
+        let mut deliveries = queue.consume(Slots::any(NonZeroUsize::MIN)).await.unwrap();
         let mut held = None::<Delivery>;
         for _ in 0..30 {
             let posting = Posting::of_client(testing::record_of(UploadId::new()));

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use worker::{
     Lane,
-    transport::{DeathReason, JobQueue, Settled, Task},
+    transport::{DeathReason, JobQueue, Settled, Slots, Task},
 };
 
 use super::document::Document;
@@ -162,7 +162,7 @@ async fn what_travels_by_a_broker_is_as_described() {
     }
 
     let queue = fleet.queue();
-    let mut deliveries = queue.consume(2.try_into().unwrap()).await.unwrap();
+    let mut deliveries = queue.consume(Slots::any(2.try_into().unwrap())).await.unwrap();
     for delivery in [deliveries.next().await.unwrap(), deliveries.next().await.unwrap()] {
         let Task::Resize(job) = &delivery.task else { panic!("it is a job") };
         let settled = match job.lane() {

@@ -6,6 +6,7 @@ use object_store::{ObjectStoreExt, memory::InMemory};
 
 use super::{super::json::parse, *};
 use crate::{
+    requeue::Place,
     storage::StorageUrl,
     testing::{self, Fuse, Logged},
 };
@@ -137,7 +138,7 @@ async fn a_retry_of_an_upload_whose_result_cannot_be_read_is_queued_and_not_refu
     let (storage, id, script) = (memory(), UploadId::new(), testing::Script::searchable());
     overwrite(&storage, &StorageKey::original(id), PICTURE).await;
     overwrite(&storage, &StorageKey::result(id), "").await;
-    crate::requeue::requeue(&storage, &script, &script, id).await.unwrap();
+    crate::requeue::requeue(&storage, &script, &script, id, Place::default()).await.unwrap();
     assert!(
         matches!(storage.status(id).await.unwrap(), UploadStatus::Pending(record) if record.generation == 2)
     );

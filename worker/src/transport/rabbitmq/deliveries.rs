@@ -31,14 +31,14 @@ use crate::{
         record::Lane,
         upload::Upload,
     },
-    transport::{DeadLetter, Deliveries, Delivery, Task, Tries, delivery::read_job},
+    transport::{DeadLetter, Deliveries, Delivery, Slots, Task, Tries, delivery::read_job},
 };
 
 /// Deliveries from three queues. Prefetched messages of one queue wait while the other queues use all slots.
 pub(super) struct RabbitDeliveries {
     shared: Arc<RabbitShared>,
-    prefetch: NonZeroUsize,
-    slots: Arc<Semaphore>,
+    slots: Slots,
+    free: Arc<Semaphore>,
     /// The slot of the next delivery, kept here so that dropping the future does not lose it.
     slot: Option<OwnedSemaphorePermit>,
     opening: Option<JoinHandle<ConsumeSession>>,
@@ -55,26 +55,25 @@ struct ConsumeSession {
 }
 
 impl RabbitDeliveries {
-    pub(super) fn new(shared: Arc<RabbitShared>, prefetch: NonZeroUsize) -> Self {
-        let slots = Arc::new(Semaphore::new(prefetch.get()));
-        Self { shared, prefetch, slots, slot: None, opening: None, session: None }
+    pub(super) fn new(shared: Arc<RabbitShared>, slots: Slots) -> Self {
+        let free = Arc::new(Semaphore::new(slots.total().get()));
+        Self { shared, slots, free, slot: None, opening: None, session: None }
     }
 }
 
 impl ConsumeSession {
-    async fn open(broker: BrokerConnection, prefetch: NonZeroUsize) -> Self {
-        broker.open_session("consume", |open| Self::on(open, prefetch)).await
+    async fn open(broker: BrokerConnection, slots: Slots) -> Self {
+        broker.open_session("consume", |open| Self::on(open, slots)).await
     }
 
-    async fn on(open: OpenConnection, prefetch: NonZeroUsize) -> lapin::Result<Self> {
+    async fn on(open: OpenConnection, slots: Slots) -> lapin::Result<Self> {
         let channel = queue_recovery::open_channel(&open).await?;
-        let slots = u16::try_from(prefetch.get()).unwrap_or(u16::MAX);
-        // With several slots, one stays free for the interactive lane.
-        let bulk_slots = slots.saturating_sub(1).max(1);
+        let prefetch = |slots: NonZeroUsize| u16::try_from(slots.get()).unwrap_or(u16::MAX);
+        let (any, total) = (prefetch(slots.any), prefetch(slots.total()));
         let burials = consume(&open, &channel, topology::BURIAL_QUEUE, 1).await?;
-        let interactive = consume(&open, &channel, topology::queue(Lane::Interactive), slots).await?;
-        let bulk = consume(&open, &channel, topology::queue(Lane::Bulk), bulk_slots).await?;
-        info!(slots, "consuming jobs from the broker");
+        let interactive = consume(&open, &channel, topology::queue(Lane::Interactive), total).await?;
+        let bulk = consume(&open, &channel, topology::queue(Lane::Bulk), any).await?;
+        info!(slots = total, "consuming jobs from the broker");
         Ok(Self { open, channel, burials, interactive, bulk })
     }
 
@@ -145,15 +144,15 @@ impl Deliveries for RabbitDeliveries {
             if self.slot.is_none() {
                 tokio::select! {
                     () = closing.cancelled() => return None,
-                    slot = Arc::clone(&self.slots).acquire_owned() => {
+                    slot = Arc::clone(&self.free).acquire_owned() => {
                         self.slot = Some(slot.expect("the semaphore is never closed"));
                     }
                 }
             }
             let Some(session) = &mut self.session else {
-                let (broker, prefetch) = (self.shared.consuming.clone(), self.prefetch);
+                let (broker, slots) = (self.shared.consuming.clone(), self.slots);
                 let opening =
-                    self.opening.get_or_insert_with(|| tokio::spawn(ConsumeSession::open(broker, prefetch)));
+                    self.opening.get_or_insert_with(|| tokio::spawn(ConsumeSession::open(broker, slots)));
                 tokio::select! {
                     () = closing.cancelled() => return None,
                     session = opening => self.session = session.ok(),
@@ -204,7 +203,8 @@ impl RabbitDeliveries {
         let session = (session.open.clone(), session.channel.clone());
         let held = (message, self.slot.take());
         let receipt = Box::new(RabbitReceipt::new(Arc::clone(&self.shared), session, lane, held));
-        Some(Delivery { task, tries: Tries { deliveries, failures }, traceparent, receipt })
+        let tries = Tries { deliveries, failures };
+        Some(Delivery { task, tries, traceparent, client: None, receipt })
     }
 
     /// Announces that a job is `processing`, without a wait.

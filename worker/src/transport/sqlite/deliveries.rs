@@ -1,17 +1,17 @@
 //! Claims jobs one by one, and settles them.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinHandle,
 };
 use tracing::warn;
 
 use super::{
     Durability, SqliteShared, Topic, announcements,
-    queue::{self, ClaimOutcome, ClaimedJob, Fence},
+    queue::{self, ClaimLanes, ClaimOutcome, ClaimedJob, Fence},
     wake::WakeReceiver,
 };
 use crate::{
@@ -22,7 +22,9 @@ use crate::{
         record::Lane,
         upload::Upload,
     },
-    transport::{DeathReason, Deliveries, Delivery, Receipt, Settled, Task, TransportError},
+    transport::{
+        ClientTag, DeathReason, Deliveries, Delivery, Receipt, Settled, Slots, Task, TransportError,
+    },
 };
 
 /// The poll interval of a consumer that is not woken: a retry of another process may be due, and a wake may have been
@@ -39,8 +41,9 @@ pub(super) struct SqliteDeliveries {
     shared: Arc<SqliteShared>,
     wake: WakeReceiver,
     slots: Arc<Semaphore>,
-    /// With several slots, one is reserved for the interactive lane.
     bulk_slots: Arc<Semaphore>,
+    /// The clients whose bulk jobs are held back.
+    held: watch::Receiver<Vec<ClientTag>>,
     /// A claim in progress, kept here so that dropping the waiting future does not lose the job.
     pending: Option<JoinHandle<Result<ClaimTry, TransportError>>>,
 }
@@ -52,10 +55,15 @@ enum ClaimTry {
 }
 
 impl SqliteDeliveries {
-    pub(super) fn new(shared: Arc<SqliteShared>, wake: WakeReceiver, prefetch: NonZeroUsize) -> Self {
-        let slots = Arc::new(Semaphore::new(prefetch.get()));
-        let bulk_slots = Arc::new(Semaphore::new(prefetch.get().saturating_sub(1).max(1)));
-        Self { shared, wake, slots, bulk_slots, pending: None }
+    pub(super) fn new(
+        shared: Arc<SqliteShared>,
+        wake: WakeReceiver,
+        slots: Slots,
+        held: watch::Receiver<Vec<ClientTag>>,
+    ) -> Self {
+        let bulk_slots = Arc::new(Semaphore::new(slots.any.get()));
+        let slots = Arc::new(Semaphore::new(slots.total().get()));
+        Self { shared, wake, slots, bulk_slots, held, pending: None }
     }
 }
 
@@ -75,11 +83,12 @@ async fn try_claim(
     shared: Arc<SqliteShared>,
     slot: OwnedSemaphorePermit,
     bulk_slot: Option<OwnedSemaphorePermit>,
+    lanes: ClaimLanes,
 ) -> Result<ClaimTry, TransportError> {
-    let (owner, with_bulk, announces) = (shared.instance.clone(), bulk_slot.is_some(), shared.announces);
+    let (owner, announces) = (shared.instance.clone(), shared.announces);
     let claim = move |tx: &rusqlite::Connection| {
         let now_ms = monotonic_ms();
-        let claimed = queue::claim(tx, &owner, rand::random(), with_bulk, now_ms)?;
+        let claimed = queue::claim(tx, &owner, rand::random(), &lanes, now_ms)?;
         if let ClaimOutcome::One(claim) = &claimed
             && let Task::Resize(job) = &claim.task
             && announces
@@ -122,15 +131,20 @@ impl Deliveries for SqliteDeliveries {
                     slot = Arc::clone(&self.slots).acquire_owned() => slot.expect("the semaphore is never closed"),
                 };
                 let bulk_slot = Arc::clone(&self.bulk_slots).try_acquire_owned().ok();
-                self.pending = Some(tokio::spawn(try_claim(Arc::clone(&self.shared), slot, bulk_slot)));
+                let lanes = match bulk_slot {
+                    Some(_) => ClaimLanes::Both { held: self.held.borrow_and_update().clone() },
+                    None => ClaimLanes::Interactive,
+                };
+                self.pending =
+                    Some(tokio::spawn(try_claim(Arc::clone(&self.shared), slot, bulk_slot, lanes)));
             }
             let pending = self.pending.as_mut().expect("it was filled above");
             let tried = pending.await.unwrap_or(Err(TransportError::Closed));
             self.pending = None;
             let until = match tried {
                 Ok(ClaimTry::Found(claim, claimant)) => {
-                    let ClaimedJob { task, tries, traceparent, .. } = *claim;
-                    return Some(Delivery { task, tries, traceparent, receipt: Box::new(claimant) });
+                    let ClaimedJob { task, tries, traceparent, client, .. } = *claim;
+                    return Some(Delivery { task, tries, traceparent, client, receipt: Box::new(claimant) });
                 }
                 Ok(ClaimTry::NothingUntil(due)) => due.map_or(POLL, sleep_until),
                 Err(error) => {
@@ -141,6 +155,7 @@ impl Deliveries for SqliteDeliveries {
             tokio::select! {
                 () = closing.cancelled() => return None,
                 () = self.wake.woken() => {}
+                Ok(()) = self.held.changed() => {}
                 () = tokio::time::sleep(until) => {}
             }
         }

@@ -2,14 +2,19 @@
 //!
 //! A job is due at once, or at a time of the monotonic clock. All processes of a host share that clock, and it never
 //! steps. Delayed jobs that are due come before those that never waited: they are older.
+//!
+//! The jobs of a lane that never waited are claimed in turns, by start-time fair queueing: a job gets the turn after
+//! its client's last one, but not an earlier turn than the lane has reached. Turns alone would share jobs equally, and
+//! a client with slow pictures would get nearly all the time. So of the first [`HEADS`] jobs, one is claimed whose
+//! client has the fewest jobs at work.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use crate::{
     contract::record::{JobName, Lane},
-    transport::{DeadLetter, DeathReason, Depth, Posting, Room, Task, Tries, delivery::read_job},
+    transport::{ClientTag, DeadLetter, DeathReason, Depth, Posting, Room, Task, Tries, delivery::read_job},
 };
 
 /// The number of crashed workers after which a job is dead: a fourth worker would crash as well.
@@ -17,6 +22,10 @@ pub(super) const MAX_CRASHES: u32 = 3;
 
 /// The longest delay of a job. A later due time is from before a reboot.
 const MAX_DELAY: Duration = Duration::from_secs(600);
+
+/// Jobs of a lane that are compared for a claim, which costs about two microseconds for each. Their clients are
+/// different ones, as long as these have had equally many turns.
+const HEADS: u32 = 32;
 
 const READY: u32 = 0;
 const CLAIMED: u32 = 1;
@@ -37,6 +46,7 @@ pub(super) struct ClaimedJob {
     pub(super) lane: Lane,
     pub(super) tries: Tries,
     pub(super) traceparent: Option<String>,
+    pub(super) client: Option<ClientTag>,
 }
 
 /// A settlement counts only while the row is claimed with the same token, which is random for each claim.
@@ -44,6 +54,32 @@ pub(super) struct ClaimedJob {
 pub(super) struct Fence {
     pub(super) seq: i64,
     pub(super) token: i64,
+}
+
+/// The lanes of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ClaimLanes {
+    /// The interactive lane only.
+    Interactive,
+    /// Both lanes, without the bulk jobs of these clients.
+    Both { held: Vec<ClientTag> },
+}
+
+impl ClaimLanes {
+    /// Both lanes, and all clients.
+    #[cfg(test)]
+    pub(super) const ALL: Self = Self::Both { held: Vec::new() };
+
+    const fn with_bulk(&self) -> bool {
+        matches!(self, Self::Both { .. })
+    }
+
+    /// The clients whose bulk jobs are held back, as a JSON array of numbers.
+    fn held(&self) -> String {
+        let Self::Both { held } = self else { return "[]".into() };
+        let numbers: Vec<i64> = held.iter().map(|client| client.0).collect();
+        serde_json::to_string(&numbers).expect("numbers are written as JSON")
+    }
 }
 
 /// The outcome of [`claim`].
@@ -95,8 +131,11 @@ pub(super) fn post(tx: &Connection, posting: &Posting, capacity: u64, wall_ms: i
     }
     let job = &posting.job;
     tx.prepare_cached(
-        "INSERT INTO jobs (id, generation, lane, counted, posted_ms, traceparent, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        "INSERT INTO jobs (id, generation, lane, counted, posted_ms, traceparent, body, client, turn)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, max(
+             coalesce((SELECT max(turn) + 1 FROM jobs WHERE client = ?8 AND lane = ?3 AND state < 2), 0),
+             coalesce((SELECT min(turn) FROM jobs WHERE state = 0 AND lane = ?3 AND due_ms = 0),
+                      (SELECT min(turn) FROM jobs WHERE state = 1 AND lane = ?3), 0)))
          ON CONFLICT (id, generation) WHERE state < 4 DO NOTHING",
     )?
     .execute(params![
@@ -107,6 +146,7 @@ pub(super) fn post(tx: &Connection, posting: &Posting, capacity: u64, wall_ms: i
         wall_ms,
         job.record.traceparent,
         job.encode(),
+        posting.client.map(|client| client.0),
     ])?;
     Ok(Posted::Done)
 }
@@ -132,31 +172,51 @@ pub(super) fn missing(tx: &Connection, jobs: &[JobName]) -> Result<Vec<JobName>>
     Ok(missing)
 }
 
+/// The job of a lane that is claimed next, among those that never waited.
+fn next_of_lane(lane: u32, condition: &str) -> String {
+    format!(
+        "(SELECT seq FROM (SELECT seq, turn, client FROM jobs
+                           WHERE {condition} AND state = 0 AND lane = {lane} AND due_ms = 0
+                           ORDER BY turn, seq LIMIT {HEADS}) AS head
+          ORDER BY (SELECT count(*) FROM jobs AS at_work WHERE at_work.state = 1 AND at_work.client = head.client),
+                   turn, seq LIMIT 1)"
+    )
+}
+
+static CLAIM: LazyLock<String> = LazyLock::new(|| {
+    let interactive = next_of_lane(0, "TRUE");
+    let bulk =
+        next_of_lane(LANE_BULK, "?3 AND (client IS NULL OR client NOT IN (SELECT value FROM json_each(?5)))");
+    format!(
+        "UPDATE jobs SET state = state + 1, deliveries = deliveries + 1, owner = ?1, fence = ?4
+                 WHERE seq = coalesce(
+                     (SELECT seq FROM jobs WHERE state = 2 AND lane IN (0, 1) AND due_ms <= ?2 ORDER BY lane, due_ms, seq LIMIT 1),
+                     (SELECT seq FROM jobs WHERE state = 0 AND lane = 0 AND due_ms BETWEEN 1 AND ?2 ORDER BY due_ms, seq LIMIT 1),
+                     {interactive},
+                     (SELECT seq FROM jobs WHERE ?3 AND state = 0 AND lane = 1 AND due_ms BETWEEN 1 AND ?2 ORDER BY due_ms, seq LIMIT 1),
+                     {bulk})
+                 RETURNING seq, deliveries, failures, traceparent, state, id, reason, body, lane, generation, client"
+    )
+});
+
 /// Claims one job for an owner with a random token: burials first, then lane by lane the delayed jobs that are due,
-/// then the oldest job; the bulk lane only `with_bulk`. An unreadable job is dead-lettered, and the next is claimed.
+/// then the job of the client whose turn it is. An unreadable job is dead-lettered, and the next is claimed.
 pub(super) fn claim(
     tx: &Connection,
     owner: &str,
     token: i64,
-    with_bulk: bool,
+    lanes: &ClaimLanes,
     now_ms: i64,
 ) -> Result<ClaimOutcome> {
+    let (with_bulk, held) = (lanes.with_bulk(), lanes.held());
     loop {
         let found = tx
-            .prepare_cached(
-                "UPDATE jobs SET state = state + 1, deliveries = deliveries + 1, owner = ?1, fence = ?4
-                 WHERE seq = coalesce(
-                     (SELECT seq FROM jobs WHERE state = 2 AND lane IN (0, 1) AND due_ms <= ?2 ORDER BY lane, due_ms, seq LIMIT 1),
-                     (SELECT seq FROM jobs WHERE state = 0 AND lane = 0 AND due_ms BETWEEN 1 AND ?2 ORDER BY due_ms, seq LIMIT 1),
-                     (SELECT seq FROM jobs WHERE state = 0 AND lane = 0 AND due_ms = 0 ORDER BY seq LIMIT 1),
-                     (SELECT seq FROM jobs WHERE ?3 AND state = 0 AND lane = 1 AND due_ms BETWEEN 1 AND ?2 ORDER BY due_ms, seq LIMIT 1),
-                     (SELECT seq FROM jobs WHERE ?3 AND state = 0 AND lane = 1 AND due_ms = 0 ORDER BY seq LIMIT 1))
-                 RETURNING seq, deliveries, failures, traceparent, state, id, reason, body, lane, generation",
-            )?
-            .query_row(params![owner, now_ms, with_bulk, token], |row| {
+            .prepare_cached(&CLAIM)?
+            .query_row(params![owner, now_ms, with_bulk, token, held], |row| {
                 let fence = Fence { seq: row.get(0)?, token };
                 let tries = Tries { deliveries: row.get(1)?, failures: row.get(2)? };
-                let (state, id, reason): (u32, String, Option<String>) = (row.get(4)?, row.get(5)?, row.get(6)?);
+                let (state, id, reason): (u32, String, Option<String>) =
+                    (row.get(4)?, row.get(5)?, row.get(6)?);
                 let (body, generation): (Vec<u8>, u32) = (row.get(7)?, row.get(9)?);
                 let job = read_job(&body, Some(&id));
                 let task = if state == BURYING {
@@ -170,19 +230,23 @@ pub(super) fn claim(
                     job.map(Task::Resize)
                 };
                 let lane = if row.get::<_, u32>(8)? == LANE_BULK { Lane::Bulk } else { Lane::Interactive };
-                Ok((fence, task, lane, tries, row.get(3)?))
+                let client = row.get::<_, Option<i64>>(10)?.map(ClientTag);
+                Ok((fence, task, lane, tries, row.get(3)?, client))
             })
             .optional()?;
         match found {
             None => {
                 return match next_due(tx, with_bulk)? {
+                    // The jobs of clients that are held back are due, but not claimed.
+                    Some(due_ms) if due_ms <= now_ms && held != "[]" => Ok(ClaimOutcome::NothingUntil(None)),
                     // An index contradicts its table.
                     Some(due_ms) if due_ms <= now_ms => Err(corrupt("a job is due but cannot be claimed")),
                     due => Ok(ClaimOutcome::NothingUntil(due)),
                 };
             }
-            Some((fence, Ok(task), lane, tries, traceparent)) => {
-                return Ok(ClaimOutcome::One(Box::new(ClaimedJob { fence, task, lane, tries, traceparent })));
+            Some((fence, Ok(task), lane, tries, traceparent, client)) => {
+                let claimed = ClaimedJob { fence, task, lane, tries, traceparent, client };
+                return Ok(ClaimOutcome::One(Box::new(claimed)));
             }
             Some((fence, Err(error), ..)) => {
                 tracing::warn!(error = &*error, "an unreadable job is dead-lettered");

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use rusqlite_migration::{M, Migrations};
 
 /// Each entry migrates a file from one version to the next. A released entry is never changed; new ones are appended.
-const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("schema.sql"))];
+const MIGRATIONS: &[M<'_>] = &[M::up(include_str!("schema.sql")), M::up(include_str!("turns.sql"))];
 
 /// Opens a connection. Only one process at a time may do this, because migrations and the switch to WAL need exclusive
 /// access. `busy` decides, by the number of tries, whether to keep waiting for other processes.

@@ -5,7 +5,9 @@ const NOW: i64 = 1_000_000;
 
 fn queue() -> Connection {
     let connection = Connection::open_in_memory().unwrap();
-    connection.execute_batch(include_str!("../schema.sql")).unwrap();
+    for version in [include_str!("../schema.sql"), include_str!("../turns.sql")] {
+        connection.execute_batch(version).unwrap();
+    }
     connection
 }
 
@@ -23,7 +25,8 @@ fn posting(lane: Lane) -> Posting {
 }
 
 fn claim_now(tx: &Connection, owner: &str, with_bulk: bool) -> Result<ClaimOutcome> {
-    claim(tx, owner, rand::random(), with_bulk, NOW)
+    let lanes = if with_bulk { ClaimLanes::ALL } else { ClaimLanes::Interactive };
+    claim(tx, owner, rand::random(), &lanes, NOW)
 }
 
 fn claimed(tx: &Connection, owner: &str) -> ClaimedJob {
@@ -206,7 +209,7 @@ fn a_delayed_job_comes_when_it_is_due_and_before_jobs_that_never_waited() {
     retry(&tx, claimed(&tx, "one").fence, NOW, Duration::from_millis(500)).unwrap();
     assert_eq!(claim_now(&tx, "one", true).unwrap(), ClaimOutcome::NothingUntil(Some(NOW + 500)));
     posted(&tx, Lane::Interactive);
-    match claim(&tx, "one", 7, true, NOW + 500).unwrap() {
+    match claim(&tx, "one", 7, &ClaimLanes::ALL, NOW + 500).unwrap() {
         ClaimOutcome::One(claim) => assert_eq!((claim.task.id(), claim.tries.failures), (Some(failed), 1)),
         ClaimOutcome::NothingUntil(due) => panic!("{due:?}"),
     }
@@ -269,4 +272,86 @@ fn the_queries_of_an_upload_scan_no_table() {
         once.contains("USING COVERING INDEX jobs_once") || once.contains("USING INDEX jobs_once"),
         "{once}"
     );
+}
+
+/// Posts bulk jobs of a client.
+fn posted_by(tx: &Connection, client: i64, jobs: usize) {
+    for _ in 0..jobs {
+        let posting = Posting { client: Some(ClientTag(client)), ..posting(Lane::Bulk) };
+        assert_eq!(post(tx, &posting, u64::MAX, NOW).unwrap(), Posted::Done);
+    }
+}
+
+fn clients_of(tx: &Connection, claims: usize) -> Vec<i64> {
+    let claims = (0..claims).map(|_| claimed(tx, "one"));
+    claims
+        .map(|claim| {
+            assert!(ack(tx, claim.fence).unwrap());
+            claim.client.unwrap().0
+        })
+        .collect()
+}
+
+#[test]
+fn clients_of_a_lane_take_turns_from_the_moment_they_come() {
+    let tx = queue();
+    posted_by(&tx, 1, 100);
+    assert_eq!(clients_of(&tx, 3), [1, 1, 1]);
+    posted_by(&tx, 2, 3);
+    posted_by(&tx, 3, 1);
+    let mut turn = clients_of(&tx, 3);
+    turn.sort_unstable();
+    assert_eq!(turn, [1, 2, 3]);
+    let turns = clients_of(&tx, 6);
+    assert_eq!(turns.iter().filter(|client| **client == 2).count(), 2, "{turns:?}");
+    posted_by(&tx, 2, 1);
+    assert!(clients_of(&tx, 2).contains(&2), "a client that comes again waits for one turn");
+}
+
+#[test]
+fn slow_jobs_of_one_client_leave_a_slot_to_the_jobs_of_another() {
+    let tx = queue();
+    posted_by(&tx, 1, 100);
+    let slow = [claimed(&tx, "one"), claimed(&tx, "two")];
+    posted_by(&tx, 2, 20);
+    ack(&tx, slow[0].fence).unwrap();
+    // The second slow job is at work all the time, so client 2 gets the other slot.
+    assert_eq!(clients_of(&tx, 20), [2; 20]);
+    assert_eq!(clients_of(&tx, 1), [1]);
+}
+
+#[test]
+fn bulk_jobs_of_a_held_client_stay_while_others_are_claimed() {
+    let tx = queue();
+    posted_by(&tx, 1, 5);
+    posted_by(&tx, 2, 1);
+    let lost = posted(&tx, Lane::Bulk);
+    let claim_others = || {
+        let lanes = ClaimLanes::Both { held: vec![ClientTag(1)] };
+        match claim(&tx, "one", rand::random(), &lanes, NOW).unwrap() {
+            ClaimOutcome::One(claim) => Some(*claim),
+            ClaimOutcome::NothingUntil(due) => {
+                assert_eq!(due, None);
+                None
+            }
+        }
+    };
+    let claims: Vec<_> = std::iter::from_fn(claim_others).collect();
+    assert_eq!(claims.len(), 2);
+    assert!(claims.iter().any(|claim| claim.client == Some(ClientTag(2))));
+    assert!(claims.iter().any(|claim| claim.task.id() == Some(lost)), "a job without a client is never held");
+    let interactive = Posting { client: Some(ClientTag(1)), ..posting(Lane::Interactive) };
+    post(&tx, &interactive, u64::MAX, NOW).unwrap();
+    assert_eq!(claim_others().unwrap().lane, Lane::Interactive);
+    assert_eq!(clients_of(&tx, 1), [1]);
+}
+
+#[test]
+fn a_claim_reads_only_the_heads_of_a_long_lane() {
+    let tx = queue();
+    let mut plan = tx.prepare(&format!("EXPLAIN QUERY PLAN {}", *CLAIM)).unwrap();
+    let steps = plan.query_map(params!["one", NOW, true, 7, "[]"], |row| row.get::<_, String>(3)).unwrap();
+    let steps = steps.collect::<Result<Vec<_>>>().unwrap();
+    let reads: Vec<_> = steps.iter().filter(|step| step.contains("jobs")).collect();
+    assert!(reads.len() >= 7 && reads.iter().all(|step| step.starts_with("SEARCH")), "{steps:#?}");
 }
