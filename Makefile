@@ -45,6 +45,7 @@ lint: lint-tools $(PAGE_TOOLS)
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets $(TESTED) $(PIXELS) -- -D warnings
 	cargo deny --config .deny.toml check bans licenses sources
+	./integration-tests/advisories
 
 # PICTURES=/some/directory measures your own photographs.
 bench: test-tools
@@ -71,7 +72,9 @@ fuzz:
 # Each line: what must be there, and what brings it.
 test-tools:
 	@./integration-tests/need curl curl
-	@./integration-tests/need python3 python3
+	@./integration-tests/need /usr/bin/python3 python3
+	@./integration-tests/need /usr/lib/python3/dist-packages/requests python3-requests
+	@./integration-tests/need /usr/lib/python3/dist-packages/aiohttp python3-aiohttp
 	@./integration-tests/need /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 	@./integration-tests/need npm npm
 	@./integration-tests/need chromium chromium

@@ -1,6 +1,9 @@
 //! The client that a request counts for, by address.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+};
 
 use axum::http::HeaderMap;
 use ipnet::IpNet;
@@ -51,6 +54,12 @@ impl Client {
             last = Peer(before);
         }
         Self::at(last.0)
+    }
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
     }
 }
 

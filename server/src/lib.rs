@@ -19,7 +19,7 @@
 //! relay completions                  outbox → broker; reply exchange → hub
 //! sweeper audit                      lost jobs are requeued; leftovers of killed processes are removed
 //! embedded file_limit check          own worker processes; the open-file limit; `up-server check`
-//! admin serve                        metrics for operators; the accept loop
+//! admin http2 serve                  metrics for operators; the answer to HTTP/2; the accept loop
 //! fuzzing                            entry points of the fuzzers
 //! server                             opens, starts and drains all parts
 //! ```
@@ -45,6 +45,7 @@ mod frontend;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod health;
+mod http2;
 mod hub;
 mod keys_in_use;
 mod live;

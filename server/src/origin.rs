@@ -1,6 +1,9 @@
 //! The origin check: pages of this server and of the configured origins may use it.
 
+use std::sync::Once;
+
 use axum::http::{HeaderMap, header};
+use tracing::warn;
 use url::Url;
 
 use crate::config::Config;
@@ -10,6 +13,32 @@ const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
 /// Whether the `Origin` of a request is allowed. A request without one is allowed: it comes from no page.
 pub(crate) fn is_allowed(headers: &HeaderMap, config: &Config) -> bool {
+    let is_allowed = is_listed(headers, config);
+    if !is_allowed && hides_the_host(headers) {
+        // Once: each page of every visitor is refused.
+        PROXY_WARNING.call_once(|| {
+            warn!(
+                origin = headers.get(header::ORIGIN).map(tracing::field::debug),
+                host = headers.get(header::HOST).map(tracing::field::debug),
+                "refused a page whose Origin differs from Host; if a proxy rewrites Host, set --public-url"
+            );
+        });
+    }
+    is_allowed
+}
+
+static PROXY_WARNING: Once = Once::new();
+
+/// Whether the request came through a proxy that may have rewritten `Host`: the browser says that the page is of this
+/// server, or a proxy has left its mark.
+fn hides_the_host(headers: &HeaderMap) -> bool {
+    headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "same-origin")
+        || ["x-forwarded-for", "x-forwarded-host", "forwarded", "via"]
+            .iter()
+            .any(|name| headers.contains_key(*name))
+}
+
+fn is_listed(headers: &HeaderMap, config: &Config) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return true;
     };

@@ -19,6 +19,7 @@ use crate::{
     client::{Client, Peer},
     connections::Connection,
     fair_share::Holder,
+    http2,
 };
 
 /// How long the headers of a request may take, and how long a connection may be idle between two requests.
@@ -95,6 +96,26 @@ async fn serve_connection(
     router: Router,
     closing: CancellationToken,
 ) {
+    let first = async {
+        match timeout(HEADERS_WITHIN, http2::is_spoken_on(&stream)).await {
+            Ok(Ok(is_http2)) => Some(is_http2),
+            Ok(Err(_)) | Err(_) => None,
+        }
+    };
+    let is_http2 = tokio::select! {
+        biased;
+        first = first => first,
+        () = slot.evicted() => None,
+        () = closing.cancelled() => None,
+    };
+    match is_http2 {
+        Some(false) => {}
+        Some(true) => {
+            let _ = timeout(HEADERS_WITHIN, http2::refuse(stream)).await;
+            return;
+        }
+        None => return,
+    }
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
         let busy = slot.begin_request();
         request.extensions_mut().insert(peer);

@@ -1,16 +1,17 @@
 //! Clients of the real world: forms as they are written, refusals that are read, and questions that stay cheap.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use integration_tests::{
     patience::SOON,
-    pictures, raw,
+    pictures, raw, repository,
     server::{Server, Start, id, json},
 };
 use reqwest::{Response, StatusCode};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::timeout,
+    process::Command,
+    time::{sleep, timeout},
 };
 
 const UNKNOWN: &str = "0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10";
@@ -191,6 +192,114 @@ async fn a_client_that_asks_for_unknown_uploads_without_end_is_told_to_slow_down
     assert!(slowed.headers().contains_key("retry-after"));
     assert_eq!(json(slowed).await["type"], "/problems/slow-down");
     assert_eq!(get("203.0.113.2").await.unwrap().status(), 404, "other clients have their own budget");
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    sleep(Duration::from_millis(1500)).await;
     assert_eq!(get("203.0.113.1").await.unwrap().status(), 404, "the budget fills again");
+}
+
+/// Requests whose bodies are refused unread, and the problems that clients must read.
+const REFUSED: [(&str, &str); 4] = [
+    ("POST /uploads", "413 /problems/too-large"),
+    ("PUT /uploads/large.jpg", "413 /problems/too-large"),
+    ("POST /upload", "404 /problems/not-found"),
+    ("PUT /limits", "405 /problems/method-not-allowed"),
+];
+
+/// Runs a client of another language and asserts that each of its requests read its refusal.
+async fn assert_reads_refusals(program: &str, script: &str, clients: usize, rounds: usize) {
+    let server = Start::new().with("--workers", "0").with("--max-upload-bytes", "1000000").start();
+    let script = repository::root().join("integration-tests/tests/processes/clients").join(script);
+    let output = Command::new(program)
+        .arg(script)
+        .args([&server.url, "18000000", &rounds.to_string()])
+        .args(REFUSED.map(|(request, _)| request))
+        .output()
+        .await
+        .unwrap();
+    let (answers, errors) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{answers}\n{errors}");
+    for (request, problem) in REFUSED {
+        let (status, kind) = problem.split_once(' ').unwrap();
+        // Without a length, the first bytes are read, and they are no picture.
+        let unsupported = format!("requests-chunked {request} 415 /problems/unsupported");
+        let answered = |line: &&str| {
+            (line.contains(&format!(" {request} {status} ")) && line.contains(kind)) || *line == unsupported
+        };
+        assert_eq!(
+            answers.lines().filter(answered).count(),
+            clients * rounds,
+            "{request}:\n{answers}\n{errors}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn python_clients_read_refusals_of_bodies_that_they_send_first() {
+    assert_reads_refusals("/usr/bin/python3", "refusals.py", 3, 5).await;
+}
+
+#[tokio::test]
+async fn node_reads_refusals_of_bodies_that_it_sends_first() {
+    assert_reads_refusals("node", "refusals.mjs", 1, 10).await;
+}
+
+/// Not part of `make test`, because it needs a JDK, which takes 300 MB.
+#[tokio::test]
+#[ignore = "needs a JDK: cargo nextest run --run-ignored all java_reads_refusals"]
+async fn java_reads_refusals_of_bodies_that_it_sends_first() {
+    assert_reads_refusals("java", "Refusals.java", 1, 10).await;
+}
+
+#[tokio::test]
+async fn a_client_that_begins_with_http_2_is_told_to_use_1_1() {
+    let server = Start::new().with("--workers", "0").start();
+    let mut stream = raw::connect(&server.url).await;
+    // In two pieces, as a slow network may deliver it.
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\n").await.unwrap();
+    sleep(Duration::from_millis(30)).await;
+    stream.write_all(b"SM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let mut answer = Vec::new();
+    timeout(SOON, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+    // An empty SETTINGS frame, then GOAWAY with the code HTTP_1_1_REQUIRED.
+    assert_eq!(answer[..9], [0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    assert_eq!((answer[12], &answer[22..26]), (7, &[0, 0, 0, 0x0d][..]));
+    assert_eq!(usize::from(answer[11]), answer.len() - 18);
+    // A client of HTTP/1.1 whose first letters are the same.
+    let answer = raw::exchange(&server.url, b"PRIVATE / HTTP/1.1\r\nHost: up\r\n\r\n", SOON).await;
+    assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_short_idempotency_key_counts_for_its_own_client_and_a_long_one_for_all() {
+    let server = Start::new().with("--workers", "0").start();
+    let put = async |last: u8, key: &str| {
+        let own = reqwest::Client::builder().local_address(IpAddr::from([127, 0, 0, last])).build().unwrap();
+        let put = own.put(server.at("/uploads/cat.png")).header("Idempotency-Key", key);
+        id(&json(put.body(pictures::tiny(1)).send().await.unwrap()).await["uploads"][0])
+    };
+    assert_eq!(put(2, "1").await, put(2, "1").await);
+    assert_ne!(put(2, "1").await, put(3, "1").await, "a key that another client may guess");
+    let long = "5f0c2a9e-7d7a-4c1e";
+    assert_eq!(put(2, long).await, put(3, long).await, "the same phone in another network");
+}
+
+#[tokio::test]
+async fn a_page_behind_a_proxy_that_rewrites_host_is_refused_with_a_cure_that_the_log_says_once() {
+    let server = Start::new().with("--workers", "0").start();
+    for _ in 0..3 {
+        let post = server.client.post(server.at("/uploads")).header("Origin", "https://up.example");
+        let refused =
+            post.header("Sec-Fetch-Site", "same-origin").body(pictures::tiny(1)).send().await.unwrap();
+        assert_eq!(refused.status(), 403);
+        assert!(json(refused).await["detail"].as_str().unwrap().contains("--public-url"));
+    }
+    assert_eq!(server.log().matches("set --public-url").count(), 1);
+    let server = Start::new().with("--workers", "0").start();
+    let post = server.client.post(server.at("/uploads")).header("Origin", "https://evil.example");
+    assert_eq!(post.body(pictures::tiny(1)).send().await.unwrap().status(), 403);
+    assert_eq!(
+        server.log().matches("set --public-url").count(),
+        0,
+        "a page of another site is no misconfiguration"
+    );
 }

@@ -149,7 +149,7 @@ async fn receive(
     // A draining server waits until this token is dropped.
     let in_flight = app.in_flight.token();
     let key = tokio::select! {
-        key = Key::of(&headers, app) => key,
+        key = Key::of(&headers, client, app) => key,
         () = permit.evicted() => Err(Problem::busy()),
     };
     let source = key.and_then(|key| Ok((key, BodyKind::of(&headers, name, app.config.max_upload_bytes)?)));
@@ -285,7 +285,12 @@ async fn receive_files(
             () = file_context.permit.evicted() => return Err(Problem::busy()),
         };
         let Some(mut part) = part else { return Ok(()) };
-        let name = match part.kind().await.map_err(|error| form_problem(&error))? {
+        let kind = tokio::select! {
+            biased;
+            kind = part.kind() => kind.map_err(|error| form_problem(&error))?,
+            () = file_context.permit.evicted() => return Err(Problem::busy()),
+        };
+        let name = match kind {
             PartKind::File(name) => name,
             PartKind::Field => {
                 part.skip().await?;

@@ -9,13 +9,17 @@ use axum::http::HeaderMap;
 use tokio::time::{Instant, sleep, timeout};
 use worker::{Fingerprint, Upload, UploadId, storage::Claim};
 
-use crate::{app::App, keys_in_use::InUse, problem::Problem};
+use crate::{app::App, client::Client, keys_in_use::InUse, problem::Problem};
 
 /// The name of the header.
 const HEADER: &str = "idempotency-key";
 
 /// The maximum length of a key, in bytes: a UUID has 36, and clients may add a prefix.
 pub(crate) const MAX_KEY_BYTES: usize = 255;
+
+/// Shorter keys may be guessed, so they count for one client only. Longer ones count for everybody, because a phone may
+/// repeat a request from another network. 64 bits take 16 hexadecimal digits.
+const GUESSABLE_BELOW_BYTES: usize = 16;
 
 /// The lifetime of a key: a page that was left open overnight may still retry. It also limits the number of claims to
 /// the uploads of one day, which take far more space.
@@ -34,14 +38,18 @@ pub(crate) struct Key(Arc<InUse>);
 
 impl Key {
     /// Reads the header, if there is one, and waits until no other request holds the key.
-    pub(crate) async fn of(headers: &HeaderMap, app: &App) -> Result<Option<Self>, Problem> {
+    pub(crate) async fn of(headers: &HeaderMap, client: Client, app: &App) -> Result<Option<Self>, Problem> {
         let Some(value) = headers.get(HEADER) else { return Ok(None) };
         let (text, is_one) = (value.as_bytes(), headers.get_all(HEADER).iter().count() == 1);
         if !is_one || text.is_empty() || text.len() > MAX_KEY_BYTES || !text.iter().all(u8::is_ascii_graphic)
         {
             return Err(Problem::bad_key(MAX_KEY_BYTES));
         }
-        let key = Fingerprint::of([text]);
+        let key = if text.len() < GUESSABLE_BELOW_BYTES {
+            Fingerprint::of([text, client.to_string().as_bytes()])
+        } else {
+            Fingerprint::of([text])
+        };
         let used = timeout(WAIT_FOR_FIRST, app.keys_in_use.acquire(key)).await;
         used.map(|used| Some(Self(Arc::new(used)))).map_err(|_| Problem::key_in_use())
     }
