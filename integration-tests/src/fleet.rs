@@ -43,10 +43,16 @@ impl Fleet {
         format!("file://{}", self.shared.path().display())
     }
 
-    /// A server that only serves.
+    /// A server that only serves, and hands every job of its single client to the broker at once.
     #[must_use]
     pub fn server(&self) -> Start {
         self.server_through(self.vhost.port())
+    }
+
+    /// A server that only serves, and holds jobs back so that clients take turns.
+    #[must_use]
+    pub fn fair_server(&self) -> Start {
+        self.server().with("--interactive-per-client", "1")
     }
 
     /// A server that reaches the broker by another port, where a proxy listens.
@@ -56,6 +62,7 @@ impl Fleet {
             .with("--workers", "0")
             .with("--broker", &self.vhost.url_on(port))
             .with("--storage", &self.storage())
+            .with("--interactive-per-client", "100000")
     }
 
     /// A worker.

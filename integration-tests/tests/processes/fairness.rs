@@ -98,7 +98,7 @@ async fn a_photograph_beside_the_slow_pictures_of_another_client_takes_at_most_t
 #[tokio::test]
 async fn a_photograph_is_not_delayed_on_rabbitmq_either() {
     let fleet = Fleet::new().await;
-    let server = fleet.server().start();
+    let server = fleet.fair_server().start();
     let worker = fleet.worker().start();
     worker.takes_jobs().await;
     assert_no_delay(&server, fleet.shared.path()).await;
@@ -108,7 +108,7 @@ async fn a_photograph_is_not_delayed_on_rabbitmq_either() {
 async fn clients_take_turns_in_the_bulk_lane_on_rabbitmq() {
     const BEFORE: u32 = 60;
     let fleet = Fleet::new().await;
-    let server = fleet.server().start();
+    let server = fleet.fair_server().start();
     let (greedy, other) = (client(2), client(3));
     for seed in 0..BEFORE {
         assert_eq!(post(&server, &greedy, "?lane=bulk", pictures::tiny(seed)).await.status(), 202);
