@@ -22,11 +22,12 @@ pub struct StartWorker {
 }
 
 impl StartWorker {
-    /// On a broker and a storage, with two slots.
+    /// On a broker and a storage, with two slots, and none for the interactive lane alone.
     #[must_use]
     pub fn on(broker: &str, storage: &str) -> Self {
         let arguments = ["--broker", broker, "--storage", storage, "--concurrency", "2"];
-        Self { arguments: arguments.map(str::to_owned).into(), variables: Vec::new() }
+        let variables = vec![("UP_INTERACTIVE_SLOTS".to_owned(), "0".to_owned())];
+        Self { arguments: arguments.map(str::to_owned).into(), variables }
     }
 
     /// On the embedded queue and the storage of a server's data.

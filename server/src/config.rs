@@ -96,6 +96,11 @@ pub struct Config {
     #[arg(long, env = "UP_MIN_FREE_BYTES", value_name = "BYTES")]
     pub min_free_bytes: Option<u64>,
 
+    /// Remove the place where a picture was taken from JPEG, PNG and WebP files before they are stored. Pixels stay as
+    /// they are
+    #[arg(long, env = "UP_STRIP_LOCATION", value_parser = clap::builder::BoolishValueParser::new())]
+    pub strip_location: bool,
+
     /// Host names of this server, separated by commas. A page that was loaded under another name is treated as a page
     /// of another site, which prevents DNS rebinding [default: loopback names and the name in --public-url if --listen
     /// is a loopback address; otherwise all]

@@ -7,6 +7,7 @@ pub(crate) mod disposition;
 pub(crate) mod form;
 pub(crate) mod idempotency;
 pub(crate) mod incoming;
+pub(crate) mod location;
 pub(crate) mod name;
 pub(crate) mod originals;
 pub(crate) mod ranges;

@@ -303,3 +303,51 @@ async fn a_page_behind_a_proxy_that_rewrites_host_is_refused_with_a_cure_that_th
         "a page of another site is no misconfiguration"
     );
 }
+
+#[tokio::test]
+async fn an_original_is_stored_without_its_location_if_the_operator_says_so() {
+    let exif = exif_with_location();
+    let length = u16::try_from(exif.len() + 2).unwrap().to_be_bytes();
+    let mut photograph = pictures::jpeg(1200, 900);
+    photograph.splice(2..2, [&[0xFF, 0xE1][..], &length, &exif].concat());
+    for (setting, is_kept) in [("false", true), ("true", false)] {
+        let server = Start::new().variable("UP_STRIP_LOCATION", setting).start();
+        let put = |key: &str| {
+            let put = server.client.put(server.at("/uploads/cat.jpg")).header("Idempotency-Key", key);
+            put.body(photograph.clone()).send()
+        };
+        let upload = json(put("one-key-of-16-bytes").await.unwrap()).await["uploads"][0].take();
+        let original = server.client.get(server.at(&format!("/uploads/{}/original", id(&upload)))).send();
+        let original = original.await.unwrap().bytes().await.unwrap();
+        assert_eq!(original.len(), photograph.len());
+        let has = |bytes: &[u8]| original.windows(bytes.len()).any(|window| window == bytes);
+        assert_eq!((has(LATITUDE), has(b"Canon\0")), (is_kept, true));
+        assert!(original.ends_with(&photograph[2 + 2 + 2 + exif.len()..]), "the pixels are as they were");
+        assert_eq!(server.end(&id(&upload), SOON).await["width"], 900, "the orientation is kept");
+        let again = json(put("one-key-of-16-bytes").await.unwrap()).await;
+        assert_eq!(again["uploads"][0]["id"], upload["id"], "the bytes that were sent count");
+    }
+}
+
+const LATITUDE: &[u8] = &[0, 0, 0, 48, 0, 0, 0, 1, 0, 0, 0, 12, 0, 0, 0, 1];
+
+/// A block that turns the picture, names a camera, and has a location.
+fn exif_with_location() -> Vec<u8> {
+    let entry = |tag: u16, kind: u16, count: u32, value: u32| {
+        [&tag.to_be_bytes()[..], &kind.to_be_bytes(), &count.to_be_bytes(), &value.to_be_bytes()].concat()
+    };
+    let (gps, camera, latitude) = (50, 68, 74);
+    [
+        &b"Exif\0\0MM\0*\0\0\0\x08\0\x03"[..],
+        &entry(0x010F, 2, 6, camera),
+        &entry(0x0112, 3, 1, 6 << 16),
+        &entry(0x8825, 4, 1, gps),
+        &[0; 4],
+        b"\0\x01",
+        &entry(2, 5, 2, latitude),
+        &[0; 4],
+        b"Canon\0",
+        LATITUDE,
+    ]
+    .concat()
+}

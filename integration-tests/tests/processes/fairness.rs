@@ -99,7 +99,7 @@ async fn a_photograph_beside_the_slow_pictures_of_another_client_takes_at_most_t
 async fn a_photograph_is_not_delayed_on_rabbitmq_either() {
     let fleet = Fleet::new().await;
     let server = fleet.fair_server().start();
-    let worker = fleet.worker().start();
+    let worker = fleet.worker().variable("UP_INTERACTIVE_SLOTS", "2").start();
     worker.takes_jobs().await;
     assert_no_delay(&server, fleet.shared.path()).await;
 }
@@ -119,7 +119,7 @@ async fn clients_take_turns_in_the_bulk_lane_on_rabbitmq() {
         (queue.depth().await.ok()?.ready == 9).then_some(())
     })
     .await;
-    let worker = fleet.worker().slots(1).variable("UP_INTERACTIVE_SLOTS", "0").start();
+    let worker = fleet.worker().slots(1).start();
     server.end(&id(&mine["uploads"][0]), SOON).await;
     eventually("every upload ends", SOON, async || (!has_pending(fleet.shared.path())).then_some(())).await;
     // The worker logs the ends in its order.

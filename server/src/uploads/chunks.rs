@@ -56,12 +56,7 @@ where
         while chunk.bytes.len() < length {
             let room = chunk.reserved.len() * CHUNK_BYTES - chunk.bytes.len();
             if room == 0 {
-                let reserved = tokio::select! {
-                    biased;
-                    reserved = self.account.reserve(CHUNK_BYTES) => reserved?,
-                    () = self.permit.evicted() => return Err(Refusal::Evicted),
-                };
-                chunk.reserved.push(reserved);
+                chunk.reserved.push(self.reserve(CHUNK_BYTES).await?);
                 chunk.bytes.reserve(CHUNK_BYTES);
                 continue;
             }
@@ -76,6 +71,15 @@ where
             self.rest.advance(fits);
         }
         Ok(true)
+    }
+
+    /// Reserves memory for as many bytes beside the chunks.
+    pub(crate) async fn reserve(&mut self, bytes: usize) -> Result<Reserved, Refusal> {
+        tokio::select! {
+            biased;
+            reserved = self.account.reserve(bytes) => Ok(reserved?),
+            () = self.permit.evicted() => Err(Refusal::Evicted),
+        }
     }
 
     /// The next piece, or an error if the upload was evicted. A body that was read to its end can no longer be evicted.

@@ -24,6 +24,7 @@ use worker::{
 use super::{
     chunks::{CHUNK_BYTES, Chunk, Chunks},
     idempotency::{ExistingUpload, FileKey, SETTLES_WITHIN},
+    location::{LocationFilter, MAX_BLOCK_BYTES},
     refusal::Refusal,
 };
 use crate::{app::App, problem::Problem, quota::Permit, request::Context, unended::Place};
@@ -84,23 +85,35 @@ where
         return Err(Problem::too_large(limit).into());
     }
     let header = probe_beginning(chunk.bytes(), format, !has_more, app)?;
+    let mut filter = if app.config.strip_location { LocationFilter::of(format) } else { None };
+    // A block that is held back, and the copy that is passed on with it.
+    let _held = if filter.is_some() { Some(chunks.reserve(2 * MAX_BLOCK_BYTES).await?) } else { None };
     let id = UploadId::new();
     let mut original = app.storage.write_original(id);
+    let mut received = 0;
     let mut digest = declared.key.is_some().then(|| FileDigest::new(&declared.name));
     loop {
         let (piece, reserved) = chunk.into_parts();
-        if original.written() + piece.len() as u64 > limit {
+        received += piece.len() as u64;
+        if received > limit {
             return Err(Problem::too_large(limit).into());
         }
         if let Some(digest) = &mut digest {
             digest.add(&piece);
         }
+        let piece = match &mut filter {
+            Some(filter) => filter.pass(piece),
+            None => piece,
+        };
         original.write(piece, Box::new(reserved)).await?;
         if !has_more {
             break;
         }
         chunk = Chunk::default();
         has_more = chunks.fill(&mut chunk, CHUNK_BYTES).await?;
+    }
+    if let Some(filter) = filter {
+        original.write(filter.end(), Box::new(())).await?;
     }
     let bytes = original.written();
     let app = Arc::clone(app);
