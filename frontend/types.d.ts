@@ -162,7 +162,8 @@ type State = "queued" | "processing" | "failed" | "ready";
 /** The generation and the state of an upload: together they decide which of two copies is later. */
 interface Revision {
   gen: number;
-  state: State;
+  /** A deleted upload is nothing but its id and a revision. */
+  state: State | "gone";
 }
 
 /** In pixels. */
@@ -180,6 +181,7 @@ interface Thumbnail extends Sides {
 /** A whole upload, as every message carries it. */
 interface Upload extends Revision, Sides {
   id: string;
+  state: State;
   name: string;
   format: string;
   bytes: Bytes;

@@ -107,6 +107,7 @@ export class Live {
       case "thumbnail-ready":
       case "upload-changed":
       case "upload-failed":
+      case "upload-gone":
         this.#environment.onUpload(message.upload);
         break;
       case "ping":

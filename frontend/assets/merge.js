@@ -1,7 +1,10 @@
-/** The merge rule: the revision with the greater `(gen, rank)` is later. */
+/** The merge rule: the revision with the greater `(gen, rank)` is later, and `gone` is later than all. */
 
-/** @type {State[]} */
-const RANK = ["queued", "processing", "failed", "ready"];
+/** @type {Revision["state"][]} */
+const RANK = ["queued", "processing", "failed", "ready", "gone"];
+
+/** @param {Revision} upload */
+export const isGone = ({ state }) => state === "gone";
 
 /**
  * @param {Revision} a
@@ -9,7 +12,7 @@ const RANK = ["queued", "processing", "failed", "ready"];
  * @returns {number} above zero if `a` is later
  */
 export function compare(a, b) {
-  return a.gen - b.gen || RANK.indexOf(a.state) - RANK.indexOf(b.state);
+  return Number(isGone(a)) - Number(isGone(b)) || a.gen - b.gen || RANK.indexOf(a.state) - RANK.indexOf(b.state);
 }
 
 /**
@@ -25,5 +28,5 @@ export function merge(a, b) {
 
 /** @param {Revision} upload */
 export function isFinal({ state }) {
-  return state === "ready" || state === "failed";
+  return RANK.indexOf(state) > 1;
 }

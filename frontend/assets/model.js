@@ -1,4 +1,4 @@
-import { merge } from "./merge.js";
+import { isGone, merge } from "./merge.js";
 import { reasonToRefuse } from "./probe.js";
 import { ANNOUNCEMENTS, FAILED, REFUSED } from "./words.js";
 
@@ -144,6 +144,7 @@ export class Model {
 
   /** @param {Upload} upload */
   receive(upload) {
+    if (isGone(upload)) return this.receiveUnknown(upload.id);
     const { memory, connection, announcer, onChange, onReady, onEarlierChange } = this.#environment;
     memory.update(upload);
     const item = this.#byId.get(upload.id);

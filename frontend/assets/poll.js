@@ -71,9 +71,10 @@ export class Poller {
     const thumbnail = await fetch(`${url}/small`, { signal });
     // 404 without Retry-After: the upload is unknown.
     if (thumbnail.status === 404 && !thumbnail.headers.has("retry-after") && !signal.aborted) onUnknown(id);
-    // 410: the upload has failed.
+    // 410: the upload has failed or was deleted.
     if (thumbnail.status !== 200 && thumbnail.status !== 410) return;
     const upload = await fetch(url, { headers: { accept: "application/json" }, signal });
     if (upload.status === 200) onUpload(await upload.json());
+    else if (upload.status === 410 && !signal.aborted) onUpload(/** @type {any} */ ({ id, gen: 0, state: "gone" }));
   }
 }

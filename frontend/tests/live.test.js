@@ -67,12 +67,12 @@ test("the socket reports uploads, answers pings, and ignores unknown messages", 
   live.connect();
   last().welcome();
   live.subscribe("a");
-  for (const [type, state] of [["upload-changed", "processing"], ["thumbnail-ready", "ready"], ["upload-failed", "failed"]]) {
+  for (const [type, state] of [["upload-changed", "processing"], ["thumbnail-ready", "ready"], ["upload-failed", "failed"], ["upload-gone", "gone"]]) {
     last().deliver({ type, upload: upload("a", state), later: true });
   }
   last().deliver({ type: "ping", t: 171 });
   last().deliver({ type: "wave" });
-  assert.deepEqual(uploads.map(({ state }) => state), ["processing", "ready", "failed"]);
+  assert.deepEqual(uploads.map(({ state }) => state), ["processing", "ready", "failed", "gone"]);
   assert.deepEqual(last().sent.at(-1), { type: "pong", t: 171 });
 });
 

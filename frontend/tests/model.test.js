@@ -190,6 +190,12 @@ test("an unknown upload is forgotten, and its item fails without a retry", async
   assert.deepEqual(retries, []);
 });
 
+test("a deleted upload is forgotten, and its item fails without a retry", () => {
+  const item = accepted("a");
+  model.receive({ id: "a", gen: 1, state: "gone" });
+  assert.deepEqual([item.stage, item.canRetry, stored.has("a"), subscribed.has("a")], ["failed", false, false, false]);
+});
+
 test("a failure that a retry would meet again offers none, also after a reload", async () => {
   const item = accepted("a");
   const failed = (type) => ({ ...upload("a", "failed"), error: { type: `/problems/${type}`, title: "It failed." } });

@@ -70,6 +70,15 @@ test("after 410 the upload is requested, which names the error", async () => {
   assert.deepEqual(uploads.map(({ state }) => state), ["failed"]);
 });
 
+test("after 410 of the upload itself it is gone", async () => {
+  poller.subscribe("a", "/uploads/a");
+  answers["/uploads/a/small"] = answer(410);
+  answers["/uploads/a"] = answer(410);
+  poller.start();
+  await settle();
+  assert.deepEqual(uploads.map(({ id, state }) => [id, state]), [["a", "gone"]]);
+});
+
 test("404 without Retry-After reports an unknown upload", async () => {
   poller.subscribe("a", "/uploads/a");
   answers["/uploads/a/small"] = answer(404);

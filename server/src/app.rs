@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::warn;
 use worker::{
     LinkBase, Storage, Upload, UploadFailure, UploadId, UploadRecord, UploadResult, UploadStatus,
     storage::StorageError, transport::Transport,
@@ -13,7 +14,7 @@ use crate::{
     client::Client, config::Config, connections::Connections, free_space::FreeSpace, hub::Hub,
     keys_in_use::KeysInUse, memory::UploadMemory, outbox::Outbox, problem::Problem, quota::Quota,
     read_budget::ReadBudget, readiness::LastReport, relay_window::RelayWindow, results::Results,
-    sightings::Sightings, unended::Unended,
+    sightings::Sightings, tokens::Tokens, tombstones::Tombstones, unended::Unended,
 };
 
 /// The parts of a running server.
@@ -21,6 +22,8 @@ pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) storage: Storage,
     pub(crate) results: Results,
+    pub(crate) tokens: Tokens,
+    pub(crate) tombstones: Tombstones,
     pub(crate) outbox: Outbox,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) hub: Arc<Hub>,
@@ -57,7 +60,8 @@ pub(crate) enum Found {
     Ready(Arc<UploadResult>),
     Pending(UploadRecord),
     Failed(UploadFailure),
-    Gone,
+    /// Deleted at this generation.
+    Gone(u32),
     Unknown,
 }
 
@@ -67,24 +71,42 @@ impl App {
         if let Some(result) = self.results.get(id) {
             return Ok(Found::Ready(result));
         }
+        if let Some(generation) = self.results.gone(id) {
+            return Ok(Found::Gone(generation));
+        }
         Ok(match self.storage.status(id).await? {
             UploadStatus::Ready(result) => Found::Ready(self.results.remember(result)),
             UploadStatus::Pending(record) => Found::Pending(record),
             UploadStatus::Failed(failure) => Found::Failed(failure),
-            UploadStatus::Gone => Found::Gone,
+            UploadStatus::Gone(generation) => Found::Gone(generation),
             UploadStatus::Unknown => Found::Unknown,
         })
     }
 
-    /// An upload as clients see it; `None` if it is unknown or gone.
+    /// An upload as clients see it; `None` if it is unknown.
     pub(crate) async fn upload(&self, id: UploadId) -> Result<Option<Upload>, StorageError> {
-        Ok(self.shown(&self.find(id).await?))
+        Ok(self.shown(id, &self.find(id).await?))
+    }
+
+    /// Deletes an upload. Returns its last state; `None` if nothing of it is stored.
+    pub(crate) async fn delete(&self, id: UploadId) -> Result<Option<Upload>, StorageError> {
+        let deleted = worker::delete::delete(&self.storage, &*self.transport, id).await?;
+        deleted.iter().for_each(|upload| self.on_deleted(upload));
+        Ok(deleted)
+    }
+
+    /// Tells the subscribers of this server of a deletion, before its announcement arrives.
+    pub(crate) fn on_deleted(&self, upload: &Upload) {
+        self.results.on_changed(upload);
+        self.hub.on_changed(upload);
     }
 
     /// An upload as clients see it, or the problem that they see instead.
     pub(crate) async fn upload_or_problem(&self, client: Client, id: UploadId) -> Result<Upload, Problem> {
-        let found = self.find_for(client, id).await?;
-        self.shown(&found).ok_or_else(|| found.problem())
+        match self.find_for(client, id).await? {
+            missing @ (Found::Gone(_) | Found::Unknown) => Err(missing.problem()),
+            found => self.shown(id, &found).ok_or_else(|| found.problem()),
+        }
     }
 
     /// The state of an upload that a client asks for. A client that asks for too many unknown uploads is refused before
@@ -100,13 +122,26 @@ impl App {
         Ok(found)
     }
 
+    /// The problem of an upload whose file is not in storage: it was deleted a moment ago, or it is damaged.
+    pub(crate) async fn missing_file(&self, id: UploadId, file: &'static str) -> Problem {
+        self.results.forget(id);
+        match self.find(id).await {
+            Ok(found @ (Found::Gone(_) | Found::Unknown)) => found.problem(),
+            Ok(_) => {
+                warn!(%id, file, "a file of an upload is not in storage");
+                Problem::internal()
+            }
+            Err(error) => error.into(),
+        }
+    }
+
     /// An upload as storage knows it now: a remembered result may have been raised to a later generation since.
     pub(crate) async fn upload_in_storage(&self, id: UploadId) -> Result<Option<Upload>, StorageError> {
         self.results.forget(id);
         self.upload(id).await
     }
 
-    fn shown(&self, found: &Found) -> Option<Upload> {
+    fn shown(&self, id: UploadId, found: &Found) -> Option<Upload> {
         match found {
             Found::Ready(result) => Some(Upload::ready(result, &self.links)),
             Found::Failed(failure) => Some(Upload::failed(failure, &self.links)),
@@ -114,7 +149,8 @@ impl App {
                 let upload = Upload::queued(record, &self.links);
                 Some(if self.hub.has_started(record.id) { upload.processing() } else { upload })
             }
-            Found::Gone | Found::Unknown => None,
+            Found::Gone(generation) => Some(Upload::gone(id, *generation)),
+            Found::Unknown => None,
         }
     }
 }
@@ -123,7 +159,7 @@ impl Found {
     /// The problem of a request for an upload that does not exist.
     pub(crate) fn problem(&self) -> Problem {
         match self {
-            Self::Gone => Problem::gone(),
+            Self::Gone(_) => Problem::gone(),
             Self::Ready(_) | Self::Pending(_) | Self::Failed(_) | Self::Unknown => Problem::unknown_upload(),
         }
     }
@@ -138,6 +174,8 @@ impl App {
         Arc::new(Self {
             storage,
             results: Results::default(),
+            tokens: Tokens::of_test(),
+            tombstones: Tombstones::default(),
             outbox: Outbox::new(Arc::clone(&transport)),
             transport,
             hub: Arc::default(),

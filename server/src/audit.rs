@@ -132,7 +132,7 @@ async fn is_orphan(storage: &Storage, id: UploadId) -> Result<bool, StorageError
     use worker::UploadStatus::{Gone, Unknown};
     // A pending entry that cannot be read counts: the sweeper restores it.
     let job = JobName { id, generation: 1 };
-    Ok(!storage.has_pending(job).await? && matches!(storage.status(id).await?, Unknown | Gone))
+    Ok(!storage.has_pending(job).await? && matches!(storage.status(id).await?, Unknown | Gone(_)))
 }
 
 #[cfg(test)]

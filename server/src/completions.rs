@@ -77,16 +77,17 @@ async fn on_changed(app: &App, changed: Changed) {
     app.hub.on_changed(&changed.upload.relink(&app.links));
 }
 
-/// Reads every subscribed upload that has not ended, every [`RECHECK`] and after an interruption.
+/// Reads every subscribed upload that has not ended every [`RECHECK`], and every subscribed upload after an interruption:
+/// one that has ended may have been deleted meanwhile.
 async fn recheck(app: Arc<App>, interrupted: Arc<Notify>) {
     let mut ticks = interval_at(Instant::now() + RECHECK, RECHECK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = interrupted.notified() => {}
-        }
-        read_again(&app, app.hub.unended()).await;
+        let ids = tokio::select! {
+            _ = ticks.tick() => app.hub.unended(),
+            () = interrupted.notified() => app.hub.subscribed(),
+        };
+        read_again(&app, ids).await;
     }
 }
 

@@ -17,6 +17,8 @@ use worker::{
     transport::broker_url::BrokerUrl,
 };
 
+use crate::keep::Keep;
+
 /// The settings of `up-server`. Every flag has a variable: `UP_` and its name.
 #[derive(Debug, Clone, Parser)]
 #[command(
@@ -101,6 +103,12 @@ pub struct Config {
     #[arg(long, env = "UP_STRIP_LOCATION", value_parser = clap::builder::BoolishValueParser::new())]
     pub strip_location: bool,
 
+    /// Time that uploads are kept, as DEFAULT or DEFAULT,MAXIMUM; for example 30d, or 1h,7d. An upload that asks for
+    /// no time is deleted after the default, and any upload after the maximum [default: uploads are kept for ever,
+    /// unless they ask for a time]
+    #[arg(long, env = "UP_KEEP", value_name = "TIMES")]
+    pub keep: Option<Keep>,
+
     /// Host names of this server, separated by commas. A page that was loaded under another name is treated as a page
     /// of another site, which prevents DNS rebinding [default: loopback names and the name in --public-url if --listen
     /// is a loopback address; otherwise all]
@@ -161,12 +169,22 @@ pub struct Config {
 pub enum Command {
     /// Check whether a server could run with these settings. Exit code 0 if so, 1 if not
     Check,
+    /// Change the secret of the tokens with which uploads are deleted
+    #[command(subcommand)]
+    Secret(SecretCommand),
     /// Make thumbnails, for the server that started this process
     #[command(name = WORKER_COMMAND, hide = true)]
     Worker(Box<WorkerConfig>),
     /// Decode in a sandbox
     #[command(flatten)]
     Sandbox(SandboxCommand),
+}
+
+/// A command about the secrets of a storage.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum SecretCommand {
+    /// Add a secret for new tokens. Tokens of the three secrets before it stay valid
+    Rotate,
 }
 
 /// The subcommand that the server starts its own workers with.
@@ -303,6 +321,8 @@ mod tests {
             ("--public-url", "example.org"),
             ("--log-format", "xml"),
             ("--job-timeout", "0"),
+            ("--keep", "soon"),
+            ("--keep", "7d,1h"),
         ] {
             let error = parsed(&[flag, value]).unwrap_err().to_string();
             assert!(error.contains(flag), "{error}");

@@ -11,7 +11,8 @@ use crate::request::{REQUEST_ID, SERVER_TIMING, TRACEPARENT};
 /// How long a browser may cache a preflight answer: Chromium caches it for two hours at most.
 const PREFLIGHT_CACHED_FOR: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// Allows pages of these origins to send and read. Credentials stay forbidden, because the server uses none.
+/// Allows pages of these origins to send and read. Credentials of the browser stay
+/// forbidden, because the server uses none.
 pub(crate) fn layer(origins: &[Origin]) -> CorsLayer {
     let origins =
         origins.iter().filter_map(|origin| HeaderValue::from_str(&origin.ascii_serialization()).ok());
@@ -20,8 +21,9 @@ pub(crate) fn layer(origins: &[Origin]) -> CorsLayer {
     let key = HeaderName::from_static("idempotency-key");
     CorsLayer::new()
         .allow_origin(origins.collect::<Vec<_>>())
-        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT])
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers([
+            header::AUTHORIZATION,
             header::CONTENT_TYPE,
             header::RANGE,
             prefer,

@@ -3,6 +3,7 @@
 
 pub(crate) mod asyncapi;
 mod components;
+pub(crate) mod deleting;
 mod openapi;
 pub(crate) mod operations;
 mod schemas;

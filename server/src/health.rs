@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout};
 use worker::{Format, Size};
 
-use crate::{answer::json, app::App, problem::Problem, readiness::Report};
+use crate::{answer::json, app::App, keep::Keep, problem::Problem, readiness::Report};
 
 /// The lifetime of a report. It bounds the checks that requests for `/readyz` can cause.
 const COUNTS_FOR: Duration = Duration::from_secs(3);
@@ -49,6 +49,9 @@ pub(crate) struct Limits {
     formats: [Format; Format::ALL.len()],
     /// The longest side of each thumbnail, in pixels.
     sizes: Sides,
+    /// The longest time that an upload is kept, in seconds; absent if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep_seconds: Option<u64>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -126,5 +129,6 @@ pub(crate) async fn limits(State(app): State<Arc<App>>) -> Response {
         max_pixels: app.config.pixels.max_pixels,
         formats: Format::ALL,
         sizes: Sides { small: side(Size::Small), medium: side(Size::Medium), large: side(Size::Large) },
+        keep_seconds: app.config.keep.map(Keep::maximum_seconds),
     })
 }

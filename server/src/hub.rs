@@ -65,6 +65,11 @@ impl Hub {
         }
     }
 
+    /// All subscribed uploads.
+    pub(crate) fn subscribed(&self) -> Vec<UploadId> {
+        self.subscribed.iter().map(|entry| *entry.key()).collect()
+    }
+
     /// The subscribed uploads whose end was not delivered to every subscriber.
     pub(crate) fn unended(&self) -> Vec<UploadId> {
         let unended =
@@ -251,6 +256,18 @@ mod tests {
         hub.deliver(&upload(id, State::Ready));
         subscriber.mark_seen(&upload(id, State::Queued));
         assert_eq!(states(&subscriber).await, [State::Ready]);
+    }
+
+    #[tokio::test]
+    async fn a_deletion_reaches_a_subscriber_that_knows_the_end() {
+        let (hub, id) = (Arc::new(Hub::default()), UploadId::new());
+        let subscriber = hub.open();
+        subscriber.subscribe(id).unwrap();
+        subscriber.mark_seen(&Upload { generation: 3, ..upload(id, State::Ready) });
+        hub.deliver(&Upload::gone(id, 1));
+        assert_eq!(states(&subscriber).await, [State::Gone]);
+        hub.deliver(&Upload { generation: 4, ..upload(id, State::Queued) });
+        assert_eq!(states(&subscriber).await, []);
     }
 
     #[tokio::test]

@@ -3,22 +3,22 @@
 //! A module imports only modules of the lines above its own, or of its own line.
 //!
 //! ```text
-//! config telemetry client            settings; counters and times; the client that a limit counts for
-//! answer frontend readiness          parts of answers; the page's files; reports of readiness
+//! config keep telemetry client       settings; how long uploads are kept; counters; the client that a limit counts for
+//! answer tokens frontend readiness   parts of answers; delete tokens; the page's files; reports of readiness
 //! fair_share quota connections       entries of each client, and the eviction policy
 //! memory free_space read_budget      memory of bodies; free disk space; rate limit for unknown uploads
 //! unended relay_window               unended uploads and posted jobs of each client
 //! origin request cors                pages of other sites; ids, traces and timings of requests
 //! problem                            errors as RFC 9457 problems
 //! hub sightings results keys_in_use  subscribers; sightings of pending uploads; cached results; idempotency keys
-//! outbox                             jobs on this server's own disk
+//! outbox tombstones                  jobs on this server's own disk; the sweep of deleted uploads
 //! app extract                        the state of all handlers; their extractors
 //! live                               socket, server-sent events, long polling
 //! uploads                            accept → storage → outbox; status, thumbnails, originals, retry
 //! health description routes          readiness and limits; OpenAPI and AsyncAPI; the route table
 //! relay completions                  outbox → broker; reply exchange → hub
-//! sweeper audit                      lost jobs are requeued; leftovers of killed processes are removed
-//! embedded file_limit check          own worker processes; the open-file limit; `up-server check`
+//! sweeper expiry audit               lost jobs are requeued; expired uploads are deleted; leftovers are removed
+//! embedded file_limit check rotate   own worker processes; the open-file limit; `up-server check` and `secret rotate`
 //! admin http2 serve                  metrics for operators; the answer to HTTP/2; the accept loop
 //! fuzzing                            entry points of the fuzzers
 //! server                             opens, starts and drains all parts
@@ -36,6 +36,7 @@ mod connections;
 mod cors;
 mod description;
 pub mod embedded;
+mod expiry;
 mod extract;
 mod fair_share;
 mod file_limit;
@@ -47,6 +48,7 @@ pub mod fuzzing;
 mod health;
 mod http2;
 mod hub;
+pub mod keep;
 mod keys_in_use;
 mod live;
 mod memory;
@@ -60,12 +62,15 @@ mod relay;
 mod relay_window;
 mod request;
 mod results;
+pub mod rotate;
 mod routes;
 mod serve;
 mod server;
 mod sightings;
 mod sweeper;
 mod telemetry;
+mod tokens;
+mod tombstones;
 mod unended;
 mod uploads;
 

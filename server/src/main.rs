@@ -5,7 +5,8 @@ use std::{env, process::ExitCode};
 use anyhow::Context;
 use server::{
     check,
-    config::{Command, Config},
+    config::{Command, Config, SecretCommand},
+    rotate,
 };
 use tokio::net::TcpListener;
 use tracing::error;
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
     match &config.command {
         Some(Command::Sandbox(command)) => return command.run(),
         Some(Command::Worker(worker)) => return process::start(worker),
-        Some(Command::Check) => logging::init_quiet(config.log_format),
+        Some(Command::Check | Command::Secret(_)) => logging::init_quiet(config.log_format),
         None => logging::init(config.log_format),
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -33,8 +34,14 @@ fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> anyhow::Result<ExitCode> {
-    if matches!(config.command, Some(Command::Check)) {
-        return Ok(if check::run(&config).await { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    match config.command {
+        Some(Command::Check) => {
+            return Ok(if check::run(&config).await { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Some(Command::Secret(SecretCommand::Rotate)) => {
+            return rotate::run(&config).await.map(|()| ExitCode::SUCCESS);
+        }
+        _ => {}
     }
     let draining = shutdown::on_signal();
     let listening = TcpListener::bind(config.listen).await;

@@ -12,10 +12,15 @@ use axum::{
 use schemars::JsonSchema;
 use serde::Serialize;
 use tracing::{error, warn};
-use worker::{Upload, storage::StorageError, transport::TransportError};
+use worker::{
+    storage::{SecretError, StorageError},
+    transport::TransportError,
+};
 
 pub(crate) use self::kind::Kind;
-use crate::{answer::json, memory::OutOfMemory, quota::QuotaError, unended::TooManyUnended};
+use crate::{
+    answer::json, memory::OutOfMemory, quota::QuotaError, tokens::AcceptedUpload, unended::TooManyUnended,
+};
 
 /// Seconds after which a client may poll again while an upload is pending.
 pub(crate) const RETRY_SOON: u32 = 2;
@@ -50,7 +55,7 @@ pub(crate) struct Problem {
     total: Option<u64>,
     /// The files of a form that were accepted before the error.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    uploads: Box<[Upload]>,
+    uploads: Box<[AcceptedUpload]>,
 }
 
 impl From<Kind> for Problem {
@@ -85,7 +90,7 @@ impl Problem {
     }
 
     /// Adds the files that were accepted before the error.
-    pub(crate) fn with_uploads(self, uploads: Vec<Upload>) -> Self {
+    pub(crate) fn with_uploads(self, uploads: Vec<AcceptedUpload>) -> Self {
         Self { uploads: uploads.into(), ..self }
     }
 
@@ -130,6 +135,14 @@ impl Problem {
 
     pub(crate) fn unknown_upload() -> Self {
         Kind::UnknownUpload.into()
+    }
+
+    pub(crate) fn token_needed() -> Self {
+        Kind::TokenNeeded.into()
+    }
+
+    pub(crate) fn wrong_token() -> Self {
+        Kind::WrongToken.into()
     }
 
     pub(crate) fn gone() -> Self {
@@ -219,6 +232,11 @@ impl Problem {
         Kind::Internal.into()
     }
 
+    /// Whether the upload was deleted.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.kind == Kind::Gone
+    }
+
     /// The last part of `type`.
     pub(crate) fn kind(&self) -> &'static str {
         self.kind.name()
@@ -266,6 +284,21 @@ impl From<StorageError> for Problem {
     }
 }
 
+impl From<SecretError> for Problem {
+    fn from(error: SecretError) -> Self {
+        match error {
+            SecretError::Storage(error) => error.into(),
+            SecretError::Unreadable { .. } => {
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    "the secrets of delete tokens are not available"
+                );
+                Self::unavailable()
+            }
+        }
+    }
+}
+
 impl From<TransportError> for Problem {
     fn from(error: TransportError) -> Self {
         match error {
@@ -291,6 +324,9 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.kind == Kind::TokenNeeded {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(seconds) = about.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -15,7 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     app::App,
     cors,
-    description::{Described, asyncapi, operations},
+    description::{Described, asyncapi, deleting, operations},
     frontend, health,
     live::{events, socket},
     problem::{Problem, help_page},
@@ -23,7 +23,7 @@ use crate::{
     uploads::{
         accept,
         body::{closing, unread},
-        originals, retry, status, thumbnails,
+        delete, originals, retry, status, thumbnails,
     },
 };
 
@@ -33,11 +33,16 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let router = Described::default()
         .route("/uploads", post(accept::post).put(accept::put), operations::uploads())
         .route("/uploads/", post(accept::post).put(accept::put), operations::uploads_with_slash())
-        .route("/uploads/{id}", get(status::status).put(accept::put), operations::upload())
+        .route(
+            "/uploads/{id}",
+            get(status::status).put(accept::put).delete(delete::delete),
+            operations::upload(),
+        )
         .route("/uploads/{id}/{size}", get(thumbnails::thumbnail), operations::thumbnail())
         .route("/uploads/{id}/original", get(originals::original), operations::original())
         .route("/uploads/{id}/events", get(events::events), operations::events())
         .route("/uploads/{id}/retry", post(retry::retry), operations::retry())
+        .route("/uploads/{id}/delete", post(delete::delete_form), deleting::delete_form())
         .route("/limits", get(health::limits), operations::limits())
         .route("/live", get(socket::live), operations::live())
         .route("/healthz", get(health::healthz), operations::healthz())

@@ -7,7 +7,7 @@
 //! | `Requests` | the listener, connections, uploads in flight | nothing else may end while an upload can be accepted |
 //! | `Relay` | outbox → broker | the last accepted upload is in the outbox, and its job is relayed to the broker |
 //! | `Workers` | embedded workers, after their jobs | the relay has posted the last job |
-//! | `Index` | sweeper and audit | they stop at the first signal; this step waits for them |
+//! | `Index` | sweeper, expiry and audit | they stop at the first signal; this step waits for them |
 //! | `Deliveries` | consuming and posting | no worker settles a job any more |
 //! | `Outbox` | the outbox's file | nothing posts any more |
 //! | `Completions` | announcements → hub | no worker announces any more, and subscribers have been closed by `Requests` |
@@ -18,11 +18,11 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 use worker::{
     Storage,
     process::{open_outbox, open_transport},
-    storage::StorageUrl,
+    storage::{SecretError, StorageUrl},
     transport::{Transport, broker_url::BrokerUrl, sqlite::SqliteTransport},
 };
 
@@ -32,7 +32,7 @@ use crate::{
     audit, completions,
     config::Config,
     connections::Connections,
-    embedded,
+    embedded, expiry,
     file_limit::{Files, fit_open_files},
     free_space::FreeSpace,
     hub::Hub,
@@ -47,6 +47,8 @@ use crate::{
     routes, serve,
     sightings::Sightings,
     sweeper, telemetry,
+    tokens::Tokens,
+    tombstones::Tombstones,
     unended::Unended,
 };
 
@@ -133,6 +135,8 @@ impl Resources {
         let app = Arc::new(App {
             storage,
             results: Results::default(),
+            tokens: Tokens::default(),
+            tombstones: Tombstones::default(),
             sightings: Sightings::default(),
             outbox: Outbox::new(match &relayed {
                 Some(outbox) => Arc::clone(outbox) as Arc<dyn Transport>,
@@ -159,6 +163,15 @@ impl Resources {
             in_flight: TaskTracker::new(),
             config,
         });
+        match app.tokens.secrets(&app.storage).await {
+            Ok(_) => {}
+            Err(error @ SecretError::Unreadable { .. }) => return Err(error.into()),
+            // A server starts while storage is away, and reads them later.
+            Err(SecretError::Storage(error)) => {
+                let error = &error as &dyn std::error::Error;
+                warn!(error, "could not read the secrets of delete tokens; the first upload tries again");
+            }
+        }
         Ok(Self { app, relayed, admin })
     }
 
@@ -170,6 +183,10 @@ impl Resources {
             info!("metrics on http://{}/metrics", listener.local_addr()?);
             tokio::spawn(admin::serve(listener, Arc::clone(&app), metrics));
         }
+        let refreshing = Arc::clone(&app);
+        tokio::spawn(
+            async move { refreshing.tokens.refresh(&refreshing.storage, &refreshing.draining).await },
+        );
         let served = CancellationToken::new();
         let relay =
             relayed.clone().map(|outbox| tokio::spawn(relay::run(Arc::clone(&app), outbox, served.clone())));
@@ -180,6 +197,7 @@ impl Resources {
         Ok(Running {
             completions: tokio::spawn(completions::run(Arc::clone(&app))),
             sweeper: tokio::spawn(sweeper::run(Arc::clone(&app), relayed.is_some())),
+            expiry: tokio::spawn(expiry::run(Arc::clone(&app))),
             audit: tokio::spawn(audit::run(app.storage.clone(), app.draining.clone())),
             requests: tokio::spawn(serve::serve(
                 listener,
@@ -202,6 +220,7 @@ struct Running {
     relay: Option<JoinHandle<()>>,
     workers: JoinHandle<()>,
     sweeper: JoinHandle<()>,
+    expiry: JoinHandle<()>,
     audit: JoinHandle<()>,
     completions: JoinHandle<()>,
     /// Cancelled once no more uploads can be accepted. Relay and workers end then.
@@ -228,6 +247,7 @@ impl Running {
             }
             Step::Index => {
                 (&mut self.sweeper).await.context("the task of the sweeper panicked")?;
+                (&mut self.expiry).await.context("the task of the expiry panicked")?;
                 (&mut self.audit).await.context("the task of the audit panicked")?;
             }
             Step::Deliveries => self.app.transport.close().await,
@@ -261,7 +281,9 @@ mod tests {
                 Step::Requests => !self.requests.is_finished(),
                 Step::Relay => self.relay.as_ref().is_some_and(|relay| !relay.is_finished()),
                 Step::Workers => !self.workers.is_finished(),
-                Step::Index => !self.sweeper.is_finished() || !self.audit.is_finished(),
+                Step::Index => {
+                    !self.sweeper.is_finished() || !self.expiry.is_finished() || !self.audit.is_finished()
+                }
                 Step::Completions => !self.completions.is_finished(),
                 Step::Deliveries | Step::Outbox | Step::Broker => false,
             }

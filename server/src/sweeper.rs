@@ -1,6 +1,6 @@
 //! The sweeper: the lost job of a pending upload is requeued.
 //!
-//! It lists the pending index and nothing else, so its cost grows only with pending uploads. A job counts as lost only
+//! It lists the pending index and the tombstones of a day, so its cost does not grow with stored uploads. A job counts as lost only
 //! after two sightings of its upload, by this process's monotonic clock and never by a timestamp:
 //!
 //! | the queue | the job is lost when |
@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 use worker::{
     JobName, Lane, Storage, UploadId,
+    clock::AgeClock,
     storage::{StorageError, UploadEnd},
     transport::{JobQueue, LookUp, Posting, TransportError},
 };
@@ -42,13 +43,21 @@ const SEARCHED_AT_ONCE: usize = 1000;
 /// workers consume.
 pub(crate) async fn run(app: Arc<App>, relayed: bool) {
     let draining = app.draining.clone();
+    let clock = AgeClock::start();
     let sweeping = async {
         loop {
             let started = Instant::now();
+            if let Err(error) =
+                app.tombstones.sweep(&app.storage, &*app.transport, started, clock.now()).await
+            {
+                let error = &error as &dyn std::error::Error;
+                warn!(error, "could not sweep the tombstones; the next sweep tries again");
+            }
             let job_timeout = app.config.pixels.job_timeout;
             let sweeper = Sweeper {
                 outbox: relayed.then(|| app.outbox.queue()),
                 is_at_work: &|id| app.hub.has_started(id),
+                is_gone: &|id| app.tombstones.contains(id),
                 ..Sweeper::new(&app.storage, &*app.transport, &app.sightings, job_timeout)
             };
             match sweeper.sweep(started).await {
@@ -76,6 +85,8 @@ pub(crate) struct Sweeper<'server> {
     sightings: &'server Sightings,
     /// Whether a worker has announced that it started to process an upload.
     is_at_work: &'server (dyn Fn(UploadId) -> bool + Sync),
+    /// Whether an upload was deleted.
+    is_gone: &'server (dyn Fn(UploadId) -> bool + Sync),
     job_timeout: Duration,
 }
 
@@ -87,7 +98,23 @@ impl<'server> Sweeper<'server> {
         sightings: &'server Sightings,
         job_timeout: Duration,
     ) -> Self {
-        Self { storage, outbox: None, queue, sightings, is_at_work: &|_| false, job_timeout }
+        Self {
+            storage,
+            outbox: None,
+            queue,
+            sightings,
+            is_at_work: &|_| false,
+            is_gone: &|_| false,
+            job_timeout,
+        }
+    }
+}
+
+#[cfg(test)]
+impl<'server> Sweeper<'server> {
+    /// The same sweeper with a list of deleted uploads.
+    pub(crate) fn knowing(self, is_gone: &'server (dyn Fn(UploadId) -> bool + Sync)) -> Self {
+        Self { is_gone, ..self }
     }
 }
 
@@ -119,6 +146,13 @@ impl Sweeper<'_> {
         let mut entries = self.storage.list_pending();
         while let Some(job) = entries.try_next().await? {
             swept.pending += 1;
+            if (self.is_gone)(job.id) {
+                // A retry or an acceptance wrote it after the deletion.
+                self.storage.remove_pending(job).await?;
+                info!(id = %job.id, "removed the pending entry of a deleted upload");
+                swept.cleared += 1;
+                continue;
+            }
             self.sightings.see(job, (self.is_at_work)(job.id), now);
         }
         self.sightings.end(round);

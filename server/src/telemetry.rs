@@ -20,8 +20,12 @@ const SOCKETS_CLOSED: &str = "up_sockets_closed_total";
 /// Connections that were evicted for new ones.
 pub(crate) const CONNECTIONS_EVICTED: &str = "up_connections_let_go_total";
 
+/// Deleted uploads, by `reason`: `client`, `expired`, or `finished` for a deletion that another process began.
+const DELETES: &str = "up_deletes_total";
+
 /// Methods that have their own label. Any other, which a client may invent, is counted as `other`.
-const METHODS: [Method; 5] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::OPTIONS];
+const METHODS: [Method; 6] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS];
 
 /// Registers the descriptions of the metrics.
 pub(crate) fn describe() {
@@ -36,6 +40,7 @@ pub(crate) fn describe() {
         "Time from the end of an upload to the push to a subscriber, in seconds."
     );
     describe_counter!(SOCKETS_CLOSED, "Sockets that the server closed, by reason.");
+    describe_counter!(DELETES, "Deleted uploads, by reason.");
     describe_counter!(CONNECTIONS_EVICTED, "Connections that were evicted to make room for new ones.");
 }
 
@@ -61,6 +66,11 @@ pub(crate) fn pushed(upload: &Upload) {
     if let Some(took) = took {
         histogram!(PUSH_SECONDS).record(Duration::try_from(took).unwrap_or_default());
     }
+}
+
+/// Counts a deletion.
+pub(crate) fn deleted(reason: &'static str) {
+    counter!(DELETES, "reason" => reason).increment(1);
 }
 
 /// Counts a socket that the server closed.

@@ -16,7 +16,7 @@ use std::{
 };
 
 use tokio::time::Instant;
-use worker::{JobName, Lane, Upload, UploadId, transport::ClientTag};
+use worker::{JobName, Lane, State, Upload, UploadId, transport::ClientTag};
 
 use crate::client::Client;
 
@@ -89,7 +89,9 @@ impl Unended {
     pub(crate) fn on_changed(&self, upload: &Upload) {
         if upload.state.is_final() {
             let mut counts = self.counts();
-            if counts.uploads.get(&upload.id).is_some_and(|counted| counted.generation <= upload.generation) {
+            let is_ended =
+                |counted: &Counted| upload.state == State::Gone || counted.generation <= upload.generation;
+            if counts.uploads.get(&upload.id).is_some_and(is_ended) {
                 counts.remove(upload.id);
             }
         }

@@ -1,8 +1,9 @@
-//! The endpoints of uploads: accept, status, thumbnails, originals, retry.
+//! The endpoints of uploads: accept, status, thumbnails, originals, retry, delete.
 
 pub(crate) mod accept;
 pub(crate) mod body;
 pub(crate) mod chunks;
+pub(crate) mod delete;
 pub(crate) mod disposition;
 pub(crate) mod form;
 pub(crate) mod idempotency;

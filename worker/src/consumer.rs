@@ -9,10 +9,11 @@
 //! | storing thumbnails | the files of an unfinished making | everything, under a new token, and removes the other making |
 //! | storing the result | the result | announces, acknowledges, removes the pending entry |
 //! | storing the failure | the failure of its generation | removes the pending entry, announces, acknowledges |
+//! | a deletion, at any step | the tombstone | removes everything, announces the deletion, acknowledges |
 //! | acknowledging | there is no next delivery | the sweeper removes the pending entry |
 //!
-//! A first delivery reads only the original. A redelivery, or a job of a later generation, first checks whether the
-//! upload has ended.
+//! A first delivery reads the original, and after its result the tombstone. A redelivery, or a job of a later generation,
+//! first checks whether the upload was deleted or has ended.
 //!
 //! The pending entry of a *failed* generation is removed before the announcement: a client that receives the failure
 //! may retry at once. Errors of storage and of decoder starts are not counted against a job: it is postponed, and the
@@ -78,7 +79,7 @@ struct WorkDone {
     job: Option<JobName>,
     /// The file name, for failpoints.
     name: String,
-    /// The change to announce; `None` for a deleted upload.
+    /// The change to announce.
     changed: Option<Changed>,
     /// The winning making, if makings of dead workers may be left beside it. `None` for a failure: another worker may
     /// be about to store a result with its making.
@@ -221,8 +222,13 @@ impl Consumer {
     /// Makes the thumbnails of one upload.
     async fn resize(&self, job: &ResizeJob, deliveries: u32) -> Result<WorkDone, TransientError> {
         let (record, repeated) = (&job.record, deliveries > 1 || job.generation > 1);
-        if repeated && let Some(ended) = self.storage.end_of(job.name()).await? {
-            return self.ended(job.name(), ended, true).await;
+        if repeated {
+            if self.storage.is_gone(job.id).await? {
+                return self.drop_deleted(record).await;
+            }
+            if let Some(ended) = self.storage.end_of(job.name()).await? {
+                return self.ended(job.name(), ended, true).await;
+            }
         }
         failpoint::hit("job-started", &record.name).await;
         let original = match timed("fetch", self.storage.original(job.id)).await {
@@ -308,8 +314,7 @@ impl Consumer {
             self.storage.remove_making(record.id, making).await?;
         }
         if self.storage.is_gone(record.id).await? {
-            self.storage.remove_everything(record.id).await?;
-            return Ok(WorkDone::nothing(Some(record.job())));
+            return self.drop_deleted(record).await;
         }
         self.ended(record.job(), UploadEnd::Ready(winner), repeated).await
     }
@@ -326,8 +331,7 @@ impl Consumer {
         let ended = timed("store", self.storage.store_failure(&failure)).await?;
         failpoint::hit("after-outcome", &record.name).await;
         if self.storage.is_gone(record.id).await? {
-            self.storage.remove_everything(record.id).await?;
-            return Ok(WorkDone::nothing(Some(record.job())));
+            return self.drop_deleted(record).await;
         }
         self.ended(record.job(), ended, repeated).await
     }
@@ -339,8 +343,7 @@ impl Consumer {
         repeated: bool,
     ) -> Result<WorkDone, TransientError> {
         if self.storage.is_gone(record.id).await? {
-            info!("the upload was deleted; its job is dropped");
-            return Ok(WorkDone::nothing(Some(record.job())));
+            return self.drop_deleted(record).await;
         }
         if !self.storage.has_pending(record.job()).await? {
             info!("the upload was refused after its job was posted; the job is dropped");
@@ -348,6 +351,19 @@ impl Consumer {
         }
         error!(key, "the original is not in storage");
         self.fail(record, failure_of_kind("original-gone", "The file is no longer there."), repeated).await
+    }
+
+    /// Removes everything that was made of a deleted upload, and announces the deletion again: a server may have read
+    /// the result before it was removed.
+    async fn drop_deleted(&self, record: &UploadRecord) -> Result<WorkDone, TransientError> {
+        info!("the upload was deleted; its job is dropped");
+        self.storage.remove_everything(record.id).await?;
+        Ok(WorkDone {
+            job: Some(record.job()),
+            name: record.name.clone(),
+            changed: Some(Changed::new(Upload::gone(record.id, record.generation), record.lane())),
+            leftovers: None,
+        })
     }
 
     /// Builds the announcement and the cleanup of an ended upload.

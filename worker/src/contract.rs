@@ -1,9 +1,9 @@
 //! The contract of server and worker: ids, sizes, formats, facts, messages and keys. All of it is sent or stored.
 //!
 //! ```text
-//!  id  size  format  encoding  fingerprint        names and values
+//!  id  size  format  encoding  fingerprint  hour  names and values
 //!      record                                     an accepted upload
-//!      result   failure                           the end of a generation
+//!      result   failure   tombstone               the end of a generation, and of an upload
 //!      link   upload                              the view of clients
 //!      message                                    the messages
 //!      key                                        the paths in storage
@@ -15,6 +15,7 @@ pub mod encoding;
 pub mod failure;
 pub mod fingerprint;
 pub mod format;
+pub mod hour;
 pub mod id;
 pub mod key;
 pub mod link;
@@ -22,4 +23,5 @@ pub mod message;
 pub mod record;
 pub mod result;
 pub mod size;
+pub mod tombstone;
 pub mod upload;

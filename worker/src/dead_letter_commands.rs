@@ -105,7 +105,7 @@ async fn upload_of(letter: &DeadJob, storage: &Storage) -> anyhow::Result<Option
         UploadStatus::Ready(result) => Some(Upload::ready(&result, &links)),
         UploadStatus::Pending(record) => Some(Upload::queued(&record, &links)),
         UploadStatus::Failed(failure) => Some(Upload::failed(&failure, &links)),
-        UploadStatus::Gone | UploadStatus::Unknown => None,
+        UploadStatus::Gone(_) | UploadStatus::Unknown => None,
     })
 }
 

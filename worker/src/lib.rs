@@ -9,7 +9,7 @@
 //! probe                                   headers of pictures, without decoding
 //! storage telemetry                       facts and indexes; metrics
 //! transport thumbnail                     jobs and announcements, over SQLite or RabbitMQ; pixels
-//! confinement requeue                     the sandbox of decoders; failed uploads are posted again
+//! confinement delete requeue              the sandbox of decoders; uploads are deleted, or posted again
 //! dead_letter_commands                    `up-worker dead`
 //! config                                  settings
 //! maker measure                           bytes in, thumbnails out; the stages alone, for benchmarks
@@ -24,6 +24,7 @@ pub mod confinement;
 pub mod consumer;
 pub mod contract;
 mod dead_letter_commands;
+pub mod delete;
 pub mod failpoint;
 pub mod logging;
 pub mod maker;
@@ -45,6 +46,7 @@ pub use contract::{
     failure::{Failure, UploadFailure},
     fingerprint::{FileDigest, Fingerprint},
     format::Format,
+    hour::Hour,
     id::UploadId,
     key::StorageKey,
     link::{LinkBase, Links},
@@ -52,6 +54,7 @@ pub use contract::{
     record::{JobName, Lane, UploadRecord},
     result::{Making, ThumbnailFact, UploadResult},
     size::{Size, Sizes, fit},
+    tombstone::{ExpiryEntry, Tombstone},
     upload::{State, Upload},
 };
 pub use storage::{Storage, UploadStatus};

@@ -57,7 +57,7 @@ pub async fn requeue(
         UploadStatus::Failed(failure) => failure,
         UploadStatus::Ready(_) => return Err(RequeueError::Ready),
         UploadStatus::Pending(_) => return Err(RequeueError::Queued),
-        UploadStatus::Gone => return Err(RequeueError::Gone),
+        UploadStatus::Gone(_) => return Err(RequeueError::Gone),
         UploadStatus::Unknown => return Err(RequeueError::Unknown),
     };
     let mut record = failure.record.next_generation();
@@ -71,6 +71,11 @@ pub async fn requeue(
         storage.raise_result(result, record.generation).await?;
         storage.remove_pending(record.job()).await?;
         return Err(RequeueError::Ready);
+    }
+    // A deletion creates its tombstone before it removes pending entries, so one of the two sees the other.
+    if storage.is_gone(id).await? {
+        storage.remove_pending(record.job()).await?;
+        return Err(RequeueError::Gone);
     }
     let posting = Posting { client: place.client, ..Posting::of_client(record.clone()) };
     if let Err(error) = queue.publish(posting).await {

@@ -4,6 +4,8 @@
 //!  writer    an original, piece by piece          facts     pending entries, results, failures; the state of an upload
 //!  claim     idempotency keys                     rebuild   a record from the original, where the stored one is damaged
 //!  audit     shards, orphans, leftovers           local     staged files and directories of local storage
+//!  gone      tombstones of deleted uploads        expiry    which uploads are deleted by themselves, and when
+//!  secret    secrets of delete tokens
 //!  json      the stored form, read tolerantly     url       the setting
 //! ```
 //!
@@ -12,10 +14,13 @@
 
 mod audit;
 mod claim;
+mod expiry;
 mod facts;
+mod gone;
 mod json;
 mod local;
 mod rebuild;
+mod secret;
 mod url;
 mod writer;
 
@@ -40,6 +45,7 @@ pub use self::{
     audit::ShardListing,
     claim::Claim,
     facts::{UploadEnd, UploadStatus},
+    secret::{DeleteSecret, KEPT_SECRETS, SECRET_BYTES, SecretError},
     url::{BadStorageUrl, StorageUrl},
     writer::{OriginalWriter, PieceGuard},
 };

@@ -12,11 +12,11 @@ use metrics::{counter, describe_counter, describe_histogram, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing::info;
 
-use crate::Upload;
+use crate::{State, Upload};
 
 /// How long a stage of a job took, in seconds, by `stage`: fetch, make (of which decode, scale, encode), store, announce.
 const STAGE_SECONDS: &str = "up_job_stage_seconds";
-/// The outcomes of deliveries, by `outcome`: ready, failed, retried, dead.
+/// The outcomes of deliveries, by `outcome`: ready, failed, deleted, postponed, retried, dead.
 const JOBS: &str = "up_jobs_total";
 /// Seconds from the acceptance of an upload to its end.
 const ACCEPTED_TO_ENDED: &str = "up_accepted_to_ended_seconds";
@@ -92,7 +92,11 @@ pub(crate) fn stage(stage: &'static str, took: Duration) {
 
 /// Counts an upload that has ended.
 pub(crate) fn ended(upload: &Upload) {
-    job(if upload.error.is_some() { "failed" } else { "ready" });
+    job(match upload.state {
+        State::Failed => "failed",
+        State::Gone => "deleted",
+        State::Queued | State::Processing | State::Ready => "ready",
+    });
     let took = upload.ended_at.map(|at| at.duration_since(upload.created_at));
     if let Some(took) = took.and_then(|took| Duration::try_from(took).ok()) {
         histogram!(ACCEPTED_TO_ENDED).record(took);

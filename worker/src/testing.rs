@@ -15,8 +15,8 @@ pub use self::{
     stores::{InMemory, Log, Logged, ObjectStore, ObjectStoreExt, StorePath},
 };
 use crate::{
-    Encoding, Failure, Format, LinkBase, Making, Size, Storage, ThumbnailFact, Upload, UploadFailure,
-    UploadId, UploadRecord, UploadResult, consumer::Consumer,
+    Encoding, ExpiryEntry, Failure, Format, LinkBase, Making, Size, Storage, ThumbnailFact, Tombstone,
+    Upload, UploadFailure, UploadId, UploadRecord, UploadResult, consumer::Consumer,
 };
 
 /// The id of the golden files.
@@ -32,6 +32,25 @@ pub fn record() -> UploadRecord {
     UploadRecord { created_at, ..record_of(id()) }
 }
 
+/// The record of the golden file of an upload that expires.
+#[must_use]
+pub fn expiring_record() -> UploadRecord {
+    UploadRecord { expires_at: Some(expiry_entry().expires_at), ..record() }
+}
+
+/// The tombstone of the golden files.
+#[must_use]
+pub fn tombstone() -> Tombstone {
+    let gone_at = "2026-11-24T07:00:00Z".parse().expect("it is a time");
+    Tombstone { id: id(), generation: 1, gone_at, expires_at: Some(expiry_entry().expires_at) }
+}
+
+/// The expiry entry of the golden files.
+#[must_use]
+pub fn expiry_entry() -> ExpiryEntry {
+    ExpiryEntry { id: id(), expires_at: "2026-12-24T06:00:00Z".parse().expect("it is a time") }
+}
+
 /// The same record for another upload, accepted now.
 #[must_use]
 pub fn record_of(id: UploadId) -> UploadRecord {
@@ -45,6 +64,7 @@ pub fn record_of(id: UploadId) -> UploadRecord {
         height: 3024,
         frames: None,
         created_at: crate::clock::now(),
+        expires_at: None,
         traceparent: None,
         bulk: false,
     }

@@ -48,12 +48,13 @@ pub(super) fn problems(kinds: &[Kind]) -> Vec<(String, RefOr<Response>)> {
     statuses.dedup();
     let answer = |status: StatusCode| {
         let kinds: Vec<_> = kinds.iter().copied().filter(|kind| kind.about().status == status).collect();
-        (status.as_u16().to_string(), problem(&kinds).into())
+        (status.as_u16().to_string(), problem_answer(&kinds).into())
     };
     statuses.into_iter().map(answer).collect()
 }
 
-fn problem(kinds: &[Kind]) -> ResponseBuilder {
+/// The answer of these kinds, which have one status.
+pub(super) fn problem_answer(kinds: &[Kind]) -> ResponseBuilder {
     let titles: Vec<_> = kinds.iter().map(|kind| kind.about().title).collect();
     let example = |kind: &Kind| {
         let name = kind.name();
@@ -71,6 +72,7 @@ fn problem(kinds: &[Kind]) -> ResponseBuilder {
             Kind::OutsideRange => {
                 response.header("Content-Range", always("The length of the file in bytes."))
             }
+            Kind::TokenNeeded => response.header("WWW-Authenticate", always("`Bearer`")),
             Kind::UpgradeRequired => response
                 .header("Upgrade", sometimes("`websocket`"))
                 .header("Sec-WebSocket-Version", sometimes("The supported version of the protocol.")),

@@ -93,7 +93,8 @@ const REQUEST_ID: &str = "X-Request-Id";
 /// Adds the parts that all paths share: 500 for a panic, the request's id in every answer, and HEAD wherever there is
 /// GET.
 fn completed(mut item: PathItem) -> PathItem {
-    for operation in [&mut item.get, &mut item.put, &mut item.post].into_iter().flatten() {
+    let methods = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+    for operation in methods.into_iter().flatten() {
         let responses = &mut operation.responses.responses;
         responses.extend(operations::problems(&[Kind::Internal]));
         for response in answers(&mut operation.responses) {

@@ -15,6 +15,7 @@ use super::{
         WithProblems, always, answer, binary, bytes, cached, html, id, if_none_match, in_path, json, link,
         operation, path, prefer, request_header, seconds, see_other, sometimes, text,
     },
+    deleting,
     schemas::schema_ref,
 };
 use crate::{
@@ -25,13 +26,14 @@ use crate::{
 };
 
 /// The problems of every request that sends files.
-const UPLOAD_PROBLEMS: [Kind; 17] = [
+const UPLOAD_PROBLEMS: [Kind; 18] = [
     Kind::Malformed,
     Kind::Empty,
     Kind::BadKey,
     Kind::CrossSite,
     Kind::TooSlow,
     Kind::KeyInUse,
+    Kind::Gone,
     Kind::TooLarge,
     Kind::Unsupported,
     Kind::Damaged,
@@ -89,7 +91,8 @@ pub(crate) fn upload() -> PathItem {
             .header("Preference-Applied", sometimes("The maximum wait that was applied."))
             .header("Server-Timing", sometimes("Durations of the steps of this request.")),
     )
-    .with_problems(&[Kind::UnknownUpload, Kind::SlowDown, Kind::Unavailable]);
+    .with_problems(&[Kind::UnknownUpload, Kind::Gone, Kind::SlowDown, Kind::Unavailable])
+    .response("410", deleting::gone_or_page());
     let name = in_path(
         "id",
         "The file's name. It is stored and shown, and never used as a path.",
@@ -105,6 +108,7 @@ pub(crate) fn upload() -> PathItem {
     .with_problems(&UPLOAD_PROBLEMS);
     let mut item = path(HttpMethod::Get, get);
     item.put = Some(put.build());
+    item.delete = Some(deleting::delete().build());
     item
 }
 
@@ -130,6 +134,7 @@ pub(crate) fn thumbnail() -> PathItem {
         Kind::NotYet,
         Kind::NotFound,
         Kind::Failed,
+        Kind::Gone,
         Kind::Unavailable,
     ]);
     path(HttpMethod::Get, get)
@@ -157,7 +162,13 @@ pub(crate) fn original() -> PathItem {
                 .header("Content-Range", always("The range, and the length of the file in bytes.")),
         )
         .response("304", cached("The client has it."))
-        .with_problems(&[Kind::UnknownUpload, Kind::SlowDown, Kind::OutsideRange, Kind::Unavailable]);
+        .with_problems(&[
+            Kind::UnknownUpload,
+            Kind::Gone,
+            Kind::SlowDown,
+            Kind::OutsideRange,
+            Kind::Unavailable,
+        ]);
     path(HttpMethod::Get, get)
 }
 
@@ -181,6 +192,7 @@ pub(crate) fn events() -> PathItem {
             )
             .with_problems(&[
                 Kind::UnknownUpload,
+                Kind::Gone,
                 Kind::SlowDown,
                 Kind::TooManyAtOnce,
                 Kind::Busy,
@@ -203,6 +215,7 @@ pub(crate) fn retry() -> PathItem {
         .with_problems(&[
             Kind::CrossSite,
             Kind::UnknownUpload,
+            Kind::Gone,
             Kind::NotFailed,
             Kind::TooManyUnended,
             Kind::Busy,
@@ -311,6 +324,16 @@ fn with_upload_parts(operation: OperationBuilder) -> OperationBuilder {
         .description(Some("`bulk` uses a separate queue, so that other uploads do not wait."))
         .schema(Some(bulk))
         .build();
+    let seconds_kept = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+    let expires = ParameterBuilder::new()
+        .name("expires")
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(
+            "Seconds after which the uploads are deleted; at most `keep_seconds` of `/limits`.",
+        ))
+        .schema(Some(seconds_kept))
+        .build();
     let key = ObjectBuilder::new().pattern(Some("^[!-~]+$")).max_length(Some(MAX_KEY_BYTES));
     let key = request_header(
         "Idempotency-Key",
@@ -320,6 +343,7 @@ fn with_upload_parts(operation: OperationBuilder) -> OperationBuilder {
     );
     operation
         .parameter(lane)
+        .parameter(expires)
         .parameter(prefer())
         .parameter(key)
         .response("201", accepted("Every upload ended within the time of `Prefer: wait`."))
@@ -336,7 +360,7 @@ fn accepted(description: &str) -> ResponseBuilder {
         .header("Vary", always("`accept`"))
         .header("Preference-Applied", sometimes("The maximum wait that was applied."))
         .header("Server-Timing", sometimes("Durations of the steps of this request."));
-    ["get_upload", "get_thumbnail", "get_original", "get_events", "retry_upload"]
+    ["get_upload", "get_thumbnail", "get_original", "get_events", "retry_upload", "delete_upload"]
         .into_iter()
         .fold(answer, |answer, operation| answer.link(operation, link(operation, first)))
 }
@@ -355,5 +379,8 @@ fn raw() -> RequestBody {
 
 fn form() -> Content {
     let files = ArrayBuilder::new().items(binary()).min_items(Some(1)).build();
-    Content::new(Some(ObjectBuilder::new().property("file", files).required("file")))
+    let expires = "Seconds after which the files are deleted. It comes before the files.";
+    let expires = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).description(Some(expires));
+    let form = ObjectBuilder::new().property("expires", expires).property("file", files);
+    Content::new(Some(form.required("file")))
 }

@@ -80,6 +80,8 @@ pub(crate) enum ServerMessage<'a> {
     UploadChanged { upload: &'a Upload },
     /// An upload became `failed`.
     UploadFailed { upload: &'a Upload },
+    /// An upload was deleted: `id`, `gen` and `state` are all that is left of it.
+    UploadGone { upload: &'a Upload },
     /// Requests a pong with the same `t`.
     Ping { t: u64 },
     /// Answers a ping.
@@ -115,6 +117,7 @@ impl<'a> ServerMessage<'a> {
         match upload.state {
             State::Ready => Self::ThumbnailReady { upload },
             State::Failed => Self::UploadFailed { upload },
+            State::Gone => Self::UploadGone { upload },
             State::Queued | State::Processing => Self::UploadChanged { upload },
         }
     }
@@ -127,6 +130,7 @@ impl<'a> ServerMessage<'a> {
             Self::ThumbnailReady { .. } => "thumbnail-ready",
             Self::UploadChanged { .. } => "upload-changed",
             Self::UploadFailed { .. } => "upload-failed",
+            Self::UploadGone { .. } => "upload-gone",
             Self::Ping { .. } => "ping",
             Self::Pong { .. } => "pong",
             Self::Error { .. } => "error",

@@ -3,7 +3,7 @@
 //! Every step returns [`UploadResults`] or [`Refused`]. Only [`Refused::into_response`] ends a refused request: it
 //! counts the request, closes its connection and drains the rest of its body.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{Extension, Query, Request, State, rejection::QueryRejection},
@@ -13,11 +13,10 @@ use axum::{
 use percent_encoding::percent_decode_str;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use worker::Upload;
 
 use super::{
     body::{PacedBody, body_problem, closing, declared_length, unread},
-    form::{self, Form, PartKind, form_problem},
+    form::{self, Field, Form, PartKind, form_problem},
     idempotency::Key,
     incoming::{self, Declared},
     name,
@@ -28,18 +27,22 @@ use crate::{
     answer::{NO_STORE, absolute, json, see_other},
     app::App,
     client::Client,
+    keep,
     live::wait::Wait,
     origin,
     problem::{Problem, RETRY_SOON},
     quota::Permit,
     request::{Context, Timing},
     telemetry,
+    tokens::{AcceptedUpload, Secrets},
 };
 
 /// The query parameters of an upload.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Options {
     lane: Option<LaneOption>,
+    /// Seconds after which the uploads are deleted.
+    expires: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -51,7 +54,7 @@ enum LaneOption {
 /// The accepted and rejected files of one request, each in the order of the request.
 #[derive(Default, Serialize, JsonSchema)]
 pub(crate) struct UploadResults {
-    uploads: Vec<Upload>,
+    uploads: Vec<AcceptedUpload>,
     rejected: Vec<Rejected>,
 }
 
@@ -96,6 +99,10 @@ impl IntoResponse for Refused {
 }
 
 impl UploadResults {
+    fn is_empty(&self) -> bool {
+        self.uploads.is_empty() && self.rejected.is_empty()
+    }
+
     fn count(&self) {
         telemetry::uploads("accepted", self.uploads.len());
         self.rejected.iter().for_each(|rejected| telemetry::uploads(rejected.problem.kind(), 1));
@@ -138,9 +145,13 @@ async fn receive(
     let (headers, timing) = (parts.headers, context.timing.clone());
     let refuse =
         |problem: Problem, body| Refused::from(problem).with_rest(unread(&headers, body)).into_response();
-    let bulk = match options {
-        Ok(Query(options)) => options.lane == Some(LaneOption::Bulk),
-        Err(error) => return refuse(Problem::malformed(error.body_text()), body),
+    let options = options.map_err(|error| Problem::malformed(error.body_text()));
+    let expires = |Query(options): Query<Options>| {
+        Ok((options.lane == Some(LaneOption::Bulk), expires_after(&options.expires.unwrap_or_default())?))
+    };
+    let (bulk, expires) = match options.and_then(expires) {
+        Ok(read) => read,
+        Err(problem) => return refuse(problem, body),
     };
     let permit = match admit(app, &headers, client).await {
         Ok(permit) => permit,
@@ -157,7 +168,12 @@ async fn receive(
         Ok(source) => source,
         Err(problem) => return refuse(problem, body),
     };
-    let file_context = FileContext { bulk, key, context, permit: &permit };
+    // Before anything is accepted: the answer must have tokens.
+    let secrets = match app.tokens.secrets(&app.storage).await {
+        Ok(secrets) => secrets,
+        Err(error) => return refuse(error.into(), body),
+    };
+    let file_context = FileContext { bulk, expires, key, context, permit: &permit, secrets };
     let results = match source {
         BodyKind::Form { boundary } => {
             receive_form(app, Form::new(body, boundary, app.config.max_upload_bytes), file_context).await
@@ -172,6 +188,12 @@ async fn receive(
     };
     drop(in_flight);
     answered.unwrap_or_else(Refused::into_response)
+}
+
+/// Reads the time that a client asks for.
+fn expires_after(text: &str) -> Result<Option<Duration>, Problem> {
+    let message = "expires must be a whole number of seconds, and at least 1.";
+    keep::parse_expires(text).map_err(|_| Problem::malformed(message))
 }
 
 /// Admits an upload, or refuses it before its body is read.
@@ -222,6 +244,9 @@ impl BodyKind {
 /// Properties of a request that apply to each of its files.
 struct FileContext<'request> {
     bulk: bool,
+    /// The time after which the request wants its files deleted.
+    expires: Option<Duration>,
+    secrets: Secrets,
     key: Option<Key>,
     context: Context,
     permit: &'request Permit,
@@ -229,9 +254,10 @@ struct FileContext<'request> {
 
 impl FileContext<'_> {
     /// The declared properties of the file at a position, counted from 0.
-    fn declared(&self, name: String, position: usize) -> Declared {
+    fn declared(&self, app: &App, name: String, position: usize) -> Declared {
         let key = self.key.as_ref().map(|key| key.of_file(position));
-        Declared { name, bulk: self.bulk, key, context: self.context.clone() }
+        let kept_for = keep::kept_for(app.config.keep, self.expires);
+        Declared { name, bulk: self.bulk, kept_for, key, context: self.context.clone() }
     }
 }
 
@@ -241,9 +267,12 @@ async fn receive_raw(
     name: String,
     file_context: FileContext<'_>,
 ) -> Result<UploadResults, Refused> {
-    let declared = file_context.declared(name, 0);
+    let declared = file_context.declared(app, name, 0);
     match incoming::receive(app, declared, &mut body, file_context.permit).await {
-        Ok(upload) => Ok(UploadResults { uploads: vec![upload], rejected: Vec::new() }),
+        Ok(upload) => {
+            let uploads = vec![file_context.secrets.accepted(upload)];
+            Ok(UploadResults { uploads, rejected: Vec::new() })
+        }
         Err(Refusal::Problem(problem)) => Err(Refused::from(problem).with_rest(body)),
         // The body has ended: there is nothing to drain.
         Err(Refusal::Body(error)) => Err(body_problem(&error).into()),
@@ -256,10 +285,10 @@ async fn receive_raw(
 async fn receive_form(
     app: &Arc<App>,
     mut form: Form,
-    file_context: FileContext<'_>,
+    mut file_context: FileContext<'_>,
 ) -> Result<UploadResults, Refused> {
     let mut results = UploadResults::default();
-    match receive_files(app, &mut form, &file_context, &mut results).await {
+    match receive_files(app, &mut form, &mut file_context, &mut results).await {
         Ok(()) if results.uploads.is_empty() => {
             // The answer is the problem of the first file.
             let mut rejected = std::mem::take(&mut results.rejected).into_iter();
@@ -275,7 +304,7 @@ async fn receive_form(
 async fn receive_files(
     app: &Arc<App>,
     form: &mut Form,
-    file_context: &FileContext<'_>,
+    file_context: &mut FileContext<'_>,
     results: &mut UploadResults,
 ) -> Result<(), Problem> {
     loop {
@@ -292,14 +321,22 @@ async fn receive_files(
         };
         let name = match kind {
             PartKind::File(name) => name,
-            PartKind::Field => {
+            PartKind::Field(Field::Expires) if results.is_empty() => {
+                file_context.expires = expires_after(&part.text().await?)?.or(file_context.expires);
+                continue;
+            }
+            PartKind::Field(Field::Expires) => {
+                return Err(Problem::malformed("The field expires must come before the files of the form."));
+            }
+            PartKind::Field(Field::Other) => {
                 part.skip().await?;
                 continue;
             }
         };
-        let declared = file_context.declared(name.clone(), results.uploads.len() + results.rejected.len());
+        let declared =
+            file_context.declared(app, name.clone(), results.uploads.len() + results.rejected.len());
         match incoming::receive(app, declared, &mut part, file_context.permit).await {
-            Ok(upload) => results.uploads.push(upload),
+            Ok(upload) => results.uploads.push(file_context.secrets.accepted(upload)),
             Err(Refusal::Problem(problem)) => {
                 results.rejected.push(Rejected { name, problem });
                 part.skip().await?;
@@ -320,7 +357,7 @@ async fn answer(
 ) -> Result<Response, Refused> {
     results.count();
     let Some(first) = results.uploads.first() else { return Err(Problem::no_file().into()) };
-    let location = first.links.this.clone();
+    let location = first.upload.links.this.clone();
     let representation = Representation::preferred(headers);
     if representation == Representation::Html {
         return Ok(see_other(location));
@@ -328,14 +365,17 @@ async fn answer(
     let mut status = StatusCode::ACCEPTED;
     let wait = Wait::parse(headers);
     if let Some(wait) = wait {
-        results.uploads = timing.of("wait", wait.for_end(app, results.uploads)).await;
-        if results.uploads.iter().all(|upload| upload.state.is_final()) {
+        let waited = results.uploads.iter().map(|accepted| accepted.upload.clone()).collect();
+        let waited = timing.of("wait", wait.for_end(app, waited)).await;
+        results.uploads.iter_mut().zip(waited).for_each(|(accepted, upload)| accepted.upload = upload);
+        if results.uploads.iter().all(|accepted| accepted.upload.state.is_final()) {
             status = StatusCode::CREATED;
         }
     }
     let mut response = match representation {
         Representation::Plain => {
-            let link = |upload: &Upload| absolute(&app.links, headers, &upload.links.this) + "\n";
+            let link =
+                |accepted: &AcceptedUpload| absolute(&app.links, headers, &accepted.upload.links.this) + "\n";
             results.uploads.iter().map(link).collect::<String>().into_response()
         }
         Representation::Json | Representation::Html => json(&results),

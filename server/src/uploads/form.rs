@@ -17,7 +17,7 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
-use multer::{Constraints, Field, Multipart, SizeLimit};
+use multer::{Constraints, Multipart, SizeLimit};
 use worker::probe::{self, Sniff};
 
 use super::{
@@ -41,6 +41,12 @@ const MAX_HEADER_BYTES: usize = 8 * 1024;
 /// The maximum number of bytes that are read to find the next part: its headers, and the data behind them in the same
 /// piece of the body. All of it is held in memory.
 const MAX_SEARCH_BYTES: u64 = 256 * 1024;
+
+/// The field that says when the files after it expire.
+const EXPIRES: &str = "expires";
+
+/// The longest field that is read, in bytes: a number of seconds.
+const MAX_FIELD_BYTES: usize = 64;
 
 /// The longest boundary, in bytes (RFC 2046 §5.1.1).
 const MAX_BOUNDARY_BYTES: usize = 70;
@@ -87,7 +93,7 @@ impl Form {
 
 /// A part, with its data as it arrives.
 pub(crate) struct Part {
-    field: Field<'static>,
+    field: multer::Field<'static>,
     body: SharedBody,
     /// Bytes that were read to detect the kind of the part. They are returned before the rest.
     beginning: BytesMut,
@@ -99,7 +105,16 @@ pub(crate) enum PartKind {
     /// A file of this name.
     File(String),
     /// A field of the form, or a file input without a file.
-    Field,
+    Field(Field),
+}
+
+/// A field of a form.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Field {
+    /// When the files after it expire.
+    Expires,
+    /// Any other.
+    Other,
 }
 
 impl Part {
@@ -128,7 +143,11 @@ impl Part {
         } else {
             matches!(probe::sniff(&self.beginning), Sniff::Format(_))
         };
-        Ok(if is_file { PartKind::File(name::clean("")) } else { PartKind::Field })
+        Ok(match field.as_deref() {
+            _ if is_file => PartKind::File(name::clean("")),
+            Some(EXPIRES) => PartKind::Field(Field::Expires),
+            _ => PartKind::Field(Field::Other),
+        })
     }
 
     async fn next_of_field(&mut self) -> Option<multer::Result<Bytes>> {
@@ -138,6 +157,18 @@ impl Part {
     fn poll_field(&mut self, context: &mut Context<'_>) -> Poll<Option<multer::Result<Bytes>>> {
         let Self { field, body, .. } = self;
         body.poll_buffered_first(|| field.poll_next_unpin(context))
+    }
+
+    /// Reads a short field as text.
+    pub(crate) async fn text(mut self) -> Result<String, Problem> {
+        let mut text = Vec::new();
+        while let Some(piece) = self.next().await {
+            text.extend_from_slice(&piece.map_err(|error| form_problem(&error))?);
+            if text.len() > MAX_FIELD_BYTES {
+                return Err(Problem::malformed("A field of the form is too long."));
+            }
+        }
+        Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
     /// Reads and discards the rest of the part.

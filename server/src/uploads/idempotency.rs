@@ -124,7 +124,7 @@ impl ExistingUpload {
     }
 }
 
-/// The upload of a claim, or `None` if the claim has expired or its server died before the commit. Waits while the
+/// The upload of a claim; a problem if it was deleted. `None` if the claim has expired or its server died before the commit. Waits while the
 /// commit may still be in progress.
 async fn settled(app: &App, claim: Claim) -> Result<Option<ExistingUpload>, Problem> {
     if claim.age() > KEY_COUNTS_FOR {
@@ -134,6 +134,9 @@ async fn settled(app: &App, claim: Claim) -> Result<Option<ExistingUpload>, Prob
     let deadline = Instant::now() + SETTLES_WITHIN;
     loop {
         if let Some(upload) = app.upload(claim.id).await? {
+            if upload.is_gone() {
+                return Err(Problem::gone());
+            }
             return Ok(Some(ExistingUpload { upload, claim }));
         }
         if Instant::now() >= deadline {

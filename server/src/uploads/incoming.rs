@@ -1,7 +1,7 @@
 //! Receives one picture: sniff, check limits, stream to storage, commit.
 //!
 //! The order of writes guarantees that no accepted upload is lost: the original, the claim on its idempotency key if it
-//! has one, the pending entry, which is the commit, the outbox, and then the answer.
+//! has one, the expiry entry if it expires, the pending entry, which is the commit, the outbox, and then the answer.
 
 use std::{
     io::{self, BufReader, Cursor, Read, Seek, SeekFrom},
@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument, info, info_span};
 use worker::{
-    FileDigest, Fingerprint, Format, Lane, Storage, Upload, UploadId, UploadRecord, clock,
+    ExpiryEntry, FileDigest, Fingerprint, Format, Hour, Lane, Storage, Upload, UploadId, UploadRecord, clock,
     failpoint::hit,
     probe::{self, Header, ProbeError, Sniff},
     storage::StorageError,
@@ -48,6 +48,8 @@ const COMMIT_WITHIN: Duration = Duration::from_secs(20);
 pub(crate) struct Declared {
     pub(crate) name: String,
     pub(crate) bulk: bool,
+    /// How long the upload is kept; for ever without it.
+    pub(crate) kept_for: Option<Duration>,
     pub(crate) key: Option<FileKey>,
     /// The context of the request.
     pub(crate) context: Context,
@@ -169,6 +171,7 @@ async fn accept(
         }
         hit("after-claim", &declared.name).await;
     }
+    let created_at = clock::now();
     let record = UploadRecord {
         id,
         generation: 1,
@@ -178,11 +181,16 @@ async fn accept(
         width: header.width,
         height: header.height,
         frames: header.frames,
-        created_at: clock::now(),
+        created_at,
+        expires_at: declared.kept_for.and_then(|kept_for| created_at.checked_add(kept_for).ok()),
         traceparent: Some(declared.context.trace.to_string()),
         bulk: place.lane(declared.bulk) == Lane::Bulk,
     };
     let commit = async {
+        if let Some(expires_at) = record.expires_at {
+            app.storage.create_expiry(&ExpiryEntry { id, expires_at }).await?;
+            hit("after-expiry", &record.name).await;
+        }
         // The id is new, so an existing entry is this one: storage wrote it and its reply was lost.
         app.storage.create_pending(&record).await?;
         hit("after-record", &record.name).await;
@@ -205,6 +213,9 @@ async fn accept(
             // No client receives this upload's id, so its job is removed. If this fails, a worker
             // processes it, and no client sees the result.
             let _ = app.storage.remove_pending(record.job()).await;
+            if let Some(expires_at) = record.expires_at {
+                let _ = app.storage.remove_expiry(Hour::of(expires_at), id).await;
+            }
             if let (Err(_), Some((key, _))) = (&outcome, &claiming) {
                 key.release(app, id).await;
             }

@@ -9,6 +9,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use worker::storage::StorageError;
+
 use super::{name, ranges::RequestedBytes};
 use crate::{
     answer::{IMMUTABLE, SAFE_HEADERS, client_has},
@@ -30,7 +32,7 @@ pub(crate) async fn original(
         Found::Ready(result) => result.record.clone(),
         Found::Pending(record) => record,
         Found::Failed(failure) => failure.record,
-        missing @ (Found::Gone | Found::Unknown) => return Err(missing.problem()),
+        missing @ (Found::Gone(_) | Found::Unknown) => return Err(missing.problem()),
     };
     // An original never changes, so its id is a strong ETag.
     let etag = format!("\"{id}\"");
@@ -51,7 +53,10 @@ pub(crate) async fn original(
         [(header::CONTENT_RANGE, value)]
     });
     let length = range.as_ref().map_or(record.bytes, |range| range.end - range.start);
-    let original = app.storage.stream_original(id, range).await?;
+    let original = match app.storage.stream_original(id, range).await {
+        Err(StorageError::NotFound(_)) => return Err(app.missing_file(id, "an original").await),
+        read => read?,
+    };
     let facts = [
         (header::CONTENT_TYPE, record.format.content_type().to_owned()),
         (header::CONTENT_LENGTH, length.to_string()),

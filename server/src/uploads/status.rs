@@ -15,9 +15,15 @@ use crate::{
     client::Client,
     extract::Id,
     live::wait::Wait,
-    problem::Problem,
+    problem::{Problem, help_page},
     request::Context,
 };
+
+/// The page of a deleted upload.
+fn gone_page() -> Result<Response, Problem> {
+    let vary = [(header::VARY, HeaderValue::from_static("accept"))];
+    Ok((vary, help_page::of_gone()?).into_response())
+}
 
 /// Answers the state of an upload: at once, or at its end if the client sent `Prefer: wait`.
 pub(crate) async fn status(
@@ -27,12 +33,20 @@ pub(crate) async fn status(
     client: Client,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let mut upload = context.timing.of("read", app.upload_or_problem(client, id)).await?;
+    let representation = Representation::preferred(&headers);
+    let read = context.timing.of("read", app.upload_or_problem(client, id)).await;
+    let mut upload = match read {
+        Err(problem) if representation == Representation::Html && problem.is_gone() => return gone_page(),
+        read => read?,
+    };
     let wait = Wait::parse(&headers);
     if let Some(wait) = wait {
         upload = context.timing.of("wait", wait.for_one(&app, upload)).await;
     }
-    let mut response = match Representation::preferred(&headers) {
+    if upload.is_gone() {
+        return if representation == Representation::Html { gone_page() } else { Err(Problem::gone()) };
+    }
+    let mut response = match representation {
         Representation::Json => json(&upload),
         Representation::Plain => (absolute(&app.links, &headers, &upload.links.this) + "\n").into_response(),
         Representation::Html => upload_page::render(&app, &headers, &upload)?,

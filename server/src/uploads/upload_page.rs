@@ -22,6 +22,7 @@ struct UploadPage {
     height: u32,
     facts: String,
     took: Option<String>,
+    expires: Option<String>,
     reason: Option<String>,
     thumbnails: Vec<PageThumbnail>,
     shape: String,
@@ -51,6 +52,7 @@ pub(crate) fn render(app: &App, headers: &HeaderMap, upload: &Upload) -> Result<
         height: upload.height,
         facts: format!("{} × {}, {}", upload.width, upload.height, human_size(upload.bytes)),
         took: took(upload),
+        expires: upload.expires_at.map(|at| at.strftime("%-d %B %Y, %H:%M UTC").to_string()),
         reason: upload.error.as_ref().map(|error| error.title.clone()),
         thumbnails: thumbnails(upload, &app.config.pixels.sizes),
         shape: if upload.height > upload.width { "tall" } else { "wide" }.to_owned(),
@@ -71,6 +73,7 @@ const fn state_name(state: State) -> &'static str {
         State::Processing => "processing",
         State::Failed => "failed",
         State::Ready => "ready",
+        State::Gone => "gone",
     }
 }
 

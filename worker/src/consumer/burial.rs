@@ -1,6 +1,6 @@
 //! Burials: a dead letter becomes the failure of its upload.
 
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::{Consumer, WorkDone, failures::failure_of_death, transient::TransientError};
 use crate::{
@@ -17,6 +17,11 @@ impl Consumer {
             return Ok(WorkDone::nothing(None));
         };
         let job = JobName { id, generation: letter.generation.unwrap_or(1) };
+        if self.storage.is_gone(id).await? {
+            info!("the upload of a dead letter was deleted");
+            self.storage.remove_everything(id).await?;
+            return Ok(WorkDone::nothing(Some(job)));
+        }
         if let Some(ended) = self.storage.end_of(job).await? {
             return self.ended(job, ended, true).await;
         }

@@ -320,9 +320,9 @@ async fn an_upload_that_was_deleted_while_it_was_made_leaves_nothing() {
     let tombstone = crate::StorageKey::gone(record.id);
     store.put(tombstone.path(), "{}".into()).await.unwrap();
     work_off(&testing::worker(&storage, &script, Instantly::default()), &script).await;
-    assert_eq!(storage.status(record.id).await.unwrap(), UploadStatus::Gone);
+    assert_eq!(storage.status(record.id).await.unwrap(), UploadStatus::Gone(1));
     assert_eq!(pending(&storage).await, 0);
-    assert_eq!(states(&script), []);
+    assert_eq!(states(&script), [(1, crate::State::Gone)]);
     let left: Vec<_> = futures::TryStreamExt::try_collect(store.list(None)).await.unwrap();
     assert_eq!(left.len(), 1, "the tombstone: {left:?}");
 }
@@ -360,7 +360,7 @@ async fn a_worker_killed_between_any_two_steps_leaves_a_legal_state_and_an_end()
                 UploadStatus::Pending(_) => true,
                 UploadStatus::Ready(result) => result.thumbnails.len() == 3 && !fails,
                 UploadStatus::Failed(_) => fails,
-                UploadStatus::Gone | UploadStatus::Unknown => false,
+                UploadStatus::Gone(_) | UploadStatus::Unknown => false,
             };
             assert!(is_legal, "after {operations} operations: {after:?}");
             script.redeliver();

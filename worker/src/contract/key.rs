@@ -7,8 +7,10 @@
 //! uploads/<shard>/<id>/failure.<gen>.json        failed, one per generation
 //! pending/<id>                                   generation 1 has not ended
 //! pending/<id>.<gen>                             a later generation has not ended
-//! gone/<id>                                      deleted
+//! gone/<id>                                      deleted; for a day
+//! expiry/<hour>/<id>                             to be deleted in that hour, such as 2026-11-24T06 (UTC)
 //! claims/<digest>.json                           the upload of an idempotency key
+//! secrets/delete.<n>.json                        a secret of delete tokens; the greatest n is the newest
 //! audits/<shard>.json                            a closed shard that was audited
 //! probes/<id>                                    a health check
 //! ```
@@ -23,6 +25,7 @@ use object_store::path::Path;
 use super::{
     encoding::Encoding,
     fingerprint::Fingerprint,
+    hour::Hour,
     id::UploadId,
     record::JobName,
     result::{Making, ThumbnailFact},
@@ -32,12 +35,15 @@ use super::{
 const UPLOADS: &str = "uploads";
 const PENDING: &str = "pending";
 const GONE: &str = "gone";
+const EXPIRY: &str = "expiry";
+const SECRETS: &str = "secrets";
 const CLAIMS: &str = "claims";
 const AUDITS: &str = "audits";
 const PROBES: &str = "probes";
 
 const ORIGINAL: &str = "original";
 const RESULT: &str = "result.json";
+const DELETE_SECRET: &str = "delete.";
 const FAILURE: &str = "failure.";
 const JSON: &str = ".json";
 
@@ -48,7 +54,7 @@ const SHARD_DIGITS: usize = 6;
 const SHARD_MS: u64 = 1 << 24;
 
 /// The directories whose entries are written one by one and may hold staged files of killed writers.
-pub(crate) const INDEXES: [&str; 4] = [PENDING, GONE, CLAIMS, AUDITS];
+pub(crate) const INDEXES: [&str; 6] = [PENDING, GONE, EXPIRY, CLAIMS, SECRETS, AUDITS];
 
 /// The path of one object. It is built from typed parts only, so no text of a client reaches a path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -154,6 +160,18 @@ impl StorageKey {
         Self(Path::from_iter([GONE, &id.to_string()]))
     }
 
+    /// The entry of an upload that is deleted by itself in an hour.
+    #[must_use]
+    pub fn expiry(hour: Hour, id: UploadId) -> Self {
+        Self(Self::expiry_hour(hour).join(id.to_string()))
+    }
+
+    /// A secret of delete tokens, by its number.
+    #[must_use]
+    pub fn delete_secret(number: u32) -> Self {
+        Self(Self::secrets().join(format!("{DELETE_SECRET}{number}{JSON}")))
+    }
+
     /// The claim of an idempotency key.
     #[must_use]
     pub fn claim(key: Fingerprint) -> Self {
@@ -195,6 +213,43 @@ impl StorageKey {
     /// The prefix of the index of unended generations.
     pub(crate) fn all_pending() -> Path {
         Path::from(PENDING)
+    }
+
+    /// The prefix of all tombstones.
+    pub(crate) fn all_gone() -> Path {
+        Path::from(GONE)
+    }
+
+    /// The prefix of all hours of the expiry index.
+    pub(crate) fn all_expiry() -> Path {
+        Path::from(EXPIRY)
+    }
+
+    /// The prefix of one hour of the expiry index.
+    pub(crate) fn expiry_hour(hour: Hour) -> Path {
+        Self::all_expiry().join(hour.to_string())
+    }
+
+    /// The prefix of all secrets.
+    pub(crate) fn secrets() -> Path {
+        Path::from(SECRETS)
+    }
+
+    /// The hour that a prefix below [`all_expiry`](Self::all_expiry) names.
+    pub(crate) fn parse_hour(path: &Path) -> Option<Hour> {
+        path.parts().next_back()?.as_ref().parse().ok()
+    }
+
+    /// The upload that the last part of a tombstone or of an expiry entry names.
+    pub(crate) fn parse_id(path: &Path) -> Option<UploadId> {
+        path.parts().next_back()?.as_ref().parse().ok()
+    }
+
+    /// The number of a secret of delete tokens; `None` for anything else.
+    pub(crate) fn parse_delete_secret(path: &Path) -> Option<u32> {
+        let name = path.parts().next_back()?;
+        let number = name.as_ref().strip_prefix(DELETE_SECRET)?.strip_suffix(JSON)?.parse().ok()?;
+        (Self::delete_secret(number).path() == path).then_some(number)
     }
 
     /// The prefix of all claims.
@@ -264,77 +319,4 @@ impl fmt::Display for StorageKey {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn job(generation: u32) -> JobName {
-        JobName { id: "0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10".parse().unwrap(), generation }
-    }
-
-    #[test]
-    fn keys_are_those_of_the_specification() {
-        let (id, making) = (job(1).id, Making::new(7));
-        for (key, text) in [
-            (StorageKey::original(id), "uploads/0199f3/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10/original"),
-            (StorageKey::result(id), "uploads/0199f3/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10/result.json"),
-            (
-                StorageKey::failure(job(2)),
-                "uploads/0199f3/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10/failure.2.json",
-            ),
-            (
-                StorageKey::thumbnail(id, making, Size::Small, Encoding::Jpeg),
-                "uploads/0199f3/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10/0000000000000007/small.jpg",
-            ),
-            (StorageKey::pending(job(1)), "pending/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10"),
-            (StorageKey::pending(job(2)), "pending/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10.2"),
-            (StorageKey::gone(id), "gone/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10"),
-            (StorageKey::audit(Shard::of(id)), "audits/0199f3.json"),
-        ] {
-            assert_eq!(key.to_string(), text);
-        }
-    }
-
-    #[test]
-    fn every_part_of_an_upload_parses_back() {
-        let id = job(1).id;
-        let making = Making::new(7);
-        for (key, part) in [
-            (StorageKey::original(id), StoredPart::Original),
-            (StorageKey::result(id), StoredPart::Result),
-            (StorageKey::failure(job(12)), StoredPart::Failure(12)),
-            (StorageKey::thumbnail(id, making, Size::Large, Encoding::Png), StoredPart::Thumbnail(making)),
-        ] {
-            assert_eq!(StorageKey::parse_part(key.path()), Some((id, part)));
-        }
-        for foreign in ["uploads/x/original", "uploads/ffffff/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10/original"]
-        {
-            assert_eq!(StorageKey::parse_part(&Path::from(foreign)), None, "{foreign}");
-        }
-    }
-
-    #[test]
-    fn every_pending_entry_parses_back_and_nothing_else_does() {
-        for generation in [1, 2, 40] {
-            let key = StorageKey::pending(job(generation));
-            assert_eq!(StorageKey::parse_pending(key.path()), Some(job(generation)));
-        }
-        let id = job(1).id;
-        for other in
-            [format!("pending/{id}.1"), format!("pending/{id}.02"), format!("pending/{id}/x"), "x".into()]
-        {
-            assert_eq!(StorageKey::parse_pending(&Path::from(other.as_str())), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn shards_sort_by_time_and_close() {
-        let (early, late) = (UploadId::floor_at(SHARD_MS - 1), UploadId::floor_at(SHARD_MS));
-        assert!(Shard::of(early) < Shard::of(late));
-        assert_eq!(Shard::of(early).closes_at_ms(), SHARD_MS);
-        assert_eq!(Shard::of(late).to_string(), "000001");
-        assert_eq!("000001".parse(), Ok(Shard::of(late)));
-        for bad in ["1", "0000001", "00000G", "00000A"] {
-            assert_eq!(bad.parse::<Shard>(), Err(NotAShard), "{bad}");
-        }
-    }
-}
+mod tests;

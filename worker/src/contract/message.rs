@@ -157,7 +157,7 @@ mod tests {
 
     const JOB: &str = include_str!("../../golden/resize-job.v2.json");
 
-    fn changes() -> [(&'static [u8], Changed); 4] {
+    fn changes() -> [(&'static [u8], Changed); 5] {
         let interactive = |upload| Changed::new(upload, Lane::Interactive);
         [
             (include_bytes!("../../golden/changed-queued.v2.json"), interactive(testing::upload())),
@@ -167,6 +167,10 @@ mod tests {
             ),
             (include_bytes!("../../golden/changed-ready.v2.json"), interactive(testing::ready_upload())),
             (include_bytes!("../../golden/changed-failed.v2.json"), interactive(testing::failed_upload())),
+            (
+                include_bytes!("../../golden/changed-gone.v2.json"),
+                interactive(Upload::gone(testing::id(), 1)),
+            ),
         ]
     }
 

@@ -57,6 +57,10 @@ pub struct UploadRecord {
     /// When the upload was accepted.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub created_at: Timestamp,
+    /// When the upload is deleted by itself; never without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub expires_at: Option<Timestamp>,
     /// W3C trace context of the request, so that a job posted again belongs to the same trace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,

@@ -1,8 +1,9 @@
 //! An upload as clients see it: in HTTP responses, on the socket and in messages.
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use schemars::{JsonSchema, Schema, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use serde_json::json;
 
 use super::{
     encoding::Encoding,
@@ -28,21 +29,26 @@ pub enum State {
     Processing,
     /// The end, unless it is retried: then `queued` of the next generation.
     Failed,
-    /// The end.
+    /// The end, unless it is deleted.
     Ready,
+    /// It was deleted: the end of every generation.
+    Gone,
 }
 
 impl State {
     /// Whether nothing more will happen to this generation by itself.
     #[must_use]
     pub const fn is_final(self) -> bool {
-        matches!(self, State::Failed | State::Ready)
+        matches!(self, State::Failed | State::Ready | State::Gone)
     }
 }
 
 /// The whole state of one upload. A message carries all of it, so that loss, repetition and reordering are harmless.
+///
+/// The wire form of a deleted upload is its id, generation and state alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(example = example())]
+#[serde(remote = "Self")]
+#[schemars(!remote, example = example(), transform = or_gone)]
 pub struct Upload {
     /// Its id.
     pub id: UploadId,
@@ -71,6 +77,10 @@ pub struct Upload {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub ended_at: Option<Timestamp>,
+    /// When it is deleted by itself, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub expires_at: Option<Timestamp>,
     /// A blurred impression of the picture, base64; once ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thumbhash: Option<String>,
@@ -108,7 +118,89 @@ fn example() -> serde_json::Value {
     changed["upload"].clone()
 }
 
+/// The wire form of a deleted upload.
+#[derive(Serialize, Deserialize)]
+struct GoneUpload {
+    id: UploadId,
+    #[serde(rename = "gen")]
+    generation: u32,
+    state: State,
+}
+
+/// The schema of an upload: all of it, or the wire form of a deleted one.
+fn or_gone(schema: &mut Schema) {
+    let mut whole = std::mem::take(schema);
+    let states = ["queued", "processing", "failed", "ready"];
+    if let Some(properties) = whole.get_mut("properties") {
+        properties["state"] = json!({ "type": "string", "enum": states, "description": "Its state." });
+    }
+    let gone = json!({
+        "type": "object",
+        "description": "A deleted upload.",
+        "properties": {
+            "id": whole.get("properties").map(|properties| properties["id"].clone()),
+            "gen": whole.get("properties").map(|properties| properties["gen"].clone()),
+            "state": { "type": "string", "const": "gone" },
+        },
+        "required": ["id", "gen", "state"],
+    });
+    *schema = json_schema!({ "anyOf": [whole, gone] });
+}
+
+impl Serialize for Upload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.state {
+            State::Gone => {
+                let Self { id, generation, state, .. } = *self;
+                GoneUpload { id, generation, state }.serialize(serializer)
+            }
+            _ => Self::serialize(self, serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Upload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        if value.get("state").is_some_and(|state| state == "gone") {
+            let GoneUpload { id, generation, .. } =
+                serde_json::from_value(value).map_err(D::Error::custom)?;
+            return Ok(Self::gone(id, generation));
+        }
+        Self::deserialize(value).map_err(D::Error::custom)
+    }
+}
+
 impl Upload {
+    /// A deleted upload: nothing but its id and generation is known.
+    #[must_use]
+    pub fn gone(id: UploadId, generation: u32) -> Self {
+        Self {
+            id,
+            generation,
+            state: State::Gone,
+            name: String::new(),
+            format: Format::Unknown,
+            bytes: 0,
+            width: 0,
+            height: 0,
+            frames: None,
+            created_at: Timestamp::UNIX_EPOCH,
+            ended_at: None,
+            expires_at: None,
+            thumbhash: None,
+            thumbnails: Vec::new(),
+            error: None,
+            links: LinkBase::default().links(id),
+        }
+    }
+
+    /// Whether it was deleted.
+    #[must_use]
+    pub const fn is_gone(&self) -> bool {
+        matches!(self.state, State::Gone)
+    }
+
     /// An upload whose generation has not ended.
     #[must_use]
     pub fn queued(record: &UploadRecord, base: &LinkBase) -> Self {
@@ -124,6 +216,7 @@ impl Upload {
             frames: record.frames,
             created_at: record.created_at,
             ended_at: None,
+            expires_at: record.expires_at,
             thumbhash: None,
             thumbnails: Vec::new(),
             error: None,
@@ -182,10 +275,10 @@ impl Upload {
         self
     }
 
-    /// The rank that the merge rule compares: the generation first, then the state.
+    /// The rank that the merge rule compares: `gone` first, then the generation, then the state.
     #[must_use]
     pub const fn rank(&self) -> Rank {
-        Rank { generation: self.generation, state: self.state }
+        Rank { is_gone: self.is_gone(), generation: self.generation, state: self.state }
     }
 
     /// The merge rule: of two reports of one upload the one of the greater rank; of equals, this one.
@@ -198,7 +291,9 @@ impl Upload {
 /// The order of reports. Its maximum is idempotent, commutative and associative, and so is merging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
-    /// The generation decides first.
+    /// A deleted upload stays deleted, whatever the generation of another report.
+    is_gone: bool,
+    /// Otherwise the generation decides.
     pub generation: u32,
     /// Within one generation the later state wins.
     pub state: State,
@@ -212,7 +307,7 @@ mod tests {
     use crate::testing;
 
     fn any_state() -> impl Strategy<Value = State> {
-        prop::sample::select(vec![State::Queued, State::Processing, State::Failed, State::Ready])
+        prop::sample::select(vec![State::Queued, State::Processing, State::Failed, State::Ready, State::Gone])
     }
 
     prop_compose! {
@@ -257,7 +352,10 @@ mod tests {
         let cases: Vec<Case> = serde_json::from_str(include_str!("../../golden/merge.json")).unwrap();
         assert!(!cases.is_empty());
         for Case { a, b, greater } in cases {
-            let rank = |report: &Report| Rank { generation: report.generation, state: report.state };
+            let rank = |report: &Report| {
+                let Report { generation, state } = *report;
+                Upload { generation, state, ..testing::upload() }.rank()
+            };
             let expected = match rank(&a).cmp(&rank(&b)) {
                 std::cmp::Ordering::Less => "b",
                 std::cmp::Ordering::Equal => "same",
@@ -265,6 +363,20 @@ mod tests {
             };
             assert_eq!(greater, expected);
         }
+    }
+
+    #[test]
+    fn a_deleted_upload_travels_as_its_id_and_generation_alone() {
+        let gone = Upload::gone(testing::id(), 2);
+        let wire = serde_json::to_value(&gone).unwrap();
+        assert_eq!(wire, json!({ "id": testing::id(), "gen": 2, "state": "gone" }));
+        assert_eq!(serde_json::from_value::<Upload>(wire).unwrap(), gone);
+        let whole = serde_json::to_value(testing::ready_upload()).unwrap();
+        assert_eq!(serde_json::from_value::<Upload>(whole).unwrap(), testing::ready_upload());
+        assert!(
+            serde_json::from_value::<Upload>(json!({ "id": testing::id(), "gen": 1, "state": "ready" }))
+                .is_err()
+        );
     }
 
     #[test]

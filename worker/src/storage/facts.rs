@@ -32,8 +32,8 @@ pub enum UploadStatus {
     Pending(UploadRecord),
     /// Its latest generation failed.
     Failed(UploadFailure),
-    /// It was deleted.
-    Gone,
+    /// It was deleted, at this generation.
+    Gone(u32),
     /// It was never accepted, or is forgotten.
     Unknown,
 }
@@ -93,8 +93,8 @@ impl Storage {
                 Read::Absent => {}
             }
         }
-        if self.is_gone(id).await? {
-            return Ok(UploadStatus::Gone);
+        if let Some(tombstone) = self.tombstone(id).await? {
+            return Ok(UploadStatus::Gone(tombstone.generation));
         }
         if !damaged {
             return Ok(UploadStatus::Unknown);
@@ -219,7 +219,8 @@ impl Storage {
         }
     }
 
-    /// Raises the generation of a stored result, where it is older than a generation that clients have seen queued.
+    /// Raises the generation of a stored result, where it is older than a generation that clients have seen queued. A
+    /// result that was deleted meanwhile stays deleted.
     ///
     /// # Errors
     /// See [`StorageError`].
@@ -232,7 +233,11 @@ impl Storage {
             return Ok(result);
         }
         let raised = result.raised_to(generation);
-        self.replace(&StorageKey::result(raised.record.id), to_json(&raised)).await?;
+        let key = StorageKey::result(raised.record.id);
+        self.replace(&key, to_json(&raised)).await?;
+        if self.is_gone(raised.record.id).await? {
+            self.delete(&key).await?;
+        }
         Ok(raised)
     }
 
@@ -253,14 +258,6 @@ impl Storage {
             }
         }
         Ok(UploadEnd::Failed(failure.clone()))
-    }
-
-    /// Whether an upload was deleted.
-    ///
-    /// # Errors
-    /// See [`StorageError`]; never `NotFound`.
-    pub async fn is_gone(&self, id: UploadId) -> Result<bool, StorageError> {
-        self.exists(&StorageKey::gone(id)).await
     }
 
     /// Removes the thumbnails of one making, complete or not.
@@ -306,7 +303,7 @@ impl Storage {
         Ok(())
     }
 
-    async fn remove_below(&self, prefix: object_store::path::Path) -> Result<(), StorageError> {
+    pub(super) async fn remove_below(&self, prefix: object_store::path::Path) -> Result<(), StorageError> {
         let mut objects = self.store.list(Some(&prefix));
         while let Some(object) =
             objects.try_next().await.map_err(|source| StorageError::sort("list", &prefix, source))?
@@ -317,7 +314,7 @@ impl Storage {
     }
 
     /// The generations that failed, ascending, and whether there is a result.
-    async fn ends(&self, id: UploadId) -> Result<(Vec<u32>, bool), StorageError> {
+    pub(super) async fn ends(&self, id: UploadId) -> Result<(Vec<u32>, bool), StorageError> {
         let prefix = StorageKey::upload(id);
         let (mut failed, mut has_result) = (Vec::new(), false);
         let mut objects = self.store.list(Some(&prefix));

@@ -85,7 +85,7 @@ impl Storage {
         }
     }
 
-    async fn read_json(&self, key: &StorageKey) -> Result<Read<Bytes>, StorageError> {
+    pub(super) async fn read_json(&self, key: &StorageKey) -> Result<Read<Bytes>, StorageError> {
         let sort = |source| StorageError::sort("read", key, source);
         let found = match self.store.get(key.path()).await.map_err(sort) {
             Ok(found) => found,

@@ -61,6 +61,11 @@ impl LocalRoot {
         }
     }
 
+    /// Whether an upload has a directory with anything in it.
+    pub(super) fn has_upload(&self, id: UploadId) -> bool {
+        fs::read_dir(self.at(&StorageKey::upload(id))).is_ok_and(|mut entries| entries.next().is_some())
+    }
+
     /// Whether a directory is in the place of an object.
     pub(super) fn is_directory(&self, path: &StorePath) -> bool {
         self.at(path).is_dir()

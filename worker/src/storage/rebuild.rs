@@ -41,6 +41,8 @@ pub(super) async fn record(storage: &Storage, job: JobName) -> Result<Option<Upl
         height: sides.1,
         frames: header.and_then(|header| header.frames),
         created_at: Timestamp::from_millisecond(accepted).unwrap_or(Timestamp::UNIX_EPOCH),
+        // The expiry index still holds its time.
+        expires_at: None,
         traceparent: None,
         bulk: false,
     }))

@@ -23,15 +23,24 @@ use crate::{
     },
 };
 
-/// Stops a process after a number of operations on storage and transport: the next operation waits for ever.
+/// Stops a process after a number of operations on storage and transport: the next operation waits until
+/// the fuse is mended.
 #[derive(Debug, Clone)]
-pub struct Fuse(Arc<(AtomicUsize, Notify)>);
+pub struct Fuse(Arc<FuseState>);
+
+#[derive(Debug)]
+struct FuseState {
+    left: AtomicUsize,
+    blown: Notify,
+    mended: Notify,
+}
 
 impl Fuse {
     /// A fuse that stops after this number of operations.
     #[must_use]
     pub fn after(operations: usize) -> Self {
-        Self(Arc::new((AtomicUsize::new(operations), Notify::new())))
+        let left = AtomicUsize::new(operations);
+        Self(Arc::new(FuseState { left, blown: Notify::new(), mended: Notify::new() }))
     }
 
     /// A fuse that never stops.
@@ -42,18 +51,24 @@ impl Fuse {
 
     /// Does one operation.
     pub async fn spend(&self) {
-        let (left, blown) = &*self.0;
-        if left.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err() {
-            blown.notify_one();
-            std::future::pending::<()>().await;
+        let mended = self.0.mended.notified();
+        if self.0.left.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err() {
+            self.0.blown.notify_one();
+            mended.await;
         }
+    }
+
+    /// Lets a stopped process go on: its operations no longer wait.
+    pub fn mend(&self) {
+        self.0.left.store(usize::MAX, Ordering::Relaxed);
+        self.0.mended.notify_waiters();
     }
 
     /// Runs a process until it ends or the fuse stops it. Returns whether it ended.
     pub async fn run(&self, process: impl Future<Output = ()>) -> bool {
         tokio::select! {
             () = process => true,
-            () = self.0.1.notified() => false,
+            () = self.0.blown.notified() => false,
         }
     }
 }

@@ -6,6 +6,7 @@ use object_store::{ObjectStoreExt, memory::InMemory};
 
 use super::{super::json::parse, *};
 use crate::{
+    contract::tombstone::{ExpiryEntry, Tombstone},
     requeue::Place,
     storage::StorageUrl,
     testing::{self, Fuse, Logged},
@@ -29,6 +30,9 @@ fn stored_json_is_that_of_the_golden_files() {
         (to_json(&testing::record()), &include_bytes!("../../../golden/pending.v2.json")[..]),
         (to_json(&testing::result()), include_bytes!("../../../golden/result.v2.json")),
         (to_json(&testing::failure()), include_bytes!("../../../golden/failure.v2.json")),
+        (to_json(&testing::expiring_record()), include_bytes!("../../../golden/pending-expiring.v2.json")),
+        (to_json(&testing::tombstone()), include_bytes!("../../../golden/gone.v2.json")),
+        (to_json(&testing::expiry_entry()), include_bytes!("../../../golden/expiry.v2.json")),
     ] {
         assert_eq!(json(&written), json(golden));
     }
@@ -43,6 +47,18 @@ fn stored_json_is_that_of_the_golden_files() {
     assert_eq!(
         parse::<UploadFailure>(include_bytes!("../../../golden/failure.v2.json")).unwrap(),
         testing::failure()
+    );
+    assert_eq!(
+        parse::<UploadRecord>(include_bytes!("../../../golden/pending-expiring.v2.json")).unwrap(),
+        testing::expiring_record()
+    );
+    assert_eq!(
+        parse::<Tombstone>(include_bytes!("../../../golden/gone.v2.json")).unwrap(),
+        testing::tombstone()
+    );
+    assert_eq!(
+        parse::<ExpiryEntry>(include_bytes!("../../../golden/expiry.v2.json")).unwrap(),
+        testing::expiry_entry()
     );
 }
 

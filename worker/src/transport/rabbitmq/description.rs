@@ -44,7 +44,7 @@ pub fn describe(generator: &mut SchemaGenerator) -> Description {
         generator,
         Changed::TYPE,
         &trace_headers(),
-        "The state of an upload changed: it is queued again, processing, ready or failed.",
+        "The state of an upload changed: it is queued again, processing, ready, failed or deleted.",
     );
     Description { channels, operations, messages: [jobs, changed].into_iter().collect() }
 }
