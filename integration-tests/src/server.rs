@@ -108,6 +108,36 @@ pub fn uploads_in(storage: &Path) -> Vec<String> {
     uploads.map(|upload| upload.file_name().to_string_lossy().into_owned()).collect()
 }
 
+/// Every file in a storage directory whose path names an upload, relative to the directory.
+#[must_use]
+pub fn objects_of(storage: &Path, id: &str) -> Vec<String> {
+    fn walk(directory: &Path, root: &Path, id: &str, found: &mut Vec<String>) {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let relative =
+                path.strip_prefix(root).expect("it lies under the root").to_string_lossy().into_owned();
+            if relative.contains(id) && path.is_file() {
+                found.push(relative);
+            }
+            walk(&path, root, id, found);
+        }
+    }
+    let mut found = Vec::new();
+    for part in ["uploads", "pending", "gone", "expiry"] {
+        walk(&storage.join(part), storage, id, &mut found);
+    }
+    found
+}
+
+/// The token of an accepted upload.
+///
+/// # Panics
+/// When it has none.
+#[must_use]
+pub fn token(accepted: &Value) -> String {
+    accepted["token"].as_str().expect("the answer to an upload has a token").to_owned()
+}
+
 /// The directory of an upload in a storage directory.
 #[must_use]
 pub fn upload_in(storage: &Path, id: &str) -> PathBuf {
@@ -377,6 +407,25 @@ impl Server {
             self.client.get(self.at(&format!("/uploads/{id}"))).send().await.expect("the server answers");
         assert_eq!(response.status(), 200);
         json(response).await
+    }
+
+    /// Deletes an upload and answers the status.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    pub async fn delete(&self, id: &str, token: &str) -> u16 {
+        let request = self.client.delete(self.at(&format!("/uploads/{id}"))).bearer_auth(token);
+        request.send().await.expect("the server answers").status().as_u16()
+    }
+
+    /// Waits until a deleted upload has left nothing in a storage directory but its tombstone.
+    pub async fn assert_leaves_its_tombstone_alone(&self, storage: &Path, id: &str, within: Duration) {
+        let mut left = Vec::new();
+        let mut look = async || {
+            left = objects_of(storage, id);
+            (left == [format!("gone/{id}")]).then_some(())
+        };
+        eventually("a deleted upload leaves its tombstone alone", within, &mut look).await;
     }
 
     /// Waits until an upload has ended.
