@@ -1,9 +1,9 @@
-//! A minute of random faults over live uploads, and then the ledger.
+//! A minute of random faults over live uploads, of which some are deleted and some expire, and then the ledger.
 //!
 //! `UP_TEST_SOAK_SECONDS` makes it longer, `UP_TEST_SEED` repeats one.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -13,7 +13,7 @@ use integration_tests::{
     pictures,
     proxy::{Network, Proxy},
     rabbit::Node,
-    server::{Data, Server, Start, id, json},
+    server::{Data, Server, Start, id, json, token, uploads_in},
     socket::{Came, Socket},
     worker::Worker,
 };
@@ -25,6 +25,17 @@ use tokio::time::{Instant, sleep, timeout};
 /// How long the faults go on unless a variable says otherwise.
 const SOAK: Duration = Duration::from_secs(60);
 
+/// The parts of the uploads that their sender deletes, and that expire by themselves.
+const DELETED: f64 = 0.3;
+const EXPIRING: f64 = 0.1;
+
+/// The seconds after which the latter expire.
+const EXPIRES: std::ops::Range<u32> = 1..30;
+
+/// How long after its end of life an upload may have left something: a round of expiry, or two looks of a sweeper, and
+/// what a killed worker wrote is removed when its job is redelivered or at a second look.
+const REMOVED: Duration = Duration::from_secs(90);
+
 /// How long after the last fault everything that was accepted must have ended: what a killed server leaves in its
 /// outbox is at the worst found by a sweep, and a job that failed rests for half a minute.
 const SETTLED: Duration = Duration::from_secs(150);
@@ -34,6 +45,10 @@ const SETTLED: Duration = Duration::from_secs(150);
 struct Ledger {
     /// The end that its subscriber was told on a socket, if it was told one.
     accepted: BTreeMap<String, Option<String>>,
+    /// Accepted uploads that expire, or whose deletion was asked for: these may end as `gone`.
+    mortal: BTreeSet<String>,
+    /// Deletions that were answered with 204.
+    deleted: BTreeSet<String>,
     /// Uploads that no server was there to answer.
     unanswered: u32,
     /// Answers other than 202: outboxes were full, or servers were leaving.
@@ -161,13 +176,28 @@ async fn upload(urls: Arc<Mutex<Vec<String>>>, ledger: Shared, seed: u64) {
         } else {
             pictures::tiny(number)
         };
-        let form = Form::new().part("file", Part::bytes(picture).file_name(format!("{number}.jpg")));
+        let expires = random.random_bool(EXPIRING).then(|| random.random_range(EXPIRES).to_string());
+        let form = Form::new().text("expires", expires.clone().unwrap_or_default());
+        let form = form.part("file", Part::bytes(picture).file_name(format!("{number}.jpg")));
         let answer = client.post(format!("{url}/uploads")).multipart(form).send().await;
         match answer {
             Ok(answer) if answer.status() == 202 => {
                 if let Ok(body) = answer.text().await {
                     let body: Value = serde_json::from_str(&body).unwrap();
-                    ledger.lock().unwrap().accepted.insert(id(&body["uploads"][0]), None);
+                    let upload = &body["uploads"][0];
+                    let deletes = random.random_bool(DELETED);
+                    {
+                        let mut ledger = ledger.lock().unwrap();
+                        ledger.accepted.insert(id(upload), None);
+                        if deletes || expires.is_some() {
+                            ledger.mortal.insert(id(upload));
+                        }
+                    }
+                    if deletes {
+                        let after = Duration::from_millis(random.random_range(0..3000));
+                        let (urls, ledger) = (Arc::clone(&urls), Arc::clone(&ledger));
+                        tokio::spawn(delete(urls, ledger, id(upload), token(upload), after));
+                    }
                 }
             }
             Ok(answer) => {
@@ -181,6 +211,25 @@ async fn upload(urls: Arc<Mutex<Vec<String>>>, ledger: Shared, seed: u64) {
         }
         sleep(Duration::from_millis(random.random_range(20..120))).await;
     }
+}
+
+/// Deletes an upload at whichever server is there, until one says that it is gone.
+async fn delete(urls: Arc<Mutex<Vec<String>>>, ledger: Shared, id: String, token: String, after: Duration) {
+    let client = reqwest::Client::new();
+    sleep(after).await;
+    loop {
+        let url = urls.lock().unwrap().last().cloned();
+        if let Some(url) = url {
+            let answer = client.delete(format!("{url}/uploads/{id}")).bearer_auth(&token).send().await;
+            match answer.map(|answer| answer.status().as_u16()) {
+                Ok(204) => break,
+                Ok(status @ 400..500) => panic!("a deletion was refused with {status}"),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    ledger.lock().unwrap().deleted.insert(id);
 }
 
 /// Waits on sockets, as a page does: for everything that has not ended, at whichever server is there.
@@ -240,7 +289,7 @@ fn note(ledger: &Shared, told: Vec<Value>) -> Vec<String> {
     let mut ledger = ledger.lock().unwrap();
     let mut gone = Vec::new();
     for upload in told {
-        if let Some(state @ ("ready" | "failed")) = upload["state"].as_str()
+        if let Some(state @ ("ready" | "failed" | "gone")) = upload["state"].as_str()
             && let Some(end) = ledger.accepted.get_mut(&id(&upload))
         {
             *end = Some(state.to_owned());
@@ -284,6 +333,10 @@ async fn after_any_faults_every_upload_has_ended_and_every_subscriber_was_told()
         sleep(Duration::from_millis(100)).await;
     };
     waiting.abort();
+    let (mortal, deleted) = {
+        let mut ledger = ledger.lock().unwrap();
+        (std::mem::take(&mut ledger.mortal), std::mem::take(&mut ledger.deleted))
+    };
     let (accepted, unanswered, refused) = {
         let mut ledger = ledger.lock().unwrap();
         (std::mem::take(&mut ledger.accepted), ledger.unanswered, std::mem::take(&mut ledger.refused))
@@ -296,16 +349,28 @@ async fn after_any_faults_every_upload_has_ended_and_every_subscriber_was_told()
     let ready = accepted.values().filter(|end| end.as_deref() == Some("ready")).count();
     let unexpected = accepted.values().filter(|end| end.as_deref() == Some("failed")).count();
     println!(
-        "seed = {seed}, accepted = {}, ready = {ready}, lost = {}, unexpected = {unexpected}, unanswered = {unanswered}, \
+        "seed = {seed}, accepted = {}, ready = {ready}, mortal = {}, deleted = {}, lost = {}, unexpected = {unexpected}, unanswered = {unanswered}, \
          refused = {refused:?}, settled after {:?}, faults = {faults:?}",
         accepted.len(),
+        mortal.len(),
+        deleted.len(),
         unknown.len(),
         healed.elapsed(),
     );
     assert!(accepted.len() > 10, "hardly anything was accepted");
     assert_eq!((unknown.len(), unexpected), (0, 0));
-    for id in accepted.keys() {
+    for id in accepted.keys().filter(|id| !mortal.contains(*id)) {
         server.assert_ready(&server.upload(id).await).await;
     }
+    assert!(!deleted.is_empty(), "hardly anything was deleted");
+    for id in &mortal {
+        server.assert_leaves_its_tombstone_alone(scene.fleet.shared.path(), id, REMOVED).await;
+        let seen = server.client.get(server.at(&format!("/uploads/{id}"))).send().await.unwrap();
+        assert_eq!(seen.status(), 410, "{id}");
+    }
+    let stored = uploads_in(scene.fleet.shared.path()).len();
+    // Requests that no client was answered may have left an upload or, for the audit, an original.
+    let orphans = stored.saturating_sub(accepted.len() - mortal.len() + unanswered as usize);
+    assert_eq!(orphans, 0, "more is stored than was sent");
     scene.fleet.assert_queue_holds(0).await;
 }
