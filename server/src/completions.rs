@@ -43,6 +43,7 @@ pub(crate) async fn run(app: Arc<App>) {
                     "the listener was interrupted and may have missed announcements; subscribed uploads are read again"
                 );
                 app.relay_window.forget();
+                app.results.forget_all();
                 interrupted.notify_one();
             }
         }

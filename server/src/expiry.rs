@@ -57,7 +57,7 @@ pub(crate) async fn run(app: Arc<App>) {
     app.draining.run_until_cancelled(expiring).await;
 }
 
-/// What a server remembers between two rounds.
+/// The memory of a server between two rounds.
 struct Expiry {
     clock: SettledClock,
     look_back_at: Instant,
@@ -202,7 +202,7 @@ impl SettledClock {
     }
 }
 
-/// What a server does that starts two hours from now.
+/// The first round of a server that starts two hours from now.
 #[cfg(test)]
 pub(crate) async fn pass_two_hours(storage: &Storage, announcer: &dyn Announcer) {
     let (wall, now) = (Timestamp::now() + Duration::from_secs(2 * 60 * 60), Instant::now());

@@ -52,6 +52,11 @@ impl Results {
         self.ready.invalidate(&id);
     }
 
+    /// Forgets every result: announcements of deletions may have been missed.
+    pub(crate) fn forget_all(&self) {
+        self.ready.invalidate_all();
+    }
+
     /// Removes a result that an announcement contradicts.
     pub(crate) fn on_changed(&self, upload: &Upload) {
         if upload.state == State::Gone {

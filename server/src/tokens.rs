@@ -1,4 +1,4 @@
-//! Delete tokens: whoever received the answer to an upload may delete it.
+//! Delete tokens: the client that received the answer to an upload may delete it.
 //!
 //! A token is the HMAC of the upload's id under a secret that all servers on one storage share, so no token is stored. A
 //! new secret is verified as soon as a server has read it, and used for new tokens only a while later: by then every
@@ -30,7 +30,7 @@ const REFRESH: Duration = Duration::from_secs(20);
 /// knows it as well.
 const SIGNS_AFTER: Duration = Duration::from_secs(60);
 
-/// What a token permits. It is part of the HMAC, so that a token of another kind is none of this.
+/// The permission that a token gives. It is part of the HMAC, so that a token of another kind is none of this.
 const PURPOSE: &[u8] = b"up!.delete.v1:";
 
 /// The secrets of a server.

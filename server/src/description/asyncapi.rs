@@ -78,7 +78,7 @@ fn live(server_messages: &Map<String, Value>, client_messages: &Map<String, Valu
     let description = format!(
         "One socket for all uploads of a page: JSON in text frames of at most {} bytes from the client. Each message \
          carries the whole state of its upload: keep the greater of (`gen`, `queued` < `processing` < `failed` < \
-         `ready`), and `gone` whatever its `gen`; then loss, repetition and order do not matter. Close codes: {}, the server is shutting down: \
+         `ready`), and `gone` at any `gen`; then loss, repetition and order do not matter. Close codes: {}, the server is shutting down: \
          reconnect after `retry_ms`. {}, no pong arrived in time; {}, the client reads too slowly; {}, too many \
          sockets: reconnect with growing delays. {}, an invalid message; {}, an unsupported sub-protocol: do not \
          reconnect.",

@@ -291,7 +291,7 @@ impl Upload {
 /// The order of reports. Its maximum is idempotent, commutative and associative, and so is merging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank {
-    /// A deleted upload stays deleted, whatever the generation of another report.
+    /// A deleted upload stays deleted: no generation of another report outranks it.
     is_gone: bool,
     /// Otherwise the generation decides.
     pub generation: u32,

@@ -1,4 +1,4 @@
-//! Tombstones: a deleted upload stays deleted, whatever a slow worker or a late retry still writes.
+//! Tombstones: a deleted upload stays deleted, although a slow worker or a late retry still writes.
 
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use jiff::Timestamp;
