@@ -1,4 +1,4 @@
-//! The parts of answers: JSON, headers, links and conditions. Imports nothing else of the server.
+//! The parts of answers: JSON, headers, links and conditions.
 
 use axum::{
     http::{HeaderMap, HeaderName, StatusCode, header},
@@ -8,6 +8,8 @@ use headers::{ETag, HeaderMapExt, IfNoneMatch};
 use serde::Serialize;
 use worker::LinkBase;
 
+use crate::config::Embedding;
+
 /// `Cache-Control` of an original and of a thumbnail: neither ever changes. A retry follows a failure, which has no
 /// thumbnails.
 pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
@@ -15,12 +17,18 @@ pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// `Cache-Control` of an answer that may change at any moment.
 pub(crate) const NO_STORE: &str = "no-store";
 
-/// Headers of untrusted bytes: scripts in them do not run, and no other site may read them.
-pub(crate) const SAFE_HEADERS: [(HeaderName, &str); 3] = [
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
-    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-];
+/// Headers of untrusted bytes: scripts in them do not run, and the [`Embedding`] tells whose pages may show them.
+pub(crate) const fn safe_headers(embedding: Embedding) -> [(HeaderName, &'static str); 3] {
+    let policy = match embedding {
+        Embedding::Anywhere => "cross-origin",
+        Embedding::SameOrigin => "same-origin",
+    };
+    [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
+        (HeaderName::from_static("cross-origin-resource-policy"), policy),
+    ]
+}
 
 /// A JSON answer. It ends with a newline, for people who read it in a terminal.
 pub(crate) fn json<T: Serialize>(value: &T) -> Response {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use url::{Origin, Url};
 use worker::{
@@ -147,6 +147,10 @@ pub struct Config {
     #[arg(long, env = "UP_CORS_ORIGINS", value_delimiter = ',', value_parser = parse_origin, value_name = "ORIGINS")]
     pub cors_origins: Vec<Origin>,
 
+    /// Pages that may show thumbnails. Browsers refuse them to other pages. Originals are always for pages of this server
+    #[arg(long, env = "UP_EMBED_THUMBNAILS", value_enum, default_value_t, value_name = "PAGES")]
+    pub embed_thumbnails: Embedding,
+
     /// URL that links begin with, for a proxy with a path prefix [default: links are paths from the root]
     #[arg(long, env = "UP_PUBLIC_URL", value_parser = parse_public_url, value_name = "URL")]
     pub public_url: Option<Url>,
@@ -162,6 +166,16 @@ pub struct Config {
     /// Command to run instead of serving
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// The pages that may show a file of this server, as `Cross-Origin-Resource-Policy` tells browsers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Embedding {
+    /// Pages of every site: a copied link works in an `<img>` anywhere
+    #[default]
+    Anywhere,
+    /// Pages of this server only
+    SameOrigin,
 }
 
 /// A command that `up-server` runs instead of serving.
@@ -316,6 +330,7 @@ mod tests {
             ("--allowed-origins", "example.org"),
             ("--allowed-origins", "https://example.org/path"),
             ("--cors-origins", "*"),
+            ("--embed-thumbnails", "nowhere"),
             ("--trusted-proxies", "10.0.0.0/99"),
             ("--max-connections", "0"),
             ("--public-url", "example.org"),

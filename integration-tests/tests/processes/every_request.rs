@@ -180,9 +180,21 @@ async fn untrusted_bytes_are_served_so_that_nothing_in_them_runs() {
         let header = |name: &str| answer.headers()[name].to_str().unwrap();
         assert_eq!(header("x-content-type-options"), "nosniff");
         assert_eq!(header("content-security-policy"), "default-src 'none'; sandbox");
-        assert_eq!(header("cross-origin-resource-policy"), "same-origin");
+        let policy = if answer.url().path() == original { "same-origin" } else { "cross-origin" };
+        assert_eq!(header("cross-origin-resource-policy"), policy, "{}", answer.url());
         assert!(header("content-type").starts_with("image/"));
     }
     let answer = get(&original).send().await.unwrap();
     assert!(answer.headers()["content-disposition"].to_str().unwrap().starts_with("attachment;"));
+}
+
+#[tokio::test]
+async fn thumbnails_are_kept_from_pages_of_other_sites_by_a_setting() {
+    let server = Start::new().with("--embed-thumbnails", "same-origin").start();
+    let upload = id(&server.accepted("cat.jpg", pictures::jpeg(300, 200)).await);
+    server.end(&upload, SOON).await;
+    for size in ["small", "medium", "large", "original"] {
+        let answer = server.client.get(server.at(&format!("/uploads/{upload}/{size}"))).send().await.unwrap();
+        assert_eq!(answer.headers()["cross-origin-resource-policy"], "same-origin", "{size}");
+    }
 }

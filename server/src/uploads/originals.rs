@@ -13,9 +13,10 @@ use worker::storage::StorageError;
 
 use super::{name, ranges::RequestedBytes};
 use crate::{
-    answer::{IMMUTABLE, SAFE_HEADERS, client_has},
+    answer::{IMMUTABLE, client_has, safe_headers},
     app::{App, Found},
     client::Client,
+    config::Embedding,
     extract::Id,
     problem::Problem,
 };
@@ -63,7 +64,8 @@ pub(crate) async fn original(
         (header::CONTENT_DISPOSITION, name::as_attachment(&record.name)),
         (header::ACCEPT_RANGES, "bytes".to_owned()),
     ];
-    let mut response = (status, head, SAFE_HEADERS, facts, Body::from_stream(original)).into_response();
+    let safe = safe_headers(Embedding::SameOrigin);
+    let mut response = (status, head, safe, facts, Body::from_stream(original)).into_response();
     if let Some(content_range) = content_range {
         response.headers_mut().extend(
             content_range

@@ -10,7 +10,7 @@ use axum::{
 use worker::{Size, UploadResult, storage::StorageError};
 
 use crate::{
-    answer::{IMMUTABLE, SAFE_HEADERS, client_has},
+    answer::{IMMUTABLE, client_has, safe_headers},
     app::{App, Found},
     client::Client,
     extract::Id,
@@ -56,5 +56,5 @@ async fn serve(
         read => read?,
     };
     let media_type = [(header::CONTENT_TYPE, fact.content_type.content_type())];
-    Ok(Some((head, SAFE_HEADERS, media_type, bytes).into_response()))
+    Ok(Some((head, safe_headers(app.config.embed_thumbnails), media_type, bytes).into_response()))
 }
