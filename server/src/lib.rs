@@ -15,6 +15,7 @@
 //! app extract                        the state of all handlers; their extractors
 //! live                               socket, server-sent events, long polling
 //! uploads                            accept → storage → outbox; status, thumbnails, originals, retry
+//! error_page                         problems and results of forms as pages
 //! health description routes          readiness and limits; OpenAPI and AsyncAPI; the route table
 //! relay completions                  outbox → broker; reply exchange → hub
 //! sweeper expiry audit               lost jobs are requeued; expired uploads are deleted; leftovers are removed
@@ -36,6 +37,7 @@ mod connections;
 mod cors;
 mod description;
 pub mod embedded;
+mod error_page;
 mod expiry;
 mod extract;
 mod fair_share;

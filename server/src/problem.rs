@@ -237,6 +237,11 @@ impl Problem {
         self.kind == Kind::Gone
     }
 
+    /// The error in one sentence, for people.
+    pub(crate) fn title(&self) -> &str {
+        &self.title
+    }
+
     /// The last part of `type`.
     pub(crate) fn kind(&self) -> &'static str {
         self.kind.name()
@@ -320,6 +325,8 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let about = self.kind.about();
         let mut response = json(&self);
+        // For the page that a browser gets.
+        response.extensions_mut().insert(self);
         *response.status_mut() = about.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));

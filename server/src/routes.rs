@@ -16,7 +16,7 @@ use crate::{
     app::App,
     cors,
     description::{Described, asyncapi, deleting, operations},
-    frontend, health,
+    error_page, frontend, health,
     live::{events, socket},
     problem::{Problem, help_page},
     request,
@@ -58,8 +58,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(app);
     let router = if cors_origins.is_empty() { router } else { router.layer(cors::layer(&cors_origins)) };
-    // The outermost layer, so that every answer has a request id.
-    router.layer(middleware::from_fn(request::identify))
+    // Outside of all handlers, so that every answer has a request id, and the page of a problem can show it.
+    router.layer(middleware::from_fn(request::identify)).layer(middleware::from_fn(error_page::for_browsers))
 }
 
 /// Refuses a request whose body may be arriving.

@@ -25,6 +25,7 @@ mod live;
 mod many_stored;
 mod memory;
 mod operators;
+mod pages;
 mod refusals;
 mod settings;
 mod signals;

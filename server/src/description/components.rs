@@ -62,7 +62,10 @@ pub(super) fn problem_answer(kinds: &[Kind]) -> ResponseBuilder {
     };
     let mut content = Content::new(Some(schema_ref::<Problem>()));
     content.examples.extend(kinds.iter().map(example).map(|(name, example)| (name.to_owned(), example)));
-    let mut response = answer(&titles.join(" ")).content(CONTENT_TYPE, content);
+    let mut response = answer(&titles.join(" "))
+        .content(CONTENT_TYPE, content)
+        .content("text/html", text())
+        .header("Vary", always("`accept`"));
     let later = kinds.iter().filter(|kind| kind.about().retry_after.is_some()).count();
     if later > 0 {
         response = response.header("Retry-After", seconds(later == kinds.len()));

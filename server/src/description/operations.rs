@@ -355,6 +355,7 @@ fn accepted(description: &str) -> ResponseBuilder {
     let first = "$response.body#/uploads/0/id";
     let answer = json::<UploadResults>(description)
         .content("text/plain", text())
+        .content("text/html", text())
         .header("Location", always("The first upload."))
         .header("Cache-Control", always("`no-store`"))
         .header("Vary", always("`accept`"))

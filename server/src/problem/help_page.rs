@@ -1,4 +1,7 @@
-//! `GET /problems/{kind}`: the page that explains a kind of problem. People open the address in `type`.
+//! `GET /problems/{kind}`: the page that explains a kind of problem. People open the address in `type`. A browser gets
+//! the same page, with more about its request, as the answer to a request that is refused.
+
+use std::borrow::Cow;
 
 use askama::Template;
 use axum::{
@@ -37,14 +40,44 @@ const FAILURES: [(&str, &str, &str); 8] = [
         "Retry it: the original is still there."),
 ];
 
+/// The values of the template.
 #[derive(Template)]
 #[template(path = "problem.html")]
-struct ProblemPage {
+pub(crate) struct ProblemPage {
+    /// Relative prefix to the root of the service.
+    base: String,
     name: &'static str,
     /// `None` for failures of uploads that were accepted.
     status: Option<u16>,
-    title: &'static str,
+    title: Cow<'static, str>,
     advice: &'static str,
+    /// More about the request.
+    detail: Option<String>,
+    /// The id of the request, where an operator needs it.
+    request_id: Option<String>,
+}
+
+impl ProblemPage {
+    /// The page for the request that has this problem.
+    pub(crate) fn of(problem: &Problem, base: String, request_id: Option<&str>) -> Self {
+        let kind = problem.kind;
+        let advice = kind.about().advice;
+        Self {
+            base,
+            name: kind.name(),
+            status: Some(problem.status),
+            title: problem.title.clone(),
+            advice,
+            detail: problem.detail.clone().filter(|detail| detail != advice),
+            request_id: request_id.filter(|_| kind == Kind::Internal).map(str::to_owned),
+        }
+    }
+
+    /// The page about a kind, without a request.
+    fn about(name: &'static str, status: Option<u16>, title: &'static str, advice: &'static str) -> Self {
+        let (base, title) = ("../".to_owned(), title.into());
+        Self { base, name, status, title, advice, detail: None, request_id: None }
+    }
 }
 
 /// Answers the page of one kind.
@@ -78,10 +111,10 @@ fn find(name: &str) -> Option<ProblemPage> {
     if let Some(kind) = Kind::named(name) {
         let about = kind.about();
         let status = Some(about.status.as_u16());
-        return Some(ProblemPage { name: kind.name(), status, title: about.title, advice: about.advice });
+        return Some(ProblemPage::about(kind.name(), status, about.title, about.advice));
     }
     let (name, title, advice) = FAILURES.into_iter().find(|(failure, ..)| *failure == name)?;
-    Some(ProblemPage { name, status: None, title, advice })
+    Some(ProblemPage::about(name, None, title, advice))
 }
 
 #[cfg(test)]

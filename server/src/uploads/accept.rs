@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     body::{PacedBody, body_problem, closing, declared_length, unread},
     form::{self, Field, Form, PartKind, form_problem},
+    form_results::FormResults,
     idempotency::Key,
     incoming::{self, Declared},
     name,
@@ -70,7 +71,9 @@ struct Rejected {
 /// A refused request.
 struct Refused {
     problem: Problem,
-    /// Files of the form that were accepted or rejected before the error.
+    /// The file of the form that has the problem, if it is not the form itself.
+    name: Option<String>,
+    /// The other files of the form that were accepted or rejected.
     results: UploadResults,
     /// The rest of the body, if the client is sending one.
     rest: Option<PacedBody>,
@@ -78,7 +81,7 @@ struct Refused {
 
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Self {
-        Self { problem, results: UploadResults::default(), rest: None }
+        Self { problem, name: None, results: UploadResults::default(), rest: None }
     }
 }
 
@@ -94,13 +97,24 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         telemetry::uploads(self.problem.kind(), 1);
         self.results.count();
-        closing(self.problem.with_uploads(self.results.uploads), self.rest)
+        let named = self.name.as_deref().map(|name| (name, &self.problem));
+        let list = FormResults::new(&self.results.uploads, named.into_iter().chain(self.results.rejected()));
+        let list = if named.is_some() { list } else { list.ended_by(&self.problem) };
+        let mut response = closing(self.problem.with_uploads(self.results.uploads), self.rest);
+        if list.is_list() {
+            response.extensions_mut().insert(list);
+        }
+        response
     }
 }
 
 impl UploadResults {
     fn is_empty(&self) -> bool {
         self.uploads.is_empty() && self.rejected.is_empty()
+    }
+
+    fn rejected(&self) -> impl Iterator<Item = (&str, &Problem)> {
+        self.rejected.iter().map(|rejected| (rejected.name.as_str(), &rejected.problem))
     }
 
     fn count(&self) {
@@ -292,12 +306,14 @@ async fn receive_form(
         Ok(()) if results.uploads.is_empty() => {
             // The answer is the problem of the first file.
             let mut rejected = std::mem::take(&mut results.rejected).into_iter();
-            let problem = rejected.next().map_or_else(Problem::no_file, |first| first.problem);
+            let (name, problem) = rejected
+                .next()
+                .map_or_else(|| (None, Problem::no_file()), |first| (Some(first.name), first.problem));
             results.rejected = rejected.collect();
-            Err(Refused { problem, results, rest: form.into_rest() })
+            Err(Refused { problem, name, results, rest: form.into_rest() })
         }
         Ok(()) => Ok(results),
-        Err(problem) => Err(Refused { problem, results, rest: form.into_rest() }),
+        Err(problem) => Err(Refused { problem, name: None, results, rest: form.into_rest() }),
     }
 }
 
@@ -359,7 +375,8 @@ async fn answer(
     let Some(first) = results.uploads.first() else { return Err(Problem::no_file().into()) };
     let location = first.upload.links.this.clone();
     let representation = Representation::preferred(headers);
-    if representation == Representation::Html {
+    let list = FormResults::new(&results.uploads, results.rejected());
+    if representation == Representation::Html && !list.is_list() {
         return Ok(see_other(location));
     }
     let mut status = StatusCode::ACCEPTED;
@@ -380,6 +397,9 @@ async fn answer(
         }
         Representation::Json | Representation::Html => json(&results),
     };
+    if representation == Representation::Html {
+        response.extensions_mut().insert(list);
+    }
     *response.status_mut() = status;
     let headers = response.headers_mut();
     let location = HeaderValue::from_str(&location).expect("a link is a path or a URL in ASCII");
