@@ -37,8 +37,20 @@ async function reloadContent() {
   find("main").replaceChildren(...document.adoptNode(find("main", fresh)).childNodes);
   document.querySelector(".pill")?.replaceWith(pill);
   document.title = fresh.title;
-  find("#announcer").textContent = find("h1").textContent.replace(/\s+/g, " ").trim();
+  find("#announcer").textContent = `${find("h1").textContent.replace(/\s+/g, " ").trim()}${known.state === "ready" ? " is ready." : ""}`;
   if (hadFocus) find("h1").focus();
+  sharpen();
+}
+
+async function sharpen() {
+  /** @type {HTMLImageElement | null} */
+  const picture = document.querySelector("[data-sharper]");
+  if (!picture) return;
+  const loaded = new Image();
+  loaded.sizes = `${picture.clientWidth}px`;
+  loaded.srcset = `${picture.src} ${picture.getAttribute("width")}w, ${picture.dataset.sharper} ${page.dataset.width}w`;
+  await loaded.decode().catch(() => undefined);
+  if (loaded.naturalWidth) picture.src = loaded.currentSrc;
 }
 
 /** @param {Step} current */
@@ -66,3 +78,4 @@ if (known.state !== "ready") {
   connection.subscribe(/** @type {Upload} */ ({ id, ...known, links }));
 }
 connection.start();
+sharpen();

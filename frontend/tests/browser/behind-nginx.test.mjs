@@ -30,7 +30,7 @@ test("behind nginx, over TLS and below a path, everything works, and a quiet soc
   assert.ok(link.startsWith(`${nginx.url}/uploads/`), link);
   await tab.page.locator(".tile img[srcset]").waitFor();
   const shared = await openPage(t, browser, link, { ignoreHTTPSErrors: true });
-  await until(async () => (await shared.page.locator(".trio img").count()) === 3, "the pictures are there");
+  await until(async () => (await shared.page.locator(".hero img").count()) === 1, "the pictures are there");
 
   // A file larger than the buffers of nginx, events, and a readable rejection.
   const photograph = "/usr/share/backgrounds/Kleiber_by_Lukas_Baubkus.jpg";

@@ -207,7 +207,7 @@ test("a page restored from the back/forward cache reconnects and shows what ende
   await tab.page.waitForURL("**/uploads/*");
   await tab.pill("Live");
   await restart();
-  await until(async () => (await tab.page.locator(".trio img").count()) === 3, "the pictures are shown");
+  await until(async () => (await tab.page.locator(".hero img").count()) === 1, "the pictures are shown");
   await tab.page.evaluate(() => history.back());
   // A page from the cache is not loaded again.
   await tab.page.waitForURL(`${proxy.url}/`, { waitUntil: "commit" });

@@ -394,7 +394,7 @@ test("below a path prefix the page, the socket and every link work", async (t) =
   await tab.page.locator(".tile a.plain").click();
   await tab.page.waitForURL(`${proxy.url}/uploads/*`);
   await tab.pill("Live");
-  assert.equal(await tab.page.locator(".trio img").count(), 3);
+  assert.equal(await tab.page.locator(".hero img").count(), 1);
   await tab.page.getByRole("link", { name: "Send another picture" }).first().click();
   await tab.page.waitForURL(`${proxy.url}/`);
   await tab.page.locator(".earlier-list img").waitFor();

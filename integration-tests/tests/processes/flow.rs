@@ -199,12 +199,12 @@ async fn the_form_without_script_leads_to_a_page_that_refreshes_itself_until_the
     .unwrap();
     let ready = eventually("the page shows the pictures", SOON, async || {
         let page = page().await;
-        page.contains("is up.").then_some(page)
+        page.contains("data-state=\"ready\"").then_some(page)
     });
     let ready = ready.await;
     assert!(!ready.contains("http-equiv=\"refresh\""));
     for size in ["small", "medium", "large"] {
-        assert!(ready.contains(&format!("src=\"{location}/{size}\"")), "{ready}");
+        assert!(ready.contains(&format!("href=\"{location}/{size}\"")), "{ready}");
     }
 }
 

@@ -5,7 +5,7 @@ use axum::{
     http::HeaderMap,
     response::{Html, IntoResponse, Response},
 };
-use worker::{Size, Sizes, State, Upload, fit};
+use worker::{Format, Size, Sizes, State, Upload, fit};
 
 use crate::{answer::absolute, app::App, frontend::PAGE_HEADERS, problem::Problem};
 
@@ -20,18 +20,19 @@ struct UploadPage {
     generation: u32,
     width: u32,
     height: u32,
+    shown: (u32, u32),
     facts: String,
-    took: Option<String>,
     expires: Option<String>,
     reason: Option<String>,
     thumbnails: Vec<PageThumbnail>,
-    shape: String,
+    large: PageThumbnail,
+    sharper: Option<String>,
     absolute: String,
-    absolute_large: Option<String>,
+    absolute_large: String,
     original: String,
 }
 
-/// One of the three thumbnails, with its final or its expected dimensions.
+/// A thumbnail, with its final or its expected sides.
 struct PageThumbnail {
     size: String,
     width: u32,
@@ -42,6 +43,8 @@ struct PageThumbnail {
 
 /// Renders the page.
 pub(crate) fn render(app: &App, headers: &HeaderMap, upload: &Upload) -> Result<Response, Problem> {
+    let large = large(upload, &app.config.pixels.sizes);
+    let is_sharper = is_drawn(upload.format) && upload.width > large.width;
     let page = UploadPage {
         base: "../".to_owned(),
         id: upload.id.to_string(),
@@ -50,14 +53,15 @@ pub(crate) fn render(app: &App, headers: &HeaderMap, upload: &Upload) -> Result<
         generation: upload.generation,
         width: upload.width,
         height: upload.height,
-        facts: format!("{} × {}, {}", upload.width, upload.height, human_size(upload.bytes)),
-        took: took(upload),
+        shown: if is_sharper { (upload.width, upload.height) } else { (large.width, large.height) },
+        facts: facts(upload.width, upload.height, upload.bytes),
         expires: upload.expires_at.map(|at| at.strftime("%-d %B %Y, %H:%M UTC").to_string()),
         reason: upload.error.as_ref().map(|error| error.title.clone()),
-        thumbnails: thumbnails(upload, &app.config.pixels.sizes),
-        shape: if upload.height > upload.width { "tall" } else { "wide" }.to_owned(),
+        thumbnails: thumbnails(upload),
         absolute: absolute(&app.links, headers, &upload.links.this),
-        absolute_large: upload.thumbnails.last().map(|large| absolute(&app.links, headers, &large.url)),
+        absolute_large: absolute(&app.links, headers, &large.url),
+        large,
+        sharper: is_sharper.then(|| upload.links.original.clone()),
         original: upload.links.original.clone(),
     };
     let html = page.render().map_err(|error| {
@@ -65,6 +69,11 @@ pub(crate) fn render(app: &App, headers: &HeaderMap, upload: &Upload) -> Result<
         Problem::internal()
     })?;
     Ok((PAGE_HEADERS, Html(html)).into_response())
+}
+
+/// Whether browsers draw originals of this format.
+const fn is_drawn(format: Format) -> bool {
+    !matches!(format, Format::Tiff)
 }
 
 const fn state_name(state: State) -> &'static str {
@@ -77,30 +86,29 @@ const fn state_name(state: State) -> &'static str {
     }
 }
 
-fn thumbnails(upload: &Upload, sizes: &Sizes) -> Vec<PageThumbnail> {
-    if upload.thumbnails.is_empty() {
-        return Size::ALL.into_iter().map(|size| expected(upload, size, sizes.longest_side(size))).collect();
-    }
+/// The thumbnails, smallest first; none until they are ready.
+fn thumbnails(upload: &Upload) -> Vec<PageThumbnail> {
     let ready = upload.thumbnails.iter().map(|thumbnail| PageThumbnail {
         size: thumbnail.size.to_string(),
         width: thumbnail.width,
         height: thumbnail.height,
-        facts: format!("{} × {}, {}", thumbnail.width, thumbnail.height, human_size(thumbnail.bytes)),
+        facts: facts(thumbnail.width, thumbnail.height, thumbnail.bytes),
         url: thumbnail.url.clone(),
     });
     ready.collect()
 }
 
-/// A thumbnail that is not ready yet, so that the page reserves its space.
-fn expected(upload: &Upload, size: Size, longest: u32) -> PageThumbnail {
-    let (width, height) = fit((upload.width, upload.height), longest);
-    let facts = format!("{width} × {height}");
-    PageThumbnail { size: size.to_string(), width, height, facts, url: String::new() }
+/// The large thumbnail. Until it is ready, its expected sides, so that the page reserves its space.
+fn large(upload: &Upload, sizes: &Sizes) -> PageThumbnail {
+    thumbnails(upload).pop().unwrap_or_else(|| {
+        let (width, height) = fit((upload.width, upload.height), sizes.longest_side(Size::Large));
+        let url = format!("{}/{}", upload.links.this, Size::Large);
+        PageThumbnail { size: Size::Large.to_string(), width, height, facts: String::new(), url }
+    })
 }
 
-fn took(upload: &Upload) -> Option<String> {
-    let took = upload.ended_at?.duration_since(upload.created_at);
-    Some(format!("{:.1} s", took.as_secs_f64().max(0.1)))
+fn facts(width: u32, height: u32, bytes: u64) -> String {
+    format!("{width} × {height}, {}", human_size(bytes))
 }
 
 /// A size for people: decimal units, with one decimal below 10 MB.

@@ -3,7 +3,7 @@
 import { readFile } from "node:fs/promises";
 
 const TEMPLATE = new URL("../../../templates/upload.html", import.meta.url);
-const SIZES = { small: 160, medium: 480, large: 1024 };
+const LARGE = 1024;
 
 export async function renderUpload(upload, origin) {
   return render(await readFile(TEMPLATE, "utf8"), context(upload, origin));
@@ -14,15 +14,13 @@ function context(upload, origin) {
   const long = Math.max(upload.width, upload.height);
   const fit = (side, most) => (long <= most ? side : Math.max(1, Math.round((side * most) / long)));
   const kilobytes = (bytes) => (bytes < 999_500 ? `${Math.round(bytes / 1000)} KB` : `${(bytes / 1e6).toFixed(1)} MB`);
-  const expected = Object.entries(SIZES).map(([size, most]) => {
-    const [width, height] = [fit(upload.width, most), fit(upload.height, most)];
-    return { size, width, height, facts: `${width} × ${height}`, url: "" };
-  });
   const made = upload.thumbnails.map((thumbnail) => ({
     ...thumbnail,
     facts: `${thumbnail.width} × ${thumbnail.height}, ${kilobytes(thumbnail.bytes)}`,
   }));
-  const took = upload.ended_at && (Date.parse(upload.ended_at) - Date.parse(upload.created_at)) / 1000;
+  const large = made.at(-1) ?? { size: "large", width: fit(upload.width, LARGE), height: fit(upload.height, LARGE), facts: "", url: `${upload.links.self}/large` };
+  const isSharper = upload.format !== "tiff" && upload.width > large.width;
+  const shown = isSharper ? upload : large;
   return {
     base: "../",
     id: upload.id,
@@ -31,13 +29,14 @@ function context(upload, origin) {
     generation: upload.gen,
     width: upload.width,
     height: upload.height,
+    shown: [shown.width, shown.height],
     facts: `${upload.width} × ${upload.height}, ${kilobytes(upload.bytes)}`,
-    took: took ? `${Math.max(0.1, took).toFixed(1)} s` : null,
     reason: upload.error?.title ?? null,
-    thumbnails: made.length ? made : expected,
-    shape: upload.height > upload.width ? "tall" : "wide",
+    thumbnails: made,
+    large,
+    sharper: isSharper ? upload.links.original : null,
     absolute: origin + upload.links.self,
-    absolute_large: made.length ? origin + made.at(-1).url : null,
+    absolute_large: origin + large.url,
     original: upload.links.original,
   };
 }
@@ -46,7 +45,7 @@ function render(template, values) {
   let code = "let out = ''; with (values) {";
   for (const part of template.split(/(\{#[^]*?#\}|\{%[^]*?%\}|\{\{[^]*?\}\})/)) {
     const [, tag, inner = ""] = /^\{([#%{])([^]*)[#%}]\}$/.exec(part) ?? [];
-    if (tag === "{") code += `out += escape(${inner});`;
+    if (tag === "{") code += `out += escape(${value(inner)});`;
     else if (tag === "%") code += statement(inner.trim());
     else if (tag !== "#") code += `out += ${JSON.stringify(part)};`;
   }
@@ -64,6 +63,7 @@ function statement(text) {
   throw new Error(`The template uses {% ${text} %}, which is not supported here.`);
 }
 
+const value = (text) => text.replace(/\.(\d+)/g, "[$1]");
 const condition = (text) => text.replace(/([\w.]+)\.is_empty\(\)/g, "$1 === ''");
 const ENTITIES = { "&": "&#38;", "<": "&#60;", ">": "&#62;", '"': "&#34;", "'": "&#39;" };
 const escape = (value) => String(value).replace(/[&<>"']/g, (letter) => ENTITIES[letter]);
