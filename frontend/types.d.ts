@@ -3,31 +3,24 @@
 //
 // Pure modules, without DOM:
 //   announcer   collects the events of one second into one sentence of the live region
-//   backoff     delay before a retry
-//   exif        the place in a JPEG's first bytes: found, and blanked there, so that nothing else moves
-//   fallback    chooses the level of the connection: live socket, else polling, else offline
 //   live        the socket, protocol `up.v1`: one for all uploads of a page; it reconnects when it is lost
 //   memory      the uploads that this browser remembers, shared by all tabs
 //   merge       decides which of two revisions of an upload is later
 //   network     holds uploads while the network or the server is away, and asks for the server with backoff
 //   model       the pictures on the page and every change of their state
-//   poll        requests each small thumbnail until it exists, while there is no socket
 //   probe       detects the type of a file from its first bytes, and refuses files before they are sent
 //   queue       runs a few tasks at a time, in order
 //   send        sends a file; retries are safe because each file has an idempotency key
-//   unsent      names of files that were not sent when the page was closed
 //   thumbhash   decodes the blurred preview that an upload carries
 //   words       the texts of the page, except those in the HTML
 //
 // Views and wiring:
 //   app         the page of all uploads: connects the model with the server and the views
 //   connection  builds the connection from browser parts, and shows its level in the pill
-//   copy        copies a link, and confirms it on the button
 //   dom         creates and finds elements; text is never parsed as HTML
 //   earlier     the list “Earlier”: ready uploads of earlier visits
 //   intake      accepts files and folders that are chosen, pasted or dropped
 //   lightbox    one large picture at a time, in a native dialog
-//   notice      sentences above the tiles, with actions
 //   picture     local previews, blurred previews and thumbnails
 //   summary     above the tiles: total, one bead per picture, tally, and the hop of the mark
 //   tile        the tile of one picture
@@ -41,21 +34,17 @@
 //     announceEnd: the announcer tells that all are ready.
 //     loadLimits: also finds out whether the server answers.
 //     randomKey: without TLS there is no `randomUUID`.
+//     adding: several drops keep their order.
+//     TURN: files of a drop that are added in one task, so that a slow computer answers meanwhile.
+//     isPaused: files that wait; those on the way go on.
 //     keepsLocation: asked once per visit.
 //     removeTile: the neighbour takes the focus.
 //   connection
 //     ROOT: the service may be below a path prefix.
-//   copy
-//     writeBySelection: for pages without TLS, which have no `navigator.clipboard`.
 //   dom
+//     writeBySelection: for pages without TLS, which have no `navigator.clipboard`.
 //     visuallyHidden: text for screen readers only.
 //     fileName: a file name that keeps its ending when it is truncated.
-//   exif
-//     TYPE_BYTES: bytes of a value by its type.
-//   fallback
-//     subscribe: final uploads are not polled: the socket reports retries.
-//     wake: the network or the page is back.
-//     update: the socket, the network or the page's visibility has changed.
 //   intake
 //     MAX_FILES: per drop.
 //     PICTURE: other files of a folder are left out.
@@ -63,6 +52,12 @@
 //     DRAWN: browsers draw them.
 //     showPicture: the tile's thumbnail, then the large one or the original, whichever fits.
 //   live
+//     POLL_MS: per upload.
+//     urls: keys are upload ids.
+//     running: `null` while stopped.
+//     subscribe: final uploads are not polled: the socket reports retries.
+//     wake: the network or the page is back.
+//     update: the socket, the network or the page's visibility has changed.
 //     STABLE_AFTER_MS: after this the backoff starts over.
 //     SILENCE_MARGIN_MS: after a ping interval and this without a message the socket is dead.
 //     STALE_CONNECT_MS: a connect that has been pending this long predates the network's return.
@@ -77,8 +72,13 @@
 //     checkLive: later subscriptions do not end the live state.
 //     ids: subscribed ids, and whether this socket has sent each.
 //   memory
+//     KEY: the number changes with the format.
+//     left: files of earlier visits.
+//     take: takes what earlier visits left, so that no second tab reports it.
+//     claim: a file that is chosen again keeps its key, so that the server stores it once.
 //     MAX_REMEMBERED: about 1 kB each; browsers allow 5 MB.
 //     PREFIX: one key per upload, so that a change writes one; the number changes with the format.
+//     FORGOTTEN: written when a tab has forgotten all: other tabs then keep what they show.
 //     OLD_KEY: format 1: one list of 60.
 //     ids: an id begins with its time.
 //     update: another tab may have forgotten it.
@@ -87,6 +87,7 @@
 //     MAX_CHECKED: earlier uploads of which a visit checks that the server still has them.
 //     HOPELESS: failures that a retry meets again.
 //     advance: throws on a change that is not allowed, which is a bug of the page.
+//     toSend: of all files that are not sent.
 //     unsent: files that are lost when the page is closed.
 //     restore: creates items for remembered uploads that are not ready.
 //     prepare: queues or refuses a file.
@@ -103,18 +104,14 @@
 //     check: the network may have changed.
 //     confirm: waits until uploads can go on.
 //     probe: asks once for all uploads; until something answers it asks again by itself.
-//   notice
-//     shown: keys are subjects: a later notice replaces an earlier one.
 //   picture
-//     drawings: twenty large photographs at a time would block the page.
+//     drawings: one at a time: a photograph takes 50 MB and more while it is drawn.
+//     whenSeen: near the viewport; a later call takes the place of an earlier one.
 //     toImage: small devices leave some of many canvases blank, but no image.
 //     fadeIn: replaces the present picture.
 //     thumbnailImage: not loaded yet.
-//   poll
-//     POLL_MS: per upload.
-//     urls: keys are upload ids.
-//     running: `null` while stopped.
 //   probe
+//     TYPE_BYTES: bytes of a value by its type.
 //     NOT_PICTURES: first bytes, short name, name with article.
 //     DEFAULT_LIMITS: until the server's are known.
 //     HEAD_BYTES: the frame header of a JPEG follows one or two segments of up to 64 KiB.
@@ -127,6 +124,7 @@
 //     isReadable: browsers refuse to read a file that has changed.
 //     retryAfter: seconds or a date.
 //   summary
+//     shown: keys are subjects: a later notice replaces an earlier one.
 //     reattachBelowTiles: sections that new tiles push down are a layout shift, so they are appended again.
 //     ICONS: in place of the mark: a cross and a tick.
 //   tile
@@ -134,11 +132,6 @@
 //     showKind: for files that the browser cannot draw.
 //     thumbnailUrl: empty if there is none.
 //     focus: the picture, else the first action.
-//   unsent
-//     KEY: the number changes with the format.
-//     left: files of earlier visits.
-//     take: takes what earlier visits left, so that no second tab reports it.
-//     claim: a file that is chosen again keeps its key, so that the server stores it once.
 //   words
 //     accept: JPEG comes first: WebKit converts to it what the list lacks.
 //     leftOut: files that were left out of a drop; empty if there are none.
@@ -287,7 +280,7 @@ type Pill = Level | "unanswered";
 
 interface FallbackEnvironment extends Timers {
   live: Pick<import("./assets/live.js").Live, "isLive" | "connect" | "wake" | "assumeLost" | "subscribe" | "unsubscribe">;
-  poller: Pick<import("./assets/poll.js").Poller, "start" | "stop" | "subscribe" | "unsubscribe">;
+  poller: Pick<import("./assets/live.js").Poller, "start" | "stop" | "subscribe" | "unsubscribe">;
   isOnline: () => boolean;
   isHidden: () => boolean;
   onLevel: (level: Level, before: Level) => void;
@@ -363,7 +356,7 @@ interface NetworkEnvironment extends Timers {
 }
 
 /** Why an upload does not move. */
-type Hold = "" | "offline" | "unanswered" | "busy";
+type Hold = "" | "paused" | "offline" | "unanswered" | "busy";
 
 /** One picture on the page. */
 interface Item {
@@ -404,7 +397,7 @@ type ItemFields = Pick<Item, "name" | "bytes"> & Partial<Item>;
 
 interface ModelEnvironment {
   memory: Pick<import("./assets/memory.js").Memory, "ids" | "get" | "keep" | "update" | "forget">;
-  connection: Pick<import("./assets/fallback.js").Fallback, "subscribe" | "unsubscribe">;
+  connection: Pick<import("./assets/live.js").Fallback, "subscribe" | "unsubscribe">;
   announcer: Pick<import("./assets/announcer.js").Announcer, "added" | "ready" | "note">;
   queue: Pick<import("./assets/queue.js").Queue<Item>, "add" | "remove">;
   /** Asks the server for a retry; `null` if that failed. */
@@ -423,6 +416,8 @@ interface ModelEnvironment {
 /** A preview to draw; `done` takes `null` if the browser cannot draw it. */
 interface Drawing {
   file: Blob;
+  /** Asked when its turn comes. */
+  isWanted: () => boolean;
   done: (picture: HTMLImageElement | null) => void;
 }
 
@@ -476,4 +471,6 @@ interface Announcements {
   cleared: (count: number) => string;
   link: string;
   located: string;
+  paused: string;
+  resumed: string;
 }

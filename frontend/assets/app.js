@@ -1,27 +1,24 @@
 import { Announcer } from "./announcer.js";
 import { connect, showPill } from "./connection.js";
-import { copyLinks } from "./copy.js";
-import { find, make } from "./dom.js";
-import { withoutLocation } from "./exif.js";
+import { copyLinks, find, make } from "./dom.js";
+import { DEFAULT_LIMITS, HEAD_BYTES, probe, withoutLocation } from "./probe.js";
 import { EarlierUploads } from "./earlier.js";
 import { MAX_FILES, listenForFiles } from "./intake.js";
 import { Lightbox } from "./lightbox.js";
-import { Memory } from "./memory.js";
+import { FORGOTTEN, Memory, Unsent } from "./memory.js";
 import { Model } from "./model.js";
 import { Network } from "./network.js";
-import { hideNotice, showNotice } from "./notice.js";
-import { preview } from "./picture.js";
-import { DEFAULT_LIMITS, HEAD_BYTES, probe } from "./probe.js";
+import { hideNotice, hopMark, reattachBelowTiles, showNotice, showSummary, showToSend } from "./summary.js";
+import { preview, whenSeen } from "./picture.js";
 import { Queue } from "./queue.js";
 import { requestRetry, sendWithRetries } from "./send.js";
-import { hopMark, reattachBelowTiles, showSummary } from "./summary.js";
 import { Tile } from "./tile.js";
-import { Unsent } from "./unsent.js";
 import * as words from "./words.js";
 
 const PROBE_TIMEOUT_MS = 10_000;
 const SAVE_AFTER_MS = 500;
 const MAX_NAMES = 20;
+const TURN = 4;
 
 let limits = DEFAULT_LIMITS;
 const queue = new Queue(send);
@@ -48,8 +45,9 @@ const announcer = new Announcer({
   announce: (text) => (find("#announcer").textContent = text),
   count: () => ({ ready: model.counts().ready, total: words.totalOf(model.counts()) }),
 });
+const memory = new Memory(() => localStorage);
 const model = new Model({
-  memory: new Memory(() => localStorage),
+  memory,
   connection,
   announcer,
   queue,
@@ -79,9 +77,19 @@ function onLevel(level, before) {
 
 function showNetwork() {
   if (!network.isAnswering && connection.level !== "offline") showPill("unanswered");
-  if (network.isUp()) queue.resume();
+  if (network.isUp() && !isPaused) queue.resume();
   else queue.pause();
-  for (const item of model.items) if (item.stage === "uploading") show(item);
+  for (const item of model.items) if (item.stage === "uploading" || item.stage === "chosen") show(item);
+}
+
+let isPaused = false;
+
+/** @param {boolean} pauses */
+function pause(pauses) {
+  isPaused = pauses;
+  announcer.note(isPaused ? words.ANNOUNCEMENTS.paused : words.ANNOUNCEMENTS.resumed);
+  showNetwork();
+  showAll();
 }
 
 /** @param {string} subject @param {string} sentence */
@@ -97,15 +105,26 @@ function add(taken) {
   else hideNotice("left out");
   if (!taken.files.length && !taken.unreadable.length) return;
   hideNotice("link");
-  const added = model.add(taken.files, taken.unreadable);
-  for (const item of added) {
-    addTile(item);
-    if (item.stage === "chosen" && item.file) prepare(item, item.file);
+  adding = adding.then(() => addInTurns(taken));
+}
+
+let adding = Promise.resolve();
+
+/** @param {Taken} taken */
+async function addInTurns({ files, unreadable }) {
+  const count = files.length;
+  for (let index = 0; index < count || unreadable.length; index += TURN) {
+    const added = model.add(files.slice(index, index + TURN), unreadable.splice(0, TURN), index);
+    for (const item of added) {
+      addTile(item);
+      if (item.stage === "chosen" && item.file) prepare(item, item.file);
+    }
+    if (!unsent.left.length) hideNotice("unsent");
+    reattachBelowTiles();
+    showAll();
+    if (index === 0) queueMicrotask(() => added[0]?.tile?.element.scrollIntoView({ block: "nearest" }));
+    await new Promise((done) => setTimeout(done));
   }
-  if (!unsent.left.length) hideNotice("unsent");
-  reattachBelowTiles();
-  showAll();
-  queueMicrotask(() => added[0]?.tile?.element.scrollIntoView({ block: "nearest" }));
 }
 
 /** @param {Item} item */
@@ -136,13 +155,9 @@ async function prepare(item, file) {
   const isLocated = head !== null && kind?.format === "jpeg" && withoutLocation(new Uint8Array(head)) !== null;
   model.prepare(item, kind, limits, head !== null, isLocated && keepsLocation !== true);
   if (item.isLocated) decideLocation();
-  const isTooLargeToDraw = item.width * item.height > limits.max_pixels;
-  if (kind?.format && !isTooLargeToDraw) {
-    showPreview(item, file, kind.name);
-  } else {
-    const ending = words.splitName(item.name)[1].slice(1).toUpperCase();
-    item.tile?.showKind(kind?.name ?? (ending || "?"), kind ?? {});
-  }
+  const ending = words.splitName(item.name)[1].slice(1).toUpperCase();
+  item.tile?.showKind(kind?.name ?? (ending || "?"), kind ?? {});
+  if (kind?.format && item.width * item.height <= limits.max_pixels) showPreview(item, file);
   show(item);
 }
 
@@ -182,11 +197,12 @@ async function releaseLocated(item) {
   show(item);
 }
 
-/** @param {Item} item @param {File} file @param {string} kind */
-async function showPreview(item, file, kind) {
-  const picture = await preview(file);
-  if (item.stage === "removed") return;
-  if (!picture) return item.tile?.showKind(kind, item);
+/** @param {Item} item @param {File} file */
+async function showPreview(item, file) {
+  if (item.tile) await whenSeen(item.tile.element);
+  const isWanted = () => item.stage !== "removed" && item.stage !== "ready";
+  const picture = await preview(file, isWanted);
+  if (!picture || !isWanted()) return;
   // Rotated by EXIF.
   if (!item.upload && picture.width > picture.height !== item.width > item.height) {
     [item.width, item.height] = [item.height, item.width];
@@ -212,6 +228,7 @@ async function send(item) {
     progress(sent, speed) {
       Object.assign(item, { sent, speed });
       item.tile?.showProgress(item);
+      afterChanges(showLeft);
     },
   };
   model.finish(item, await sendWithRetries(order, network));
@@ -252,7 +269,8 @@ function show(item) {
 }
 
 /** @param {Item} item @returns {Hold} */
-function hold({ isBusy }) {
+function hold({ isBusy, stage }) {
+  if (stage === "chosen") return isPaused ? "paused" : "";
   if (network.isUp()) return isBusy ? "busy" : "";
   return network.isAnswering ? "offline" : "unanswered";
 }
@@ -276,9 +294,16 @@ function showAll() {
 
 function showCounts() {
   const counts = model.counts();
-  showSummary(counts, model.items.map((item) => item.stage), model.retriable().length);
+  isPaused &&= counts.chosen > 0;
+  if (!isPaused && network.isUp()) queue.resume();
+  showSummary(counts, model.items.map((item) => item.stage), model.retriable().length, isPaused);
+  showLeft();
   announceEnd(counts);
   guardUnsent();
+}
+
+function showLeft() {
+  showToSend(words.toSend(model.toSend()));
 }
 
 let wasDone = true;
@@ -338,6 +363,7 @@ function showEarlierNow() {
 function forgetAll() {
   const uploads = model.earlier();
   model.forgetEarlier(uploads);
+  memory.tellForgotten();
   showNotice("forgotten", [words.ANNOUNCEMENTS.forgotten(uploads.length)], [
     { text: "Undo", run: () => model.remember(uploads) },
     { text: "Dismiss", run() {} },
@@ -372,10 +398,14 @@ function listenForButtons() {
   find(".retry-all").addEventListener("click", retryAll);
   find(".clear-all").addEventListener("click", clearAll);
   find(".forget-all").addEventListener("click", forgetAll);
+  find(".pause-all").addEventListener("click", () => pause(!isPaused));
   const copyAll = find(".copy-all");
   copyAll.addEventListener("click", () => copy(copyAll, ...model.earlier().map(({ links }) => links.self)));
   // Changed by another tab.
-  addEventListener("storage", showEarlier);
+  addEventListener("storage", ({ key }) => {
+    if (key === FORGOTTEN) model.keepShown();
+    showEarlier();
+  });
   addEventListener("online", () => network.check());
   document.addEventListener("visibilitychange", () => document.hidden || network.check());
   addEventListener("pagehide", () => saveUnsent(true));

@@ -1,6 +1,4 @@
-import { Fallback } from "./fallback.js";
-import { Live } from "./live.js";
-import { Poller } from "./poll.js";
+import { Fallback, Live, Poller } from "./live.js";
 import { CONNECTION } from "./words.js";
 
 const ROOT = new URL(".", import.meta.url);

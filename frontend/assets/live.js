@@ -1,4 +1,5 @@
-import { backoff } from "./backoff.js";
+import { isFinal } from "./merge.js";
+import { backoff } from "./network.js";
 
 const STABLE_AFTER_MS = 30_000;
 const SILENCE_MARGIN_MS = 10_000;
@@ -208,5 +209,160 @@ export class Live {
     if (this.isLive === isLive) return;
     this.isLive = isLive;
     this.#environment.onLiveChange(isLive);
+  }
+}
+
+export const POLL_AFTER_MS = 2000;
+
+export class Fallback {
+  #environment;
+  /** @type {any} */
+  #pollTimer = null;
+  #mayPoll = false;
+
+  /** @param {FallbackEnvironment} environment */
+  constructor(environment) {
+    this.#environment = environment;
+    /** @type {Level} */
+    this.level = "connecting";
+  }
+
+  start() {
+    this.#environment.live.connect();
+    this.update();
+  }
+
+  /** @param {Upload} upload */
+  subscribe(upload) {
+    const { live, poller } = this.#environment;
+    if (isFinal(upload)) poller.unsubscribe(upload.id);
+    else poller.subscribe(upload.id, upload.links.self);
+    live.subscribe(upload.id);
+  }
+
+  /** @param {string} id */
+  unsubscribe(id) {
+    this.#environment.poller.unsubscribe(id);
+    this.#environment.live.unsubscribe(id);
+  }
+
+  wake() {
+    this.#environment.live.wake();
+    this.update();
+  }
+
+  goOffline() {
+    this.#environment.live.assumeLost();
+    this.update();
+  }
+
+  update() {
+    const { live, poller, after, cancel, isOnline, isHidden } = this.#environment;
+    if (live.isLive) {
+      cancel(this.#pollTimer);
+      this.#pollTimer = null;
+      this.#mayPoll = false;
+      poller.stop();
+      return this.#setLevel("live");
+    }
+    if (this.#pollTimer === null) {
+      this.#pollTimer = after(() => {
+        this.#mayPoll = true;
+        this.update();
+      }, POLL_AFTER_MS);
+    }
+    const online = isOnline();
+    if (this.#mayPoll && online && !isHidden()) poller.start();
+    else poller.stop();
+    this.#setLevel(!online ? "offline" : this.#mayPoll ? "polling" : "connecting");
+  }
+
+  /** @param {Level} level */
+  #setLevel(level) {
+    const before = this.level;
+    if (level === before) return;
+    this.level = level;
+    this.#environment.onLevel(level, before);
+  }
+}
+
+export const POLL_MS = 2000;
+const JITTER = 0.1;
+
+export class Poller {
+  #environment;
+  /** @type {Map<string, string>} */
+  #urls = new Map();
+  /** @type {Map<string, any>} */
+  #timers = new Map();
+  /** @type {AbortController | null} */
+  #running = null;
+
+  /** @param {PollEnvironment} environment */
+  constructor(environment) {
+    this.#environment = environment;
+  }
+
+  get isRunning() {
+    return this.#running !== null;
+  }
+
+  /** @param {string} id @param {string} url of the upload */
+  subscribe(id, url) {
+    if (this.#urls.has(id)) return;
+    this.#urls.set(id, url);
+    if (this.#running) this.#schedule(id, this.#running.signal);
+  }
+
+  /** @param {string} id */
+  unsubscribe(id) {
+    this.#urls.delete(id);
+    this.#environment.cancel(this.#timers.get(id));
+    this.#timers.delete(id);
+  }
+
+  start() {
+    if (this.#running) return;
+    this.#running = new AbortController();
+    for (const id of this.#urls.keys()) this.#poll(id, this.#running.signal);
+  }
+
+  stop() {
+    this.#running?.abort();
+    this.#running = null;
+    for (const timer of this.#timers.values()) this.#environment.cancel(timer);
+    this.#timers.clear();
+  }
+
+  /** @param {string} id @param {AbortSignal} signal */
+  #schedule(id, signal) {
+    const { after, random } = this.#environment;
+    const delayMs = POLL_MS * (1 + JITTER * (2 * random() - 1));
+    this.#timers.set(id, after(() => this.#poll(id, signal), delayMs));
+  }
+
+  /** @param {string} id @param {AbortSignal} signal */
+  async #poll(id, signal) {
+    const url = this.#urls.get(id);
+    if (!url) return;
+    try {
+      await this.#request(id, url, signal);
+    } catch {
+      // No network, or stopped.
+    }
+    if (this.#urls.has(id) && !signal.aborted) this.#schedule(id, signal);
+  }
+
+  /** @param {string} id @param {string} url @param {AbortSignal} signal */
+  async #request(id, url, signal) {
+    const { fetch, onUnknown, onUpload } = this.#environment;
+    const thumbnail = await fetch(`${url}/small`, { signal });
+    // 404 without Retry-After: the upload is unknown.
+    if (thumbnail.status === 404 && !thumbnail.headers.has("retry-after") && !signal.aborted) onUnknown(id);
+    // 410: the upload has failed or was deleted.
+    if (thumbnail.status !== 200 && thumbnail.status !== 410) return;
+    const upload = await fetch(url, { headers: { accept: "application/json" }, signal });
+    if (upload.status === 200) onUpload(await upload.json());
+    else if (upload.status === 410 && !signal.aborted) onUpload(/** @type {any} */ ({ id, gen: 0, state: "gone" }));
   }
 }

@@ -65,6 +65,17 @@ export class Model {
     return this.items.some(({ stage }) => stage === "chosen" || stage === "uploading");
   }
 
+  toSend() {
+    let [bytes, speed, files] = [0, 0, 0];
+    for (const item of this.items) {
+      if (item.stage !== "chosen" && item.stage !== "uploading") continue;
+      files += 1;
+      bytes += item.bytes * (item.stage === "chosen" ? 1 : 1 - item.sent);
+      if (item.stage === "uploading") speed += item.speed;
+    }
+    return { files, bytes, speed };
+  }
+
   unsent() {
     return this.items.filter(({ file, upload, stage }) => file && !upload && ["chosen", "uploading", "failed"].includes(stage));
   }
@@ -81,10 +92,10 @@ export class Model {
     return uploads;
   }
 
-  /** @param {File[]} files of one drop @param {string[]} unreadable names @returns {Item[]} one each, to `prepare` unless refused */
-  add(files, unreadable = []) {
+  /** @param {File[]} files of one drop @param {string[]} unreadable names @param {number} first how many of the drop came before @returns {Item[]} one each, to `prepare` unless refused */
+  add(files, unreadable = [], first = 0) {
     const added = files.map((file, index) => {
-      const item = this.#create({ file, name: file.name || "picture", bytes: file.size, key: this.#environment.keyOf(file), isBulk: index >= BULK_AFTER });
+      const item = this.#create({ file, name: file.name || "picture", bytes: file.size, key: this.#environment.keyOf(file), isBulk: first + index >= BULK_AFTER });
       if (this.items.length > MAX_ITEMS) this.#refuse(item, REFUSED.tooMany(MAX_ITEMS));
       return item;
     });
@@ -227,6 +238,10 @@ export class Model {
   remember(uploads) {
     for (const upload of uploads) this.#environment.memory.keep(upload);
     this.#environment.onEarlierChange();
+  }
+
+  keepShown() {
+    for (const { upload } of this.items) if (upload) this.#environment.memory.keep(upload);
   }
 
   /** @param {ItemFields} fields @returns {Item} */

@@ -1,5 +1,3 @@
-import { backoff } from "./backoff.js";
-
 const MIN_DELAY_MS = 500;
 const MAX_DELAY_MS = 8000;
 
@@ -66,4 +64,18 @@ export class Network extends EventTarget {
     onChange(isAnswering);
     if (this.isUp()) this.dispatchEvent(new Event("up"));
   }
+}
+
+/** Exponential backoff with full jitter, so that many pages do not reconnect at once. */
+
+const FIRST_MS = 500;
+const LONGEST_MS = 30_000;
+
+/**
+ * @param {number} failures before this retry
+ * @param {Random} random
+ * @returns {Milliseconds}
+ */
+export function backoff(failures, random) {
+  return random() * Math.min(LONGEST_MS, FIRST_MS * 2 ** failures);
 }

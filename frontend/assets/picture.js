@@ -5,11 +5,31 @@ import { thumbhashPixels } from "./thumbhash.js";
 const PREVIEW_WIDTH = 640;
 const FADE_MS = 400;
 
-const drawings = new Queue(async (/** @type {Drawing} */ { file, done }) => done(await draw(file).catch(() => null)));
+const drawings = new Queue(async (/** @type {Drawing} */ { file, isWanted, done }) => done(isWanted() ? await draw(file).catch(() => null) : null), 1);
 
-/** @param {Blob} file @returns {Promise<HTMLImageElement | null>} `null` if the browser cannot draw it */
-export function preview(file) {
-  return new Promise((done) => drawings.add({ file, done }));
+/** @type {WeakMap<Element, () => void>} */
+const unseen = new WeakMap();
+const observer = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    observer.unobserve(target);
+    // A task each.
+    setTimeout(() => unseen.get(target)?.());
+  }
+}, { rootMargin: "25%" });
+
+/** @param {Element} element @returns {Promise<void>} */
+export function whenSeen(element) {
+  return new Promise((done) => {
+    unseen.set(element, done);
+    observer.unobserve(element);
+    observer.observe(element);
+  });
+}
+
+/** @param {Blob} file @param {() => boolean} isWanted @returns {Promise<HTMLImageElement | null>} `null` if the browser cannot draw it */
+export function preview(file, isWanted) {
+  return new Promise((done) => drawings.add({ file, isWanted, done }));
 }
 
 /** @param {Blob} file */

@@ -7,9 +7,10 @@ export class Queue {
   #running = 0;
   #isPaused = false;
 
-  /** @param {(item: T) => Promise<void>} run */
-  constructor(run) {
+  /** @param {(item: T) => Promise<void>} run @param {number} [most] */
+  constructor(run, most = MAX_RUNNING) {
     this.run = run;
+    this.most = most;
   }
 
   /** @param {T} item */
@@ -33,7 +34,7 @@ export class Queue {
   }
 
   #fill() {
-    while (!this.#isPaused && this.#running < MAX_RUNNING) {
+    while (!this.#isPaused && this.#running < this.most) {
       const item = this.#waiting.shift();
       if (item === undefined) return;
       this.#running += 1;

@@ -1,4 +1,4 @@
-import { backoff } from "./backoff.js";
+import { backoff } from "./network.js";
 import { readProblem } from "./probe.js";
 import { FAILED } from "./words.js";
 

@@ -8,8 +8,8 @@ const ICONS = { failed: "m8 8 16 16M24 8 8 24", ready: "m6 17 7 7L26 9" };
 const icon = find('link[rel="icon"]');
 const mark = icon.getAttribute("href") ?? "";
 
-/** @param {Counts} counts @param {Stage[]} stages in the order of the tiles @param {number} retriable */
-export function showSummary(counts, stages, retriable) {
+/** @param {Counts} counts @param {Stage[]} stages in the order of the tiles @param {number} retriable @param {boolean} isPaused */
+export function showSummary(counts, stages, retriable, isPaused) {
   const total = words.total(counts);
   const isEmpty = stages.length === 0;
   const heading = find("#total");
@@ -17,18 +17,29 @@ export function showSummary(counts, stages, retriable) {
   if (heading.textContent !== total) heading.replaceChildren(first, ...(others.length ? [make("span", {}, ...others)] : []));
   showIcon(!words.isDone(counts) || isEmpty ? "" : counts.failed + counts.refused ? "failed" : "ready");
   document.title = words.totalOf(counts) ? `${total} · up!` : "up!";
-  find(".nothing").hidden = !isEmpty;
-  find(".tiles").hidden = isEmpty;
-  find(".rest").hidden = isEmpty;
+  if (find(".tiles").hidden !== isEmpty) {
+    for (const part of [".tiles", ".rest"]) find(part).hidden = isEmpty;
+    find(".nothing").hidden = !isEmpty;
+    // The slab changes its height.
+    reattach([".slab", ".desk"]);
+  }
   setText(find(".tally"), words.tally(counts));
   showBeads(stages.filter((stage) => stage !== "refused").slice(0, MAX_BEADS));
   const clear = find(".clear-all");
   const isSending = counts.chosen + counts.uploading > 0;
   clear.toggleAttribute("data-idle", isSending ? counts.chosen + counts.uploading < 2 : !(counts.ready + counts.refused));
-  setText(clear, isSending ? words.CLEAR.cancel : words.CLEAR.finished);
+  setText(clear, isSending ? words.BATCH.cancel : words.BATCH.finished);
+  const pause = find(".pause-all");
+  pause.toggleAttribute("data-idle", !isPaused && counts.chosen < 1);
+  setText(pause, isPaused ? words.BATCH.resume : words.BATCH.pause);
   const retry = find(".retry-all");
-  retry.toggleAttribute("data-idle", !retriable);
+  retry.toggleAttribute("data-idle", !retriable || !pause.hasAttribute("data-idle"));
   if (retriable) setText(find("span", retry), words.retryAll(retriable));
+}
+
+/** @param {string} text */
+export function showToSend(text) {
+  setText(find(".to-send"), text);
 }
 
 /** @param {string} kind */
@@ -40,13 +51,13 @@ function showIcon(kind) {
 
 /** @param {string[]} stages */
 function showBeads(stages) {
-  const beads = find(".beads");
-  if (beads.children.length === stages.length) return colour(beads, stages);
-  // A new tally: moving the old one is a layout shift.
+  const old = find(".beads");
+  if (old.children.length === stages.length) return colour(old, stages);
+  // New elements: moving the old ones is a layout shift.
   const tally = find(".tally");
   tally.replaceWith(tally.cloneNode(true));
-  while (beads.children.length > stages.length) beads.lastElementChild?.remove();
-  while (beads.children.length < stages.length) beads.append(make("i"));
+  const beads = make("span", { class: "beads", "aria-hidden": "true" }, ...stages.map(() => make("i")));
+  old.replaceWith(beads);
   colour(beads, stages);
 }
 
@@ -88,4 +99,34 @@ export function hopMark() {
   const mark = find(".mark");
   mark.classList.add("hop");
   setTimeout(() => mark.classList.remove("hop"), HOP_EVERY_MS / 2);
+}
+
+/** @type {Map<string, HTMLElement>} */
+const shown = new Map();
+
+/** @param {string} subject @param {(Node | string)[]} content @param {NoticeAction[]} actions the last one is Dismiss */
+export function showNotice(subject, content, actions = [{ text: "Dismiss", run() {} }]) {
+  const buttons = actions.map(({ text, run, stays }, index) => {
+    const button = make("button", { class: index === actions.length - 1 ? "button plain" : "button", type: "button" }, text);
+    button.addEventListener("click", () => {
+      if (!stays) hideNotice(subject);
+      run();
+    });
+    return button;
+  });
+  const notice = make("div", { class: "notice" }, make("p", {}, ...content), make("div", { class: "actions" }, ...buttons));
+  shown.get(subject)?.remove();
+  shown.set(subject, notice);
+  find(".notices").append(notice);
+  reattachBelowNotices();
+  notice.scrollIntoView({ block: "nearest" });
+}
+
+/** @param {string} subject */
+export function hideNotice(subject) {
+  const notice = shown.get(subject);
+  const hadFocus = notice?.contains(document.activeElement);
+  notice?.remove();
+  shown.delete(subject);
+  if (hadFocus) find("#files").focus();
 }

@@ -1,5 +1,5 @@
 import { copyButton, fileName, icon, make, setRatio, visuallyHidden } from "./dom.js";
-import { blurredPreview, fadeIn, thumbnailImage } from "./picture.js";
+import { blurredPreview, fadeIn, thumbnailImage, whenSeen } from "./picture.js";
 import * as words from "./words.js";
 
 const SIZES = "(min-width: 34rem) 19rem, 6.5rem";
@@ -102,6 +102,7 @@ export class Tile {
     if (this.#thumbnailsOf === revision) return;
     this.#thumbnailsOf = revision;
     if (!this.#print.querySelector("canvas, img")) {
+      await whenSeen(this.element);
       const blurred = blurredPreview(upload.thumbhash);
       if (blurred) this.#setPicture(blurred);
     }
@@ -254,6 +255,6 @@ function statusOf(item) {
     case "removed":
       return [];
     default:
-      return [words.STATUS[item.isLocated ? "located" : item.stage]];
+      return [words.STATUS[item.isLocated ? "located" : item.held === "paused" ? item.held : item.stage]];
   }
 }

@@ -1,6 +1,5 @@
 import { connect } from "./connection.js";
-import { copyLinks } from "./copy.js";
-import { find } from "./dom.js";
+import { copyLinks, find } from "./dom.js";
 import { compare, isFinal } from "./merge.js";
 import { ANNOUNCEMENTS, STEPS } from "./words.js";
 

@@ -37,6 +37,12 @@ export function timeLeft(seconds) {
   return seconds < 90 ? `${Math.round(seconds)} s left` : `${Math.round(seconds / 60)} min left`;
 }
 
+/** @param {{files: number, bytes: Bytes, speed: BytesPerSecond}} left of a batch */
+export function toSend({ files, bytes, speed }) {
+  if (files < 2) return "";
+  return `${size(Math.ceil(bytes))} to send${speed ? `, ${timeLeft(bytes / speed)}` : ""}`;
+}
+
 /** @param {Fraction} sent */
 export function percent(sent) {
   return `${Math.floor(sent * 100)}%`;
@@ -82,6 +88,7 @@ export const STEPS = { sent: "sent", queued: "in line", processing: "resizing", 
 export const STATUS = {
   chosen: "Next up",
   located: "Waiting for your choice",
+  paused: "Paused",
   uploading: "Uploading",
   offline: "Waiting for the network",
   unanswered: "The server isn't answering. Trying again…",
@@ -192,7 +199,7 @@ export function retryAll(failed) {
   return `Retry ${failed} failed`;
 }
 
-export const CLEAR = { cancel: "Cancel all", finished: "Clear finished" };
+export const BATCH = { cancel: "Cancel all", finished: "Clear finished", pause: "Pause", resume: "Resume" };
 
 /** @type {Announcements} */
 export const ANNOUNCEMENTS = {
@@ -207,6 +214,8 @@ export const ANNOUNCEMENTS = {
   retrying: (name) => `Retrying ${name}.`,
   located: "Some pictures tell where they were taken.",
   cancelled: (count) => `${count} pictures cancelled.`,
+  paused: "Paused. Uploads on the way go on.",
+  resumed: "Resumed.",
   cleared: (count) => `${count} cleared. Their links are under Earlier.`,
   link: "Links can't be sent. Save the picture, then choose it.",
   removed: (name) => `${name} removed.`,

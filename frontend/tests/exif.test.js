@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { withoutLocation } from "../assets/exif.js";
+import { withoutLocation } from "../assets/probe.js";
 import { geotagged } from "./geotagged.js";
 
 const text = (bytes) => Buffer.from(bytes).toString("latin1");

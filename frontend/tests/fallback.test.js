@@ -1,6 +1,6 @@
 import { beforeEach, test } from "node:test";
 import assert from "node:assert/strict";
-import { Fallback } from "../assets/fallback.js";
+import { Fallback } from "../assets/live.js";
 import { Clock, upload } from "./clock.js";
 
 let clock, live, poller, levels, calls, fallback, isOnline, isHidden;

@@ -1,6 +1,6 @@
 import { beforeEach, test } from "node:test";
 import assert from "node:assert/strict";
-import { Poller } from "../assets/poll.js";
+import { Poller } from "../assets/live.js";
 import { Clock, settle, upload } from "./clock.js";
 
 let clock, requests, answers, uploads, unknown, poller, random;

@@ -1,6 +1,6 @@
 import { beforeEach, test } from "node:test";
 import assert from "node:assert/strict";
-import { KEY, Unsent } from "../assets/unsent.js";
+import { KEY, Unsent } from "../assets/memory.js";
 
 function storage() {
   const values = new Map();

@@ -42,12 +42,18 @@ test("on the smallest phone the total stays on one line and nothing shifts, from
   await tab.hasQuietConsole();
 });
 
-test("every one of thirty previews is an image, not a canvas", async (t) => {
+test("previews are drawn where they are seen, as images and not canvases", async (t) => {
   const { open } = await scene(t, { options: ["--workers", "0"], context: PHONE });
   const tab = await open();
   await tab.choose(...Array.from({ length: 30 }, (_, i) => file(`p${i}.png`, png(320, 240, i))));
-  const drawn = () => tab.page.locator(".tile .print img").evaluateAll((all) => all.filter((image) => image.complete && image.naturalWidth).length);
-  await until(async () => (await drawn()) === 30, "thirty previews");
+  const isDrawn = (index) => tab.page.locator(".tile").nth(index).evaluate((tile) => Boolean(tile.querySelector(".print img")?.naturalWidth));
+  await until(() => isDrawn(0), "the first preview");
+  assert.equal(await isDrawn(29), false, "the last one is far away");
+  assert.equal(await tab.page.locator(".tile").nth(29).locator(".print.kind").textContent(), "PNG", "a frame with its kind stands for it");
+  for (let index = 0; index < 30; index += 3) {
+    await tab.page.locator(".tile").nth(index).scrollIntoViewIfNeeded();
+    await until(() => isDrawn(index), `preview ${index}`);
+  }
   assert.equal(await tab.page.locator(".tile canvas").count(), 0);
   await tab.hasQuietConsole();
 });
