@@ -78,6 +78,7 @@ test-tools:
 	@./integration-tests/need /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 	@./integration-tests/need npm npm
 	@./integration-tests/need chromium chromium
+	@./integration-tests/need firefox-esr firefox-esr
 	@./integration-tests/need /usr/sbin/nginx nginx-light
 	@./integration-tests/need openssl openssl
 	@./integration-tests/need faketime faketime

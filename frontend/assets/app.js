@@ -262,7 +262,7 @@ function view(item) {
 /** @param {Item} item */
 function show(item) {
   if (item.stage === "removed") return;
-  item.held = item.stage === "uploading" ? hold(item) : "";
+  item.held = hold(item);
   item.tile?.show(item);
   item.tile?.showProgress(item);
   showAll();
@@ -270,7 +270,7 @@ function show(item) {
 
 /** @param {Item} item @returns {Hold} */
 function hold({ isBusy, stage }) {
-  if (stage === "chosen") return isPaused ? "paused" : "";
+  if (stage !== "uploading") return isPaused && stage === "chosen" ? "paused" : "";
   if (network.isUp()) return isBusy ? "busy" : "";
   return network.isAnswering ? "offline" : "unanswered";
 }

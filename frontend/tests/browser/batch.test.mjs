@@ -1,0 +1,131 @@
+// A batch of pictures: paused and resumed, what is left to send, room for tiles, and other tabs.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { crc32, deflateSync } from "node:zlib";
+import { file, noisyPng, png } from "./support/pictures.mjs";
+import { NETWORK, openPage, plain, scene, until } from "./support/scene.mjs";
+
+test("a batch can be paused and resumed, and says what is left to send", async (t) => {
+  const { open, proxy } = await scene(t);
+  const tab = await open("/", { allowed: NETWORK });
+  await tab.pill("Live");
+  let isHeld = true;
+  proxy.answer = async (request) => {
+    if (request.method === "POST") await until(() => !isHeld, "uploads are let through", 60_000);
+    return null;
+  };
+  await tab.choose(...Array.from({ length: 6 }, (_, index) => file(`p${index}.png`, noisyPng(300, 200 + index))));
+  await tab.until("uploading", 3);
+  assert.match(plain(await tab.text(".to-send")), /^[\d.]+ (KB|MB) to send/);
+  await tab.page.getByRole("button", { name: "Pause", exact: true }).click();
+  await until(async () => (await tab.page.locator(".tile .status", { hasText: "Paused" }).count()) === 3, "three files wait");
+  await until(async () => (await tab.announced()).join(" ").includes("Paused."), "it is announced");
+  isHeld = false;
+  await tab.until("ready", 3);
+  assert.equal(await tab.tiles("chosen"), 3, "the others still wait");
+  assert.equal(proxy.seen.filter((seen) => seen.startsWith("POST")).length, 3);
+  await tab.page.getByRole("button", { name: "Resume" }).click();
+  await tab.until("ready", 6);
+  assert.equal(await tab.text(".to-send"), "");
+  assert.equal(await tab.page.locator(".pause-all").isVisible(), false);
+  await tab.hasNoShifts();
+  isHeld = true;
+  await tab.choose(...Array.from({ length: 5 }, (_, index) => file(`q${index}.png`, noisyPng(310, 200 + index))));
+  await tab.until("uploading", 3);
+  await tab.page.getByRole("button", { name: "Pause", exact: true }).click();
+  await tab.isAccessible("a paused batch");
+  await tab.shoot("paused-1280");
+  isHeld = false;
+  await tab.hasQuietConsole();
+});
+
+test("Forget all leaves the tiles of another tab", async (t) => {
+  const { browser, open, proxy } = await scene(t);
+  const one = await open();
+  const two = await openPage(t, browser, `${proxy.url}/`, { within: one.context });
+  await one.choose(file("one.png", png(320, 240, 1)));
+  await one.until("ready");
+  await two.choose(file("two.png", png(320, 240, 2)));
+  await two.until("ready");
+  await two.page.reload();
+  await two.page.locator(".earlier-list").getByRole("link", { name: "two.png" }).waitFor();
+  await two.page.getByRole("button", { name: "Forget all" }).click();
+  const names = () => one.page.evaluate(() => Object.keys(localStorage).filter((key) => key.startsWith("up.upload.")).map((key) => JSON.parse(localStorage.getItem(key)).name));
+  await until(async () => (await names()).join() === "one.png", "the tile of the first tab is kept, the rest is forgotten");
+  assert.equal(plain(await two.text(".notice p")), "2 pictures removed from this list. Links keep working.");
+  await one.page.reload();
+  await one.page.locator(".earlier-list").getByRole("link", { name: "one.png" }).waitFor();
+  await one.hasQuietConsole();
+});
+
+test("on a phone the slab gives its room to the tiles", async (t) => {
+  const { open } = await scene(t);
+  const tab = await open("/", { viewport: { width: 360, height: 740 } });
+  const height = () => tab.page.locator(".slab").evaluate((slab) => slab.offsetHeight);
+  const before = await height();
+  await tab.choose(file("one.png", png(320, 240)));
+  await tab.until("ready");
+  await tab.hasNoShifts();
+  const after = await height();
+  assert.ok(after < 100 && after < before / 2, `${before} px, then ${after} px`);
+  assert.equal(await tab.page.getByRole("heading", { level: 1 }).count(), 1);
+  await tab.page.getByRole("button", { name: "Clear finished" }).click();
+  await until(async () => (await height()) === before, "it is large again");
+  await tab.choose(file("two.png", png(321, 240)));
+  await tab.until("ready");
+  await tab.isAccessible("the small slab");
+  await tab.shoot("slab-360");
+  await tab.hasQuietConsole();
+});
+
+/** A PNG without any colour: the ground of the page is seen. */
+function transparentPng(width, height) {
+  const chunk = (type, data) => {
+    const body = Buffer.concat([Buffer.from(type, "latin1"), data]);
+    const out = Buffer.alloc(body.length + 8);
+    out.writeUInt32BE(data.length, 0);
+    body.copy(out, 4);
+    out.writeUInt32BE(crc32(body) >>> 0, body.length + 4);
+    return out;
+  };
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(width, 0);
+  header.writeUInt32BE(height, 4);
+  header.set([8, 6, 0, 0, 0], 8);
+  return Buffer.concat([Buffer.from("\x89PNG\r\n\x1a\n", "latin1"), chunk("IHDR", header), chunk("IDAT", deflateSync(Buffer.alloc((width * 4 + 1) * height))), chunk("IEND", Buffer.alloc(0))]);
+}
+
+test("transparent pictures have one ground everywhere, and very wide ones a least height", async (t) => {
+  const { open } = await scene(t);
+  const tab = await open();
+  await tab.choose(file("glass.png", transparentPng(400, 300)), file("strip.png", png(3000, 20)));
+  await tab.until("ready", 2);
+  await tab.page.locator(".tile img[srcset]").first().waitFor();
+  const strip = await tab.page.locator(".tile", { hasText: "strip.png" }).locator(".print").boundingBox();
+  assert.ok(strip.height >= 20, `the strip is ${strip.height} px high`);
+  const ground = (picture) => picture.evaluate((image) => getComputedStyle(image).backgroundImage);
+  const grounds = [await ground(tab.page.locator(".tile img").first())];
+  await tab.page.getByRole("link", { name: "View glass.png" }).click();
+  grounds.push(await ground(tab.page.locator(".lightbox .print img")));
+  await tab.shoot("ground-lightbox", { fullPage: false });
+  await tab.page.keyboard.press("Escape");
+  const link = await tab.page.locator(".tile", { hasText: "glass.png" }).getByRole("link", { name: "Open" }).getAttribute("href");
+  await tab.page.reload();
+  await tab.page.locator(".earlier-list img").first().waitFor();
+  grounds.push(await ground(tab.page.locator(".earlier-list img").first()));
+  await tab.page.goto(new URL(link, tab.page.url()).href);
+  grounds.push(await ground(tab.page.locator(".hero img")));
+  assert.match(grounds[0], /^repeating-conic-gradient/);
+  assert.equal(new Set(grounds).size, 1, grounds.join("\n"));
+  await tab.hasQuietConsole();
+});
+
+test("icons exist where browsers look for them", async (t) => {
+  const { proxy } = await scene(t);
+  for (const [path, type] of [["/favicon.ico", /^image\/(x-icon|vnd\.microsoft\.icon)/], ["/apple-touch-icon.png", /^image\/png/]]) {
+    const answer = await fetch(proxy.url + path);
+    assert.equal(answer.status, 200, path);
+    assert.match(answer.headers.get("content-type"), type);
+  }
+});
