@@ -197,6 +197,19 @@ async fn a_worker_that_is_killed_while_its_upload_is_deleted_leaves_nothing_afte
 }
 
 #[tokio::test]
+async fn a_result_that_a_worker_stored_after_the_deletion_before_it_died_goes_with_its_redelivery() {
+    let scene = Scene::at(Stage::Queued).await;
+    drop(scene.script.deliver());
+    scene.delete().await;
+    scene.storage.store_result(&testing::result_of(scene.record.clone())).await.unwrap();
+    scene.script.redeliver();
+    scene.work().await;
+    scene.assert_gone("after the redelivery").await;
+    let states: Vec<_> = scene.script.announced().iter().map(|changed| changed.upload.state).collect();
+    assert!(states.iter().all(|state| *state == crate::State::Gone), "{states:?}");
+}
+
+#[tokio::test]
 async fn a_deletion_that_is_overtaken_at_any_step_removes_what_was_written_meanwhile() {
     for stage in STAGES {
         for operations in 0.. {
@@ -243,6 +256,8 @@ async fn a_retry_that_is_overtaken_by_a_deletion_at_any_step_brings_nothing_back
             fuse.mend();
             retry.await;
         }
+        let keys = scene.keys().await;
+        assert_eq!(keys, [StorageKey::gone(scene.id()).to_string()], "{case}, before a worker comes");
         scene.work().await;
         scene.assert_gone(&case).await;
         if survived {

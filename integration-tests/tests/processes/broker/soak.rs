@@ -255,7 +255,7 @@ async fn watch(url: String, ledger: Shared) {
         return;
     };
     let mut socket = Socket { stream };
-    let mut subscribed = std::collections::BTreeSet::new();
+    let mut subscribed = BTreeSet::new();
     loop {
         let new: Vec<String> = {
             let ledger = ledger.lock().unwrap();
