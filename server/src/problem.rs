@@ -232,11 +232,6 @@ impl Problem {
         Kind::Internal.into()
     }
 
-    /// Whether the upload was deleted.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.kind == Kind::Gone
-    }
-
     /// The error in one sentence, for people.
     pub(crate) fn title(&self) -> &str {
         &self.title
@@ -325,8 +320,6 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let about = self.kind.about();
         let mut response = json(&self);
-        // For the page that a browser gets.
-        response.extensions_mut().insert(self);
         *response.status_mut() = about.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
@@ -337,6 +330,8 @@ impl IntoResponse for Problem {
         if let Some(seconds) = about.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        // For the page that a browser gets.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -13,7 +13,7 @@ use axum::{
 use strum::VariantArray;
 
 use super::{Kind, Problem};
-use crate::{answer::NO_STORE, frontend::PAGE_HEADERS};
+use crate::frontend::PAGE_HEADERS;
 
 /// How long a page may be cached: it changes only with the server's version.
 const CACHED: &str = "public, max-age=3600";
@@ -85,13 +85,6 @@ pub(crate) async fn help_page(name: Result<Path<String>, PathRejection>) -> Resu
     let page = name.ok().and_then(|Path(name)| find(&name)).ok_or_else(Problem::not_found)?;
     let cached = [(header::CACHE_CONTROL, HeaderValue::from_static(CACHED))];
     Ok((PAGE_HEADERS, cached, render(&page)?).into_response())
-}
-
-/// The page of a deleted upload, with its status.
-pub(crate) fn of_gone() -> Result<Response, Problem> {
-    let page = find(Kind::Gone.name()).ok_or_else(Problem::internal)?;
-    let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static(NO_STORE))];
-    Ok((Kind::Gone.about().status, PAGE_HEADERS, no_store, render(&page)?).into_response())
 }
 
 fn render(page: &ProblemPage) -> Result<Html<String>, Problem> {

@@ -98,7 +98,8 @@ impl IntoResponse for Refused {
         telemetry::uploads(self.problem.kind(), 1);
         self.results.count();
         let named = self.name.as_deref().map(|name| (name, &self.problem));
-        let list = FormResults::new(&self.results.uploads, named.into_iter().chain(self.results.rejected()));
+        let uploads = self.results.uploads.iter().map(|accepted| &accepted.upload);
+        let list = FormResults::new(uploads, named.into_iter().chain(self.results.rejected()));
         let list = if named.is_some() { list } else { list.ended_by(&self.problem) };
         let mut response = closing(self.problem.with_uploads(self.results.uploads), self.rest);
         if list.is_list() {
@@ -375,7 +376,8 @@ async fn answer(
     let Some(first) = results.uploads.first() else { return Err(Problem::no_file().into()) };
     let location = first.upload.links.this.clone();
     let representation = Representation::preferred(headers);
-    let list = FormResults::new(&results.uploads, results.rejected());
+    let uploads = results.uploads.iter().map(|accepted| &accepted.upload);
+    let list = FormResults::new(uploads, results.rejected());
     if representation == Representation::Html && !list.is_list() {
         return Ok(see_other(location));
     }

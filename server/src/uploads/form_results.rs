@@ -35,11 +35,11 @@ pub(crate) struct ResultsPage {
 impl FormResults {
     /// The files of a form: the accepted ones, and the others with their names and problems.
     pub(super) fn new<'a>(
-        uploads: &[Upload],
+        uploads: impl IntoIterator<Item = &'a Upload>,
         rejected: impl IntoIterator<Item = (&'a str, &'a Problem)>,
     ) -> Self {
         let sent = uploads
-            .iter()
+            .into_iter()
             .map(|upload| FileRow { name: upload.name.clone(), about: upload.links.this.clone() });
         let refused = rejected
             .into_iter()

@@ -15,15 +15,9 @@ use crate::{
     client::Client,
     extract::Id,
     live::wait::Wait,
-    problem::{Problem, help_page},
+    problem::Problem,
     request::Context,
 };
-
-/// The page of a deleted upload.
-fn gone_page() -> Result<Response, Problem> {
-    let vary = [(header::VARY, HeaderValue::from_static("accept"))];
-    Ok((vary, help_page::of_gone()?).into_response())
-}
 
 /// Answers the state of an upload: at once, or at its end if the client sent `Prefer: wait`.
 pub(crate) async fn status(
@@ -34,17 +28,13 @@ pub(crate) async fn status(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let representation = Representation::preferred(&headers);
-    let read = context.timing.of("read", app.upload_or_problem(client, id)).await;
-    let mut upload = match read {
-        Err(problem) if representation == Representation::Html && problem.is_gone() => return gone_page(),
-        read => read?,
-    };
+    let mut upload = context.timing.of("read", app.upload_or_problem(client, id)).await?;
     let wait = Wait::parse(&headers);
     if let Some(wait) = wait {
         upload = context.timing.of("wait", wait.for_one(&app, upload)).await;
     }
     if upload.is_gone() {
-        return if representation == Representation::Html { gone_page() } else { Err(Problem::gone()) };
+        return Err(Problem::gone());
     }
     let mut response = match representation {
         Representation::Json => json(&upload),
