@@ -243,13 +243,6 @@ async fn node_reads_refusals_of_bodies_that_it_sends_first() {
     assert_reads_refusals("node", "refusals.mjs", 1, 10).await;
 }
 
-/// Not part of `make test`, because it needs a JDK, which takes 300 MB.
-#[tokio::test]
-#[ignore = "needs a JDK: cargo nextest run --run-ignored all java_reads_refusals"]
-async fn java_reads_refusals_of_bodies_that_it_sends_first() {
-    assert_reads_refusals("java", "Refusals.java", 1, 10).await;
-}
-
 #[tokio::test]
 async fn a_client_that_begins_with_http_2_is_told_to_use_1_1() {
     let server = Start::new().with("--workers", "0").start();

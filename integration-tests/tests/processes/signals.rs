@@ -172,6 +172,11 @@ async fn with_a_broker_a_worker_that_stands_still_before_its_result_changes_noth
     fleet.assert_queue_holds(0).await;
 }
 
+/// A server with one slot, hence one decoder.
+fn one_slot(data: &Data) -> Start {
+    Start::on(data).with("--workers", "1").variable("UP_INTERACTIVE_SLOTS", "0")
+}
+
 /// A server with a worker whose decoder is stopped with a picture; answers the upload, and who is stopped.
 async fn stopped_in_the_middle(server: &Server) -> (String, Vec<Pid>) {
     server.workers_ready(1).await;
@@ -186,7 +191,7 @@ async fn stopped_in_the_middle(server: &Server) -> (String, Vec<Pid>) {
 #[tokio::test]
 async fn a_decoder_that_is_killed_from_outside_is_not_blamed_on_the_picture() {
     for signal in [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP] {
-        let server = Start::new().with("--workers", "1").start();
+        let server = one_slot(&Data::new()).start();
         let (upload, decoders) = stopped_in_the_middle(&server).await;
         signal_all(&decoders, signal);
         signal_all(&decoders, Signal::CONT);
@@ -199,7 +204,7 @@ async fn a_decoder_that_is_killed_from_outside_is_not_blamed_on_the_picture() {
 
 #[tokio::test]
 async fn a_picture_whose_decoders_are_killed_again_and_again_is_tried_later() {
-    let server = Start::new().with("--workers", "1").start();
+    let server = one_slot(&Data::new()).start();
     let (upload, first) = stopped_in_the_middle(&server).await;
     signal_all(&first, Signal::KILL);
     // The other attempt of the same delivery.
@@ -218,7 +223,7 @@ async fn a_picture_whose_decoders_are_killed_again_and_again_is_tried_later() {
 #[tokio::test]
 async fn a_service_that_is_ended_with_all_its_processes_loses_no_upload() {
     let data = Data::new();
-    let mut server = Start::on(&data).with("--workers", "1").start();
+    let mut server = one_slot(&data).start();
     let (upload, decoders) = stopped_in_the_middle(&server).await;
     let everyone = [vec![server.pid()], server.workers(), decoders].concat();
     // As systemd does with KillMode=control-group.

@@ -1,6 +1,9 @@
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    exif::{ENTRY_BYTES, GPS_DIRECTORY},
+    *,
+};
 
 /// Values of the location in the samples: 48° 12′, and a name of a property.
 const LATITUDE: [u8; 16] = [48, 0, 0, 0, 1, 0, 0, 0, 12, 0, 0, 0, 1, 0, 0, 0];
