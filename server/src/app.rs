@@ -11,9 +11,9 @@ use worker::{
 };
 
 use crate::{
-    client::Client, config::Config, connections::Connections, free_space::FreeSpace, hub::Hub,
-    keys_in_use::KeysInUse, memory::UploadMemory, outbox::Outbox, problem::Problem, quota::Quota,
-    read_budget::ReadBudget, readiness::LastReport, relay_window::RelayWindow, results::Results,
+    budget::Budget, client::Client, config::Config, connections::Connections, free_space::FreeSpace,
+    hub::Hub, keys_in_use::KeysInUse, memory::UploadMemory, outbox::Outbox, problem::Problem, quota::Quota,
+    readiness::LastReport, relay_window::RelayWindow, results::Results, senders::Senders,
     sightings::Sightings, tokens::Tokens, tombstones::Tombstones, unended::Unended,
 };
 
@@ -29,6 +29,8 @@ pub(crate) struct App {
     pub(crate) hub: Arc<Hub>,
     pub(crate) sightings: Sightings,
     pub(crate) links: LinkBase,
+    /// Who may send uploads.
+    pub(crate) senders: Senders,
     /// Unended uploads by client.
     pub(crate) unended: Arc<Unended>,
     /// Bulk jobs that the relay has posted and no worker has started.
@@ -42,7 +44,7 @@ pub(crate) struct App {
     /// Free space of the disks of storage and outbox.
     pub(crate) free_space: FreeSpace,
     /// Reads of storage for unknown ids, by client.
-    pub(crate) unknown_reads: ReadBudget,
+    pub(crate) unknown_reads: Budget,
     pub(crate) last_report: LastReport,
     /// Permits of sockets and event streams.
     pub(crate) watching: Arc<Quota>,
@@ -181,13 +183,14 @@ impl App {
             hub: Arc::default(),
             sightings: Sightings::default(),
             links: config.link_base(),
+            senders: Senders::open(&config).expect("no file of keys is set"),
             unended: Unended::new(1, 1000),
             relay_window: RelayWindow::default(),
             uploading: Quota::new(8, 8),
             memory: UploadMemory::new(16 * 1024 * 1024),
             header_probes: Semaphore::new(1),
             free_space: FreeSpace::new(Vec::new(), None),
-            unknown_reads: ReadBudget::default(),
+            unknown_reads: Budget::of_unknown_reads(),
             last_report: LastReport::default(),
             watching: Quota::new(8, 8),
             connections: Connections::new(8),

@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 use worker::{
     JobName, Storage, UploadId,
     clock::AgeClock,
-    contract::key::Shard,
+    contract::{hour::Hour, key::Shard},
     storage::{ShardListing, StorageError},
 };
 
@@ -74,6 +74,8 @@ async fn audit(storage: &Storage, now: Timestamp, check_again_after: Duration) -
     }
     let removed = storage.remove_old_claims(now - KEY_COUNTS_FOR).await?;
     debug!(removed, "removed expired claims of idempotency keys");
+    let removed = storage.remove_ticket_uses(Hour::of(a_day_ago)).await?;
+    debug!(removed, "removed the uses of ended tickets");
     storage.remove_staged_of_indexes(a_day_ago).await;
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! It creates the same directories, queue file and broker queues as a server, and does not remove them.
 
-use std::{env, fmt::Display, net::SocketAddr, num::NonZeroUsize, time::Duration};
+use std::{env, fmt::Display, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, anyhow};
 use tokio::{net::TcpListener, time::timeout};
@@ -138,12 +138,12 @@ async fn broker(url: &str, shown: &BrokerUrl) -> anyhow::Result<String> {
 
 /// Makes a test picture, if this server starts workers of its own.
 async fn pixels(config: &Config) -> anyhow::Result<String> {
-    if config.worker_processes() == 0 {
+    if config.worker_processes().next().is_none() {
         return Ok("this server starts no workers; an up-worker must run elsewhere".to_owned());
     }
     let mode = config.pixels.confinement;
     let maker = Maker::new(&config.pixels, Launch::own(mode, config.pixels.job_memory_bytes));
-    maker.warm(NonZeroUsize::MIN).await?;
+    maker.warm(1).await?;
     Ok(format!("thumbnails are made in a sandboxed process (--confinement {})", mode.name()))
 }
 

@@ -1,10 +1,12 @@
 //! Every setting of the server: flag, environment variable, unit and default.
 
 use std::{
+    iter,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
+use axum::http::HeaderName;
 use clap::{Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use url::{Origin, Url};
@@ -17,7 +19,18 @@ use worker::{
     transport::broker_url::BrokerUrl,
 };
 
-use crate::keep::Keep;
+use crate::{keep::Keep, ticket_args::TicketArgs};
+
+/// One more than the uploads that one client may have in the interactive lane, so that a client that occupies every
+/// other worker leaves one.
+const INTERACTIVE_WORKERS: u16 = 2;
+
+/// The lanes of a worker process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lanes {
+    Any,
+    Interactive,
+}
 
 /// The settings of `up-server`. Every flag has a variable: `UP_` and its name.
 #[derive(Debug, Clone, Parser)]
@@ -51,6 +64,12 @@ pub struct Config {
     /// cores, or 0 with an amqp broker]
     #[arg(long, env = "UP_WORKERS", value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(..=1024))]
     pub workers: Option<u16>,
+
+    /// Number of worker processes for the interactive lane alone, in addition to --workers, so that no picture of it waits
+    /// while slow pictures take the others. None is started if --workers is 0
+    #[arg(long, env = "UP_INTERACTIVE_WORKERS", default_value_t = INTERACTIVE_WORKERS, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u16).range(..=1024))]
+    pub interactive_workers: u16,
 
     /// Size limit of one picture, in bytes. A larger picture is refused with 413
     #[arg(long, env = "UP_MAX_UPLOAD_BYTES", default_value_t = 50 * 1024 * 1024, value_name = "BYTES",
@@ -102,6 +121,21 @@ pub struct Config {
     /// they are
     #[arg(long, env = "UP_STRIP_LOCATION", value_parser = clap::builder::BoolishValueParser::new())]
     pub strip_location: bool,
+
+    /// File of the keys that may send uploads, a name and a hash on each line. It is read again when it changes. `up-server
+    /// key add NAME` adds a key [default: everybody may send]
+    #[arg(long, env = "UP_UPLOAD_KEYS", value_name = "FILE")]
+    pub upload_keys: Option<PathBuf>,
+
+    /// Limit of bytes that a key, or a user of a trusted proxy, may send on one day (UTC). Further uploads are refused with
+    /// 429 until the next day [default: none]
+    #[arg(long, env = "UP_KEY_BYTES_PER_DAY", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    pub key_bytes_per_day: Option<u64>,
+
+    /// Header in which a trusted proxy names the user that it has signed in. Uploads of others need a key, if
+    /// --upload-keys is set, and are refused otherwise [default: none]
+    #[arg(long, env = "UP_TRUSTED_USER_HEADER", value_name = "HEADER")]
+    pub trusted_user_header: Option<HeaderName>,
 
     /// Time that uploads are kept, as DEFAULT or DEFAULT,MAXIMUM; for example 30d, or 1h,7d. An upload that asks for
     /// no time is deleted after the default, and any upload after the maximum [default: uploads are kept for ever,
@@ -186,6 +220,11 @@ pub enum Command {
     /// Change the secret of the tokens with which uploads are deleted
     #[command(subcommand)]
     Secret(SecretCommand),
+    /// Manage the keys of --upload-keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Print a link with which uploads can be sent for a while
+    Ticket(TicketArgs),
     /// Make thumbnails, for the server that started this process
     #[command(name = WORKER_COMMAND, hide = true)]
     Worker(Box<WorkerConfig>),
@@ -194,8 +233,18 @@ pub enum Command {
     Sandbox(SandboxCommand),
 }
 
-/// A command about the secrets of a storage.
-#[derive(Debug, Clone, Copy, Subcommand)]
+/// A command about the keys of uploads.
+#[derive(Debug, Clone, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key, add its hash to the file, and print the key once
+    Add {
+        /// The name of its holder: letters, digits, '-', '_', '.' and '@'
+        name: String,
+    },
+}
+
+/// A command about the secret of delete tokens and tickets.
+#[derive(Debug, Clone, Subcommand)]
 pub enum SecretCommand {
     /// Add a secret for new tokens. Tokens of the three secrets before it stay valid
     Rotate,
@@ -246,14 +295,15 @@ impl Config {
         absolute(&self.data).join(QUEUE_FILE)
     }
 
-    /// How many worker processes to start.
-    #[must_use]
-    pub fn worker_processes(&self) -> usize {
-        match (self.workers, &self.broker) {
+    /// The worker processes to start.
+    pub(crate) fn worker_processes(&self) -> impl Iterator<Item = Lanes> {
+        let workers = match (self.workers, &self.broker) {
             (Some(workers), _) => workers.into(),
             (None, Some(BrokerUrl::Amqp(_))) => 0,
             (None, _) => worker::process::cores().get(),
-        }
+        };
+        let interactive = if workers == 0 { 0 } else { usize::from(self.interactive_workers) };
+        iter::repeat_n(Lanes::Any, workers).chain(iter::repeat_n(Lanes::Interactive, interactive))
     }
 
     /// The beginning of all links.

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use worker::telemetry;
 
-use crate::config::{Config, WORKER_COMMAND};
+use crate::config::{Config, Lanes, WORKER_COMMAND};
 
 /// The shortest and the longest backoff before a worker is restarted. It doubles while workers die early.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -33,18 +33,17 @@ const DRAIN_MARGIN: Duration = Duration::from_secs(5);
 /// Keeps worker processes running until `draining`, then lets them finish their jobs.
 pub(crate) async fn supervise(config: &Config, draining: CancellationToken) {
     let mut slots = JoinSet::new();
-    for number in 0..config.worker_processes() {
-        // The first process has the slots for the interactive lane alone.
-        slots.spawn(keep_one(config.clone(), number == 0, draining.clone()));
+    for lanes in config.worker_processes() {
+        slots.spawn(keep_one(config.clone(), lanes, draining.clone()));
     }
     slots.join_all().await;
 }
 
-async fn keep_one(config: Config, has_interactive_slots: bool, draining: CancellationToken) {
+async fn keep_one(config: Config, lanes: Lanes, draining: CancellationToken) {
     let mut pauses = pauses();
     while !draining.is_cancelled() {
         let started = Instant::now();
-        match start(&config, has_interactive_slots) {
+        match start(&config, lanes) {
             Ok(mut child) => {
                 if let Some(metrics) = child.stdout.take() {
                     tokio::spawn(count(metrics));
@@ -76,7 +75,7 @@ fn pauses() -> ExponentialBackoff {
     growing.without_max_times().build()
 }
 
-fn start(config: &Config, has_interactive_slots: bool) -> io::Result<Child> {
+fn start(config: &Config, lanes: Lanes) -> io::Result<Child> {
     let log_format: &str = config.log_format.into();
     let broker = match config.broker_url() {
         worker::transport::broker_url::BrokerUrl::Amqp(url) => url,
@@ -86,7 +85,12 @@ fn start(config: &Config, has_interactive_slots: bool) -> io::Result<Child> {
     command
         .arg(WORKER_COMMAND)
         .arg("--with-parent")
-        .args(["--concurrency", "1", "--log-format", log_format])
+        // One slot for each process, so that a crash is charged to the job that caused it.
+        .args(match lanes {
+            Lanes::Any => ["--concurrency", "1", "--interactive-slots", "0"],
+            Lanes::Interactive => ["--concurrency", "0", "--interactive-slots", "1"],
+        })
+        .args(["--log-format", log_format])
         .args(["--max-pixels", &config.pixels.max_pixels.to_string()])
         .args(["--job-timeout", &format!("{}ms", config.pixels.job_timeout.as_millis())])
         .args(["--job-memory-bytes", &config.pixels.job_memory_bytes.to_string()])
@@ -99,9 +103,6 @@ fn start(config: &Config, has_interactive_slots: bool) -> io::Result<Child> {
         .env("UP_BROKER", broker)
         .stdin(Stdio::piped())
         .kill_on_drop(true);
-    if !has_interactive_slots {
-        command.args(["--interactive-slots", "0"]);
-    }
     if config.admin_listen.is_some() {
         command.arg("--tell-parent").stdout(Stdio::piped());
     } else {

@@ -52,6 +52,8 @@ pub(crate) struct Limits {
     /// The longest time that an upload is kept, in seconds; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     keep_seconds: Option<u64>,
+    /// Whether uploads need a key.
+    key_required: bool,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -130,5 +132,6 @@ pub(crate) async fn limits(State(app): State<Arc<App>>) -> Response {
         formats: Format::ALL,
         sizes: Sides { small: side(Size::Small), medium: side(Size::Medium), large: side(Size::Large) },
         keep_seconds: app.config.keep.map(Keep::maximum_seconds),
+        key_required: app.senders.are_needed(),
     })
 }

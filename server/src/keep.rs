@@ -25,7 +25,7 @@ impl FromStr for Keep {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (default, maximum) = text.split_once(',').unwrap_or((text, text));
-        let keep = Self { default: parse(default)?, maximum: parse(maximum)? };
+        let keep = Self { default: parse_time(default)?, maximum: parse_time(maximum)? };
         if keep.default > keep.maximum {
             return Err("the default is longer than the maximum".to_owned());
         }
@@ -39,7 +39,8 @@ impl fmt::Display for Keep {
     }
 }
 
-fn parse(text: &str) -> Result<Duration, String> {
+/// Reads a time: a bare number counts seconds.
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let seconds = text.parse().map(Duration::from_secs);
     let time = seconds.or_else(|_| humantime::parse_duration(text)).map_err(|error| error.to_string())?;

@@ -3,13 +3,15 @@
 //! A module imports only modules of the lines above its own, or of its own line.
 //!
 //! ```text
-//! config keep telemetry client       settings; how long uploads are kept; counters; the client that a limit counts for
+//! config keep ticket_args            settings; how long uploads are kept; arguments of tickets
+//! telemetry client keys              counters; the client that a limit counts for; the file of upload keys
 //! answer tokens frontend readiness   parts of answers; delete tokens; the page's files; reports of readiness
 //! fair_share quota connections       entries of each client, and the eviction policy
-//! memory free_space read_budget      memory of bodies; free disk space; rate limit for unknown uploads
+//! memory free_space budget           memory of bodies; free disk space; rate limit for unknown uploads and wrong keys
 //! unended relay_window               unended uploads and posted jobs of each client
 //! origin request cors                pages of other sites; ids, traces and timings of requests
-//! problem                            errors as RFC 9457 problems
+//! problem tickets                    errors as RFC 9457 problems; keys that are limited in time, files and bytes
+//! senders                            who sends an upload
 //! hub sightings results keys_in_use  subscribers; sightings of pending uploads; cached results; idempotency keys
 //! outbox tombstones                  jobs on this server's own disk; the sweep of deleted uploads
 //! app extract                        the state of all handlers; their extractors
@@ -29,6 +31,7 @@ mod admin;
 mod answer;
 mod app;
 mod audit;
+mod budget;
 pub mod check;
 mod client;
 mod completions;
@@ -51,6 +54,7 @@ mod health;
 mod http2;
 mod hub;
 pub mod keep;
+pub mod keys;
 mod keys_in_use;
 mod live;
 mod memory;
@@ -58,7 +62,6 @@ mod origin;
 mod outbox;
 mod problem;
 mod quota;
-mod read_budget;
 mod readiness;
 mod relay;
 mod relay_window;
@@ -66,11 +69,14 @@ mod request;
 mod results;
 pub mod rotate;
 mod routes;
+mod senders;
 mod serve;
 mod server;
 mod sightings;
 mod sweeper;
 mod telemetry;
+mod ticket_args;
+pub mod tickets;
 mod tokens;
 mod tombstones;
 mod unended;

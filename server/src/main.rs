@@ -5,8 +5,8 @@ use std::{env, process::ExitCode};
 use anyhow::Context;
 use server::{
     check,
-    config::{Command, Config, SecretCommand},
-    rotate,
+    config::{Command, Config, KeyCommand, SecretCommand},
+    keys, rotate, tickets,
 };
 use tokio::net::TcpListener;
 use tracing::error;
@@ -20,7 +20,9 @@ fn main() -> ExitCode {
     match &config.command {
         Some(Command::Sandbox(command)) => return command.run(),
         Some(Command::Worker(worker)) => return process::start(worker),
-        Some(Command::Check | Command::Secret(_)) => logging::init_quiet(config.log_format),
+        Some(Command::Check | Command::Secret(_) | Command::Key(_) | Command::Ticket(_)) => {
+            logging::init_quiet(config.log_format)
+        }
         None => logging::init(config.log_format),
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -40,6 +42,12 @@ async fn run(config: Config) -> anyhow::Result<ExitCode> {
         }
         Some(Command::Secret(SecretCommand::Rotate)) => {
             return rotate::run(&config).await.map(|()| ExitCode::SUCCESS);
+        }
+        Some(Command::Key(KeyCommand::Add { name })) => {
+            return keys::add(config.upload_keys.as_deref(), &name).map(|()| ExitCode::SUCCESS);
+        }
+        Some(Command::Ticket(ref ticket)) => {
+            return tickets::run(&config, ticket).await.map(|()| ExitCode::SUCCESS);
         }
         _ => {}
     }

@@ -6,7 +6,7 @@ mod kind;
 use std::borrow::Cow;
 
 use axum::{
-    http::{HeaderValue, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use schemars::JsonSchema;
@@ -56,6 +56,9 @@ pub(crate) struct Problem {
     /// The files of a form that were accepted before the error.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     uploads: Box<[AcceptedUpload]>,
+    /// Seconds to wait before a retry, if the kind has no fixed number.
+    #[serde(skip)]
+    retry_after: Option<u32>,
 }
 
 impl From<Kind> for Problem {
@@ -70,6 +73,7 @@ impl From<Kind> for Problem {
             looks_like: None,
             total: None,
             uploads: Box::default(),
+            retry_after: about.retry_after,
         }
     }
 }
@@ -139,6 +143,30 @@ impl Problem {
 
     pub(crate) fn token_needed() -> Self {
         Kind::TokenNeeded.into()
+    }
+
+    pub(crate) fn key_needed() -> Self {
+        Kind::KeyNeeded.into()
+    }
+
+    pub(crate) fn wrong_key() -> Self {
+        Kind::WrongKey.into()
+    }
+
+    pub(crate) fn too_many_wrong_keys() -> Self {
+        Kind::TooManyWrongKeys.into()
+    }
+
+    pub(crate) fn ticket_late() -> Self {
+        Kind::TicketLate.into()
+    }
+
+    pub(crate) fn day_used_up(limit: u64, seconds: u32) -> Self {
+        Self { retry_after: Some(seconds), ..Self::from(Kind::DayUsedUp).limit(limit) }
+    }
+
+    pub(crate) fn ticket_used_up() -> Self {
+        Kind::TicketUsedUp.into()
     }
 
     pub(crate) fn wrong_token() -> Self {
@@ -324,10 +352,11 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.kind == Kind::TokenNeeded {
+        // Not Basic: browsers would ask for a name and a password.
+        if about.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Some(seconds) = about.retry_after {
+        if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         // For the page that a browser gets.

@@ -29,22 +29,26 @@ use worker::{
 use crate::{
     admin,
     app::App,
-    audit, completions,
+    audit,
+    budget::Budget,
+    completions,
     config::Config,
     connections::Connections,
     embedded, expiry,
     file_limit::{Files, fit_open_files},
     free_space::FreeSpace,
     hub::Hub,
+    keys,
     memory::UploadMemory,
     outbox::Outbox,
     quota::Quota,
-    read_budget::ReadBudget,
     readiness::LastReport,
     relay,
     relay_window::RelayWindow,
     results::Results,
-    routes, serve,
+    routes,
+    senders::Senders,
+    serve,
     sightings::Sightings,
     sweeper, telemetry,
     tokens::Tokens,
@@ -109,6 +113,7 @@ impl Resources {
     async fn open(config: Config, draining: CancellationToken) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&config.data)
             .with_context(|| format!("could not create the data directory {}", config.data.display()))?;
+        let senders = Senders::open(&config)?;
         let storage = Storage::open(&config.storage_url())?;
         let broker = config.broker_url();
         let transport = open_transport(&broker, config.max_outbox)?;
@@ -145,6 +150,7 @@ impl Resources {
             transport,
             hub: Arc::new(Hub::default()),
             links: config.link_base(),
+            senders,
             unended: Unended::new(
                 config.interactive_per_client as usize,
                 config.max_unended_per_client as usize,
@@ -154,7 +160,7 @@ impl Resources {
             memory: UploadMemory::new(usize::try_from(config.upload_memory_bytes).unwrap_or(usize::MAX)),
             header_probes: Semaphore::new(HEADER_PROBES),
             free_space: FreeSpace::new(directories, config.min_free_bytes),
-            unknown_reads: ReadBudget::default(),
+            unknown_reads: Budget::of_unknown_reads(),
             last_report: LastReport::default(),
             watching: Quota::new(files.sockets, config.max_sockets_per_client as usize),
             connections: Connections::new(files.connections),
@@ -187,6 +193,12 @@ impl Resources {
         tokio::spawn(
             async move { refreshing.tokens.refresh(&refreshing.storage, &refreshing.draining).await },
         );
+        let watching = Arc::clone(&app);
+        tokio::spawn(async move {
+            if let Some(keys) = watching.senders.keys() {
+                keys.watch(keys::LOOK_EVERY, &watching.draining).await;
+            }
+        });
         let served = CancellationToken::new();
         let relay =
             relayed.clone().map(|outbox| tokio::spawn(relay::run(Arc::clone(&app), outbox, served.clone())));

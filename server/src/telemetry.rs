@@ -13,6 +13,8 @@ const REQUESTS: &str = "up_http_requests_total";
 const REQUEST_SECONDS: &str = "up_http_request_seconds";
 /// Received pictures, by `outcome`: accepted, or the last part of the problem's type.
 const UPLOADS: &str = "up_uploads_total";
+const SENDER_UPLOADS: &str = "up_sender_uploads_total";
+const SENDER_BYTES: &str = "up_sender_bytes_total";
 /// From the end of an upload to the push to a subscriber, in seconds.
 const PUSH_SECONDS: &str = "up_ended_to_push_seconds";
 /// Sockets that the server closed, by `reason`.
@@ -35,6 +37,8 @@ pub(crate) fn describe() {
         "Time from the head of a request to the head of its answer, in seconds."
     );
     describe_counter!(UPLOADS, "Received pictures, by outcome.");
+    describe_counter!(SENDER_UPLOADS, "Accepted pictures, by key.");
+    describe_counter!(SENDER_BYTES, "Bytes of accepted pictures, by key.");
     describe_histogram!(
         PUSH_SECONDS,
         "Time from the end of an upload to the push to a subscriber, in seconds."
@@ -57,6 +61,12 @@ pub(crate) fn answered(method: &Method, route: &str, status: StatusCode, took: D
 /// Counts received pictures.
 pub(crate) fn uploads(outcome: &'static str, number: usize) {
     counter!(UPLOADS, "outcome" => outcome).increment(number as u64);
+}
+
+/// Counts an accepted picture of a sender.
+pub(crate) fn sent(sender: String, bytes: u64) {
+    counter!(SENDER_UPLOADS, "sender" => sender.clone()).increment(1);
+    counter!(SENDER_BYTES, "sender" => sender).increment(bytes);
 }
 
 /// Times the push of an upload, if it has ended.

@@ -94,26 +94,43 @@ impl Secrets {
         AcceptedUpload { upload, token }
     }
 
-    /// The token of an upload, under the newest secret that every server knows.
+    /// The token of an upload.
     fn token(&self, id: UploadId, now: Timestamp) -> String {
+        self.sign(PURPOSE, id.to_string().as_bytes(), now)
+    }
+
+    /// The tag of a text for a purpose, under the newest secret that every server knows, in URL-safe base64.
+    pub(crate) fn sign(&self, purpose: &[u8], text: &[u8], now: Timestamp) -> String {
         let is_known = |secret: &&DeleteSecret| {
             now.duration_since(secret.made_at) >= SIGNS_AFTER.try_into().unwrap_or_default()
         };
         let secret = self.0.iter().rev().find(is_known).or(self.0.first());
-        let tag = secret.map(|secret| mac(secret, id).finalize().into_bytes());
+        let tag = secret.map(|secret| mac(secret, purpose, text).finalize().into_bytes());
         tag.map(|tag| BASE64_URL_SAFE_NO_PAD.encode(tag)).unwrap_or_default()
     }
 
-    /// Whether a token is that of the upload under any kept secret. The time does not depend on where the two differ.
+    /// Whether a token is that of the upload.
     pub(crate) fn permits(&self, id: UploadId, token: &str) -> bool {
-        let Ok(tag) = BASE64_URL_SAFE_NO_PAD.decode(token) else { return false };
-        self.0.iter().any(|secret| mac(secret, id).verify_slice(&tag).is_ok())
+        self.verifies(PURPOSE, id.to_string().as_bytes(), token)
+    }
+
+    /// Whether a tag is that of the text for the purpose under any kept secret. The time does not depend on where the
+    /// two differ.
+    pub(crate) fn verifies(&self, purpose: &[u8], text: &[u8], tag: &str) -> bool {
+        let Ok(tag) = BASE64_URL_SAFE_NO_PAD.decode(tag) else { return false };
+        self.0.iter().any(|secret| mac(secret, purpose, text).verify_slice(&tag).is_ok())
     }
 }
 
-fn mac(secret: &DeleteSecret, id: UploadId) -> Hmac<Sha256> {
+impl From<Vec<DeleteSecret>> for Secrets {
+    fn from(secrets: Vec<DeleteSecret>) -> Self {
+        Self(secrets.into())
+    }
+}
+
+fn mac(secret: &DeleteSecret, purpose: &[u8], text: &[u8]) -> Hmac<Sha256> {
     let mac = <Hmac<Sha256> as Mac>::new_from_slice(&secret.bytes).expect("a key of any length is one");
-    mac.chain_update(PURPOSE).chain_update(id.to_string())
+    mac.chain_update(purpose).chain_update(text)
 }
 
 #[cfg(test)]
@@ -122,16 +139,16 @@ pub(crate) mod tests {
 
     use super::*;
 
-    fn secret(number: u32, age: Duration) -> DeleteSecret {
+    pub(crate) fn secret(number: u32, age: Duration) -> DeleteSecret {
         let made_at = clock::now() - age;
         DeleteSecret { number, bytes: [u8::try_from(number).unwrap(); 32], made_at }
     }
 
-    fn secrets(secrets: impl IntoIterator<Item = DeleteSecret>) -> Secrets {
+    pub(crate) fn secrets(secrets: impl IntoIterator<Item = DeleteSecret>) -> Secrets {
         Secrets(secrets.into_iter().collect())
     }
 
-    const OLD: Duration = Duration::from_secs(3600);
+    pub(crate) const OLD: Duration = Duration::from_secs(3600);
 
     impl Tokens {
         /// Secrets that need no storage.

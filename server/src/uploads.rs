@@ -14,6 +14,7 @@ pub(crate) mod name;
 pub(crate) mod originals;
 pub(crate) mod ranges;
 pub(crate) mod refusal;
+pub(crate) mod reply;
 pub(crate) mod representation;
 pub(crate) mod retry;
 pub(crate) mod status;

@@ -1,6 +1,6 @@
 //! The settings of a worker process, and the parts that the server's share.
 
-use std::{ffi::OsString, net::SocketAddr, num::NonZeroUsize, process::ExitCode, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, process::ExitCode, time::Duration};
 
 use clap::{
     Args, Parser, Subcommand,
@@ -49,9 +49,10 @@ pub struct WorkerConfig {
     )]
     pub broker: BrokerUrl,
 
-    /// The number of pictures that are processed at a time [default: the number of cores]
-    #[arg(long, env = "UP_CONCURRENCY", value_name = "NUMBER")]
-    pub concurrency: Option<NonZeroUsize>,
+    /// The number of pictures that are processed at a time. 0 leaves the slots for the interactive lane alone [default:
+    /// the number of cores]
+    #[arg(long, env = "UP_CONCURRENCY", value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(..=1024))]
+    pub concurrency: Option<u16>,
 
     /// Additional pictures of the interactive lane, so that none waits while slow pictures take the others. Decoders of
     /// the bulk lane have a lower CPU priority
@@ -195,7 +196,7 @@ mod tests {
             ("--max-pixels", "0"),
             ("--job-memory-bytes", "1"),
             ("--confinement", "maybe"),
-            ("--concurrency", "0"),
+            ("--concurrency", "2000"),
         ] {
             let error = parsed(&[flag, value]).unwrap_err().to_string();
             assert!(error.contains(flag), "{error}");

@@ -6,6 +6,7 @@
 //!      result   failure   tombstone               the end of a generation, and of an upload
 //!      link   upload                              the view of clients
 //!      message                                    the messages
+//!      ticket                                     the limits of a ticket, and its uses
 //!      key                                        the paths in storage
 //! ```
 //!
@@ -23,5 +24,6 @@ pub mod message;
 pub mod record;
 pub mod result;
 pub mod size;
+pub mod ticket;
 pub mod tombstone;
 pub mod upload;

@@ -54,6 +54,7 @@ pub use contract::{
     record::{JobName, Lane, UploadRecord},
     result::{Making, ThumbnailFact, UploadResult},
     size::{Size, Sizes, fit},
+    ticket::{TicketId, TicketLimits},
     tombstone::{ExpiryEntry, Tombstone},
     upload::{State, Upload},
 };

@@ -3,7 +3,6 @@
 
 use std::{
     io::Cursor,
-    num::NonZeroUsize,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -101,7 +100,7 @@ impl Make for Maker {
 
     async fn check(&self) -> Result<(), StartError> {
         let Some(decoder) = self.warm_decoder(Priority::Normal) else {
-            return self.warm(NonZeroUsize::MIN).await;
+            return self.warm(1).await;
         };
         self.idle().normal.push(decoder);
         Ok(())
@@ -139,8 +138,8 @@ impl Maker {
     ///
     /// # Errors
     /// When no decoder can be started, or the sandbox is required and not enforced.
-    pub async fn warm(&self, slots: NonZeroUsize) -> Result<(), StartError> {
-        let starting = (0..slots.get()).map(|_| Decoder::start(&self.launch, Priority::Normal));
+    pub async fn warm(&self, slots: usize) -> Result<(), StartError> {
+        let starting = (0..slots).map(|_| Decoder::start(&self.launch, Priority::Normal));
         let started = futures::future::try_join_all(starting).await?;
         self.idle().normal.extend(started);
         Ok(())

@@ -78,8 +78,14 @@ pub async fn run(config: &WorkerConfig, draining: CancellationToken) -> anyhow::
     }
     let storage = Storage::open(&config.storage)?;
     let transport = open_transport(&config.broker, u64::MAX)?;
-    let slots =
-        Slots { any: config.concurrency.unwrap_or_else(cores), interactive: config.interactive_slots.into() };
+    let slots = Slots {
+        any: config.concurrency.map_or_else(|| cores().get(), usize::from),
+        interactive: config.interactive_slots.into(),
+    };
+    anyhow::ensure!(
+        slots.total() > 0,
+        "--concurrency and --interactive-slots are both 0: no picture could be processed"
+    );
     let maker =
         Maker::new(&config.pixels, Launch::own(config.pixels.confinement, config.pixels.job_memory_bytes));
     maker.warm(slots.total()).await?;

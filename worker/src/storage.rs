@@ -5,7 +5,7 @@
 //!  claim     idempotency keys                     rebuild   a record from the original, where the stored one is damaged
 //!  audit     shards, orphans, leftovers           local     staged files and directories of local storage
 //!  gone      tombstones of deleted uploads        expiry    which uploads are deleted by themselves, and when
-//!  secret    secrets of delete tokens
+//!  secret    secrets of delete tokens             tickets   uses of tickets
 //!  json      the stored form, read tolerantly     url       the setting
 //! ```
 //!
@@ -21,11 +21,12 @@ mod json;
 mod local;
 mod rebuild;
 mod secret;
+mod tickets;
 mod url;
 mod writer;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fmt,
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
@@ -79,6 +80,8 @@ pub struct Storage {
     part_bytes: usize,
     /// Unreadable objects that were logged.
     logged: Arc<Mutex<HashSet<StorageKey>>>,
+    /// The last use of tickets, by their prefix.
+    last_uses: Arc<Mutex<HashMap<Path, u32>>>,
 }
 
 /// Why a request to storage failed.
@@ -174,7 +177,13 @@ impl Storage {
 
     /// Storage over any object store.
     pub fn over(store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, local: None, part_bytes: S3_PART_BYTES, logged: Arc::default() }
+        Self {
+            store,
+            local: None,
+            part_bytes: S3_PART_BYTES,
+            logged: Arc::default(),
+            last_uses: Arc::default(),
+        }
     }
 
     /// Starts to write an original. Dropping the writer removes it.

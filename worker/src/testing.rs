@@ -66,6 +66,7 @@ pub fn record_of(id: UploadId) -> UploadRecord {
         created_at: crate::clock::now(),
         expires_at: None,
         traceparent: None,
+        sender: None,
         bulk: false,
     }
 }

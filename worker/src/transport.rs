@@ -64,7 +64,7 @@ pub struct ClientTag(pub i64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slots {
     /// Slots for jobs of any lane.
-    pub any: NonZeroUsize,
+    pub any: usize,
     /// Additional slots for the interactive lane.
     pub interactive: usize,
 }
@@ -73,12 +73,12 @@ impl Slots {
     /// Slots for jobs of any lane, and no others.
     #[must_use]
     pub const fn any(count: NonZeroUsize) -> Self {
-        Self { any: count, interactive: 0 }
+        Self { any: count.get(), interactive: 0 }
     }
 
     /// All slots.
     #[must_use]
-    pub const fn total(self) -> NonZeroUsize {
+    pub const fn total(self) -> usize {
         self.any.saturating_add(self.interactive)
     }
 }

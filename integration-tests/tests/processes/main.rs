@@ -20,6 +20,7 @@ mod faults;
 mod flow;
 mod hostile;
 mod idempotency;
+mod keys;
 mod ledger;
 mod live;
 mod many_stored;

@@ -174,7 +174,7 @@ async fn with_a_broker_a_worker_that_stands_still_before_its_result_changes_noth
 
 /// A server with one slot, hence one decoder.
 fn one_slot(data: &Data) -> Start {
-    Start::on(data).with("--workers", "1").variable("UP_INTERACTIVE_SLOTS", "0")
+    Start::on(data).with("--workers", "1").with("--interactive-workers", "0")
 }
 
 /// A server with a worker whose decoder is stopped with a picture; answers the upload, and who is stopped.

@@ -22,14 +22,18 @@ use crate::{
     health::{Health, Limits, Readiness},
     live::protocol,
     problem::{Kind, help_page},
-    uploads::{accept::UploadResults, idempotency::MAX_KEY_BYTES},
+    uploads::{idempotency::MAX_KEY_BYTES, reply::UploadResults},
 };
 
 /// The problems of every request that sends files.
-const UPLOAD_PROBLEMS: [Kind; 18] = [
+const UPLOAD_PROBLEMS: [Kind; 24] = [
     Kind::Malformed,
     Kind::Empty,
     Kind::BadKey,
+    Kind::KeyNeeded,
+    Kind::WrongKey,
+    Kind::TicketLate,
+    Kind::TicketUsedUp,
     Kind::CrossSite,
     Kind::TooSlow,
     Kind::KeyInUse,
@@ -41,6 +45,8 @@ const UPLOAD_PROBLEMS: [Kind; 18] = [
     Kind::KeyReused,
     Kind::TooManyAtOnce,
     Kind::TooManyUnended,
+    Kind::TooManyWrongKeys,
+    Kind::DayUsedUp,
     Kind::Busy,
     Kind::Draining,
     Kind::Unavailable,

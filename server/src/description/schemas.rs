@@ -13,7 +13,7 @@ use worker::{Size, Upload, UploadId};
 use crate::{
     health::{Health, Limits, Readiness},
     problem::Problem,
-    uploads::accept::UploadResults,
+    uploads::reply::UploadResults,
 };
 
 /// The path of the schemas in both documents.

@@ -1,41 +1,35 @@
 //! `POST /uploads` and `PUT /uploads/{filename}`: receive the pictures of a request and answer their states.
 //!
-//! Every step returns [`UploadResults`] or [`Refused`]. Only [`Refused::into_response`] ends a refused request: it
-//! counts the request, closes its connection and drains the rest of its body.
+//! Every step returns [`UploadResults`] or [`Refused`]. Only [`Refused::into_response`] ends a refused request.
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{Extension, Query, Request, State, rejection::QueryRejection},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 use percent_encoding::percent_decode_str;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{
-    body::{PacedBody, body_problem, closing, declared_length, unread},
+    body::{PacedBody, body_problem, declared_length, unread},
     form::{self, Field, Form, PartKind, form_problem},
-    form_results::FormResults,
     idempotency::Key,
     incoming::{self, Declared},
     name,
     refusal::Refusal,
-    representation::Representation,
+    reply::{Refused, Rejected, UploadResults, answer},
 };
 use crate::{
-    answer::{NO_STORE, absolute, json, see_other},
     app::App,
-    client::Client,
-    keep,
-    live::wait::Wait,
-    origin,
-    problem::{Problem, RETRY_SOON},
+    client::{Client, Peer},
+    keep, origin,
+    problem::Problem,
     quota::Permit,
-    request::{Context, Timing},
-    telemetry,
-    tokens::{AcceptedUpload, Secrets},
+    request::Context,
+    senders::Sender,
+    tokens::Secrets,
 };
 
 /// The query parameters of an upload.
@@ -50,78 +44,6 @@ pub(crate) struct Options {
 #[serde(rename_all = "lowercase")]
 enum LaneOption {
     Bulk,
-}
-
-/// The accepted and rejected files of one request, each in the order of the request.
-#[derive(Default, Serialize, JsonSchema)]
-pub(crate) struct UploadResults {
-    uploads: Vec<AcceptedUpload>,
-    rejected: Vec<Rejected>,
-}
-
-/// A file that was rejected, and the problem.
-#[derive(Serialize, JsonSchema)]
-struct Rejected {
-    /// The name of the file.
-    name: String,
-    #[serde(flatten)]
-    problem: Problem,
-}
-
-/// A refused request.
-struct Refused {
-    problem: Problem,
-    /// The file of the form that has the problem, if it is not the form itself.
-    name: Option<String>,
-    /// The other files of the form that were accepted or rejected.
-    results: UploadResults,
-    /// The rest of the body, if the client is sending one.
-    rest: Option<PacedBody>,
-}
-
-impl From<Problem> for Refused {
-    fn from(problem: Problem) -> Self {
-        Self { problem, name: None, results: UploadResults::default(), rest: None }
-    }
-}
-
-impl Refused {
-    fn with_rest(self, rest: impl Into<Option<PacedBody>>) -> Self {
-        Self { rest: rest.into(), ..self }
-    }
-}
-
-/// Counts the refused request, closes its connection and drains its body. The connection cannot be reused, because the
-/// next bytes on it are the rest of the body.
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        telemetry::uploads(self.problem.kind(), 1);
-        self.results.count();
-        let named = self.name.as_deref().map(|name| (name, &self.problem));
-        let uploads = self.results.uploads.iter().map(|accepted| &accepted.upload);
-        let list = FormResults::new(uploads, named.into_iter().chain(self.results.rejected()));
-        let list = if named.is_some() { list } else { list.ended_by(&self.problem) };
-        let mut response = closing(self.problem.with_uploads(self.results.uploads), self.rest);
-        if list.is_list() {
-            response.extensions_mut().insert(list);
-        }
-        response
-    }
-}
-
-impl UploadResults {
-    fn is_empty(&self) -> bool {
-        self.uploads.is_empty() && self.rejected.is_empty()
-    }
-
-    fn rejected(&self) -> impl Iterator<Item = (&str, &Problem)> {
-        self.rejected.iter().map(|rejected| (rejected.name.as_str(), &rejected.problem))
-    }
-
-    fn count(&self) {
-        telemetry::uploads("accepted", self.uploads.len());
-        self.rejected.iter().for_each(|rejected| telemetry::uploads(rejected.problem.kind(), 1));
-    }
 }
 
 /// Receives a form, or a raw picture.
@@ -157,7 +79,7 @@ async fn receive(
     name: Option<String>,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let (headers, timing) = (parts.headers, context.timing.clone());
+    let (headers, extensions, timing) = (parts.headers, parts.extensions, context.timing.clone());
     let refuse =
         |problem: Problem, body| Refused::from(problem).with_rest(unread(&headers, body)).into_response();
     let options = options.map_err(|error| Problem::malformed(error.body_text()));
@@ -174,6 +96,16 @@ async fn receive(
     };
     // A draining server waits until this token is dropped.
     let in_flight = app.in_flight.token();
+    // Before anything is accepted: the answer must have tokens.
+    let secrets = match app.tokens.secrets(&app.storage).await {
+        Ok(secrets) => secrets,
+        Err(error) => return refuse(error.into(), body),
+    };
+    let may_name_users = extensions.get::<Peer>().is_some_and(|peer| peer.may_name_users(&app.config));
+    let sender = match app.senders.of_headers(&headers, may_name_users, client, &secrets) {
+        Ok(sender) => sender,
+        Err(problem) => return refuse(problem, body),
+    };
     let key = tokio::select! {
         key = Key::of(&headers, client, app) => key,
         () = permit.evicted() => Err(Problem::busy()),
@@ -183,12 +115,11 @@ async fn receive(
         Ok(source) => source,
         Err(problem) => return refuse(problem, body),
     };
-    // Before anything is accepted: the answer must have tokens.
-    let secrets = match app.tokens.secrets(&app.storage).await {
-        Ok(secrets) => secrets,
-        Err(error) => return refuse(error.into(), body),
-    };
-    let file_context = FileContext { bulk, expires, key, context, permit: &permit, secrets };
+    // A form may have a field with a key.
+    if sender.is_none() && app.senders.are_needed() && matches!(source, BodyKind::Raw { .. }) {
+        return refuse(Problem::key_needed(), body);
+    }
+    let file_context = FileContext { bulk, expires, key, context, permit: &permit, secrets, sender };
     let results = match source {
         BodyKind::Form { boundary } => {
             receive_form(app, Form::new(body, boundary, app.config.max_upload_bytes), file_context).await
@@ -262,6 +193,7 @@ struct FileContext<'request> {
     /// The time after which the request wants its files deleted.
     expires: Option<Duration>,
     secrets: Secrets,
+    sender: Option<Sender>,
     key: Option<Key>,
     context: Context,
     permit: &'request Permit,
@@ -272,7 +204,14 @@ impl FileContext<'_> {
     fn declared(&self, app: &App, name: String, position: usize) -> Declared {
         let key = self.key.as_ref().map(|key| key.of_file(position));
         let kept_for = keep::kept_for(app.config.keep, self.expires);
-        Declared { name, bulk: self.bulk, kept_for, key, context: self.context.clone() }
+        Declared {
+            name,
+            bulk: self.bulk,
+            kept_for,
+            key,
+            sender: self.sender.clone(),
+            context: self.context.clone(),
+        }
     }
 }
 
@@ -337,7 +276,19 @@ async fn receive_files(
             () = file_context.permit.evicted() => return Err(Problem::busy()),
         };
         let name = match kind {
+            PartKind::File(_) if file_context.sender.is_none() && app.senders.are_needed() => {
+                return Err(Problem::key_needed());
+            }
             PartKind::File(name) => name,
+            PartKind::Field(Field::Key) if app.senders.are_needed() && file_context.sender.is_none() => {
+                let key = part.text().await?;
+                if !key.is_empty() {
+                    let client = file_context.permit.client();
+                    file_context.sender =
+                        Some(app.senders.of_key(key.trim(), client, &file_context.secrets)?);
+                }
+                continue;
+            }
             PartKind::Field(Field::Expires) if results.is_empty() => {
                 file_context.expires = expires_after(&part.text().await?)?.or(file_context.expires);
                 continue;
@@ -345,7 +296,7 @@ async fn receive_files(
             PartKind::Field(Field::Expires) => {
                 return Err(Problem::malformed("The field expires must come before the files of the form."));
             }
-            PartKind::Field(Field::Other) => {
+            PartKind::Field(Field::Key | Field::Other) => {
                 part.skip().await?;
                 continue;
             }
@@ -363,56 +314,4 @@ async fn receive_files(
             Err(Refusal::Evicted) => return Err(Problem::busy()),
         }
     }
-}
-
-/// The answer to a request with at least one accepted file.
-async fn answer(
-    app: &App,
-    mut results: UploadResults,
-    headers: &HeaderMap,
-    timing: &Timing,
-) -> Result<Response, Refused> {
-    results.count();
-    let Some(first) = results.uploads.first() else { return Err(Problem::no_file().into()) };
-    let location = first.upload.links.this.clone();
-    let representation = Representation::preferred(headers);
-    let uploads = results.uploads.iter().map(|accepted| &accepted.upload);
-    let list = FormResults::new(uploads, results.rejected());
-    if representation == Representation::Html && !list.is_list() {
-        return Ok(see_other(location));
-    }
-    let mut status = StatusCode::ACCEPTED;
-    let wait = Wait::parse(headers);
-    if let Some(wait) = wait {
-        let waited = results.uploads.iter().map(|accepted| accepted.upload.clone()).collect();
-        let waited = timing.of("wait", wait.for_end(app, waited)).await;
-        results.uploads.iter_mut().zip(waited).for_each(|(accepted, upload)| accepted.upload = upload);
-        if results.uploads.iter().all(|accepted| accepted.upload.state.is_final()) {
-            status = StatusCode::CREATED;
-        }
-    }
-    let mut response = match representation {
-        Representation::Plain => {
-            let link =
-                |accepted: &AcceptedUpload| absolute(&app.links, headers, &accepted.upload.links.this) + "\n";
-            results.uploads.iter().map(link).collect::<String>().into_response()
-        }
-        Representation::Json | Representation::Html => json(&results),
-    };
-    if representation == Representation::Html {
-        response.extensions_mut().insert(list);
-    }
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    let location = HeaderValue::from_str(&location).expect("a link is a path or a URL in ASCII");
-    headers.insert(header::LOCATION, location);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
-    headers.insert(header::VARY, HeaderValue::from_static("accept"));
-    if status == StatusCode::ACCEPTED {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_SOON));
-    }
-    if let Some((name, value)) = wait.map(Wait::applied) {
-        headers.insert(name, value);
-    }
-    Ok(response)
 }

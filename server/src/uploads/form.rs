@@ -45,8 +45,11 @@ const MAX_SEARCH_BYTES: u64 = 256 * 1024;
 /// The field that says when the files after it expire.
 const EXPIRES: &str = "expires";
 
-/// The longest field that is read, in bytes: a number of seconds.
-const MAX_FIELD_BYTES: usize = 64;
+/// The field with the key of the sender.
+const KEY: &str = "key";
+
+/// The longest field that is read, in bytes: a ticket takes at most 800.
+const MAX_FIELD_BYTES: usize = 1024;
 
 /// The longest boundary, in bytes (RFC 2046 §5.1.1).
 const MAX_BOUNDARY_BYTES: usize = 70;
@@ -113,6 +116,8 @@ pub(crate) enum PartKind {
 pub(crate) enum Field {
     /// When the files after it expire.
     Expires,
+    /// The key of the sender.
+    Key,
     /// Any other.
     Other,
 }
@@ -146,6 +151,7 @@ impl Part {
         Ok(match field.as_deref() {
             _ if is_file => PartKind::File(name::clean("")),
             Some(EXPIRES) => PartKind::Field(Field::Expires),
+            Some(KEY) => PartKind::Field(Field::Key),
             _ => PartKind::Field(Field::Other),
         })
     }

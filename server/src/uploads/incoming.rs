@@ -27,7 +27,9 @@ use super::{
     location::{LocationFilter, MAX_BLOCK_BYTES},
     refusal::Refusal,
 };
-use crate::{app::App, problem::Problem, quota::Permit, request::Context, unended::Place};
+use crate::{
+    app::App, problem::Problem, quota::Permit, request::Context, senders::Sender, telemetry, unended::Place,
+};
 
 /// The size of a picture's beginning that is held in memory, in bytes. It contains the headers of most pictures, which
 /// are checked before anything is stored. Other headers are read back from storage.
@@ -51,6 +53,8 @@ pub(crate) struct Declared {
     /// How long the upload is kept; for ever without it.
     pub(crate) kept_for: Option<Duration>,
     pub(crate) key: Option<FileKey>,
+    /// Who sends it, if senders are known.
+    pub(crate) sender: Option<Sender>,
     /// The context of the request.
     pub(crate) context: Context,
 }
@@ -172,6 +176,7 @@ async fn accept(
         hit("after-claim", &declared.name).await;
     }
     let created_at = clock::now();
+    let asks_for_bulk = declared.bulk || declared.sender.as_ref().is_some_and(Sender::asks_for_bulk);
     let record = UploadRecord {
         id,
         generation: 1,
@@ -184,9 +189,17 @@ async fn accept(
         created_at,
         expires_at: declared.kept_for.and_then(|kept_for| created_at.checked_add(kept_for).ok()),
         traceparent: Some(declared.context.trace.to_string()),
-        bulk: place.lane(declared.bulk) == Lane::Bulk,
+        bulk: place.lane(asks_for_bulk) == Lane::Bulk,
+        sender: declared.sender.as_ref().map(Sender::name),
     };
     let commit = async {
+        // The use is lost if the process dies before the commit.
+        if let Some(sender) = &declared.sender
+            && let Some(limits) = sender.limits(app.config.key_bytes_per_day, created_at)
+            && !app.storage.use_ticket(&limits, id, bytes).await?
+        {
+            return Err(sender.used_up(&limits, created_at));
+        }
         if let Some(expires_at) = record.expires_at {
             app.storage.create_expiry(&ExpiryEntry { id, expires_at }).await?;
             hit("after-expiry", &record.name).await;
@@ -222,7 +235,11 @@ async fn accept(
             return outcome.and_then(|other| other.ok_or_else(Problem::internal));
         }
     }
-    info!(name = ?record.name, %format, bytes, "accepted");
+    if let Some(sender) = &declared.sender {
+        telemetry::sent(sender.label(), bytes);
+    }
+    let sender = record.sender.as_deref().map(tracing::field::debug);
+    info!(name = ?record.name, %format, bytes, sender, "accepted");
     Ok(Upload::queued(&record, &app.links))
 }
 

@@ -11,6 +11,7 @@
 //! expiry/<hour>/<id>                             to be deleted in that hour, such as 2026-11-24T06 (UTC)
 //! claims/<digest>.json                           the upload of an idempotency key
 //! secrets/delete.<n>.json                        a secret of delete tokens; the greatest n is the newest
+//! tickets/<hour>/<ticket>/<n>                    the n-th use of a ticket that ends in that hour
 //! audits/<shard>.json                            a closed shard that was audited
 //! probes/<id>                                    a health check
 //! ```
@@ -30,6 +31,7 @@ use super::{
     record::JobName,
     result::{Making, ThumbnailFact},
     size::Size,
+    ticket::TicketId,
 };
 
 const UPLOADS: &str = "uploads";
@@ -38,6 +40,7 @@ const GONE: &str = "gone";
 const EXPIRY: &str = "expiry";
 const SECRETS: &str = "secrets";
 const CLAIMS: &str = "claims";
+const TICKETS: &str = "tickets";
 const AUDITS: &str = "audits";
 const PROBES: &str = "probes";
 
@@ -54,7 +57,7 @@ const SHARD_DIGITS: usize = 6;
 const SHARD_MS: u64 = 1 << 24;
 
 /// The directories whose entries are written one by one and may hold staged files of killed writers.
-pub(crate) const INDEXES: [&str; 6] = [PENDING, GONE, EXPIRY, CLAIMS, SECRETS, AUDITS];
+pub(crate) const INDEXES: [&str; 7] = [PENDING, GONE, EXPIRY, CLAIMS, SECRETS, TICKETS, AUDITS];
 
 /// The path of one object. It is built from typed parts only, so no text of a client reaches a path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -172,6 +175,12 @@ impl StorageKey {
         Self(Self::secrets().join(format!("{DELETE_SECRET}{number}{JSON}")))
     }
 
+    /// The n-th use of a ticket that ends in an hour. Ten digits, so that uses sort by number.
+    #[must_use]
+    pub fn ticket_use(hour: Hour, ticket: TicketId, number: u32) -> Self {
+        Self(Self::ticket(hour, ticket).join(format!("{number:010}")))
+    }
+
     /// The claim of an idempotency key.
     #[must_use]
     pub fn claim(key: Fingerprint) -> Self {
@@ -233,6 +242,35 @@ impl StorageKey {
     /// The prefix of all secrets.
     pub(crate) fn secrets() -> Path {
         Path::from(SECRETS)
+    }
+
+    /// The prefix of all uses of tickets.
+    pub(crate) fn all_tickets() -> Path {
+        Path::from(TICKETS)
+    }
+
+    /// The prefix of the tickets that end in an hour.
+    pub(crate) fn ticket_hour(hour: Hour) -> Path {
+        Self::all_tickets().join(hour.to_string())
+    }
+
+    /// The prefix of the uses of a ticket.
+    pub(crate) fn ticket(hour: Hour, ticket: TicketId) -> Path {
+        Self::ticket_hour(hour).join(ticket.to_string())
+    }
+
+    /// The number of a use of a ticket; `None` for anything else.
+    pub(crate) fn parse_ticket_use(path: &Path) -> Option<u32> {
+        Self::of_ticket_use(path)?.0.parts().next_back()?.as_ref().parse().ok()
+    }
+
+    /// The key of a use of a ticket; `None` for anything else.
+    pub(crate) fn of_ticket_use(path: &Path) -> Option<Self> {
+        let parts: Vec<_> = path.parts().collect();
+        let [.., hour, ticket, number] = &parts[..] else { return None };
+        let (hour, ticket) = (hour.as_ref().parse().ok()?, ticket.as_ref().parse().ok()?);
+        let key = Self::ticket_use(hour, ticket, number.as_ref().parse().ok()?);
+        (key.path() == path).then_some(key)
     }
 
     /// The hour that a prefix below [`all_expiry`](Self::all_expiry) names.

@@ -64,6 +64,9 @@ pub struct UploadRecord {
     /// W3C trace context of the request, so that a job posted again belongs to the same trace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// Who sent it: `key:alice`, `user:carol` or `ticket:0123456789abcdef (wedding)`. Clients do not see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<String>,
     /// Whether the job goes by the bulk lane.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub bulk: bool,

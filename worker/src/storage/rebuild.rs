@@ -44,6 +44,7 @@ pub(super) async fn record(storage: &Storage, job: JobName) -> Result<Option<Upl
         // The expiry index still holds its time.
         expires_at: None,
         traceparent: None,
+        sender: None,
         bulk: false,
     }))
 }

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    num::NonZeroUsize,
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -34,7 +33,7 @@ fn kill(process: u32, signal: Signal) {
 #[tokio::test]
 async fn one_warm_decoder_makes_all_pictures() {
     let maker = maker();
-    maker.warm(NonZeroUsize::MIN).await.unwrap();
+    maker.warm(1).await.unwrap();
     let warm = only_child().expect("it is started before the first picture");
     for (format, image_format) in FORMATS {
         let original = encoded(&picture(1200, 900), image_format);
@@ -48,7 +47,7 @@ async fn one_warm_decoder_makes_all_pictures() {
 #[tokio::test]
 async fn a_decoder_inherits_nothing() {
     let maker = maker();
-    maker.warm(NonZeroUsize::MIN).await.unwrap();
+    maker.warm(1).await.unwrap();
     let child = only_child().unwrap();
     let environment = fs::read_to_string(format!("/proc/{child}/environ")).unwrap();
     for variable in environment.split_terminator('\0') {
@@ -69,7 +68,7 @@ async fn a_decoder_inherits_nothing() {
 #[tokio::test]
 async fn a_process_that_was_killed_costs_no_picture() {
     let maker = maker();
-    maker.warm(NonZeroUsize::MIN).await.unwrap();
+    maker.warm(1).await.unwrap();
     let first = only_child().unwrap();
     kill(first, Signal::KILL);
     eventually("it dies", || only_child().is_none());
@@ -81,7 +80,7 @@ async fn a_process_that_was_killed_costs_no_picture() {
 #[tokio::test]
 async fn a_process_that_is_killed_at_work_is_tried_once_more() {
     let maker = std::sync::Arc::new(maker());
-    maker.warm(NonZeroUsize::MIN).await.unwrap();
+    maker.warm(1).await.unwrap();
     let first = only_child().unwrap();
     // Stopped, it still has the job when it is killed.
     kill(first, Signal::STOP);
@@ -102,7 +101,7 @@ async fn a_process_that_is_killed_at_work_is_tried_once_more() {
 async fn a_job_that_takes_too_long_is_ended_and_its_process_killed() {
     let pixels = worker::config::PixelConfig { job_timeout: Duration::from_millis(300), ..pixels() };
     let maker = Maker::new(&pixels, launch());
-    maker.warm(NonZeroUsize::MIN).await.unwrap();
+    maker.warm(1).await.unwrap();
     let first = only_child().unwrap();
     kill(first, Signal::STOP);
     let original = encoded(&picture(300, 200), ImageFormat::Jpeg);

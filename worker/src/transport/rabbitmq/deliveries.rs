@@ -1,6 +1,6 @@
 //! Consumes both lanes and the burials.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::{future::pending, sync::Arc};
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -51,12 +51,13 @@ struct ConsumeSession {
     channel: Channel,
     burials: Consumer,
     interactive: Consumer,
-    bulk: Consumer,
+    /// `None` without a slot for bulk jobs.
+    bulk: Option<Consumer>,
 }
 
 impl RabbitDeliveries {
     pub(super) fn new(shared: Arc<RabbitShared>, slots: Slots) -> Self {
-        let free = Arc::new(Semaphore::new(slots.total().get()));
+        let free = Arc::new(Semaphore::new(slots.total()));
         Self { shared, slots, free, slot: None, opening: None, session: None }
     }
 }
@@ -68,11 +69,15 @@ impl ConsumeSession {
 
     async fn on(open: OpenConnection, slots: Slots) -> lapin::Result<Self> {
         let channel = queue_recovery::open_channel(&open).await?;
-        let prefetch = |slots: NonZeroUsize| u16::try_from(slots.get()).unwrap_or(u16::MAX);
+        let prefetch = |slots: usize| u16::try_from(slots).unwrap_or(u16::MAX);
         let (any, total) = (prefetch(slots.any), prefetch(slots.total()));
         let burials = consume(&open, &channel, topology::BURIAL_QUEUE, 1).await?;
         let interactive = consume(&open, &channel, topology::queue(Lane::Interactive), total).await?;
-        let bulk = consume(&open, &channel, topology::queue(Lane::Bulk), any).await?;
+        // A prefetch of 0 would be no limit at all.
+        let bulk = match any {
+            0 => None,
+            any => Some(consume(&open, &channel, topology::queue(Lane::Bulk), any).await?),
+        };
         info!(slots = total, "consuming jobs from the broker");
         Ok(Self { open, channel, burials, interactive, bulk })
     }
@@ -83,7 +88,7 @@ impl ConsumeSession {
             biased;
             message = self.burials.next() => (message, None),
             message = self.interactive.next() => (message, Some(Lane::Interactive)),
-            message = self.bulk.next() => (message, Some(Lane::Bulk)),
+            message = next_of(&mut self.bulk) => (message, Some(Lane::Bulk)),
         };
         match message {
             Some(Ok(message)) => Some((message, lane)),
@@ -97,8 +102,9 @@ impl ConsumeSession {
 
     /// Stops consuming and releases prefetched jobs. Delivered jobs can still be settled.
     async fn end(self, shared: Arc<RabbitShared>) {
-        let lanes = [None, Some(Lane::Interactive), Some(Lane::Bulk)];
-        for (mut consumer, lane) in [self.burials, self.interactive, self.bulk].into_iter().zip(lanes) {
+        let consumers = [(self.burials, None), (self.interactive, Some(Lane::Interactive))];
+        let bulk = self.bulk.map(|bulk| (bulk, Some(Lane::Bulk)));
+        for (mut consumer, lane) in consumers.into_iter().chain(bulk) {
             let options = BasicCancelOptions::default();
             if self.channel.basic_cancel(consumer.tag(), options).await.is_err() {
                 return;
@@ -107,6 +113,13 @@ impl ConsumeSession {
                 let _ = release(&shared, &message, lane).await;
             }
         }
+    }
+}
+
+async fn next_of(consumer: &mut Option<Consumer>) -> Option<lapin::Result<Message>> {
+    match consumer {
+        Some(consumer) => consumer.next().await,
+        None => pending().await,
     }
 }
 

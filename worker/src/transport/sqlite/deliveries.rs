@@ -61,8 +61,8 @@ impl SqliteDeliveries {
         slots: Slots,
         held: watch::Receiver<Vec<ClientTag>>,
     ) -> Self {
-        let bulk_slots = Arc::new(Semaphore::new(slots.any.get()));
-        let slots = Arc::new(Semaphore::new(slots.total().get()));
+        let bulk_slots = Arc::new(Semaphore::new(slots.any));
+        let slots = Arc::new(Semaphore::new(slots.total()));
         Self { shared, wake, slots, bulk_slots, held, pending: None }
     }
 }

@@ -1,0 +1,333 @@
+//! Who may send: keys, tickets, and users that a proxy names.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use futures::future::join_all;
+use integration_tests::{
+    patience::{SOON, eventually},
+    pictures, repository,
+    server::{Data, Server, Start, binary, id, json},
+};
+use reqwest::{RequestBuilder, Response, multipart};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// The time from a change of the file until every server knows it.
+const KNOWN_WITHIN: Duration = Duration::from_secs(10);
+
+/// Runs a command of the server, and answers what it prints.
+fn run(data: &Path, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new(binary("up-server"))
+        .args(arguments)
+        .arg("--data")
+        .arg(data)
+        .env("UP_UPLOAD_KEYS", data.join("keys"))
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
+
+fn add_key(data: &Data, name: &str) -> String {
+    run(data.path(), &["key", "add", name]).unwrap().trim().to_owned()
+}
+
+/// A ticket without its link.
+fn ticket(data: &Data, arguments: &[&str]) -> String {
+    let link = run(data.path(), &[&["ticket"], arguments].concat()).unwrap();
+    link.trim().split_once("/?key=").unwrap().1.to_owned()
+}
+
+fn guarded(data: &Data) -> Start {
+    Start::on(data).variable("UP_UPLOAD_KEYS", data.path().join("keys").display().to_string())
+}
+
+fn put(server: &Server, seed: u32) -> RequestBuilder {
+    server.client.put(server.at("/uploads/cat.png")).body(pictures::tiny(seed))
+}
+
+async fn refused(answer: Response) -> (u16, String) {
+    let status = answer.status().as_u16();
+    (status, json(answer).await["type"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn an_upload_needs_a_key_which_others_do_not_see() {
+    let data = Data::new();
+    let key = add_key(&data, "alice");
+    let server = guarded(&data).with("--workers", "0").with("--admin-listen", "127.0.0.1:0").start();
+    let limits = json(server.client.get(server.at("/limits")).send().await.unwrap()).await;
+    assert_eq!(limits["key_required"], true);
+    let answer = put(&server, 1).send().await.unwrap();
+    assert_eq!(answer.headers()["www-authenticate"], "Bearer");
+    assert_eq!(refused(answer).await, (401, "/problems/key-needed".into()));
+    let answer = put(&server, 1).bearer_auth("upk_wrong").send().await.unwrap();
+    assert_eq!(refused(answer).await, (401, "/problems/wrong-key".into()));
+    assert!(server.data.uploads().is_empty());
+
+    let upload = json(put(&server, 1).bearer_auth(&key).send().await.unwrap()).await["uploads"][0].take();
+    let record = fs::read_to_string(data.path().join("pending").join(id(&upload))).unwrap();
+    assert!(record.contains(r#""sender":"key:alice""#), "{record}");
+    let seen = server.client.get(server.at(&format!("/uploads/{}", id(&upload)))).send().await.unwrap();
+    let seen = seen.text().await.unwrap();
+    assert!(!seen.contains("alice") && !upload.to_string().contains("alice"), "{seen}");
+    assert_eq!(server.figure(r#"up_sender_uploads_total{sender="alice"}"#).await, Some(1.0));
+    assert!(server.log().contains("key:alice") && !server.log().contains(&key), "{}", server.log());
+}
+
+#[tokio::test]
+async fn curl_sends_a_key_as_a_bearer_or_as_a_password_and_a_form_as_a_field() {
+    let data = Data::new();
+    let key = add_key(&data, "alice");
+    let server = guarded(&data).with("--workers", "0").start();
+    let picture = data.path().join("cat.png");
+    fs::write(&picture, pictures::tiny(1)).unwrap();
+    let file = format!("file=@{}", picture.display());
+    let (bearer, user, field) =
+        (format!("Authorization: Bearer {key}"), format!(":{key}"), format!("key={key}"));
+    for (arguments, status) in [
+        (vec!["-H", &bearer, "-F", &file], "202"),
+        (vec!["-u", &user, "-F", &file], "202"),
+        (vec!["-F", &field, "-F", &file], "202"),
+        (vec!["-F", &file, "-F", &field], "401"),
+        (vec!["-F", "key=wrong", "-F", &file], "401"),
+        (vec!["-F", "key=", "-F", &file], "401"),
+        (vec!["-F", &file], "401"),
+        (vec!["-u", ":wrong", "-T", picture.to_str().unwrap()], "401"),
+        (vec!["-u", &user, "-T", picture.to_str().unwrap()], "202"),
+    ] {
+        let output = Command::new("curl")
+            .args(["-s", "-o", "/dev/null", "-w", "%{http_code}"])
+            .args(&arguments)
+            .arg(server.at("/uploads/"))
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), status, "{arguments:?}");
+    }
+    assert_eq!(server.data.uploads().len(), 4, "nothing of a refused upload is left");
+}
+
+#[tokio::test]
+async fn keys_that_are_added_or_removed_count_without_a_restart() {
+    let data = Data::new();
+    let alice = add_key(&data, "alice");
+    let server = guarded(&data).with("--workers", "0").start();
+    let bob = add_key(&data, "bob");
+    let status = async |key: &str| put(&server, 1).bearer_auth(key).send().await.unwrap().status().as_u16();
+    let known = async |times: usize| {
+        eventually("the file is read again", KNOWN_WITHIN, async || {
+            (server.log().matches("the file of upload keys has changed").count() == times).then_some(())
+        })
+        .await;
+    };
+    known(1).await;
+    assert_eq!(status(&bob).await, 202);
+    let keys = data.path().join("keys");
+    let text = fs::read_to_string(&keys).unwrap();
+    let left: String =
+        text.lines().filter(|line| !line.starts_with("alice")).map(|line| format!("{line}\n")).collect();
+    fs::write(&keys, left).unwrap();
+    known(2).await;
+    assert_eq!(status(&alice).await, 401);
+    assert_eq!(status(&bob).await, 202);
+    let error = run(data.path(), &["key", "add", "bob"]).unwrap_err();
+    assert!(error.contains("bob already"), "{error}");
+}
+
+#[tokio::test]
+async fn twenty_clients_race_for_a_ticket_of_five_uses_at_two_servers() {
+    let data = Data::new();
+    add_key(&data, "alice");
+    let servers =
+        [guarded(&data).with("--workers", "0").start(), guarded(&data).with("--workers", "0").start()];
+    let ticket = ticket(&data, &["--for", "10m", "--files", "5", "--note", "wedding", "--lane", "bulk"]);
+    let sending = (0..20).map(|seed| put(&servers[seed as usize % 2], seed).bearer_auth(&ticket).send());
+    let answers: Vec<Response> = join_all(sending).await.into_iter().map(Result::unwrap).collect();
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status().as_u16()).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 202).count(), 5, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 403).count(), 15, "{statuses:?}");
+    assert_eq!(data.uploads().len(), 5, "nothing of a refused upload is left");
+    let pending = data.pending();
+    let record = fs::read_to_string(data.path().join("pending").join(pending.first().unwrap())).unwrap();
+    assert!(record.contains("(wedding)") && record.contains(r#""bulk":true"#), "{record}");
+    let answer =
+        put(&servers[0], 99).bearer_auth(&ticket).header("Accept", "text/html").send().await.unwrap();
+    assert_eq!(answer.status(), 403);
+    assert!(answer.text().await.unwrap().contains("allows no more pictures"));
+}
+
+#[tokio::test]
+async fn a_ticket_ends_with_its_time_or_its_bytes_and_a_changed_one_is_no_key() {
+    let data = Data::new();
+    add_key(&data, "alice");
+    let server = guarded(&data).with("--workers", "0").start();
+    let send = async |ticket: &str, bytes: Vec<u8>| {
+        let put = server.client.put(server.at("/uploads/cat.jpg")).bearer_auth(ticket).body(bytes);
+        put.send().await.unwrap()
+    };
+    let small = ticket(&data, &["--bytes", "1K"]);
+    assert_eq!(
+        refused(send(&small, pictures::jpeg(640, 480)).await).await,
+        (403, "/problems/ticket-used-up".into())
+    );
+    assert_eq!(send(&small, pictures::tiny(1)).await.status(), 202);
+    let changed = small.replacen("upt_e", "upt_f", 1);
+    assert_eq!(refused(send(&changed, pictures::tiny(1)).await).await, (401, "/problems/wrong-key".into()));
+    let brief = ticket(&data, &["--for", "1s"]);
+    eventually("the ticket ends", SOON, async || {
+        let answer = send(&brief, pictures::tiny(2)).await;
+        (answer.status() == 403).then_some(())
+    })
+    .await;
+    assert_eq!(refused(send(&brief, pictures::tiny(2)).await).await, (403, "/problems/ticket-late".into()));
+    // A repeated request takes no second use.
+    let one = ticket(&data, &["--files", "1"]);
+    let again = async || {
+        let put = put(&server, 7).bearer_auth(&one).header("Idempotency-Key", "a-key-of-some-length");
+        json(put.send().await.unwrap()).await["uploads"][0]["id"].clone()
+    };
+    assert_eq!(again().await, again().await);
+}
+
+#[tokio::test]
+async fn a_ticket_is_a_link_and_a_qr_code() {
+    let data = Data::new();
+    let link = run(data.path(), &["ticket", "--qr", "--public-url", "https://up.example/pictures"]).unwrap();
+    let mut lines = link.lines();
+    assert!(lines.next().unwrap().starts_with("https://up.example/pictures/?key=upt_"), "{link}");
+    assert!(lines.count() > 20 && link.contains('█'), "{link}");
+    for (bad, named) in
+        [(["--files", "0"], "--files"), (["--bytes", "10T"], "K, M or G"), (["--for", "soon"], "--for")]
+    {
+        let error = run(data.path(), &[&["ticket"], &bad[..]].concat()).unwrap_err();
+        assert!(error.contains(named), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_sends_so_many_bytes_a_day_over_all_servers() {
+    let data = Data::new();
+    let (alice, bob) = (add_key(&data, "alice"), add_key(&data, "bob"));
+    let limit = (2 * pictures::tiny(1).len() + 20).to_string();
+    let start = || guarded(&data).with("--workers", "0").with("--key-bytes-per-day", &limit).start();
+    let servers = [start(), start()];
+    for server in &servers {
+        assert_eq!(put(server, 1).bearer_auth(&alice).send().await.unwrap().status(), 202);
+    }
+    let answer = put(&servers[0], 1).bearer_auth(&alice).send().await.unwrap();
+    let renewed: i64 = answer.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    let midnight = jiff::Timestamp::now().as_second() + renewed;
+    assert!(midnight % 86_400 <= 5 || midnight % 86_400 >= 86_395, "{renewed}");
+    assert_eq!(refused(answer).await, (429, "/problems/day-used-up".into()));
+    assert_eq!(put(&servers[0], 1).bearer_auth(&bob).send().await.unwrap().status(), 202);
+    assert_eq!(data.uploads().len(), 3, "nothing of a refused upload is left");
+}
+
+#[tokio::test]
+async fn guesses_of_a_client_are_limited() {
+    let data = Data::new();
+    add_key(&data, "alice");
+    let server = guarded(&data).with("--workers", "0").start();
+    for guess in 0..100 {
+        let answer = refused(put(&server, 1).bearer_auth(format!("upk_{guess}")).send().await.unwrap()).await;
+        if answer == (429, "/problems/too-many-wrong-keys".into()) {
+            return assert!(guess >= 20, "{guess}");
+        }
+    }
+    panic!("a hundred guesses were checked");
+}
+
+#[tokio::test]
+async fn a_file_of_keys_that_cannot_be_read_stops_the_start_in_words() {
+    let data = Data::new();
+    let error = run(data.path(), &["--listen", "127.0.0.1:0"]).unwrap_err();
+    assert!(error.contains("could not read the upload keys in") && error.contains("keys"), "{error}");
+    fs::write(data.path().join("keys"), "alice and bob\n").unwrap();
+    let error = run(data.path(), &["--listen", "127.0.0.1:0"]).unwrap_err();
+    assert!(error.contains("line 1"), "{error}");
+}
+
+/// Answers every question of nginx with a user, unless the cookie is missing.
+async fn sign_in_service() -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = vec![0; 16 * 1024];
+                let length = stream.read(&mut request).await.unwrap_or(0);
+                let is_known = String::from_utf8_lossy(&request[..length]).contains("Cookie: signed-in");
+                let head =
+                    if is_known { "202 Accepted\r\nX-Auth-Request-User: carol" } else { "401 Unauthorized" };
+                let answer = format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                let _ = stream.write_all(answer.as_bytes()).await;
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn behind_a_sign_in_only_users_send_and_no_client_names_itself() {
+    let server = Start::new()
+        .with("--workers", "0")
+        .with("--trusted-proxies", "127.0.0.1")
+        .with("--trusted-user-header", "X-Forwarded-User")
+        .start();
+    let directory = TempDir::with_prefix("up-nginx-").unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let recipe = repository::text_of("server/deploy/nginx-sign-in.conf");
+    let own = server.url.rsplit(':').next().unwrap();
+    let recipe = recipe
+        .replace("listen 8081", &format!("listen 127.0.0.1:{port}"))
+        .replace("127.0.0.1:8080", &format!("127.0.0.1:{own}"))
+        .replace("127.0.0.1:4180", &format!("127.0.0.1:{}", sign_in_service().await));
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {}/{kind};", directory.path().display()))
+        .concat();
+    let config = format!("events {{}}\nhttp {{ access_log off; {temporary}\n{recipe}\n}}\n");
+    fs::write(directory.path().join("nginx.conf"), config).unwrap();
+    let mut nginx = Command::new("/usr/sbin/nginx")
+        .args([
+            "-e",
+            "stderr",
+            "-g",
+            "daemon off; error_log stderr; pid nginx.pid;",
+            "-c",
+            "nginx.conf",
+            "-p",
+        ])
+        .arg(directory.path())
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let at = |path: &str| format!("http://127.0.0.1:{port}{path}");
+    eventually("nginx listens", SOON, async || server.client.get(at("/limits")).send().await.ok()).await;
+
+    let put = || server.client.put(at("/uploads/")).body(pictures::tiny(1));
+    let upload = put().header("Cookie", "signed-in").send().await.unwrap();
+    assert_eq!(upload.status(), 202);
+    let upload = id(&json(upload).await["uploads"][0]);
+    let record = fs::read_to_string(server.data.path().join("pending").join(&upload)).unwrap();
+    assert!(record.contains(r#""sender":"user:carol""#), "{record}");
+    assert_eq!(put().send().await.unwrap().status(), 401);
+    let forged = put().header("X-Forwarded-User", "mallory");
+    assert_eq!(forged.send().await.unwrap().status(), 401);
+    let forged = server.client.put(at("/uploads/cat.png")).header("X-Forwarded-User", "mallory");
+    assert_eq!(refused(forged.body(pictures::tiny(1)).send().await.unwrap()).await.0, 401);
+    let page = server.client.get(at("/")).header("Accept", "text/html").send().await.unwrap();
+    assert!(page.url().path().starts_with("/oauth2/start"), "{}", page.url());
+    assert_eq!(server.client.get(at(&format!("/uploads/{upload}"))).send().await.unwrap().status(), 200);
+    let form =
+        multipart::Form::new().part("file", multipart::Part::bytes(pictures::tiny(2)).file_name("a.png"));
+    let direct = server.client.post(server.at("/uploads")).multipart(form).send().await.unwrap();
+    assert_eq!(refused(direct).await, (401, "/problems/key-needed".into()));
+    nginx.kill().unwrap();
+    nginx.wait().unwrap();
+}

@@ -1,0 +1,194 @@
+//! Uses of tickets. They are counted in storage, so servers share nothing else.
+//!
+//! A limit of a key for a day is counted as a ticket that ends with the day.
+//!
+//! The n-th use names the bytes of all uses before it, so a claim reads the last one and creates the next. Of two
+//! servers that create the same use one fails, and reads again.
+
+use std::{
+    collections::HashMap,
+    sync::{MutexGuard, PoisonError},
+};
+
+use futures::TryStreamExt;
+use object_store::{ObjectStore, path::Path};
+
+use super::{
+    Storage, StorageError,
+    json::{Read, parse, to_json},
+};
+use crate::contract::{
+    hour::Hour,
+    id::UploadId,
+    key::StorageKey,
+    ticket::{TicketId, TicketLimits, TicketUse},
+};
+
+/// Tickets whose last use is remembered, about 100 bytes each.
+const MAX_REMEMBERED: usize = 1000;
+
+impl Storage {
+    /// Claims a use of a ticket for an upload of so many bytes. Returns whether the ticket allows it.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    pub async fn use_ticket(
+        &self,
+        ticket: &TicketLimits,
+        upload: UploadId,
+        bytes: u64,
+    ) -> Result<bool, StorageError> {
+        let hour = Hour::of(ticket.until);
+        loop {
+            let last = self.last_use(hour, ticket.id).await?;
+            let before = match last {
+                None => 0,
+                Some(number) => {
+                    let key = StorageKey::ticket_use(hour, ticket.id, number);
+                    match self.ticket_use(&key).await? {
+                        // This upload: storage created it, and its reply was lost.
+                        Some(last) if last.id == upload => return Ok(true),
+                        Some(last) => last.total,
+                        // Without a total nothing is allowed any more.
+                        None => return Ok(false),
+                    }
+                }
+            };
+            let (number, total) =
+                (last.map_or(1, |last| last.saturating_add(1)), before.saturating_add(bytes));
+            if number > ticket.files || total > ticket.bytes {
+                return Ok(false);
+            }
+            let next = to_json(&TicketUse { id: upload, total });
+            if self.create(&StorageKey::ticket_use(hour, ticket.id, number), next).await? {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// The number of the last use of a ticket. Lists from the last one that this process knows.
+    async fn last_use(&self, hour: Hour, ticket: TicketId) -> Result<Option<u32>, StorageError> {
+        let prefix = StorageKey::ticket(hour, ticket);
+        let known = self.last_uses().get(&prefix).copied();
+        let uses = match known {
+            Some(number) => {
+                let known = StorageKey::ticket_use(hour, ticket, number);
+                self.store.list_with_offset(Some(&prefix), known.path())
+            }
+            None => self.store.list(Some(&prefix)),
+        };
+        let listed = uses.try_collect::<Vec<_>>().await;
+        let listed = listed.map_err(|source| StorageError::sort("list", &prefix, source))?;
+        let newer = listed.iter().filter_map(|object| StorageKey::parse_ticket_use(&object.location)).max();
+        let last = newer.or(known);
+        if let Some(last) = last {
+            let mut uses = self.last_uses();
+            if uses.len() >= MAX_REMEMBERED {
+                uses.clear();
+            }
+            uses.insert(prefix, last);
+        }
+        Ok(last)
+    }
+
+    fn last_uses(&self) -> MutexGuard<'_, HashMap<Path, u32>> {
+        // No code that can panic runs under the lock.
+        self.last_uses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ticket_use(&self, key: &StorageKey) -> Result<Option<TicketUse>, StorageError> {
+        let Read::Fact(bytes) = self.read_json(key).await? else { return Ok(None) };
+        Ok(parse(&bytes).inspect_err(|reason| self.log_unreadable(key, reason)).ok())
+    }
+
+    /// Removes the uses of tickets that ended before an hour. Returns their number.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    pub async fn remove_ticket_uses(&self, before: Hour) -> Result<usize, StorageError> {
+        let prefix = StorageKey::all_tickets();
+        let listed = self.store.list_with_delimiter(Some(&prefix)).await;
+        let listed = match listed.map_err(|source| StorageError::sort("list", &prefix, source)) {
+            Ok(listed) => listed,
+            // A local directory that was never written to.
+            Err(StorageError::NotFound(_)) => return Ok(0),
+            Err(error) => return Err(error),
+        };
+        let mut removed = 0;
+        for hour in listed.common_prefixes.iter().filter_map(StorageKey::parse_hour) {
+            if hour >= before {
+                continue;
+            }
+            let prefix = StorageKey::ticket_hour(hour);
+            let uses = self.store.list(Some(&prefix)).try_collect::<Vec<_>>().await;
+            for object in uses.map_err(|source| StorageError::sort("list", &prefix, source))? {
+                if let Some(key) = StorageKey::of_ticket_use(&object.location) {
+                    self.delete(&key).await?;
+                    removed += 1;
+                }
+            }
+        }
+        Ok(removed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures::future::join_all;
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::clock;
+
+    fn ticket(files: u32, bytes: u64) -> TicketLimits {
+        TicketLimits { id: TicketId(7), until: clock::now(), files, bytes }
+    }
+
+    #[tokio::test]
+    async fn of_twenty_that_race_for_five_uses_five_get_one() {
+        let storage = Storage::over(Arc::new(InMemory::new()));
+        let ticket = ticket(5, u64::MAX);
+        let uses = join_all((0..20).map(|_| storage.use_ticket(&ticket, UploadId::new(), 1))).await;
+        assert_eq!(uses.into_iter().filter(|used| *used.as_ref().unwrap()).count(), 5);
+        let other = TicketLimits { id: TicketId(8), ..ticket };
+        assert!(storage.use_ticket(&other, UploadId::new(), 1).await.unwrap(), "another ticket");
+    }
+
+    #[tokio::test]
+    async fn the_bytes_of_all_uses_count() {
+        let storage = Storage::over(Arc::new(InMemory::new()));
+        let ticket = ticket(100, 10);
+        let uses = async |bytes| storage.use_ticket(&ticket, UploadId::new(), bytes).await.unwrap();
+        assert!(uses(6).await && !uses(5).await && uses(4).await && !uses(1).await);
+    }
+
+    #[tokio::test]
+    async fn a_repeated_claim_of_an_upload_counts_once_and_a_damaged_use_ends_the_ticket() {
+        let storage = Storage::over(Arc::new(InMemory::new()));
+        let (ticket, id) = (ticket(2, 100), UploadId::new());
+        assert!(storage.use_ticket(&ticket, id, 1).await.unwrap());
+        assert!(storage.use_ticket(&ticket, id, 1).await.unwrap());
+        assert!(storage.use_ticket(&ticket, UploadId::new(), 1).await.unwrap());
+        let other = TicketLimits { id: TicketId(9), ..ticket };
+        let key = StorageKey::ticket_use(Hour::of(other.until), other.id, 1);
+        storage.create(&key, "damaged".into()).await.unwrap();
+        assert!(!storage.use_ticket(&other, UploadId::new(), 1).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn uses_of_ended_tickets_are_removed() {
+        let storage = Storage::over(Arc::new(InMemory::new()));
+        let hour = Hour::of(clock::now());
+        assert_eq!(storage.remove_ticket_uses(hour).await.unwrap(), 0);
+        let old = TicketLimits { until: clock::now() - jiff::SignedDuration::from_hours(30), ..ticket(1, 1) };
+        assert!(storage.use_ticket(&old, UploadId::new(), 1).await.unwrap());
+        assert!(storage.use_ticket(&ticket(1, 1), UploadId::new(), 1).await.unwrap());
+        assert_eq!(storage.remove_ticket_uses(hour).await.unwrap(), 1);
+        assert!(
+            !storage.use_ticket(&ticket(1, 1), UploadId::new(), 1).await.unwrap(),
+            "the other is still counted"
+        );
+    }
+}
