@@ -41,6 +41,8 @@ pub(crate) enum TicketLane {
     Bulk,
 }
 
+const BAD_BYTES: &str = "not a number of bytes, such as 10M; the units are K, M and G";
+
 fn parse_bytes(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(['K', 'M', 'G', 'k', 'm', 'g']);
     let shift = match &text[digits.len()..] {
@@ -48,9 +50,9 @@ fn parse_bytes(text: &str) -> Result<u64, String> {
         "K" | "k" => 10,
         "M" | "m" => 20,
         "G" | "g" => 30,
-        _ => return Err("the unit is not K, M or G".into()),
+        _ => return Err(BAD_BYTES.into()),
     };
-    let number: u64 = digits.parse().map_err(|_| "not a number of bytes, such as 10M".to_owned())?;
+    let number: u64 = digits.parse().map_err(|_| BAD_BYTES.to_owned())?;
     let bytes = number.checked_mul(1 << shift).ok_or("more bytes than can be counted")?;
     if bytes == 0 { Err("at least one byte must be allowed".into()) } else { Ok(bytes) }
 }

@@ -29,7 +29,7 @@ use std::{
     collections::{HashMap, HashSet},
     fmt,
     ops::Range,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -63,10 +63,6 @@ const IMPATIENT_WITHIN: Duration = Duration::from_secs(5);
 /// The pauses between the tries of a delete: short, since clients wait for the end of some.
 const DELETE_PAUSES: [Duration; 3] =
     [Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(200)];
-
-/// The most unreadable objects that are remembered as logged, about 100 bytes each. Beyond it, objects are logged
-/// again.
-const MAX_LOGGED: usize = 1000;
 
 /// The media type of stored JSON.
 const JSON_TYPE: &str = "application/json";
@@ -367,17 +363,6 @@ impl Storage {
                 (Err(_), Some(pause)) => sleep(*pause).await,
                 (Err(error), None) => return Err(error),
             }
-        }
-    }
-
-    /// Logs an unreadable object once per process.
-    fn log_unreadable(&self, key: &StorageKey, reason: &dyn fmt::Display) {
-        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        if logged.len() >= MAX_LOGGED {
-            logged.clear();
-        }
-        if logged.insert(key.clone()) {
-            tracing::warn!(%key, %reason, "an object in storage cannot be read and counts as absent");
         }
     }
 }

@@ -203,7 +203,7 @@ async fn a_ticket_is_a_link_and_a_qr_code() {
     assert!(lines.next().unwrap().starts_with("https://up.example/pictures/?key=upt_"), "{link}");
     assert!(lines.count() > 20 && link.contains('█'), "{link}");
     for (bad, named) in
-        [(["--files", "0"], "--files"), (["--bytes", "10T"], "K, M or G"), (["--for", "soon"], "--for")]
+        [(["--files", "0"], "--files"), (["--bytes", "10T"], "K, M and G"), (["--for", "soon"], "--for")]
     {
         let error = run(data.path(), &[&["ticket"], &bad[..]].concat()).unwrap_err();
         assert!(error.contains(named), "{error}");
@@ -262,7 +262,8 @@ async fn sign_in_service() -> u16 {
             tokio::spawn(async move {
                 let mut request = vec![0; 16 * 1024];
                 let length = stream.read(&mut request).await.unwrap_or(0);
-                let is_known = String::from_utf8_lossy(&request[..length]).contains("Cookie: signed-in");
+                let is_known =
+                    String::from_utf8_lossy(&request[..length]).to_lowercase().contains("cookie: signed-in");
                 let head =
                     if is_known { "202 Accepted\r\nX-Auth-Request-User: carol" } else { "401 Unauthorized" };
                 let answer = format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");

@@ -1,5 +1,7 @@
 //! The stored form of facts: JSON with a version, read tolerantly.
 
+use std::{fmt, sync::PoisonError};
+
 use bytes::Bytes;
 use object_store::ObjectStoreExt;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -15,6 +17,10 @@ use crate::contract::{
 
 /// The longest stored JSON that is read, in bytes. Written JSON stays below a tenth of it.
 const MAX_JSON_BYTES: u64 = 256 * 1024;
+
+/// The most unreadable objects that are remembered as logged, about 100 bytes each. Beyond it, objects are logged
+/// again.
+const MAX_LOGGED: usize = 1000;
 
 /// The outcome of reading a stored object.
 pub(super) enum Read<T> {
@@ -56,6 +62,17 @@ impl Fact for UploadFailure {
 }
 
 impl Storage {
+    /// Logs an unreadable object once per process.
+    pub(super) fn log_unreadable(&self, key: &StorageKey, reason: &dyn fmt::Display) {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.len() >= MAX_LOGGED {
+            logged.clear();
+        }
+        if logged.insert(key.clone()) {
+            tracing::warn!(%key, %reason, "an object in storage cannot be read and counts as absent");
+        }
+    }
+
     /// Reads a fact of an upload, or of one generation if that is part of the key.
     pub(super) async fn read_fact<T: Fact>(
         &self,
