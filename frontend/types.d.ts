@@ -2,33 +2,27 @@
 // The modules are served as written, so their comments count towards the size of the page; longer ones are here.
 //
 // Pure modules, without DOM:
-//   announcer   collects the events of one second into one sentence of the live region
 //   live        the socket, protocol `up.v1`: one for all uploads of a page; it reconnects when it is lost
 //   memory      the uploads that this browser remembers, shared by all tabs
 //   merge       decides which of two revisions of an upload is later
 //   network     holds uploads while the network or the server is away, and asks for the server with backoff
 //   model       the pictures on the page and every change of their state
 //   probe       detects the type of a file from its first bytes, and refuses files before they are sent
-//   queue       runs a few tasks at a time, in order
-//   send        sends a file; retries are safe because each file has an idempotency key
+//   send        sends files, a few at a time; retries are safe because each file has an idempotency key
 //   thumbhash   decodes the blurred preview that an upload carries
-//   words       the texts of the page, except those in the HTML
+//   words       the texts of the page, except those in the HTML; announcements of one second become one
 //
 // Views and wiring:
 //   app         the page of all uploads: connects the model with the server and the views
 //   connection  builds the connection from browser parts, and shows its level in the pill
 //   dom         creates and finds elements; text is never parsed as HTML
-//   earlier     the list “Earlier”: ready uploads of earlier visits
 //   intake      accepts files and folders that are chosen, pasted or dropped
-//   lightbox    one large picture at a time, in a native dialog
 //   picture     local previews, blurred previews and thumbnails
 //   summary     above the tiles: total, one bead per picture, tally, and the hop of the mark
-//   tile        the tile of one picture
+//   tile        the tile of one picture, the list “Earlier”, and one large picture at a time in a dialog
 //   upload      the page of one upload: reloads its content when the upload has ended
 //
 // Notes on names, kept out of the served modules:
-//   announcer
-//     ended: the whole batch has ended.
 //   app
 //     guardUnsent: pages that listen to `beforeunload` always are not kept by the back/forward cache.
 //     announceEnd: the announcer tells that all are ready.
@@ -48,9 +42,6 @@
 //   intake
 //     MAX_FILES: per drop.
 //     PICTURE: other files of a folder are left out.
-//   lightbox
-//     DRAWN: browsers draw them.
-//     showPicture: the tile's thumbnail, then the large one or the original, whichever fits.
 //   live
 //     POLL_MS: per upload.
 //     urls: keys are upload ids.
@@ -115,14 +106,13 @@
 //     NOT_PICTURES: first bytes, short name, name with article.
 //     DEFAULT_LIMITS: until the server's are known.
 //     HEAD_BYTES: the frame header of a JPEG follows one or two segments of up to 64 KiB.
-//   queue
-//     MAX_RUNNING: enough to use the whole bandwidth, few enough that each upload advances visibly.
-//     pause: running items go on.
 //   send
 //     MAX_ATTEMPTS: while the server answers otherwise.
 //     MAX_BUSY_ATTEMPTS: if the server says that it is busy.
 //     isReadable: browsers refuse to read a file that has changed.
 //     retryAfter: seconds or a date.
+//     MAX_RUNNING: enough to use the whole bandwidth, few enough that each upload advances visibly.
+//     pause: running items go on.
 //   summary
 //     shown: keys are subjects: a later notice replaces an earlier one.
 //     reattachBelowTiles: sections that new tiles push down are a layout shift, so they are appended again.
@@ -132,6 +122,8 @@
 //     showKind: for files that the browser cannot draw.
 //     thumbnailUrl: empty if there is none.
 //     focus: the picture, else the first action.
+//     DRAWN: browsers draw them.
+//     showPicture: the tile's thumbnail, then the large one or the original, whichever fits.
 //   words
 //     accept: JPEG comes first: WebKit converts to it what the list lacks.
 //     leftOut: files that were left out of a drop; empty if there are none.
@@ -141,6 +133,7 @@
 //     totalOf: without the refused ones.
 //     isDone: nothing is on its way any more.
 //     lowerFirst: for use after a colon; acronyms stay.
+//     ended: the whole batch has ended.
 
 type Milliseconds = number;
 type Bytes = number;
@@ -398,8 +391,8 @@ type ItemFields = Pick<Item, "name" | "bytes"> & Partial<Item>;
 interface ModelEnvironment {
   memory: Pick<import("./assets/memory.js").Memory, "ids" | "get" | "keep" | "update" | "forget">;
   connection: Pick<import("./assets/live.js").Fallback, "subscribe" | "unsubscribe">;
-  announcer: Pick<import("./assets/announcer.js").Announcer, "added" | "ready" | "note">;
-  queue: Pick<import("./assets/queue.js").Queue<Item>, "add" | "remove">;
+  announcer: Pick<import("./assets/words.js").Announcer, "added" | "ready" | "note">;
+  queue: Pick<import("./assets/send.js").Queue<Item>, "add" | "remove">;
   /** Asks the server for a retry; `null` if that failed. */
   requestRetry: (upload: Upload, signal: AbortSignal) => Promise<Upload | null>;
   /** The idempotency key of a file. */

@@ -1,18 +1,14 @@
-import { Announcer } from "./announcer.js";
 import { connect, showPill } from "./connection.js";
 import { copyLinks, find, make } from "./dom.js";
 import { DEFAULT_LIMITS, HEAD_BYTES, probe, withoutLocation } from "./probe.js";
-import { EarlierUploads } from "./earlier.js";
 import { MAX_FILES, listenForFiles } from "./intake.js";
-import { Lightbox } from "./lightbox.js";
 import { FORGOTTEN, Memory, Unsent } from "./memory.js";
 import { Model } from "./model.js";
 import { Network } from "./network.js";
 import { hideNotice, hopMark, reattachBelowTiles, showNotice, showSummary, showToSend } from "./summary.js";
 import { preview, whenSeen } from "./picture.js";
-import { Queue } from "./queue.js";
-import { requestRetry, sendWithRetries } from "./send.js";
-import { Tile } from "./tile.js";
+import { Queue, requestRetry, sendWithRetries } from "./send.js";
+import { EarlierUploads, Lightbox, Tile } from "./tile.js";
 import * as words from "./words.js";
 
 const PROBE_TIMEOUT_MS = 10_000;
@@ -39,8 +35,8 @@ const network = new Network({
     showNetwork();
   },
 });
-/** @type {Announcer} */
-const announcer = new Announcer({
+/** @type {words.Announcer} */
+const announcer = new words.Announcer({
   after: (callback, ms) => setTimeout(callback, ms),
   announce: (text) => (find("#announcer").textContent = text),
   count: () => ({ ready: model.counts().ready, total: words.totalOf(model.counts()) }),

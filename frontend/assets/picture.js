@@ -1,5 +1,5 @@
 import { make } from "./dom.js";
-import { Queue } from "./queue.js";
+import { Queue } from "./send.js";
 import { thumbhashPixels } from "./thumbhash.js";
 
 const PREVIEW_WIDTH = 640;

@@ -1,6 +1,6 @@
 import { beforeEach, test } from "node:test";
 import assert from "node:assert/strict";
-import { Announcer } from "../assets/announcer.js";
+import { Announcer } from "../assets/words.js";
 import { Clock } from "./clock.js";
 
 let clock, announced, counts, announcer;

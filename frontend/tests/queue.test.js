@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { MAX_RUNNING, Queue } from "../assets/queue.js";
+import { MAX_RUNNING, Queue } from "../assets/send.js";
 import { settle } from "./clock.js";
 
 /** Tasks that end when the test ends them. */
