@@ -3,13 +3,10 @@
 //
 // Pure modules, without DOM:
 //   live        the socket, protocol `up.v1`: one for all uploads of a page; it reconnects when it is lost
-//   memory      the uploads that this browser remembers, shared by all tabs
-//   merge       decides which of two revisions of an upload is later
-//   network     holds uploads while the network or the server is away, and asks for the server with backoff
+//   memory      the uploads that this browser remembers, shared by all tabs; it deletes them by their tokens, and knows the later revision
 //   model       the pictures on the page and every change of their state
-//   probe       detects the type of a file from its first bytes, and refuses files before they are sent
-//   send        sends files, a few at a time; retries are safe because each file has an idempotency key
-//   thumbhash   decodes the blurred preview that an upload carries
+//   probe       detects the type of a file from its first bytes, and refuses files before they are sent; decodes blurred previews
+//   send        sends files, a few at a time; retries are safe because each file has an idempotency key. Holds them while the server is away
 //   words       the texts of the page, except those in the HTML; announcements of one second become one
 //
 // Views and wiring:
@@ -33,15 +30,23 @@
 //     isPaused: files that wait; those on the way go on.
 //     keepsLocation: asked once per visit.
 //     removeTile: the neighbour takes the focus.
+//     afterChanges: `work`: runs once after several changes.
 //   connection
 //     ROOT: the service may be below a path prefix.
+//     connect: returns the connection, not started yet.
 //   dom
 //     writeBySelection: for pages without TLS, which have no `navigator.clipboard`.
 //     visuallyHidden: text for screen readers only.
 //     fileName: a file name that keeps its ending when it is truncated.
+//     icon: `name`: of a symbol.
+//     setRatio: `sides`: 0 if unknown.
+//     copyButton: `target`: for screen readers.
+//     copyLinks: returns whether they were copied.
 //   intake
 //     MAX_FILES: per drop.
 //     PICTURE: other files of a folder are left out.
+//     isCounted: returns false if the file is left out.
+//     collect: `isDropped`: not from a folder.
 //   live
 //     POLL_MS: per upload.
 //     urls: keys are upload ids.
@@ -59,10 +64,16 @@
 //     wake: replaces a dead socket at once, when the network or the page is back.
 //     assumeLost: without network an open socket loses frames silently.
 //     close: disconnects until `wake`.
+//     send: a socket that closes takes nothing, and complains on the console.
 //     takeTurns: the snapshot of the next turn tells what an id has missed.
 //     checkLive: later subscriptions do not end the live state.
 //     ids: subscribed ids, and whether this socket has sent each.
+//     subscribe: `url`: of the upload.
+//     backoff: `failures`: before this retry.
 //   memory
+//     UNDO_MS: from the press to the request.
+//     sendAll: the page is left: what was to be deleted is deleted, since nobody can undo it any more.
+//     requestDeletion: it outlives the page.
 //     KEY: the number changes with the format.
 //     left: files of earlier visits.
 //     take: takes what earlier visits left, so that no second tab reports it.
@@ -73,8 +84,17 @@
 //     OLD_KEY: format 1: one list of 60.
 //     ids: an id begins with its time.
 //     update: another tab may have forgotten it.
+//     ids: returns newest first.
+//     write: returns false if storage is full.
+//     requestDeletion: returns why it failed, or nothing.
+//     constructor: `tab`: survives a reload; `shared`: survives closing the tab.
+//     keep: `isLeaving`: the page may be closed for good.
+//     claim: returns its key.
+//     compare: returns above zero if `a` is later.
 //   model
 //     BULK_AFTER: per drop; further files use the bulk lane.
+//     MAX_WATCHED: ready uploads that stay subscribed, so that the page learns when another client deletes them.
+//     receiveGone: it was deleted, here or by another client.
 //     MAX_CHECKED: earlier uploads of which a visit checks that the server still has them.
 //     HOPELESS: failures that a retry meets again.
 //     advance: throws on a change that is not allowed, which is a bug of the page.
@@ -90,22 +110,29 @@
 //     earlier: ready uploads without an item, newest first.
 //     byId: keys are upload ids.
 //     items: in the order of the tiles.
-//   network
-//     MIN_DELAY_MS: between two probes of a server that does not answer, before the backoff.
-//     check: the network may have changed.
-//     confirm: waits until uploads can go on.
-//     probe: asks once for all uploads; until something answers it asks again by itself.
+//     add: `files`: of one drop; `unreadable`: names; `first`: how many of the drop came before; returns one each, to `prepare` unless refused.
+//     start: returns the file to send.
+//     forgetEarlier: `uploads`: without items.
 //   picture
 //     drawings: one at a time: a photograph takes 50 MB and more while it is drawn.
 //     whenSeen: near the viewport; a later call takes the place of an earlier one.
 //     toImage: small devices leave some of many canvases blank, but no image.
 //     fadeIn: replaces the present picture.
 //     thumbnailImage: not loaded yet.
+//     preview: returns `null` if the browser cannot draw it.
+//     blurredPreview: `thumbhash`: Base64.
+//     thumbnailImage: `sizes`: as in HTML.
+//     fadeIn: `picture`: decoded.
 //   probe
 //     TYPE_BYTES: bytes of a value by its type.
 //     NOT_PICTURES: first bytes, short name, name with article.
 //     DEFAULT_LIMITS: until the server's are known.
 //     HEAD_BYTES: the frame header of a JPEG follows one or two segments of up to 64 KiB.
+//     probe: returns `null` if unknown.
+//     reasonToRefuse: returns empty if the file is fine.
+//     readProblem: `status`: HTTP; `problem`: RFC 9457, or `null`.
+//     withoutLocation: returns `null` if it has none.
+//     thumbhashPixels: returns RGBA.
 //   send
 //     MAX_ATTEMPTS: while the server answers otherwise.
 //     MAX_BUSY_ATTEMPTS: if the server says that it is busy.
@@ -113,10 +140,21 @@
 //     retryAfter: seconds or a date.
 //     MAX_RUNNING: enough to use the whole bandwidth, few enough that each upload advances visibly.
 //     pause: running items go on.
+//     MIN_PROBE_MS: between two probes of a server that does not answer, before the backoff.
+//     check: the network may have changed.
+//     confirm: waits until uploads can go on.
+//     probe: asks once for all uploads; until something answers it asks again by itself.
+//     send: One attempt, not by `fetch`: it reports no upload progress.
+//     requestRetry: returns `null` on failure.
+//     check: `isLive`: the server has just been heard.
+//     confirm: returns `none` if it had to wait.
 //   summary
 //     shown: keys are subjects: a later notice replaces an earlier one.
 //     reattachBelowTiles: sections that new tiles push down are a layout shift, so they are appended again.
 //     ICONS: in place of the mark: a cross and a tick.
+//     showSummary: `stages`: in the order of the tiles.
+//     reattach: `selectors`: in order.
+//     showNotice: `actions`: the last one is Dismiss.
 //   tile
 //     lineKind: a part is recreated only when its kind changes.
 //     showKind: for files that the browser cannot draw.
@@ -124,6 +162,8 @@
 //     focus: the picture, else the first action.
 //     DRAWN: browsers draw them.
 //     showPicture: the tile's thumbnail, then the large one or the original, whichever fits.
+//     open: `items`: ready ones.
+//     move: `step`: 1 or -1.
 //   words
 //     accept: JPEG comes first: WebKit converts to it what the list lacks.
 //     leftOut: files that were left out of a drop; empty if there are none.
@@ -134,6 +174,12 @@
 //     isDone: nothing is on its way any more.
 //     lowerFirst: for use after a colon; acronyms stay.
 //     ended: the whole batch has ended.
+//     toSend: `left`: of a batch.
+//     splitName: returns stem and ending.
+//     ready: `tookMs`: from the press; by default from the acceptance.
+//     limits: `formats`: by the server's names; `bytes`: of a file.
+//     accept: `formats`: by the server's names.
+//     ended: `sentence`: said last.
 
 type Milliseconds = number;
 type Bytes = number;
@@ -181,6 +227,24 @@ interface Upload extends Revision, Sides {
   thumbnails: Thumbnail[];
   error?: { type: string; title: string };
   links: { self: string; original: string; events: string };
+  /** Permits to delete it; only the answer to an upload has it. Never shown. */
+  token?: string;
+}
+
+type Deletable = Pick<Upload, "id" | "name" | "token"> & { links: { self: string } };
+
+/** A deletion that was asked for. It can be undone at first, and tried again when it failed. */
+interface Deletion {
+  step: "soon" | "now" | "kept" | "failed" | "gone";
+  upload: Deletable;
+  timer?: any;
+  /** Why it failed. */
+  reason?: string;
+}
+
+interface DeletionEnvironment extends Timers {
+  fetch: typeof fetch;
+  onChange: (deletion: Deletion) => void;
 }
 
 /** Creates an element. */
@@ -243,6 +307,7 @@ interface NoticeAction {
 
 /** The part of a `WebSocket` that the page uses, so that tests can replace it. */
 interface SocketLike {
+  readonly readyState?: number;
   send: (text: string) => void;
   close: (code?: number) => void;
   onmessage: ((event: any) => void) | null;
@@ -284,7 +349,7 @@ interface AnnouncerEnvironment extends Pick<Timers, "after"> {
   count: () => { ready: number; total: number };
 }
 
-type Stage = "chosen" | "uploading" | State | "refused" | "removed";
+type Stage = "chosen" | "uploading" | State | "refused" | "gone" | "removed";
 type Counts = Record<Stage, number>;
 /** Steps of an upload on its line. */
 type Step = "sent" | "queued" | "processing" | "ready";
@@ -368,6 +433,7 @@ interface Item {
   /** 0 if unknown. */
   speed: BytesPerSecond;
   held: Hold;
+  deletion?: Deletion;
   /** The server has asked to try again later. */
   isBusy: boolean;
   /** False where a retry cannot help, or the server no longer knows it. */
@@ -425,10 +491,12 @@ interface TileHandlers {
   retry: () => void;
   copy: (button: HTMLElement) => void;
   view: () => void;
+  delete: () => void;
+  undo: () => void;
 }
 
 /** Text of each state. */
-type StatusTexts = Record<"chosen" | "located" | "uploading" | Exclude<Hold, ""> | "queued" | "processing" | "failed" | "refused", string>;
+type StatusTexts = Record<"chosen" | "located" | "uploading" | Exclude<Hold, ""> | "queued" | "processing" | "failed" | "refused" | "gone", string>;
 
 /** Reasons to refuse a file. */
 interface RefusalTexts {
@@ -451,7 +519,10 @@ interface Announcements {
   failed: (name: string, reason: string) => string;
   refused: (name: string, reason: string) => string;
   retrying: (name: string) => string;
-  removed: (name: string) => string;
+  removed: (name: string, isSent: boolean) => string;
+  gone: (name: string) => string;
+  /** Empty if nothing is said. */
+  deletion: (deletion: Deletion) => string;
   copied: string;
   notCopied: string;
   offline: string;

@@ -1,13 +1,12 @@
-import { connect, showPill } from "./connection.js";
+import { connect, showPill, timers } from "./connection.js";
 import { copyLinks, find, make } from "./dom.js";
 import { DEFAULT_LIMITS, HEAD_BYTES, probe, withoutLocation } from "./probe.js";
 import { MAX_FILES, listenForFiles } from "./intake.js";
-import { FORGOTTEN, Memory, Unsent } from "./memory.js";
+import { Deletions, FORGOTTEN, Memory, Unsent } from "./memory.js";
 import { Model } from "./model.js";
-import { Network } from "./network.js";
 import { hideNotice, hopMark, reattachBelowTiles, showNotice, showSummary, showToSend } from "./summary.js";
 import { preview, whenSeen } from "./picture.js";
-import { Queue, requestRetry, sendWithRetries } from "./send.js";
+import { Network, Queue, requestRetry, sendWithRetries } from "./send.js";
 import { EarlierUploads, Lightbox, Tile } from "./tile.js";
 import * as words from "./words.js";
 
@@ -26,9 +25,7 @@ const connection = connect({
 const network = new Network({
   isOnline: () => navigator.onLine || connection.level === "live",
   probe: loadLimits,
-  after: (callback, ms) => setTimeout(callback, ms),
-  cancel: (timer) => clearTimeout(timer),
-  random: Math.random,
+  ...timers,
   onChange(isAnswering) {
     announcer.note(isAnswering ? words.ANNOUNCEMENTS.answered : words.ANNOUNCEMENTS.unanswered);
     showPill(connection.level);
@@ -37,11 +34,23 @@ const network = new Network({
 });
 /** @type {words.Announcer} */
 const announcer = new words.Announcer({
-  after: (callback, ms) => setTimeout(callback, ms),
+  ...timers,
   announce: (text) => (find("#announcer").textContent = text),
   count: () => ({ ready: model.counts().ready, total: words.totalOf(model.counts()) }),
 });
 const memory = new Memory(() => localStorage);
+const deletions = new Deletions({
+  ...timers,
+  fetch: (url, options) => fetch(url, options),
+  onChange(deletion) {
+    const { id } = deletion.upload;
+    const sentence = words.ANNOUNCEMENTS.deletion(deletion);
+    if (sentence) announcer.note(sentence);
+    if (deletion.step === "gone") return model.receiveGone(id);
+    const item = model.items.find(({ upload }) => upload?.id === id);
+    if (item) show(item);
+  },
+});
 const model = new Model({
   memory,
   connection,
@@ -130,6 +139,8 @@ function addTile(item) {
     retry: () => model.retry(item),
     copy: (button) => item.upload && copy(button, item.upload.links.self),
     view: () => view(item),
+    delete: () => item.upload && deletions.start(item.upload),
+    undo: () => item.upload && deletions.undo(item.upload),
   });
   find("#tiles").append(item.tile.element);
   item.tile.show(item);
@@ -233,7 +244,7 @@ async function send(item) {
 function clearAll() {
   const { cancelled, cleared } = words.ANNOUNCEMENTS;
   if (model.isSending()) model.clear(["chosen", "uploading"], cancelled);
-  else model.clear(["ready", "refused"], cleared);
+  else model.clear(["ready", "refused", "gone"], cleared);
   find("#files").focus();
 }
 
@@ -259,6 +270,7 @@ function view(item) {
 function show(item) {
   if (item.stage === "removed") return;
   item.held = hold(item);
+  item.deletion = deletions.get(item.upload?.id);
   item.tile?.show(item);
   item.tile?.showProgress(item);
   showAll();
@@ -274,7 +286,7 @@ function hold({ isBusy, stage }) {
 /** @type {Set<() => void>} */
 const scheduled = new Set();
 
-/** @param {() => void} work runs once after several changes */
+/** @param {() => void} work */
 function afterChanges(work) {
   if (scheduled.has(work)) return;
   scheduled.add(work);
@@ -404,7 +416,10 @@ function listenForButtons() {
   });
   addEventListener("online", () => network.check());
   document.addEventListener("visibilitychange", () => document.hidden || network.check());
-  addEventListener("pagehide", () => saveUnsent(true));
+  addEventListener("pagehide", () => {
+    saveUnsent(true);
+    deletions.sendAll();
+  });
   addEventListener("pageshow", (event) => event.persisted && saveUnsent());
 }
 

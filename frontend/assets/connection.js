@@ -3,14 +3,15 @@ import { CONNECTION } from "./words.js";
 
 const ROOT = new URL(".", import.meta.url);
 
-/** @param {LevelSubscriber} subscriber @returns {Fallback} not started yet */
+/** @type {Timers & {random: Random}} */
+export const timers = {
+  after: (callback, ms) => setTimeout(callback, ms),
+  cancel: (timer) => clearTimeout(timer),
+  random: Math.random,
+};
+
+/** @param {LevelSubscriber} subscriber @returns {Fallback} */
 export function connect({ onUpload, onUnknown, onLevel }) {
-  /** @type {Timers & {random: Random}} */
-  const timers = {
-    after: (callback, ms) => setTimeout(callback, ms),
-    cancel: (timer) => clearTimeout(timer),
-    random: Math.random,
-  };
   const live = new Live({
     ...timers,
     onUpload,

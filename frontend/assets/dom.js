@@ -15,7 +15,7 @@ export const find = (selector, within = document) => {
   return /** @type {any} */ (element);
 };
 
-/** @param {string} name of a symbol @param {string} [classes] */
+/** @param {string} name @param {string} [classes] */
 export function icon(name, classes = "") {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("class", `i ${classes}`.trim());
@@ -39,12 +39,12 @@ export function fileName(name) {
   return make("bdi", { class: "name", title: name }, make("span", { class: "stem", ...seen }, stem), make("span", { class: "ext", ...seen }, ending), visuallyHidden(name));
 }
 
-/** @param {HTMLElement} element @param {Sides} sides 0 if unknown */
+/** @param {HTMLElement} element @param {Sides} sides */
 export function setRatio(element, { width, height }) {
   element.style.setProperty("--ratio", `${width || 4} / ${height || 3}`);
 }
 
-/** @param {string} target for screen readers @param {() => void} onClick */
+/** @param {string} target @param {() => void} onClick */
 export function copyButton(target, onClick) {
   const swap = make("span", { class: "swap" }, make("span", {}, "Copy link"), make("span", {}, "Copied"));
   const button = make("button", { class: "button", type: "button", "aria-label": `Copy link to ${target}` }, icon("link"), swap);
@@ -54,7 +54,7 @@ export function copyButton(target, onClick) {
 
 const CONFIRM_MS = 2000;
 
-/** @param {HTMLElement} button @param {string[]} urls @returns {Promise<boolean>} whether they were copied */
+/** @param {HTMLElement} button @param {string[]} urls @returns {Promise<boolean>} */
 export async function copyLinks(button, ...urls) {
   const isCopied = await write(urls.map((url) => new URL(url, document.baseURI).href).join("\n"));
   if (isCopied) {

@@ -56,7 +56,7 @@ function take(files) {
   return taken;
 }
 
-/** @param {string} name @param {Taken} taken @returns {boolean} false if the file is left out */
+/** @param {string} name @param {Taken} taken @returns {boolean} */
 function isCounted(name, taken) {
   if (name.startsWith("._")) taken.appleDouble += 1;
   else if (taken.files.length >= MAX_FILES) taken.tooMany += 1;
@@ -75,7 +75,7 @@ export async function filesOf(transfer) {
   return taken;
 }
 
-/** @param {FileSystemEntry} entry @param {Taken} taken @param {boolean} isDropped not from a folder */
+/** @param {FileSystemEntry} entry @param {Taken} taken @param {boolean} isDropped */
 async function collect(entry, taken, isDropped) {
   try {
     if (entry.isFile) {

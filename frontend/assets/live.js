@@ -1,5 +1,4 @@
-import { isFinal } from "./merge.js";
-import { backoff } from "./network.js";
+import { isFinal } from "./memory.js";
 
 const STABLE_AFTER_MS = 30_000;
 const SILENCE_MARGIN_MS = 10_000;
@@ -197,7 +196,7 @@ export class Live {
 
   /** @param {object} message */
   #send(message) {
-    this.#socket?.send(JSON.stringify(message));
+    if ((this.#socket?.readyState ?? 1) < 2) this.#socket?.send(JSON.stringify(message));
   }
 
   #checkLive() {
@@ -307,7 +306,7 @@ export class Poller {
     return this.#running !== null;
   }
 
-  /** @param {string} id @param {string} url of the upload */
+  /** @param {string} id @param {string} url */
   subscribe(id, url) {
     if (this.#urls.has(id)) return;
     this.#urls.set(id, url);
@@ -365,4 +364,14 @@ export class Poller {
     if (upload.status === 200) onUpload(await upload.json());
     else if (upload.status === 410 && !signal.aborted) onUpload(/** @type {any} */ ({ id, gen: 0, state: "gone" }));
   }
+}
+
+/** Exponential backoff with full jitter, so that many pages do not reconnect at once. */
+
+const FIRST_MS = 500;
+const LONGEST_MS = 30_000;
+
+/** @param {number} failures @param {Random} random @returns {Milliseconds} */
+export function backoff(failures, random) {
+  return random() * Math.min(LONGEST_MS, FIRST_MS * 2 ** failures);
 }

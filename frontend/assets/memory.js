@@ -1,4 +1,4 @@
-import { merge } from "./merge.js";
+import { FAILED } from "./words.js";
 
 export const MAX_REMEMBERED = 5000;
 export const PREFIX = "up.upload.2.";
@@ -16,7 +16,7 @@ export class Memory {
     this.#remove(OLD_KEY);
   }
 
-  /** @returns {string[]} newest first */
+  /** @returns {string[]} */
   ids() {
     try {
       const storage = this.storage();
@@ -36,7 +36,7 @@ export class Memory {
   /** @param {Upload} upload */
   keep(upload) {
     const known = this.get(upload.id);
-    const text = JSON.stringify(known ? merge(known, upload) : upload);
+    const text = JSON.stringify({ ...(known ? merge(known, upload) : upload), token: upload.token ?? known?.token });
     if (this.#write(upload.id, text)) return;
     for (const id of this.ids().slice(-MAKE_ROOM)) this.forget(id);
     this.#write(upload.id, text);
@@ -70,7 +70,7 @@ export class Memory {
     }
   }
 
-  /** @param {string} id @param {string} text @returns {boolean} false if storage is full */
+  /** @param {string} id @param {string} text @returns {boolean} */
   #write(id, text) {
     try {
       const storage = this.storage();
@@ -96,10 +96,78 @@ function isUpload(value) {
   return typeof value?.id === "string" && typeof value.links?.self === "string" && Array.isArray(value.thumbnails);
 }
 
+export const UNDO_MS = 8000;
+const DELETE_TIMEOUT_MS = 10_000;
+
+export class Deletions {
+  #environment;
+  /** @type {Map<string, Deletion>} */
+  #known = new Map();
+
+  /** @param {DeletionEnvironment} environment */
+  constructor(environment) {
+    this.#environment = environment;
+  }
+
+  /** @param {string | undefined} id */
+  get(id = "") {
+    return this.#known.get(id);
+  }
+
+  /** @param {Deletable} upload */
+  start(upload) {
+    this.#set(upload, "soon", { timer: this.#environment.after(() => this.#send(upload), UNDO_MS) });
+  }
+
+  /** @param {Deletable} upload */
+  undo(upload) {
+    if (this.#stop(upload)) this.#set(upload, "kept");
+  }
+
+  sendAll() {
+    for (const { step, upload } of this.#known.values()) if (step === "soon") this.#send(upload);
+  }
+
+  /** @param {Deletable} upload */
+  #stop({ id }) {
+    const deletion = this.#known.get(id);
+    this.#environment.cancel(deletion?.timer);
+    return deletion?.step === "soon";
+  }
+
+  /** @param {Deletable} upload */
+  async #send(upload) {
+    if (!this.#stop(upload)) return;
+    this.#set(upload, "now");
+    const reason = await requestDeletion(upload, this.#environment.fetch);
+    this.#set(upload, reason ? "failed" : "gone", { reason });
+  }
+
+  /** @param {Deletable} upload @param {Deletion["step"]} step @param {Partial<Deletion>} [more] */
+  #set(upload, step, more) {
+    const deletion = { step, upload, ...more };
+    this.#known.set(upload.id, deletion);
+    this.#environment.onChange(deletion);
+  }
+}
+
+/** @param {Deletable} upload @param {typeof fetch} request @returns {Promise<string>} */
+async function requestDeletion({ links, token }, request) {
+  try {
+    const headers = { accept: "application/json", authorization: `Bearer ${token}` };
+    const answer = await request(links.self, { method: "DELETE", headers, keepalive: true, redirect: "manual", signal: AbortSignal.timeout(DELETE_TIMEOUT_MS) });
+    if (answer.status === 204) return "";
+    if (answer.status === 401 || answer.status === 403) return FAILED.noPermission;
+    return (await answer.json().catch(() => null))?.title ?? FAILED.server;
+  } catch {
+    return FAILED.unreachable;
+  }
+}
+
 export const KEY = "up.unsent.1";
 
 export class Unsent {
-  /** @param {OpenStorage} tab survives a reload @param {OpenStorage} shared survives closing the tab */
+  /** @param {OpenStorage} tab @param {OpenStorage} shared */
   constructor(tab, shared) {
     this.tab = tab;
     this.shared = shared;
@@ -113,7 +181,7 @@ export class Unsent {
     write(this.shared, []);
   }
 
-  /** @param {UnsentFile[]} current @param {boolean} isLeaving the page may be closed for good */
+  /** @param {UnsentFile[]} current @param {boolean} isLeaving */
   keep(current, isLeaving) {
     const all = [...this.left, ...current];
     write(this.tab, all);
@@ -122,7 +190,7 @@ export class Unsent {
     write(this.shared, isLeaving ? [...others, ...all] : others);
   }
 
-  /** @param {UnsentFile} file @returns {string} its key */
+  /** @param {UnsentFile} file @returns {string} */
   claim({ name, bytes, modified, key }) {
     const sameName = this.left.filter((other) => other.name === name);
     const same = sameName.find((other) => other.bytes === bytes && other.modified === modified);
@@ -150,4 +218,33 @@ function write(storage, files) {
   } catch {
     // Full or forbidden: the page works without.
   }
+}
+
+/** The merge rule: the revision with the greater `(gen, rank)` is later, and `gone` is later than all. */
+
+/** @type {Revision["state"][]} */
+const RANK = ["queued", "processing", "failed", "ready", "gone"];
+
+/** @param {Revision} upload */
+export const isGone = ({ state }) => state === "gone";
+
+/** @param {Revision} a @param {Revision} b @returns {number} */
+export function compare(a, b) {
+  return Number(isGone(a)) - Number(isGone(b)) || a.gen - b.gen || RANK.indexOf(a.state) - RANK.indexOf(b.state);
+}
+
+/**
+ * Idempotent, commutative and associative.
+ * @template {Revision} T
+ * @param {T} a
+ * @param {T} b
+ * @returns {T}
+ */
+export function merge(a, b) {
+  return compare(b, a) > 0 ? b : a;
+}
+
+/** @param {Revision} upload */
+export function isFinal({ state }) {
+  return RANK.indexOf(state) > 1;
 }

@@ -1,21 +1,23 @@
-import { isGone, merge } from "./merge.js";
+import { isGone, merge } from "./memory.js";
 import { reasonToRefuse } from "./probe.js";
 import { ANNOUNCEMENTS, FAILED, REFUSED } from "./words.js";
 
 export const BULK_AFTER = 20;
 export const MAX_ITEMS = 5000;
 const MAX_CHECKED = 60;
+const MAX_WATCHED = 100;
 
 /** @type {Record<Stage, Stage[]>} */
 const NEXT = {
   chosen: ["uploading", "refused", "removed"],
   uploading: ["queued", "processing", "ready", "failed", "refused", "removed"],
-  queued: ["processing", "ready", "failed", "removed"],
+  queued: ["processing", "ready", "failed", "gone", "removed"],
   // Queued again by a retry.
-  processing: ["queued", "ready", "failed", "removed"],
-  ready: ["queued", "processing", "failed", "removed"],
-  failed: ["chosen", "queued", "processing", "ready", "removed"],
+  processing: ["queued", "ready", "failed", "gone", "removed"],
+  ready: ["queued", "processing", "failed", "gone", "removed"],
+  failed: ["chosen", "queued", "processing", "ready", "gone", "removed"],
   refused: ["removed"],
+  gone: ["removed"],
   removed: [],
 };
 
@@ -38,6 +40,8 @@ export class Model {
   #environment;
   /** @type {Map<string, Item>} */
   #byId = new Map();
+  /** @type {Set<string>} */
+  #watched = new Set();
 
   /** @param {ModelEnvironment} environment */
   constructor(environment) {
@@ -48,7 +52,7 @@ export class Model {
 
   /** @returns {Counts} */
   counts() {
-    const counts = { chosen: 0, uploading: 0, queued: 0, processing: 0, ready: 0, failed: 0, refused: 0, removed: 0 };
+    const counts = { chosen: 0, uploading: 0, queued: 0, processing: 0, ready: 0, failed: 0, refused: 0, gone: 0, removed: 0 };
     for (const { stage } of this.items) counts[stage] += 1;
     return counts;
   }
@@ -92,7 +96,7 @@ export class Model {
     return uploads;
   }
 
-  /** @param {File[]} files of one drop @param {string[]} unreadable names @param {number} first how many of the drop came before @returns {Item[]} one each, to `prepare` unless refused */
+  /** @param {File[]} files @param {string[]} unreadable @param {number} first @returns {Item[]} */
   add(files, unreadable = [], first = 0) {
     const added = files.map((file, index) => {
       const item = this.#create({ file, name: file.name || "picture", bytes: file.size, key: this.#environment.keyOf(file), isBulk: first + index >= BULK_AFTER });
@@ -111,7 +115,7 @@ export class Model {
   restore() {
     const { memory, connection } = this.#environment;
     const restored = [];
-    for (const upload of this.earlier(MAX_CHECKED)) connection.subscribe(upload);
+    for (const upload of this.earlier(MAX_CHECKED)) this.#follow(upload);
     for (const id of memory.ids().reverse()) {
       const upload = memory.get(id);
       if (!upload || upload.state === "ready") continue;
@@ -134,7 +138,7 @@ export class Model {
     else if (!isLocated) this.#environment.queue.add(item);
   }
 
-  /** @param {Item} item @returns {File | null} the file to send */
+  /** @param {Item} item @returns {File | null} */
   start(item) {
     if (item.stage !== "chosen" || !item.file) return null;
     advance(item, "uploading");
@@ -155,17 +159,15 @@ export class Model {
 
   /** @param {Upload} upload */
   receive(upload) {
-    if (isGone(upload)) return this.receiveUnknown(upload.id);
-    const { memory, connection, announcer, onChange, onReady, onEarlierChange } = this.#environment;
+    if (isGone(upload)) return this.receiveGone(upload.id);
+    const { memory, announcer, onChange, onReady, onEarlierChange } = this.#environment;
     memory.update(upload);
     const item = this.#byId.get(upload.id);
-    if (!item?.upload) {
-      if (upload.state === "ready") connection.unsubscribe(upload.id);
-      return onEarlierChange();
-    }
+    if (!item?.upload) return onEarlierChange();
+    if (item.stage === "gone") return;
     const merged = merge(item.upload, upload);
     if (merged === item.upload) return this.#follow(merged);
-    item.upload = merged;
+    item.upload = { ...merged, token: item.upload.token };
     advance(item, merged.state);
     explain(item, merged);
     this.#follow(merged);
@@ -179,10 +181,23 @@ export class Model {
   }
 
   /** @param {string} id */
+  receiveGone(id) {
+    const item = this.#byId.get(id);
+    const name = item?.name ?? this.#environment.memory.get(id)?.name;
+    this.#forget(id);
+    if (item?.stage === "gone" || !name) return;
+    this.#environment.announcer.note(ANNOUNCEMENTS.gone(name));
+    if (item) {
+      advance(item, "gone");
+      this.#environment.onChange(item);
+    } else this.#environment.onEarlierChange();
+  }
+
+  /** @param {string} id */
   receiveUnknown(id) {
     this.#forget(id);
     const item = this.#byId.get(id);
-    if (item && item.stage !== "ready") {
+    if (item && item.stage !== "ready" && item.stage !== "gone") {
       item.canRetry = false;
       if (item.stage !== "failed") this.#fail(item, FAILED.unknown);
       this.#environment.onChange(item);
@@ -195,7 +210,7 @@ export class Model {
     if (!this.items.includes(item)) return;
     const id = item.upload?.id ?? "";
     if (this.#byId.get(id) === item) this.#forget(id);
-    this.#environment.announcer.note(ANNOUNCEMENTS.removed(item.name));
+    this.#environment.announcer.note(ANNOUNCEMENTS.removed(item.name, item.upload !== null && item.stage !== "gone"));
     this.#drop(item);
   }
 
@@ -227,7 +242,7 @@ export class Model {
     }
   }
 
-  /** @param {Upload[]} uploads without items */
+  /** @param {Upload[]} uploads */
   forgetEarlier(uploads) {
     for (const { id } of uploads) this.#forget(id);
     this.#environment.announcer.note(ANNOUNCEMENTS.forgotten(uploads.length));
@@ -294,8 +309,11 @@ export class Model {
 
   /** @param {Upload} upload */
   #follow(upload) {
-    if (upload.state === "ready") this.#environment.connection.unsubscribe(upload.id);
-    else this.#environment.connection.subscribe(upload);
+    this.#environment.connection.subscribe(upload);
+    if (upload.state !== "ready") return;
+    this.#watched.add(upload.id);
+    const [oldest = ""] = this.#watched;
+    if (this.#watched.size > MAX_WATCHED) this.#unwatch(oldest);
   }
 
   /** @param {Item} item */
@@ -310,9 +328,15 @@ export class Model {
   }
 
   /** @param {string} id */
+  #unwatch(id) {
+    this.#watched.delete(id);
+    this.#environment.connection.unsubscribe(id);
+  }
+
+  /** @param {string} id */
   #forget(id) {
     this.#environment.memory.forget(id);
-    this.#environment.connection.unsubscribe(id);
+    this.#unwatch(id);
   }
 
   /** @param {Item} item @param {string} reason */

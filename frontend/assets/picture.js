@@ -1,6 +1,6 @@
 import { make } from "./dom.js";
+import { thumbhashPixels } from "./probe.js";
 import { Queue } from "./send.js";
-import { thumbhashPixels } from "./thumbhash.js";
 
 const PREVIEW_WIDTH = 640;
 const FADE_MS = 400;
@@ -27,7 +27,7 @@ export function whenSeen(element) {
   });
 }
 
-/** @param {Blob} file @param {() => boolean} isWanted @returns {Promise<HTMLImageElement | null>} `null` if the browser cannot draw it */
+/** @param {Blob} file @param {() => boolean} isWanted @returns {Promise<HTMLImageElement | null>} */
 export function preview(file, isWanted) {
   return new Promise((done) => drawings.add({ file, isWanted, done }));
 }
@@ -55,7 +55,7 @@ async function toImage(canvas) {
   return picture;
 }
 
-/** @param {string | undefined} thumbhash Base64 */
+/** @param {string | undefined} thumbhash */
 export function blurredPreview(thumbhash) {
   if (!thumbhash) return null;
   try {
@@ -70,7 +70,7 @@ export function blurredPreview(thumbhash) {
   }
 }
 
-/** @param {Upload} upload @param {string} sizes as in HTML */
+/** @param {Upload} upload @param {string} sizes */
 export function thumbnailImage(upload, sizes) {
   const widths = new Map(upload.thumbnails.map((thumbnail) => [thumbnail.width, thumbnail.url]));
   const small = upload.thumbnails[0];
@@ -80,7 +80,7 @@ export function thumbnailImage(upload, sizes) {
   return picture;
 }
 
-/** @param {Element} picture decoded @param {Element} print */
+/** @param {Element} picture @param {Element} print */
 export function fadeIn(picture, print) {
   const present = print.querySelector("canvas, img");
   picture.classList.add("over");

@@ -1,4 +1,4 @@
-import { backoff } from "./network.js";
+import { backoff } from "./live.js";
 import { readProblem } from "./probe.js";
 import { FAILED } from "./words.js";
 
@@ -11,7 +11,7 @@ const MAX_STALLS = 4;
 const SPEED_WINDOW_MS = 4000;
 const MIN_SPEED_SPAN_MS = 300;
 
-/** @param {SendOrder} order @param {Pick<import("./network.js").Network, "confirm" | "probe">} network @returns {Promise<Outcome>} */
+/** @param {SendOrder} order @param {Pick<Network, "confirm" | "probe">} network @returns {Promise<Outcome>} */
 export async function sendWithRetries(order, network) {
   const { file, signal } = order;
   for (let attempts = 1; ; attempts += 1) {
@@ -58,12 +58,7 @@ export function speedometer(now) {
   };
 }
 
-/**
- * One attempt, not by `fetch`: it reports no upload progress.
- * @param {SendAttempt} attempt
- * @param {() => XMLHttpRequest} [open]
- * @returns {Promise<Outcome>}
- */
+/** @param {SendAttempt} attempt @param {() => XMLHttpRequest} [open] @returns {Promise<Outcome>} */
 export function send({ url, file, key, signal, progress, isAnswering }, open = () => new XMLHttpRequest()) {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve({ aborted: true });
@@ -104,11 +99,7 @@ export function send({ url, file, key, signal, progress, isAnswering }, open = (
   });
 }
 
-/**
- * @param {XMLHttpRequest} answer
- * @param {Bytes} bytes
- * @returns {Outcome}
- */
+/** @param {XMLHttpRequest} answer @param {Bytes} bytes @returns {Outcome} */
 function outcomeOf(answer, bytes) {
   const { status, response } = answer;
   const upload = response?.uploads?.[0];
@@ -131,12 +122,7 @@ function retryAfter(answer) {
   return Math.min(MAX_RETRY_AFTER_MS, Math.max(0, ms || 0));
 }
 
-/**
- * @param {Upload} upload
- * @param {AbortSignal} signal
- * @param {typeof fetch} [request]
- * @returns {Promise<Upload | null>} `null` on failure
- */
+/** @param {Upload} upload @param {AbortSignal} signal @param {typeof fetch} [request] @returns {Promise<Upload | null>} */
 export async function requestRetry({ links }, signal, request = fetch) {
   try {
     const headers = { accept: "application/json" };
@@ -198,5 +184,73 @@ export class Queue {
         throw error;
       });
     }
+  }
+}
+
+const MIN_PROBE_MS = 500;
+const MAX_PROBE_MS = 8000;
+
+export class Network extends EventTarget {
+  #environment;
+  #failures = 0;
+  /** @type {Promise<Answerer> | null} */
+  #probing = null;
+  /** @type {any} */
+  #timer = null;
+
+  /** @param {NetworkEnvironment} environment */
+  constructor(environment) {
+    super();
+    this.#environment = environment;
+    this.isAnswering = true;
+  }
+
+  isUp() {
+    return this.isAnswering && this.#environment.isOnline();
+  }
+
+  /** @param {boolean} [isLive] */
+  check(isLive = false) {
+    if (isLive) this.#setAnswering(true);
+    else if (!this.isAnswering && this.#environment.isOnline()) this.probe();
+    if (this.isUp()) this.dispatchEvent(new Event("up"));
+  }
+
+  /** @param {AbortSignal} signal @returns {Promise<Answerer>} */
+  async confirm(signal) {
+    const answerer = this.isUp() ? await this.probe() : "none";
+    if (answerer !== "none") return answerer;
+    if (!this.isUp() && !signal.aborted) {
+      await new Promise((resolve) => {
+        for (const source of [this, signal]) {
+          for (const type of ["up", "abort"]) source.addEventListener(type, resolve, { once: true });
+        }
+      });
+    }
+    return "none";
+  }
+
+  /** @returns {Promise<Answerer>} */
+  probe() {
+    this.#environment.cancel(this.#timer);
+    this.#probing ??= this.#environment.probe().then((answerer) => {
+      this.#probing = null;
+      this.#setAnswering(answerer !== "none" || !this.#environment.isOnline());
+      return answerer;
+    });
+    return this.#probing;
+  }
+
+  /** @param {boolean} isAnswering */
+  #setAnswering(isAnswering) {
+    const { after, cancel, random, onChange, isOnline } = this.#environment;
+    cancel(this.#timer);
+    const delayMs = MIN_PROBE_MS + Math.min(MAX_PROBE_MS, backoff(this.#failures, random));
+    if (!isAnswering) this.#timer = after(() => isOnline() && this.probe(), delayMs);
+    this.#failures = isAnswering ? 0 : this.#failures + 1;
+    if (isAnswering === this.isAnswering) return;
+    this.isAnswering = isAnswering;
+    onChange(isAnswering);
+    if (this.isUp()) this.dispatchEvent(new Event("up"));
   }
 }

@@ -8,7 +8,7 @@ const ICONS = { failed: "m8 8 16 16M24 8 8 24", ready: "m6 17 7 7L26 9" };
 const icon = find('link[rel="icon"]');
 const mark = icon.getAttribute("href") ?? "";
 
-/** @param {Counts} counts @param {Stage[]} stages in the order of the tiles @param {number} retriable @param {boolean} isPaused */
+/** @param {Counts} counts @param {Stage[]} stages @param {number} retriable @param {boolean} isPaused */
 export function showSummary(counts, stages, retriable, isPaused) {
   const total = words.total(counts);
   const isEmpty = stages.length === 0;
@@ -24,10 +24,10 @@ export function showSummary(counts, stages, retriable, isPaused) {
     reattach([".slab", ".desk"]);
   }
   setText(find(".tally"), words.tally(counts));
-  showBeads(stages.filter((stage) => stage !== "refused").slice(0, MAX_BEADS));
+  showBeads(stages.filter((stage) => stage !== "refused" && stage !== "gone").slice(0, MAX_BEADS));
   const clear = find(".clear-all");
   const isSending = counts.chosen + counts.uploading > 0;
-  clear.toggleAttribute("data-idle", isSending ? counts.chosen + counts.uploading < 2 : !(counts.ready + counts.refused));
+  clear.toggleAttribute("data-idle", isSending ? counts.chosen + counts.uploading < 2 : !(counts.ready + counts.refused + counts.gone));
   setText(clear, isSending ? words.BATCH.cancel : words.BATCH.finished);
   const pause = find(".pause-all");
   pause.toggleAttribute("data-idle", !isPaused && counts.chosen < 1);
@@ -82,7 +82,7 @@ export function reattachBelowNotices() {
   reattach([".nothing", ".tiles", ".earlier", ".foot"]);
 }
 
-/** @param {string[]} selectors in order */
+/** @param {string[]} selectors */
 function reattach(selectors) {
   const sections = selectors.map((selector) => find(selector));
   for (const section of sections) {
@@ -104,7 +104,7 @@ export function hopMark() {
 /** @type {Map<string, HTMLElement>} */
 const shown = new Map();
 
-/** @param {string} subject @param {(Node | string)[]} content @param {NoticeAction[]} actions the last one is Dismiss */
+/** @param {string} subject @param {(Node | string)[]} content @param {NoticeAction[]} actions */
 export function showNotice(subject, content, actions = [{ text: "Dismiss", run() {} }]) {
   const buttons = actions.map(({ text, run, stays }, index) => {
     const button = make("button", { class: index === actions.length - 1 ? "button plain" : "button", type: "button" }, text);

@@ -16,6 +16,7 @@ export class Tile {
   #lineKind = "";
   #gaugeKind = "";
   #actionsKind = "";
+  #delete = make("button", { class: "text", type: "button" }, "Delete");
   #thumbnailsOf = "";
 
   /** @param {string} name @param {TileHandlers} handlers */
@@ -25,12 +26,14 @@ export class Tile {
     const heading = make("h3", {}, fileName(name));
     this.element = make(
       "li",
-      { class: "tile" },
+      { class: "tile", tabindex: "-1" },
       this.#frame,
       this.#line,
       this.#gauge,
-      make("div", { class: "words" }, heading, this.#percent, this.#status, this.#actions),
+      make("div", { class: "words" }, heading, this.#percent, this.#delete, this.#status, this.#actions),
     );
+    this.#delete.append(visuallyHidden(` ${name}`));
+    this.#delete.addEventListener("click", handlers.delete);
     this.#frame.addEventListener("click", (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
@@ -59,6 +62,7 @@ export class Tile {
       this.#frame.setAttribute("aria-label", `View ${this.name}`);
       this.#showThumbnails(item.upload);
     }
+    if (item.stage === "gone") this.#clear();
   }
 
   /** @param {Item} item */
@@ -95,6 +99,14 @@ export class Tile {
 
   focusPicture() {
     this.#frame.focus();
+  }
+
+  #clear() {
+    this.#thumbnailsOf = "gone";
+    this.#frame.removeAttribute("href");
+    this.#frame.removeAttribute("aria-label");
+    this.#print.classList.add("kind");
+    this.#print.replaceChildren();
   }
 
   /** @param {Upload} upload */
@@ -165,34 +177,42 @@ export class Tile {
   /** @param {Item} item */
   #showActions(item) {
     const kind = actionsOf(item);
+    const focused = document.activeElement;
+    const hadFocus = this.#actions.contains(focused) || this.#delete === focused;
+    this.#delete.hidden = !item.upload?.token || isDeleting(item) || item.stage === "gone";
     if (kind === this.#actionsKind) return;
     this.#actionsKind = kind;
-    const hadFocus = this.#actions.contains(document.activeElement);
     // A new element: moved buttons are a layout shift.
     const actions = make("div", { class: "actions" }, ...this.#buttons(kind, item));
     this.#actions.replaceWith(actions);
     this.#actions = actions;
-    if (hadFocus) this.#actions.querySelector("button")?.focus();
+    if (hadFocus) (this.#actions.querySelector("button") ?? this.element).focus();
   }
 
   /** @param {string} kind @param {Item} item */
   #buttons(kind, item) {
-    const { remove, retry, copy } = this.handlers;
+    const { remove, retry, copy, undo } = this.handlers;
+    const removal = item.upload ? words.FROM_LIST : "Remove";
     const action = (/** @type {string} */ symbol, /** @type {string} */ text, /** @type {() => void} */ onClick, classes = "") => {
       const button = make("button", { class: `button ${classes}`.trim(), type: "button" }, icon(symbol), text, visuallyHidden(` ${this.name}`));
       button.addEventListener("click", onClick);
       return button;
     };
-    switch (kind) {
+    switch (kind.split(" ")[0]) {
       case "chosen":
-      case "gone":
-        return [action("close", "Remove", remove)];
+      case "lost":
+        return [action("close", removal, remove)];
+      case "soon":
+        return [action("again", "Undo", undo, "solid")];
+      case "now":
+        return [];
       case "uploading":
         return [action("close", "Cancel", remove)];
       case "refused":
+      case "gone":
         return [action("close", "Dismiss", remove)];
       case "failed":
-        return [action("again", "Retry", retry, "solid"), action("close", "Remove", remove, "plain")];
+        return [action("again", "Retry", retry, "solid"), action("close", removal, remove, "plain")];
       default: {
         const button = copyButton(this.name, () => copy(button));
         const open = make("a", { class: "button plain", href: item.upload?.links.self ?? "" }, "Open", icon("open", "turns"), visuallyHidden(` ${this.name}`));
@@ -210,8 +230,14 @@ function stepOf({ stage, upload }) {
 
 /** @param {Item} item */
 function actionsOf(item) {
-  if (item.stage === "failed" && !item.canRetry) return "gone";
-  return item.upload && item.stage !== "failed" ? "sent" : item.stage;
+  if (isDeleting(item)) return item.deletion?.step ?? "";
+  if (item.stage === "failed") return item.canRetry ? `failed ${item.upload ? "sent" : ""}` : "lost";
+  return item.upload && item.stage !== "gone" ? "sent" : item.stage;
+}
+
+/** @param {Item} item */
+function isDeleting({ stage, deletion }) {
+  return stage !== "gone" && (deletion?.step === "soon" || deletion?.step === "now");
 }
 
 /** @param {string} kind @param {string} name @returns {Element[]} */
@@ -245,6 +271,10 @@ function factsOf(item) {
 
 /** @param {Item} item @returns {(Node | string)[]} */
 function statusOf(item) {
+  const { deletion, stage } = item;
+  if (stage !== "gone" && deletion && words.DELETION[deletion.step]) {
+    return [make("strong", {}, words.DELETION[deletion.step]), ` ${deletion.reason ?? ""}`];
+  }
   switch (item.stage) {
     case "uploading":
       return [words.STATUS[item.held || "uploading"]];
@@ -260,7 +290,7 @@ function statusOf(item) {
   }
 }
 
-const EARLIER_SIZES = "8rem";
+const SIZES_EARLIER = "8rem";
 const PAGE = 60;
 
 export class EarlierUploads {
@@ -310,7 +340,7 @@ export class EarlierUploads {
     showThumbnail(upload, print);
     const created = new Date(upload.created_at);
     const time = make("time", { datetime: upload.created_at }, words.when(created, new Date()));
-    const forget = make("button", { class: "forget", type: "button" }, "Forget", visuallyHidden(` ${upload.name}`));
+    const forget = make("button", { class: "text", type: "button" }, words.FROM_LIST, visuallyHidden(` ${upload.name}`));
     forget.addEventListener("click", () => this.handlers.forget(upload));
     return make("li", {}, make("a", { href: upload.links.self }, frame, fileName(upload.name)), make("p", { class: "when" }, time, forget));
   }
@@ -318,7 +348,7 @@ export class EarlierUploads {
 
 /** @param {Upload} upload @param {HTMLElement} print */
 async function showThumbnail(upload, print) {
-  const picture = thumbnailImage(upload, EARLIER_SIZES);
+  const picture = thumbnailImage(upload, SIZES_EARLIER);
   await picture.decode().catch(() => undefined);
   if (!picture.naturalWidth) return;
   fadeIn(picture, print);
@@ -360,7 +390,7 @@ export class Lightbox {
     });
   }
 
-  /** @param {Item[]} items ready ones @param {number} index */
+  /** @param {Item[]} items @param {number} index */
   open(items, index) {
     this.#items = items;
     this.#index = index;
@@ -368,7 +398,7 @@ export class Lightbox {
     this.#dialog.showModal();
   }
 
-  /** @param {number} step 1 or -1 */
+  /** @param {number} step */
   #move(step) {
     const count = this.#items.length;
     if (count < 2) return;

@@ -1,7 +1,7 @@
-import { connect } from "./connection.js";
+import { connect, timers } from "./connection.js";
 import { copyLinks, find } from "./dom.js";
-import { compare, isFinal } from "./merge.js";
-import { ANNOUNCEMENTS, STEPS } from "./words.js";
+import { Deletions, Memory, compare, isFinal, isGone } from "./memory.js";
+import { ANNOUNCEMENTS, DELETION, STEPS } from "./words.js";
 
 const page = find(".one");
 let known = { gen: Number(page.dataset.generation), state: /** @type {State} */ (page.dataset.state) };
@@ -17,8 +17,45 @@ const connection = connect({
   onUnknown: () => connection.unsubscribe(id),
 });
 
+const memory = new Memory(() => localStorage);
+const deletions = new Deletions({
+  ...timers,
+  fetch: (url, options) => fetch(url, options),
+  onChange(deletion) {
+    if (deletion.step === "gone") return leave();
+    const sentence = ANNOUNCEMENTS.deletion(deletion);
+    if (sentence) announce(sentence);
+    showDeletion();
+  },
+});
+addEventListener("pagehide", () => deletions.sendAll());
+
+/** @param {string} sentence */
+function announce(sentence) {
+  find("#announcer").textContent = sentence;
+}
+
+function showDeletion() {
+  const { step = "kept", reason = "" } = deletions.get(id) ?? {};
+  const button = find(".delete");
+  button.hidden = !memory.get(id)?.token || step === "now";
+  button.textContent = step === "soon" ? "Undo" : "Delete";
+  find(".deletion").textContent = `${DELETION[step]} ${reason}`;
+}
+
+function leave() {
+  memory.forget(id);
+  location.reload();
+}
+
+function follow() {
+  const links = { self: location.pathname, original: "", events: "" };
+  connection.subscribe(/** @type {Upload} */ ({ id, ...known, links }));
+}
+
 async function reloadContent() {
-  if (isFinal(known)) connection.unsubscribe(id);
+  if (isGone(known)) return leave();
+  follow();
   const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
   if (!answer?.ok) return location.reload();
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -36,9 +73,10 @@ async function reloadContent() {
   find("main").replaceChildren(...document.adoptNode(find("main", fresh)).childNodes);
   document.querySelector(".pill")?.replaceWith(pill);
   document.title = fresh.title;
-  find("#announcer").textContent = `${find("h1").textContent.replace(/\s+/g, " ").trim()}${known.state === "ready" ? " is ready." : ""}`;
+  announce(`${find("h1").textContent.replace(/\s+/g, " ").trim()}${known.state === "ready" ? " is ready." : ""}`);
   if (hadFocus) find("h1").focus();
   sharpen();
+  showDeletion();
 }
 
 async function sharpen() {
@@ -66,15 +104,15 @@ function showStep(current) {
 }
 
 document.addEventListener("click", async (event) => {
-  const button = event.target instanceof Element ? event.target.closest("[data-copy]") : null;
-  if (!(button instanceof HTMLElement)) return;
-  const isCopied = await copyLinks(button, button.dataset.copy ?? "");
-  find("#announcer").textContent = isCopied ? ANNOUNCEMENTS.copied : ANNOUNCEMENTS.notCopied;
+  const button = event.target instanceof Element ? event.target.closest("button") : null;
+  const upload = memory.get(id);
+  if (button?.matches(".delete") && upload) return deletions.get(id)?.step === "soon" ? deletions.undo(upload) : deletions.start(upload);
+  if (!button?.dataset.copy) return;
+  const isCopied = await copyLinks(button, button.dataset.copy);
+  announce(isCopied ? ANNOUNCEMENTS.copied : ANNOUNCEMENTS.notCopied);
 });
 
-if (known.state !== "ready") {
-  const links = { self: location.pathname, original: "", events: "" };
-  connection.subscribe(/** @type {Upload} */ ({ id, ...known, links }));
-}
+follow();
 connection.start();
 sharpen();
+showDeletion();

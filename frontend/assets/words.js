@@ -37,7 +37,7 @@ export function timeLeft(seconds) {
   return seconds < 90 ? `${Math.round(seconds)} s left` : `${Math.round(seconds / 60)} min left`;
 }
 
-/** @param {{files: number, bytes: Bytes, speed: BytesPerSecond}} left of a batch */
+/** @param {{files: number, bytes: Bytes, speed: BytesPerSecond}} left */
 export function toSend({ files, bytes, speed }) {
   if (files < 2) return "";
   return `${size(Math.ceil(bytes))} to send${speed ? `, ${timeLeft(bytes / speed)}` : ""}`;
@@ -66,7 +66,7 @@ function duration(ms) {
   return `${Math.round(seconds / 60)}${NO_BREAK}min`;
 }
 
-/** @param {string} name @returns {[string, string]} stem and ending */
+/** @param {string} name @returns {[string, string]} */
 export function splitName(name) {
   const dot = name.lastIndexOf(".");
   return dot > 0 && name.length - dot <= 6 ? [name.slice(0, dot), name.slice(dot)] : [name, ""];
@@ -97,9 +97,14 @@ export const STATUS = {
   processing: "Making three sizes…",
   failed: "Failed.",
   refused: "Not uploaded.",
+  gone: "Deleted.",
 };
 
-/** @param {Upload} upload @param {Milliseconds} [tookMs] from the press; by default from the acceptance */
+export const DELETION = { soon: "Deleting in 8 seconds.", now: "Deleting…", failed: "Not deleted.", kept: "", gone: "" };
+
+export const FROM_LIST = "Remove from list";
+
+/** @param {Upload} upload @param {Milliseconds} [tookMs] */
 export function ready({ created_at, ended_at, format, frames = 1, warnings }, tookMs = Date.parse(ended_at ?? "") - Date.parse(created_at)) {
   if (warnings?.includes("cut-short")) return "Ready, but the file is cut short.";
   const time = tookMs >= 0 ? `Ready in ${duration(tookMs)}` : "Ready";
@@ -115,6 +120,7 @@ export const FAILED = {
   server: "Something went wrong on the server.",
   unknown: "This picture is no longer on the server.",
   noRetry: "Retry didn't work.",
+  noPermission: "This browser may no longer delete it.",
 };
 
 /** @type {RefusalTexts} */
@@ -132,7 +138,7 @@ export const REFUSED = {
   tooMany: (most) => `Only ${most} pictures fit at a time. Remove some, then choose it again.`,
 };
 
-/** @param {string[]} formats by the server's names @param {Bytes} bytes of a file */
+/** @param {string[]} formats @param {Bytes} bytes */
 export function limits(formats, bytes) {
   /** @type {Record<string, string>} */
   const spellings = { webp: "WebP" };
@@ -152,7 +158,7 @@ export function leftOut({ others, appleDouble, tooMany }, most) {
     .join(" ");
 }
 
-/** @param {string[]} formats by the server's names */
+/** @param {string[]} formats */
 export function accept(formats) {
   return [...new Set(["jpeg", ...formats])].filter((format) => formats.includes(format)).map((format) => `image/${format}`).join();
 }
@@ -218,7 +224,10 @@ export const ANNOUNCEMENTS = {
   resumed: "Resumed.",
   cleared: (count) => `${count} cleared. Their links are under Earlier.`,
   link: "Links can't be sent. Save the picture, then choose it.",
-  removed: (name) => `${name} removed.`,
+  removed: (name, isSent) => `${name} removed${isSent ? " from this list. Its link keeps working" : ""}.`,
+  gone: (name) => `${name} was deleted.`,
+  deletion: ({ step, upload: { name }, reason }) =>
+    ({ soon: `Deleting ${name} in 8 seconds.`, kept: `${name} stays.`, failed: `${name} not deleted: ${lowerFirst(reason ?? "")}`, now: "", gone: "" })[step],
   forgotten: (count) => `${count === 1 ? "One picture" : `${count} pictures`} removed from this list. Links keep working.`,
   unsent: (count) => `${count === 1 ? "One picture was" : `${count} pictures were`} not sent before the page closed.`,
 };
@@ -273,7 +282,7 @@ export class Announcer {
     this.#collect();
   }
 
-  /** @param {string} sentence said last */
+  /** @param {string} sentence */
   ended(sentence) {
     this.#end = sentence;
     this.#collect();

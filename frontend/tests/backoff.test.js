@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { backoff } from "../assets/network.js";
+import { backoff } from "../assets/live.js";
 
 test("the longest delay doubles from half a second to half a minute", () => {
   const bounds = [0, 1, 2, 3, 4, 5, 6, 7, 40, 2000].map((failures) => backoff(failures, () => 1));

@@ -51,6 +51,19 @@ test("without subscriptions the socket is live after the welcome", () => {
   assert.deepEqual(last().sent, []);
 });
 
+test("a socket that closes is sent nothing", async () => {
+  live.connect();
+  last().welcome();
+  last().readyState = 2;
+  live.subscribe("a");
+  last().deliver({ type: "ping", t: 1 });
+  assert.deepEqual(last().sent, []);
+  last().disconnect(1006);
+  await clock.pass(1000);
+  last().welcome();
+  assert.deepEqual(last().sent.map(({ ids }) => ids), [["a"]]);
+});
+
 test("with subscriptions the socket is live after the snapshot", () => {
   live.subscribe("a");
   live.connect();

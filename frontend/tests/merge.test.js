@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { compare, isFinal, merge } from "../assets/merge.js";
+import { compare, isFinal, merge } from "../assets/memory.js";
 
 /** Golden cases, shared with the tests of the worker. */
 const CASES = JSON.parse(readFileSync(new URL("../../worker/golden/merge.json", import.meta.url), "utf8"));

@@ -150,7 +150,7 @@ test("received uploads are merged: a later one changes the item, an earlier one 
   assert.equal(item.stage, "ready");
   assert.equal(counters.ready, 1);
   assert.equal(announced.filter((text) => text === "a.jpg ready").length, 1);
-  assert.equal(subscribed.has("a"), false, "nothing follows ready");
+  assert.ok(subscribed.has("a"), "only a deletion can follow");
   assert.deepEqual(model.viewable(), [item]);
 });
 
@@ -178,7 +178,7 @@ test("a received upload without an item updates the earlier uploads", () => {
   subscribed.add("a");
   model.receive(upload("a", "ready"));
   assert.deepEqual(model.earlier().map(({ id }) => id), ["a"]);
-  assert.deepEqual([counters.earlier, subscribed.has("a")], [1, false]);
+  assert.deepEqual([counters.earlier, subscribed.has("a")], [1, true]);
 });
 
 test("an unknown upload is forgotten, and its item fails without a retry", async () => {
@@ -190,10 +190,40 @@ test("an unknown upload is forgotten, and its item fails without a retry", async
   assert.deepEqual(retries, []);
 });
 
-test("a deleted upload is forgotten, and its item fails without a retry", () => {
-  const item = accepted("a");
+test("a deleted upload is forgotten, and stays gone whatever comes later", () => {
+  for (const [id, state] of [["a", "queued"], ["b", "ready"], ["c", "failed"]]) {
+    const item = accepted(id, state);
+    model.receive({ id, gen: 1, state: "gone" });
+    assert.deepEqual([item.stage, stored.has(id), subscribed.has(id)], ["gone", false, false]);
+    model.receive(upload(id, "ready", 2));
+    model.receive({ id, gen: 1, state: "gone" });
+    model.receiveUnknown(id);
+    assert.deepEqual([item.stage, stored.has(id), announced.filter((text) => text === `${id}.jpg was deleted.`).length], ["gone", false, 1]);
+  }
+  assert.deepEqual([model.retriable(), model.viewable(), model.counts().gone], [[], [], 3]);
+  model.clear(["gone"], (count) => `${count} cleared.`);
+  assert.deepEqual(model.items, []);
+});
+
+test("a deleted upload of an earlier visit leaves the list", () => {
+  stored.set("a", upload("a", "ready"));
+  model.restore();
+  assert.ok(subscribed.has("a"));
   model.receive({ id: "a", gen: 1, state: "gone" });
-  assert.deepEqual([item.stage, item.canRetry, stored.has("a"), subscribed.has("a")], ["failed", false, false, false]);
+  assert.deepEqual([model.earlier(), subscribed.has("a"), counters.earlier], [[], false, 1]);
+});
+
+test("a later state of an upload keeps the token", () => {
+  const item = sending("a.jpg");
+  model.finish(item, { upload: { ...upload("a"), token: "t" } });
+  model.receive(upload("a", "ready"));
+  assert.deepEqual([item.upload.state, item.upload.token], ["ready", "t"]);
+});
+
+test("only a hundred ready uploads stay subscribed, the newest", () => {
+  const ids = Array.from({ length: 150 }, (_, index) => `u${index}`);
+  for (const id of ids) accepted(id, "ready");
+  assert.deepEqual([...subscribed], ids.slice(50));
 });
 
 test("a failure that a retry would meet again offers none, also after a reload", async () => {

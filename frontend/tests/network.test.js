@@ -1,6 +1,6 @@
 import { beforeEach, test } from "node:test";
 import assert from "node:assert/strict";
-import { Network } from "../assets/network.js";
+import { Network } from "../assets/send.js";
 import { Clock, settle } from "./clock.js";
 
 let clock, network, answerer, isOnline, probes, changes;

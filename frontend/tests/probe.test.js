@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { DEFAULT_LIMITS, probe, readProblem, reasonToRefuse } from "../assets/probe.js";
-import { thumbhashPixels } from "../assets/thumbhash.js";
+import { thumbhashPixels } from "../assets/probe.js";
 
 const bytes = (...parts) => new Uint8Array(parts.flatMap((part) => (typeof part === "string" ? Array.from(part, (letter) => letter.charCodeAt(0)) : part)));
 const zeros = (count) => Array(count).fill(0);

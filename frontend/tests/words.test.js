@@ -58,7 +58,7 @@ test("the file chooser is offered the accepted types, JPEG first", () => {
 });
 
 test("the total counts ready pictures, the tally all others", () => {
-  const none = { chosen: 0, uploading: 0, queued: 0, processing: 0, ready: 0, failed: 0, refused: 0, removed: 0 };
+  const none = { chosen: 0, uploading: 0, queued: 0, processing: 0, ready: 0, failed: 0, refused: 0, gone: 0, removed: 0 };
   const busy = { ...none, chosen: 1, uploading: 2, queued: 1, processing: 1, ready: 3, failed: 2, refused: 2 };
   assert.equal(words.total(none), "Nothing up yet");
   assert.equal(words.total(busy), "3 of 10 ready");

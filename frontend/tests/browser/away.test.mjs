@@ -35,8 +35,9 @@ for (const [how, answer] of [["a gateway answers 502 meanwhile", null], ["connec
     await tab.until("ready", 30, 60_000);
     assert.equal(await tab.text("#total"), "All 30 ready");
     await tab.pill("Live", 40_000);
+    // Collected for a second.
+    await until(async () => /The server isn't answering\. Trying again….*The server answers again\./.test((await tab.announced()).join(" ")), "both are announced");
     const announced = (await tab.announced()).join(" ");
-    assert.match(announced, /The server isn't answering\. Trying again….*The server answers again\./);
     assert.equal(announced.match(/isn't answering/g).length, 1, "announced once");
     const links = await tab.page.locator(".tile a.plain").evaluateAll((all) => all.map((link) => link.getAttribute("href")));
     assert.equal(new Set(links).size, 30);

@@ -31,6 +31,7 @@ function context(upload, origin) {
     height: upload.height,
     shown: [shown.width, shown.height],
     facts: `${upload.width} × ${upload.height}, ${kilobytes(upload.bytes)}`,
+    expires: upload.expires_at ?? null,
     reason: upload.error?.title ?? null,
     thumbnails: made,
     large,
