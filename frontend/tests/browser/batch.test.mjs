@@ -40,7 +40,7 @@ test("a batch can be paused and resumed, and says what is left to send", async (
   await tab.hasQuietConsole();
 });
 
-test("Forget all leaves the tiles of another tab", async (t) => {
+test("Removing all from the list leaves the tiles of another tab", async (t) => {
   const { browser, open, proxy } = await scene(t);
   const one = await open();
   const two = await openPage(t, browser, `${proxy.url}/`, { within: one.context });
@@ -50,7 +50,7 @@ test("Forget all leaves the tiles of another tab", async (t) => {
   await two.until("ready");
   await two.page.reload();
   await two.page.locator(".earlier-list").getByRole("link", { name: "two.png" }).waitFor();
-  await two.page.getByRole("button", { name: "Forget all" }).click();
+  await two.page.getByRole("button", { name: "Remove all from list" }).click();
   const names = () => one.page.evaluate(() => Object.keys(localStorage).filter((key) => key.startsWith("up.upload.")).map((key) => JSON.parse(localStorage.getItem(key)).name));
   await until(async () => (await names()).join() === "one.png", "the tile of the first tab is kept, the rest is forgotten");
   assert.equal(plain(await two.text(".notice p")), "2 pictures removed from this list. Links keep working.");

@@ -150,10 +150,10 @@ test("after a reload this browser's uploads are restored, followed to their end,
   await tab.page.locator(".tile img[srcset]").waitFor();
   await tab.hasNoShifts();
 
-  await tab.page.getByRole("button", { name: "Forget one.png" }).click();
+  await tab.page.getByRole("button", { name: "Remove from list one.png" }).click();
   await until(async () => (await tab.page.locator(".earlier-list li").count()) === 1, "one is gone");
-  assert.equal(await tab.page.evaluate(() => document.activeElement?.textContent), "Forget two.png");
-  await tab.page.getByRole("button", { name: "Forget all" }).click();
+  assert.equal(await tab.page.evaluate(() => document.activeElement?.textContent), "Remove from list two.png");
+  await tab.page.getByRole("button", { name: "Remove all from list" }).click();
   await tab.page.locator(".earlier").waitFor({ state: "hidden" });
   await tab.page.reload();
   await tab.pill("Live");
@@ -186,7 +186,7 @@ test("two tabs share the remembered uploads", async (t) => {
   await two.choose(file("two.png", png(320, 240, 2)));
   await two.until("ready");
   await one.page.locator(".earlier-list").getByRole("link", { name: "two.png" }).waitFor();
-  await two.page.getByRole("button", { name: "Forget one.png" }).click();
+  await two.page.getByRole("button", { name: "Remove from list one.png" }).click();
   await until(async () => !(await one.page.evaluate(() => JSON.stringify({ ...localStorage }))).includes("one.png"), "it is forgotten for both");
   await one.hasQuietConsole();
   await two.hasQuietConsole();

@@ -118,7 +118,7 @@ test("three thousand earlier uploads are kept, shown by pages, copied, forgotten
   assert.deepEqual([links.length, new Set(links).size], [3001, 3001]);
   assert.ok(links.every((link) => link.startsWith(`${proxy.url}/uploads/`)));
 
-  await tab.page.getByRole("button", { name: "Forget all" }).click();
+  await tab.page.getByRole("button", { name: "Remove all from list" }).click();
   await tab.page.locator(".earlier").waitFor({ state: "hidden" });
   assert.equal(plain(await tab.text(".notice p")), "3001 pictures removed from this list. Links keep working.");
   await tab.page.getByRole("button", { name: "Undo" }).click();

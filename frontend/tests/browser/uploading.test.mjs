@@ -203,7 +203,7 @@ test("a damaged file fails, and offers no retry", async (t) => {
   await tab.page.reload();
   await tab.until("failed");
   assert.equal(await tab.page.getByRole("button", { name: /Retry/ }).count(), 0);
-  await tab.page.getByRole("button", { name: "Remove damaged.png" }).click();
+  await tab.page.getByRole("button", { name: "Remove from list damaged.png" }).click();
   await until(async () => (await tab.text("#total")) === "Nothing up yet", "it is gone");
   await tab.hasQuietConsole();
 });

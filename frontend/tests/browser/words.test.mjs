@@ -29,7 +29,7 @@ test("the live region announces changes of state, never percentages or polling",
   await after(deliver("cat.png", "thumbnail-ready", { state: "ready", thumbnails }));
   await after(deliver("harbour.png", "upload-failed", { state: "failed", error: { type: "/problems/damaged", title: "The file is damaged." } }));
   await after(deliver("citrus.png", "thumbnail-ready", { state: "ready", thumbnails }));
-  await after(() => tab.page.getByRole("button", { name: "Remove harbour.png" }).click());
+  await after(() => tab.page.getByRole("button", { name: "Remove from list harbour.png" }).click());
   await after(() => tab.choose(file("Invoice.pdf", pdf(), "application/pdf")));
   await after(() => tab.page.getByRole("button", { name: "Copy link to cat.png" }).click());
   await after(() => tab.context.setOffline(true));
@@ -39,7 +39,7 @@ test("the live region announces changes of state, never percentages or polling",
     "cat.png ready. 1 of 3.",
     "harbour.png failed: the file is damaged.",
     "citrus.png ready. Done: 2 ready, 1 failed.",
-    "harbour.png removed.",
+    "harbour.png removed from this list. Its link keeps working.",
     "1 picture added. Invoice.pdf not uploaded: this is a PDF, not a picture.",
     "Link copied.",
     "Offline. Uploads will resume.",
@@ -79,7 +79,7 @@ test("the end of a batch is told by heading, title, icon and live region, and sp
     await tab.shoot(`done-${width}`);
   }
   const failedIcon = await icon();
-  await tab.page.getByRole("button", { name: "Remove c.png" }).click();
+  await tab.page.getByRole("button", { name: "Remove from list c.png" }).click();
   await tab.page.getByRole("button", { name: "Dismiss Invoice.pdf" }).click();
   await until(async () => (await tab.text("#total")) === "All 2 ready", "the rest is ready");
   assert.ok(![idle, failedIcon].includes(await icon()), "a third icon");
