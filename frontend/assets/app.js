@@ -276,7 +276,7 @@ function show(item) {
   showAll();
 }
 
-/** @param {Item} item @returns {Hold} */
+/** @param {Item} item */
 function hold({ isBusy, stage }) {
   if (stage !== "uploading") return isPaused && stage === "chosen" ? "paused" : "";
   if (network.isUp()) return isBusy ? "busy" : "";
@@ -388,7 +388,6 @@ function restore() {
   showAll();
 }
 
-/** @returns {Promise<Answerer>} */
 async function loadLimits() {
   try {
     const answer = await fetch("./limits", { cache: "no-store", redirect: "manual", signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });

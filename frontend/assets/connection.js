@@ -10,7 +10,7 @@ export const timers = {
   random: Math.random,
 };
 
-/** @param {LevelSubscriber} subscriber @returns {Fallback} */
+/** @param {LevelSubscriber} subscriber */
 export function connect({ onUpload, onUnknown, onLevel }) {
   const live = new Live({
     ...timers,

@@ -54,7 +54,7 @@ export function copyButton(target, onClick) {
 
 const CONFIRM_MS = 2000;
 
-/** @param {HTMLElement} button @param {string[]} urls @returns {Promise<boolean>} */
+/** @param {HTMLElement} button @param {string[]} urls */
 export async function copyLinks(button, ...urls) {
   const isCopied = await write(urls.map((url) => new URL(url, document.baseURI).href).join("\n"));
   if (isCopied) {

@@ -48,7 +48,7 @@ export function listenForFiles(add, onLink) {
   });
 }
 
-/** @param {Iterable<File>} files @returns {Taken} */
+/** @param {Iterable<File>} files */
 function take(files) {
   /** @type {Taken} */
   const taken = { files: [], unreadable: [], others: 0, appleDouble: 0, tooMany: 0 };
@@ -56,7 +56,7 @@ function take(files) {
   return taken;
 }
 
-/** @param {string} name @param {Taken} taken @returns {boolean} */
+/** @param {string} name @param {Taken} taken */
 function isCounted(name, taken) {
   if (name.startsWith("._")) taken.appleDouble += 1;
   else if (taken.files.length >= MAX_FILES) taken.tooMany += 1;
@@ -64,7 +64,7 @@ function isCounted(name, taken) {
   return false;
 }
 
-/** @param {DataTransfer} transfer @returns {Promise<Taken>} */
+/** @param {DataTransfer} transfer */
 export async function filesOf(transfer) {
   // Browsers empty the transfer at the first `await`.
   const entries = Array.from(transfer.items, (item) => item.webkitGetAsEntry?.() ?? null);

@@ -16,7 +16,6 @@ export class Memory {
     this.#remove(OLD_KEY);
   }
 
-  /** @returns {string[]} */
   ids() {
     try {
       const storage = this.storage();
@@ -27,7 +26,7 @@ export class Memory {
     }
   }
 
-  /** @param {string} id @returns {Upload | null} */
+  /** @param {string} id */
   get(id) {
     const upload = this.#read(PREFIX + id);
     return isUpload(upload) ? upload : null;
@@ -70,7 +69,7 @@ export class Memory {
     }
   }
 
-  /** @param {string} id @param {string} text @returns {boolean} */
+  /** @param {string} id @param {string} text */
   #write(id, text) {
     try {
       const storage = this.storage();
@@ -151,7 +150,7 @@ export class Deletions {
   }
 }
 
-/** @param {Deletable} upload @param {typeof fetch} request @returns {Promise<string>} */
+/** @param {Deletable} upload @param {typeof fetch} request */
 async function requestDeletion({ links, token }, request) {
   try {
     const headers = { accept: "application/json", authorization: `Bearer ${token}` };
@@ -190,7 +189,7 @@ export class Unsent {
     write(this.shared, isLeaving ? [...others, ...all] : others);
   }
 
-  /** @param {UnsentFile} file @returns {string} */
+  /** @param {UnsentFile} file */
   claim({ name, bytes, modified, key }) {
     const sameName = this.left.filter((other) => other.name === name);
     const same = sameName.find((other) => other.bytes === bytes && other.modified === modified);
@@ -200,7 +199,7 @@ export class Unsent {
   }
 }
 
-/** @param {OpenStorage} storage @returns {UnsentFile[]} */
+/** @param {OpenStorage} storage */
 function read(storage) {
   try {
     const stored = JSON.parse(storage().getItem(KEY) ?? "[]");
@@ -228,7 +227,7 @@ const RANK = ["queued", "processing", "failed", "ready", "gone"];
 /** @param {Revision} upload */
 export const isGone = ({ state }) => state === "gone";
 
-/** @param {Revision} a @param {Revision} b @returns {number} */
+/** @param {Revision} a @param {Revision} b */
 export function compare(a, b) {
   return Number(isGone(a)) - Number(isGone(b)) || a.gen - b.gen || RANK.indexOf(a.state) - RANK.indexOf(b.state);
 }

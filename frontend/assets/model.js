@@ -50,7 +50,6 @@ export class Model {
     this.items = [];
   }
 
-  /** @returns {Counts} */
   counts() {
     const counts = { chosen: 0, uploading: 0, queued: 0, processing: 0, ready: 0, failed: 0, refused: 0, gone: 0, removed: 0 };
     for (const { stage } of this.items) counts[stage] += 1;
@@ -96,7 +95,7 @@ export class Model {
     return uploads;
   }
 
-  /** @param {File[]} files @param {string[]} unreadable @param {number} first @returns {Item[]} */
+  /** @param {File[]} files @param {string[]} unreadable @param {number} first */
   add(files, unreadable = [], first = 0) {
     const added = files.map((file, index) => {
       const item = this.#create({ file, name: file.name || "picture", bytes: file.size, key: this.#environment.keyOf(file), isBulk: first + index >= BULK_AFTER });
@@ -138,7 +137,7 @@ export class Model {
     else if (!isLocated) this.#environment.queue.add(item);
   }
 
-  /** @param {Item} item @returns {File | null} */
+  /** @param {Item} item */
   start(item) {
     if (item.stage !== "chosen" || !item.file) return null;
     advance(item, "uploading");
@@ -259,7 +258,7 @@ export class Model {
     for (const { upload } of this.items) if (upload) this.#environment.memory.keep(upload);
   }
 
-  /** @param {ItemFields} fields @returns {Item} */
+  /** @param {ItemFields} fields */
   #create(fields) {
     /** @type {Item} */
     const item = {

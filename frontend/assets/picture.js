@@ -27,7 +27,7 @@ export function whenSeen(element) {
   });
 }
 
-/** @param {Blob} file @param {() => boolean} isWanted @returns {Promise<HTMLImageElement | null>} */
+/** @param {Blob} file @param {() => boolean} isWanted */
 export function preview(file, isWanted) {
   return new Promise((done) => drawings.add({ file, isWanted, done }));
 }

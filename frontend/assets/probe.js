@@ -19,7 +19,7 @@ export const DEFAULT_LIMITS = {
   formats: ["jpeg", "png", "gif", "webp", "bmp", "tiff"],
 };
 
-/** @param {Uint8Array} head @returns {Kind | null} */
+/** @param {Uint8Array} head */
 export function probe(head) {
   const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
   const text = String.fromCharCode(...head.subarray(0, 512));
@@ -33,7 +33,7 @@ export function probe(head) {
   return text && /^[\t\n\r\x20-\x7e\x80-\xff]*$/.test(text) ? { name: "TXT", article: "text" } : null;
 }
 
-/** @param {string} text @param {DataView} view @returns {Kind | null} */
+/** @param {string} text @param {DataView} view */
 function probePicture(text, view) {
   if (text.startsWith("\xff\xd8\xff")) return { name: "JPEG", format: "jpeg", ...jpegSides(view) };
   if (text.startsWith("\x89PNG\r\n\x1a\n")) {
@@ -97,7 +97,7 @@ function uint24(view, at) {
   return view.getUint16(at, true) | (view.getUint8(at + 2) << 16);
 }
 
-/** @param {Bytes} bytes @param {Kind | null} kind @param {Limits} limits @returns {string} */
+/** @param {Bytes} bytes @param {Kind | null} kind @param {Limits} limits */
 export function reasonToRefuse(bytes, kind, limits) {
   if (bytes === 0) return REFUSED.empty;
   if (!kind) return REFUSED.other;
@@ -130,7 +130,7 @@ const GPS_TAG = 0x8825;
 const ENTRY_BYTES = 12;
 const TYPE_BYTES = [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8];
 
-/** @param {Uint8Array} head @returns {Uint8Array<ArrayBuffer> | null} */
+/** @param {Uint8Array} head */
 export function withoutLocation(head) {
   const clean = Uint8Array.from(head);
   const view = new DataView(clean.buffer);
@@ -149,7 +149,7 @@ export function withoutLocation(head) {
   return isFound ? clean : null;
 }
 
-/** @param {Uint8Array} tiff @returns {boolean} */
+/** @param {Uint8Array} tiff */
 function blankExif(tiff) {
   const view = new DataView(tiff.buffer, tiff.byteOffset, tiff.byteLength);
   const isLittle = tiff[0] === 0x49;
@@ -179,7 +179,7 @@ function blankExif(tiff) {
   return false;
 }
 
-/** @param {Uint8Array} segment @returns {boolean} */
+/** @param {Uint8Array} segment */
 function blankXmp(segment) {
   const before = text(segment);
   const after = before.replace(/(exif:GPS\w+(?:="|>))([^"<]+)/g, (_, name, value) => name + " ".repeat(value.length));
@@ -196,7 +196,7 @@ function text(bytes) {
 
 const LONG_SIDE = 32;
 
-/** @param {Uint8Array} hash @returns {{width: number, height: number, pixels: Uint8ClampedArray<ArrayBuffer>}} */
+/** @param {Uint8Array} hash */
 export function thumbhashPixels(hash) {
   const byte = (/** @type {number} */ at) => {
     const value = hash[at];

@@ -58,7 +58,7 @@ export function speedometer(now) {
   };
 }
 
-/** @param {SendAttempt} attempt @param {() => XMLHttpRequest} [open] @returns {Promise<Outcome>} */
+/** @param {SendAttempt} attempt @param {() => XMLHttpRequest} [open] */
 export function send({ url, file, key, signal, progress, isAnswering }, open = () => new XMLHttpRequest()) {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve({ aborted: true });
@@ -99,7 +99,7 @@ export function send({ url, file, key, signal, progress, isAnswering }, open = (
   });
 }
 
-/** @param {XMLHttpRequest} answer @param {Bytes} bytes @returns {Outcome} */
+/** @param {XMLHttpRequest} answer @param {Bytes} bytes */
 function outcomeOf(answer, bytes) {
   const { status, response } = answer;
   const upload = response?.uploads?.[0];
@@ -115,14 +115,14 @@ function outcomeOf(answer, bytes) {
   return { refused, reason: reason || FAILED.server };
 }
 
-/** @param {XMLHttpRequest} answer @returns {Milliseconds} */
+/** @param {XMLHttpRequest} answer */
 function retryAfter(answer) {
   const value = answer.getResponseHeader("retry-after") ?? "";
   const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
   return Math.min(MAX_RETRY_AFTER_MS, Math.max(0, ms || 0));
 }
 
-/** @param {Upload} upload @param {AbortSignal} signal @param {typeof fetch} [request] @returns {Promise<Upload | null>} */
+/** @param {Upload} upload @param {AbortSignal} signal @param {typeof fetch} [request] */
 export async function requestRetry({ links }, signal, request = fetch) {
   try {
     const headers = { accept: "application/json" };
@@ -216,7 +216,7 @@ export class Network extends EventTarget {
     if (this.isUp()) this.dispatchEvent(new Event("up"));
   }
 
-  /** @param {AbortSignal} signal @returns {Promise<Answerer>} */
+  /** @param {AbortSignal} signal */
   async confirm(signal) {
     const answerer = this.isUp() ? await this.probe() : "none";
     if (answerer !== "none") return answerer;
@@ -230,7 +230,6 @@ export class Network extends EventTarget {
     return "none";
   }
 
-  /** @returns {Promise<Answerer>} */
   probe() {
     this.#environment.cancel(this.#timer);
     this.#probing ??= this.#environment.probe().then((answerer) => {

@@ -222,7 +222,7 @@ export class Tile {
   }
 }
 
-/** @param {Item} item @returns {Step | null} */
+/** @param {Item} item */
 function stepOf({ stage, upload }) {
   if (stage === "queued" || stage === "processing") return stage;
   return stage === "failed" && upload ? "processing" : null;
@@ -240,7 +240,7 @@ function isDeleting({ stage, deletion }) {
   return stage !== "gone" && (deletion?.step === "soon" || deletion?.step === "now");
 }
 
-/** @param {string} kind @param {string} name @returns {Element[]} */
+/** @param {string} kind @param {string} name */
 function lineOf(kind, name) {
   const marker = make("span", { class: "marker" });
   switch (kind) {
@@ -256,7 +256,7 @@ function lineOf(kind, name) {
   }
 }
 
-/** @param {Item} item @returns {string[]} */
+/** @param {Item} item */
 function factsOf(item) {
   const { stage, bytes, sent, width, height } = item;
   if (stage === "uploading") {
@@ -269,7 +269,7 @@ function factsOf(item) {
   return [width && height ? words.sides({ width, height }) : "", words.size(bytes)];
 }
 
-/** @param {Item} item @returns {(Node | string)[]} */
+/** @param {Item} item */
 function statusOf(item) {
   const { deletion, stage } = item;
   if (stage !== "gone" && deletion && words.DELETION[deletion.step]) {
