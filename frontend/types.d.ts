@@ -5,18 +5,16 @@
 //   live        the socket, protocol `up.v1`: one for all uploads of a page; it reconnects when it is lost
 //   memory      the uploads that this browser remembers, shared by all tabs; it deletes them by their tokens, and knows the later revision
 //   model       the pictures on the page and every change of their state
-//   probe       detects the type of a file from its first bytes, and refuses files before they are sent; decodes blurred previews
+//   probe       detects the type of a file from its first bytes, and refuses files before they are sent
 //   send        sends files, a few at a time; retries are safe because each file has an idempotency key. Holds them while the server is away
 //   words       the texts of the page, except those in the HTML; announcements of one second become one
 //
 // Views and wiring:
 //   app         the page of all uploads: connects the model with the server and the views
-//   connection  builds the connection from browser parts, and shows its level in the pill
-//   dom         creates and finds elements; text is never parsed as HTML
+//   dom         creates and finds elements; text is never parsed as HTML. Builds the connection, and shows its level
 //   intake      accepts files and folders that are chosen, pasted or dropped
-//   picture     local previews, blurred previews and thumbnails
 //   summary     above the tiles: total, one bead per picture, tally, and the hop of the mark
-//   tile        the tile of one picture, the list “Earlier”, and one large picture at a time in a dialog
+//   tile        all that shows pictures: tiles, the list “Earlier”, one large picture at a time in a dialog, previews
 //   upload      the page of one upload: reloads its content when the upload has ended
 //
 // Notes on names, kept out of the served modules:
@@ -31,9 +29,6 @@
 //     keepsLocation: asked once per visit.
 //     removeTile: the neighbour takes the focus.
 //     afterChanges: `work`: runs once after several changes.
-//   connection
-//     ROOT: the service may be below a path prefix.
-//     connect: returns the connection, not started yet.
 //   dom
 //     writeBySelection: for pages without TLS, which have no `navigator.clipboard`.
 //     visuallyHidden: text for screen readers only.
@@ -42,6 +37,8 @@
 //     setRatio: `sides`: 0 if unknown.
 //     copyButton: `target`: for screen readers.
 //     copyLinks: returns whether they were copied.
+//     ROOT: the service may be below a path prefix.
+//     connect: returns the connection, not started yet.
 //   intake
 //     MAX_FILES: per drop.
 //     PICTURE: other files of a folder are left out.
@@ -71,6 +68,9 @@
 //     subscribe: `url`: of the upload.
 //     backoff: `failures`: before this retry.
 //   memory
+//     KEY_LETTERS: others fit into no header.
+//     refuse: `used`: the key of the refused request; a later one may have been given meanwhile.
+//     given: waits while a key is asked for.
 //     UNDO_MS: from the press to the request.
 //     sendAll: the page is left: what was to be deleted is deleted, since nobody can undo it any more.
 //     requestDeletion: it outlives the page.
@@ -113,16 +113,6 @@
 //     add: `files`: of one drop; `unreadable`: names; `first`: how many of the drop came before; returns one each, to `prepare` unless refused.
 //     start: returns the file to send.
 //     forgetEarlier: `uploads`: without items.
-//   picture
-//     drawings: one at a time: a photograph takes 50 MB and more while it is drawn.
-//     whenSeen: near the viewport; a later call takes the place of an earlier one.
-//     toImage: small devices leave some of many canvases blank, but no image.
-//     fadeIn: replaces the present picture.
-//     thumbnailImage: not loaded yet.
-//     preview: returns `null` if the browser cannot draw it.
-//     blurredPreview: `thumbhash`: Base64.
-//     thumbnailImage: `sizes`: as in HTML.
-//     fadeIn: `picture`: decoded.
 //   probe
 //     TYPE_BYTES: bytes of a value by its type.
 //     NOT_PICTURES: first bytes, short name, name with article.
@@ -131,8 +121,8 @@
 //     probe: returns `null` if unknown.
 //     reasonToRefuse: returns empty if the file is fine.
 //     readProblem: `status`: HTTP; `problem`: RFC 9457, or `null`.
+//     averageColour: the first three bytes of a thumbhash (evanw/thumbhash).
 //     withoutLocation: returns `null` if it has none.
-//     thumbhashPixels: returns RGBA.
 //   send
 //     MAX_ATTEMPTS: while the server answers otherwise.
 //     MAX_BUSY_ATTEMPTS: if the server says that it is busy.
@@ -164,6 +154,14 @@
 //     showPicture: the tile's thumbnail, then the large one or the original, whichever fits.
 //     open: `items`: ready ones.
 //     move: `step`: 1 or -1.
+//     drawings: one at a time: a photograph takes 50 MB and more while it is drawn.
+//     whenSeen: near the viewport; a later call takes the place of an earlier one.
+//     toImage: small devices leave some of many canvases blank, but no image.
+//     fadeIn: replaces the present picture.
+//     thumbnailImage: not loaded yet.
+//     preview: returns `null` if the browser cannot draw it.
+//     thumbnailImage: `sizes`: as in HTML.
+//     fadeIn: `picture`: decoded.
 //   words
 //     accept: JPEG comes first: WebKit converts to it what the list lacks.
 //     leftOut: files that were left out of a drop; empty if there are none.
@@ -371,7 +369,13 @@ interface Limits {
   max_upload_bytes: Bytes;
   max_pixels: number;
   formats: string[];
+  key_required?: boolean;
 }
+
+type KeyGiver = Pick<import("./assets/memory.js").UploadKey, "value" | "headers" | "refuse" | "given">;
+
+/** Why the page asks for a key. */
+type KeyNeed = "" | "needed" | "wrong";
 
 /** One attempt to send a file. */
 interface SendAttempt {
@@ -379,6 +383,8 @@ interface SendAttempt {
   file: File;
   /** Idempotency key: the same for every attempt, so that a retry makes no second upload. */
   key: string;
+  /** With the upload key, if there is one. */
+  headers: Record<string, string>;
   signal: AbortSignal;
   progress: (sent: Fraction) => void;
   /** Asked when nothing has moved for a while. */
@@ -386,7 +392,7 @@ interface SendAttempt {
 }
 
 /** A file to send, with retries. */
-interface SendOrder extends Omit<SendAttempt, "progress" | "isAnswering"> {
+interface SendOrder extends Omit<SendAttempt, "progress" | "isAnswering" | "headers"> {
   /** The server has asked to try again later, or the next attempt begins. */
   wait: (isWaiting: boolean) => void;
   /** The speed is 0 while unknown. */
@@ -401,6 +407,7 @@ type Outcome =
   | { upload: Upload }
   | { interrupted: true; reason?: string; retryMs?: Milliseconds }
   | { refused: boolean; reason: string }
+  | { needsKey: true }
   | { aborted: true };
 
 /** Who answers a probe: the server, nobody, or another one, such as a login page. */
@@ -414,7 +421,7 @@ interface NetworkEnvironment extends Timers {
 }
 
 /** Why an upload does not move. */
-type Hold = "" | "paused" | "offline" | "unanswered" | "busy";
+type Hold = "" | "paused" | "key" | "offline" | "unanswered" | "busy";
 
 /** One picture on the page. */
 interface Item {

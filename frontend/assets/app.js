@@ -1,13 +1,11 @@
-import { connect, showPill, timers } from "./connection.js";
-import { copyLinks, find, make } from "./dom.js";
+import { connect, copyLinks, find, make, showPill, timers } from "./dom.js";
 import { DEFAULT_LIMITS, HEAD_BYTES, probe, withoutLocation } from "./probe.js";
 import { MAX_FILES, listenForFiles } from "./intake.js";
-import { Deletions, FORGOTTEN, Memory, Unsent } from "./memory.js";
+import { Deletions, FORGOTTEN, KEY_NAME, Memory, Unsent, UploadKey } from "./memory.js";
 import { Model } from "./model.js";
 import { hideNotice, hopMark, reattachBelowTiles, showNotice, showSummary, showToSend } from "./summary.js";
-import { preview, whenSeen } from "./picture.js";
 import { Network, Queue, requestRetry, sendWithRetries } from "./send.js";
-import { EarlierUploads, Lightbox, Tile } from "./tile.js";
+import { EarlierUploads, Lightbox, Tile, preview, whenSeen } from "./tile.js";
 import * as words from "./words.js";
 
 const PROBE_TIMEOUT_MS = 10_000;
@@ -39,6 +37,7 @@ const announcer = new words.Announcer({
   count: () => ({ ready: model.counts().ready, total: words.totalOf(model.counts()) }),
 });
 const memory = new Memory(() => localStorage);
+const uploadKey = new UploadKey(() => localStorage, showKey);
 const deletions = new Deletions({
   ...timers,
   fetch: (url, options) => fetch(url, options),
@@ -56,7 +55,7 @@ const model = new Model({
   connection,
   announcer,
   queue,
-  requestRetry,
+  requestRetry: (upload, signal) => requestRetry(upload, signal, uploadKey),
   now: Date.now,
   keyOf: (file) => unsent.claim({ name: file.name, bytes: file.size, modified: file.lastModified, key: randomKey() }),
   onChange: show,
@@ -82,9 +81,38 @@ function onLevel(level, before) {
 
 function showNetwork() {
   if (!network.isAnswering && connection.level !== "offline") showPill("unanswered");
-  if (network.isUp() && !isPaused) queue.resume();
+  if (maySend()) queue.resume();
   else queue.pause();
   for (const item of model.items) if (item.stage === "uploading" || item.stage === "chosen") show(item);
+}
+
+function maySend() {
+  return network.isUp() && !isPaused && !uploadKey.need;
+}
+
+function showKey() {
+  const sentence = words.KEY[uploadKey.need];
+  find(".key").hidden = !uploadKey.need;
+  find("#key-note").textContent = sentence;
+  find(".forget-key").hidden = !uploadKey.value;
+  if (sentence) announcer.note(sentence);
+  showNetwork();
+}
+
+function takeKeyFromAddress() {
+  const address = new URL(location.href);
+  const given = address.searchParams.get("key");
+  if (given === null) return;
+  address.searchParams.delete("key");
+  history.replaceState(history.state, "", address);
+  uploadKey.use(given);
+}
+
+function useKey() {
+  const field = /** @type {HTMLInputElement} */ (find("#key"));
+  uploadKey.use(field.value.trim());
+  field.value = "";
+  (uploadKey.need ? field : find("#files")).focus();
 }
 
 let isPaused = false;
@@ -238,7 +266,7 @@ async function send(item) {
       afterChanges(showLeft);
     },
   };
-  model.finish(item, await sendWithRetries(order, network));
+  model.finish(item, await sendWithRetries(order, network, uploadKey));
 }
 
 function clearAll() {
@@ -278,6 +306,7 @@ function show(item) {
 
 /** @param {Item} item */
 function hold({ isBusy, stage }) {
+  if (uploadKey.need) return "key";
   if (stage !== "uploading") return isPaused && stage === "chosen" ? "paused" : "";
   if (network.isUp()) return isBusy ? "busy" : "";
   return network.isAnswering ? "offline" : "unanswered";
@@ -303,7 +332,7 @@ function showAll() {
 function showCounts() {
   const counts = model.counts();
   isPaused &&= counts.chosen > 0;
-  if (!isPaused && network.isUp()) queue.resume();
+  if (maySend()) queue.resume();
   showSummary(counts, model.items.map((item) => item.stage), model.retriable().length, isPaused);
   showLeft();
   announceEnd(counts);
@@ -395,6 +424,7 @@ async function loadLimits() {
     limits = { ...DEFAULT_LIMITS, ...(await answer.json()) };
     find("#limits").textContent = words.limits(limits.formats, limits.max_upload_bytes);
     find("#files").setAttribute("accept", words.accept(limits.formats));
+    if (limits.key_required) uploadKey.refuse("");
     return "server";
   } catch (error) {
     return error instanceof SyntaxError ? "other" : "none";
@@ -405,11 +435,21 @@ function listenForButtons() {
   find(".retry-all").addEventListener("click", retryAll);
   find(".clear-all").addEventListener("click", clearAll);
   find(".forget-all").addEventListener("click", forgetAll);
+  find(".forget-key").addEventListener("click", () => {
+    uploadKey.forget();
+    find("#files").focus();
+    loadLimits();
+  });
+  find("#key-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    useKey();
+  });
   find(".pause-all").addEventListener("click", () => pause(!isPaused));
   const copyAll = find(".copy-all");
   copyAll.addEventListener("click", () => copy(copyAll, ...model.earlier().map(({ links }) => links.self)));
   // Changed by another tab.
-  addEventListener("storage", ({ key }) => {
+  addEventListener("storage", ({ key, newValue }) => {
+    if (key === KEY_NAME && newValue) uploadKey.use(newValue);
     if (key === FORGOTTEN) model.keepShown();
     showEarlier();
   });
@@ -422,6 +462,8 @@ function listenForButtons() {
   addEventListener("pageshow", (event) => event.persisted && saveUnsent());
 }
 
+takeKeyFromAddress();
+showKey();
 find("#here").textContent = new URL("./uploads/", location.href).href;
 reportUnsent();
 listenForFiles(add, () => tell("link", words.ANNOUNCEMENTS.link));

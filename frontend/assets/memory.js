@@ -95,6 +95,70 @@ function isUpload(value) {
   return typeof value?.id === "string" && typeof value.links?.self === "string" && Array.isArray(value.thumbnails);
 }
 
+export const KEY_NAME = "up.key";
+const KEY_LETTERS = /^[!-~]+$/;
+
+export class UploadKey extends EventTarget {
+  /** @type {KeyNeed} */
+  need = "";
+
+  /** @param {OpenStorage} storage @param {() => void} onChange */
+  constructor(storage, onChange) {
+    super();
+    this.storage = storage;
+    this.onChange = onChange;
+    this.value = "";
+    try {
+      this.value = storage().getItem(KEY_NAME) ?? "";
+    } catch {
+      // Forbidden: it is kept until the page is closed.
+    }
+  }
+
+  /** @returns {Record<string, string>} */
+  headers() {
+    return this.value ? { authorization: `Bearer ${this.value}` } : {};
+  }
+
+  /** @param {string} value */
+  use(value) {
+    const isKey = KEY_LETTERS.test(value);
+    this.#set(isKey ? value : "", isKey ? "" : "wrong");
+  }
+
+  forget() {
+    this.#set("", this.need);
+  }
+
+  /** @param {string} used */
+  refuse(used) {
+    if (used === this.value && !this.need) this.#set("", used ? "wrong" : "needed");
+  }
+
+  /** @param {AbortSignal} signal */
+  async given(signal) {
+    if (!this.need || signal.aborted) return;
+    await new Promise((resolve) => {
+      this.addEventListener("given", resolve, { once: true });
+      signal.addEventListener("abort", resolve, { once: true });
+    });
+  }
+
+  /** @param {string} value @param {KeyNeed} need */
+  #set(value, need) {
+    this.value = value;
+    this.need = need;
+    try {
+      if (value) this.storage().setItem(KEY_NAME, value);
+      else this.storage().removeItem(KEY_NAME);
+    } catch {
+      // Forbidden or full.
+    }
+    if (!need) this.dispatchEvent(new Event("given"));
+    this.onChange();
+  }
+}
+
 export const UNDO_MS = 8000;
 const DELETE_TIMEOUT_MS = 10_000;
 

@@ -1,7 +1,8 @@
 import { backoff } from "./live.js";
 import { readProblem } from "./probe.js";
-import { FAILED } from "./words.js";
+import { FAILED, TICKET } from "./words.js";
 
+const KEYLESS = /\/(key-needed|wrong-key)$/;
 const MAX_ATTEMPTS = 3;
 const MAX_BUSY_ATTEMPTS = 12;
 const MIN_DELAY_MS = 300;
@@ -11,12 +12,20 @@ const MAX_STALLS = 4;
 const SPEED_WINDOW_MS = 4000;
 const MIN_SPEED_SPAN_MS = 300;
 
-/** @param {SendOrder} order @param {Pick<Network, "confirm" | "probe">} network @returns {Promise<Outcome>} */
-export async function sendWithRetries(order, network) {
+/** @param {SendOrder} order @param {Pick<Network, "confirm" | "probe">} network @param {KeyGiver} uploadKey @returns {Promise<Outcome>} */
+export async function sendWithRetries(order, network, uploadKey) {
   const { file, signal } = order;
   for (let attempts = 1; ; attempts += 1) {
     const readSpeed = speedometer(() => performance.now());
-    const outcome = await send({ ...order, progress: (sent) => order.progress(sent, readSpeed(sent * file.size)), isAnswering: async () => (await network.probe()) !== "none" });
+    const used = uploadKey.value;
+    const outcome = await send({ ...order, headers: uploadKey.headers(), progress: (sent) => order.progress(sent, readSpeed(sent * file.size)), isAnswering: async () => (await network.probe()) !== "none" });
+    if ("needsKey" in outcome) {
+      uploadKey.refuse(used);
+      await uploadKey.given(signal);
+      if (signal.aborted) return { aborted: true };
+      attempts = 0;
+      continue;
+    }
     if (!("interrupted" in outcome) || signal.aborted) return outcome;
     if (!(await isReadable(file))) return { refused: true, reason: FAILED.changed };
     const answerer = await network.confirm(signal);
@@ -59,7 +68,7 @@ export function speedometer(now) {
 }
 
 /** @param {SendAttempt} attempt @param {() => XMLHttpRequest} [open] */
-export function send({ url, file, key, signal, progress, isAnswering }, open = () => new XMLHttpRequest()) {
+export function send({ url, file, key, headers, signal, progress, isAnswering }, open = () => new XMLHttpRequest()) {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve({ aborted: true });
     const request = open();
@@ -79,6 +88,7 @@ export function send({ url, file, key, signal, progress, isAnswering }, open = (
     request.open("POST", url);
     request.setRequestHeader("accept", "application/json");
     request.setRequestHeader("idempotency-key", key);
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.responseType = "json";
     request.upload.onprogress = ({ loaded, total }) => {
       stalls = 0;
@@ -106,6 +116,9 @@ function outcomeOf(answer, bytes) {
   if (status >= 200 && status < 300 && upload) return { upload };
   const rejected = response?.rejected?.[0];
   if (rejected) return readProblem(rejected.status, rejected, bytes);
+  if (status === 401 && KEYLESS.test(response?.type)) return { needsKey: true };
+  const ticket = TICKET[response?.type];
+  if (ticket) return { refused: true, reason: ticket };
   // Busy, about to stop, an earlier attempt in flight, or a gateway without its server.
   if ([408, 429, 502, 503, 504, 507].includes(status) || /key-in-use/.test(response?.type)) {
     return { interrupted: true, reason: response?.title || FAILED.unreachable, retryMs: retryAfter(answer) };
@@ -122,11 +135,13 @@ function retryAfter(answer) {
   return Math.min(MAX_RETRY_AFTER_MS, Math.max(0, ms || 0));
 }
 
-/** @param {Upload} upload @param {AbortSignal} signal @param {typeof fetch} [request] */
-export async function requestRetry({ links }, signal, request = fetch) {
+/** @param {Upload} upload @param {AbortSignal} signal @param {KeyGiver} uploadKey @param {typeof fetch} [request] */
+export async function requestRetry({ links }, signal, uploadKey, request = fetch) {
   try {
-    const headers = { accept: "application/json" };
+    const used = uploadKey.value;
+    const headers = { accept: "application/json", ...uploadKey.headers() };
     const answer = await request(`${links.self}/retry`, { method: "POST", headers, signal });
+    if (answer.status === 401) uploadKey.refuse(used);
     // 409: another client has retried it.
     const current = answer.status === 409 ? await request(links.self, { headers, signal }) : answer;
     return current.ok ? await current.json() : null;

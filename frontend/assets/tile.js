@@ -1,5 +1,6 @@
 import { copyButton, fileName, find, icon, make, setRatio, visuallyHidden } from "./dom.js";
-import { blurredPreview, fadeIn, thumbnailImage, whenSeen } from "./picture.js";
+import { averageColour } from "./probe.js";
+import { Queue } from "./send.js";
 import { reattachBelowTiles } from "./summary.js";
 import * as words from "./words.js";
 
@@ -114,15 +115,11 @@ export class Tile {
     const revision = `${upload.id}/${upload.gen}`;
     if (this.#thumbnailsOf === revision) return;
     this.#thumbnailsOf = revision;
-    if (!this.#print.querySelector("canvas, img")) {
-      await whenSeen(this.element);
-      const blurred = blurredPreview(upload.thumbhash);
-      if (blurred) this.#setPicture(blurred);
-    }
+    if (!this.#print.querySelector("img")) await whenSeen(this.element);
     const picture = thumbnailImage(upload, SIZES);
     await picture.decode().catch(() => undefined);
     if (this.#thumbnailsOf !== revision || !picture.naturalWidth) return;
-    if (this.#print.querySelector("canvas, img")) fadeIn(picture, this.#print);
+    if (this.#print.querySelector("img")) fadeIn(picture, this.#print);
     else this.#setPicture(picture);
   }
 
@@ -286,7 +283,7 @@ function statusOf(item) {
     case "removed":
       return [];
     default:
-      return [words.STATUS[item.isLocated ? "located" : item.held === "paused" ? item.held : item.stage]];
+      return [words.STATUS[item.isLocated ? "located" : item.held || item.stage]];
   }
 }
 
@@ -333,8 +330,7 @@ export class EarlierUploads {
   /** @param {Upload} upload */
   #entry(upload) {
     const print = make("span", { class: "print" });
-    const blurred = blurredPreview(upload.thumbhash);
-    if (blurred) print.append(blurred);
+    if (upload.thumbhash) print.style.backgroundColor = averageColour(upload.thumbhash);
     const frame = make("span", { class: "frame" }, print);
     setRatio(frame, upload);
     showThumbnail(upload, print);
@@ -445,4 +441,78 @@ export class Lightbox {
     const facts = make("span", { class: "facts" }, words.sides(thumbnail));
     return make("li", {}, make("a", { href: thumbnail.url }, thumbnail.size), facts, button);
   }
+}
+
+const PREVIEW_WIDTH = 640;
+const FADE_MS = 400;
+
+const drawings = new Queue(async (/** @type {Drawing} */ { file, isWanted, done }) => done(isWanted() ? await draw(file).catch(() => null) : null), 1);
+
+/** @type {WeakMap<Element, () => void>} */
+const unseen = new WeakMap();
+const observer = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    observer.unobserve(target);
+    // A task each.
+    setTimeout(() => unseen.get(target)?.());
+  }
+}, { rootMargin: "25%" });
+
+/** @param {Element} element @returns {Promise<void>} */
+export function whenSeen(element) {
+  return new Promise((done) => {
+    unseen.set(element, done);
+    observer.unobserve(element);
+    observer.observe(element);
+  });
+}
+
+/** @param {Blob} file @param {() => boolean} isWanted */
+export function preview(file, isWanted) {
+  return new Promise((done) => drawings.add({ file, isWanted, done }));
+}
+
+/** @param {Blob} file */
+async function draw(file) {
+  const bitmap = await createImageBitmap(file, { resizeWidth: PREVIEW_WIDTH, resizeQuality: "medium" });
+  const canvas = make("canvas");
+  canvas.width = bitmap.width;
+  canvas.height = bitmap.height;
+  canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return toImage(canvas);
+}
+
+/** @param {HTMLCanvasElement} canvas */
+async function toImage(canvas) {
+  /** @type {Blob | null} */
+  const blob = await new Promise((done) => canvas.toBlob(done));
+  if (!blob) return null;
+  const picture = make("img", { alt: "", width: String(canvas.width), height: String(canvas.height) });
+  picture.src = URL.createObjectURL(blob);
+  // Decoded before the URL is revoked.
+  await picture.decode().finally(() => URL.revokeObjectURL(picture.src));
+  return picture;
+}
+
+/** @param {Upload} upload @param {string} sizes */
+export function thumbnailImage(upload, sizes) {
+  const widths = new Map(upload.thumbnails.map((thumbnail) => [thumbnail.width, thumbnail.url]));
+  const small = upload.thumbnails[0];
+  const picture = make("img", { alt: "", decoding: "async", width: String(small?.width ?? 4), height: String(small?.height ?? 3), sizes });
+  picture.srcset = [...widths].map(([width, url]) => `${url} ${width}w`).join(", ");
+  picture.src = small?.url ?? "";
+  return picture;
+}
+
+/** @param {Element} picture @param {Element} print */
+export function fadeIn(picture, print) {
+  const present = print.querySelector("img");
+  picture.classList.add("over");
+  print.append(picture);
+  setTimeout(() => {
+    present?.remove();
+    picture.classList.remove("over");
+  }, FADE_MS);
 }

@@ -1,6 +1,5 @@
-import { connect, timers } from "./connection.js";
-import { copyLinks, find } from "./dom.js";
-import { Deletions, Memory, compare, isFinal, isGone } from "./memory.js";
+import { connect, copyLinks, find, timers } from "./dom.js";
+import { Deletions, Memory, UploadKey, compare, isFinal, isGone } from "./memory.js";
 import { ANNOUNCEMENTS, DELETION, STEPS } from "./words.js";
 
 const page = find(".one");
@@ -110,6 +109,16 @@ document.addEventListener("click", async (event) => {
   if (!button?.dataset.copy) return;
   const isCopied = await copyLinks(button, button.dataset.copy);
   announce(isCopied ? ANNOUNCEMENTS.copied : ANNOUNCEMENTS.notCopied);
+});
+
+document.addEventListener("submit", async (event) => {
+  const form = /** @type {HTMLFormElement} */ (event.target);
+  const headers = new UploadKey(() => localStorage, () => {}).headers();
+  if (!headers.authorization) return;
+  event.preventDefault();
+  const answer = await fetch(form.action, { method: "POST", headers: { ...headers, accept: "application/json" } }).catch(() => null);
+  if (answer?.ok) location.reload();
+  else form.submit();
 });
 
 follow();

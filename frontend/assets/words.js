@@ -89,6 +89,7 @@ export const STATUS = {
   chosen: "Next up",
   located: "Waiting for your choice",
   paused: "Paused",
+  key: "Waiting for the key",
   uploading: "Uploading",
   offline: "Waiting for the network",
   unanswered: "The server isn't answering. Trying again…",
@@ -121,6 +122,19 @@ export const FAILED = {
   unknown: "This picture is no longer on the server.",
   noRetry: "Retry didn't work.",
   noPermission: "This browser may no longer delete it.",
+};
+
+/** @type {Record<string, string>} */
+export const TICKET = {
+  "/problems/ticket-late": "This link has expired. Ask for a new one.",
+  "/problems/ticket-used-up": "This link is used up. Ask for a new one.",
+};
+
+/** @type {Record<KeyNeed, string>} */
+export const KEY = {
+  "": "",
+  needed: "Enter a key to send pictures here.",
+  wrong: "This key isn't valid. Enter another one.",
 };
 
 /** @type {RefusalTexts} */

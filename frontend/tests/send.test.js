@@ -1,5 +1,6 @@
 import { beforeEach, test } from "node:test";
 import assert from "node:assert/strict";
+import { UploadKey } from "../assets/memory.js";
 import { requestRetry, send, sendWithRetries, speedometer } from "../assets/send.js";
 
 let request;
@@ -34,7 +35,7 @@ class FakeRequest {
 
 const sent = [];
 const file = new File(["0123456789"], "cat.jpg", { type: "image/jpeg" });
-const start = (signal = new AbortController().signal) => send({ url: "./uploads", file, key: "k1", signal, progress: (part) => sent.push(part) }, () => (request = new FakeRequest()));
+const start = (signal = new AbortController().signal) => send({ url: "./uploads", file, key: "k1", headers: {}, signal, progress: (part) => sent.push(part) }, () => (request = new FakeRequest()));
 
 beforeEach(() => {
   sent.length = 0;
@@ -90,20 +91,22 @@ test("sending can be aborted before and during the request", async () => {
 });
 
 /** Sends with retries; `answers` are given in turn, an error for each missing status. */
-async function sending({ answerer = "server", answers = [], of = file }) {
-  const given = [];
+async function sending({ answerer = "server", answers = [], of = file, keyed = null }) {
+  const [given, authorized] = [[], []];
   globalThis.XMLHttpRequest = class extends FakeRequest {
     send() {
       const [status, body] = answers.shift() ?? [];
       given.push(status ?? "error");
+      authorized.push(this.headers.authorization);
       queueMicrotask(() => (status ? this.answer(status, body) : (this.onerror(), this.onloadend())));
     }
   };
   const confirmed = [];
   const network = { confirm: async () => (confirmed.push(answerer), answerer), probe: async () => answerer };
+  const uploadKey = keyed ?? { value: "", headers: () => ({}) };
   const order = { url: "./uploads", file: of, key: "k1", signal: new AbortController().signal, progress() {}, wait() {} };
   try {
-    return { outcome: await sendWithRetries(order, network), given, confirmed };
+    return { outcome: await sendWithRetries(order, network, uploadKey), given, confirmed, authorized };
   } finally {
     delete globalThis.XMLHttpRequest;
   }
@@ -133,6 +136,28 @@ test("a file that changed after it was chosen is refused, and the server is not 
   assert.deepEqual([outcome, confirmed], [{ refused: true, reason: "The file changed after it was chosen. Choose it again." }, []]);
 });
 
+const problem = (status, kind) => [status, { type: `/problems/${kind}`, title: "No.", status }];
+
+test("an upload without a valid key waits for one, and is sent again with it", async () => {
+  const given = ["bad", "good"];
+  const asked = [];
+  const keyed = new UploadKey(() => ({ getItem: () => null, setItem() {}, removeItem() {} }), () => {
+    if (!keyed.need) return;
+    asked.push(keyed.need);
+    queueMicrotask(() => keyed.use(given.shift()));
+  });
+  const { outcome, authorized } = await sending({ keyed, answers: [problem(401, "key-needed"), problem(401, "wrong-key"), [202, { uploads: [{ id: "a" }] }]] });
+  assert.deepEqual(outcome, { upload: { id: "a" } });
+  assert.deepEqual([asked, authorized], [["needed", "wrong"], [undefined, "Bearer bad", "Bearer good"]]);
+});
+
+test("a key that is late or used up is named, and not sent again", async () => {
+  for (const [kind, reason] of [["ticket-late", "This link has expired. Ask for a new one."], ["ticket-used-up", "This link is used up. Ask for a new one."]]) {
+    const { outcome, given } = await sending({ answers: [problem(403, kind)] });
+    assert.deepEqual([outcome, given], [{ refused: true, reason }, [403]]);
+  }
+});
+
 test("the speed is measured over the last seconds", () => {
   let now = 0;
   const read = speedometer(() => now);
@@ -147,17 +172,22 @@ test("the speed is measured over the last seconds", () => {
 test("a retry returns the upload, also if another client retried first, and null on failure", async () => {
   const upload = { id: "a", links: { self: "/uploads/a" } };
   const { signal } = new AbortController();
+  const refused = [];
+  const key = { value: "k", headers: () => ({ authorization: "Bearer k" }), refuse: (used) => refused.push(used) };
   const retry = async (...answers) => {
     const requests = [];
-    const request = async (url, { method = "GET" }) => {
+    const request = async (url, { method = "GET", headers }) => {
       requests.push(`${method} ${url}`);
+      assert.equal(headers.authorization, "Bearer k");
       const [status, body] = answers.shift();
       return new Response(JSON.stringify(body), { status });
     };
-    return [await requestRetry(upload, signal, request), requests];
+    return [await requestRetry(upload, signal, key, request), requests];
   };
   assert.deepEqual(await retry([202, { id: "a", gen: 2 }]), [{ id: "a", gen: 2 }, ["POST /uploads/a/retry"]]);
   assert.deepEqual(await retry([409, {}], [200, { id: "a", gen: 3 }]), [{ id: "a", gen: 3 }, ["POST /uploads/a/retry", "GET /uploads/a"]]);
   assert.deepEqual(await retry([503, {}]), [null, ["POST /uploads/a/retry"]]);
-  assert.equal(await requestRetry(upload, signal, () => Promise.reject(new Error("no network"))), null);
+  assert.deepEqual(await retry([401, {}]), [null, ["POST /uploads/a/retry"]]);
+  assert.deepEqual(refused, ["k"]);
+  assert.equal(await requestRetry(upload, signal, key, () => Promise.reject(new Error("no network"))), null);
 });
