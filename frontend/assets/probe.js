@@ -117,7 +117,7 @@ export function readProblem(status, problem, bytes) {
     case 413:
       return { refused: true, reason: problem?.limit ? REFUSED.tooLarge(bytes, problem.limit) : title || REFUSED.proxy };
     case 415:
-      return { refused: true, reason: problem?.looks_like ? REFUSED.kind(problem.looks_like) : title || REFUSED.other };
+      return { refused: true, reason: problem?.looks_like ? REFUSED.kind(problem.looks_like) : /unsupported$/.test(problem?.type) ? REFUSED.other : title || REFUSED.other };
     case 400:
     case 422:
       return { refused: true, reason: title };

@@ -125,7 +125,7 @@ function outcomeOf(answer, bytes) {
   }
   if (typeof response?.title !== "string" && status < 500 && status !== 413) return { refused: false, reason: FAILED.other };
   const { refused, reason } = readProblem(status, response, bytes);
-  return { refused, reason: reason || FAILED.server };
+  return { refused, reason: status === 500 ? FAILED.server : reason || FAILED.server };
 }
 
 /** @param {XMLHttpRequest} answer */

@@ -75,7 +75,7 @@ export function splitName(name) {
 /** @type {Record<Pill, string>} */
 export const CONNECTION = {
   connecting: "Connecting",
-  live: "Live",
+  live: "Live updates",
   polling: `Checking every 2${NO_BREAK}s`,
   offline: "Offline",
   unanswered: "No answer",
@@ -142,7 +142,7 @@ export const REFUSED = {
   empty: "The file is empty.",
   unreadable: "The file can't be read. Choose it again.",
   proxy: "Too large for the way to the server: a proxy turned it back.",
-  other: "This is not a picture.",
+  other: "This file type isn't supported.",
   kind: (kind) => `This is ${kind}, not a picture.`,
   heic: "HEIC pictures don't work here yet. Save it as JPEG and try again.",
   format: (kind) => `${kind} isn't supported. Use JPEG, PNG or WebP.`,

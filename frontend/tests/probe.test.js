@@ -44,7 +44,7 @@ test("files that are not pictures are named by type", () => {
 test("files that the server would reject are refused with a reason", () => {
   const png = { name: "PNG", format: "png", width: 12_000, height: 10_000 };
   assert.equal(reasonToRefuse(0, null, DEFAULT_LIMITS), "The file is empty.");
-  assert.equal(reasonToRefuse(9, null, DEFAULT_LIMITS), "This is not a picture.");
+  assert.equal(reasonToRefuse(9, null, DEFAULT_LIMITS), "This file type isn't supported.");
   assert.equal(reasonToRefuse(9, { name: "PDF", article: "a PDF" }, DEFAULT_LIMITS), "This is a PDF, not a picture.");
   assert.equal(reasonToRefuse(9, { name: "AVIF", format: "avif" }, DEFAULT_LIMITS), "AVIF isn't supported. Use JPEG, PNG or WebP.");
   assert.equal(reasonToRefuse(9, { name: "AVIF", format: "avif" }, { ...DEFAULT_LIMITS, formats: ["avif"] }), "");
@@ -55,6 +55,8 @@ test("files that the server would reject are refused with a reason", () => {
 
 test("the server's rejections get the same texts", () => {
   assert.deepEqual(readProblem(413, { limit: 52_428_800 }, 84_000_000), { refused: true, reason: "84 MB is too large. The limit is 50 MB." });
+  assert.deepEqual(readProblem(415, { type: "/problems/unsupported", title: "No." }, 1), { refused: true, reason: "This file type isn't supported." });
+  assert.deepEqual(readProblem(415, { type: "/problems/damaged", title: "The file is damaged." }, 1), { refused: true, reason: "The file is damaged." });
   assert.deepEqual(readProblem(415, { looks_like: "a PDF" }, 1), { refused: true, reason: "This is a PDF, not a picture." });
   assert.deepEqual(readProblem(422, { title: "Too many." }, 1), { refused: true, reason: "Too many." });
   assert.deepEqual(readProblem(500, null, 1), { refused: false, reason: "" });
