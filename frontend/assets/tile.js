@@ -93,7 +93,7 @@ export class Tile {
   }
 
   focus() {
-    const first = this.element.querySelector("a[href], button");
+    const first = this.element.querySelector("a[href], button:not([hidden])");
     if (first instanceof HTMLElement) first.focus();
     return first !== null;
   }

@@ -21,7 +21,7 @@ test("behind nginx, over TLS and below a path, everything works, and a quiet soc
   const nginx = await startNginx(port, new URL(server().url).port);
   t.after(() => nginx.stop());
   const tab = await openPage(t, browser, `${nginx.url}/`, { ignoreHTTPSErrors: true });
-  await tab.pill("Live updates");
+  await tab.pill("Live");
   const opened = Date.now();
 
   await tab.choose(file("harbour.png", png(800, 600)));

@@ -42,7 +42,7 @@ test("a key is asked for once, the queue waits, a wrong one is named, and it is 
   const { open, proxy } = await scene(t);
   const seen = guard(proxy);
   const tab = await open("/", { allowed: NETWORK });
-  await tab.pill("Live updates");
+  await tab.pill("Live");
   await until(async () => (await note(tab)) === "Enter a key to send pictures here.", "the page asks");
   await tab.choose(...pictures(6));
   await tab.until("chosen", 6);
@@ -67,7 +67,7 @@ test("a key is asked for once, the queue waits, a wrong one is named, and it is 
   assert.equal(await tab.page.locator(".key").isVisible(), false);
   await until(async () => (await tab.announced()).join(" ").includes("This key isn't valid."), "it is announced");
   await tab.page.reload();
-  await tab.pill("Live updates");
+  await tab.pill("Live");
   assert.equal(await tab.page.locator(".key").isVisible(), false, "it is asked for once");
   await tab.choose(file("later.png", png(320, 240, 9)));
   await tab.until("ready");
@@ -83,7 +83,7 @@ test("a refusal for want of a key asks, though nothing told of it before", async
   const { open, proxy } = await scene(t);
   const seen = guard(proxy, { tells: false });
   const tab = await open("/", { allowed: NETWORK });
-  await tab.pill("Live updates");
+  await tab.pill("Live");
   assert.equal(await tab.page.locator(".key").isVisible(), false);
   await tab.choose(...pictures(8));
   await until(async () => (await note(tab)) === "Enter a key to send pictures here.", "the page asks");
@@ -98,7 +98,7 @@ test("a key in the address is taken over and removed, and goes nowhere else", as
   const { open, proxy } = await scene(t);
   const seen = guard(proxy);
   const tab = await open(`/?key=${GOOD}&from=mail#desk`);
-  await tab.pill("Live updates");
+  await tab.pill("Live");
   assert.equal(tab.page.url(), `${proxy.url}/?from=mail#desk`);
   await tab.choose(...pictures(2));
   await tab.until("ready", 2);
@@ -116,7 +116,7 @@ test("a retry carries the key", async (t) => {
   const { open, proxy, get } = await scene(t, { options: ["--workers", "0"] });
   const seen = guard(proxy);
   const tab = await open(`/?key=${GOOD}`, { allowed: NETWORK });
-  await tab.pill("Live updates");
+  await tab.pill("Live");
   await tab.choose(file("a.png", png(320, 240)));
   await tab.until("queued");
   const upload = await get(await tab.page.locator(".tile a.plain").getAttribute("href"));
@@ -133,7 +133,7 @@ test("a retry on the page of one upload carries the key", async (t) => {
   const { browser, open, proxy } = await scene(t);
   const seen = guard(proxy);
   const tab = await open(`/?key=${GOOD}`, { allowed: NETWORK });
-  await tab.pill("Live updates");
+  await tab.pill("Live");
   await tab.choose(file("damaged.png", damagedPng()));
   await tab.until("failed");
   const path = await tab.page.evaluate(() => Object.values(localStorage).map((text) => /"self":"([^"]+)"/.exec(text)?.[1]).find(Boolean));
@@ -149,7 +149,7 @@ test("a link that is late or used up says so, and is not tried again", async (t)
     const { open, proxy } = await scene(t);
     const seen = guard(proxy, { refuse: problem(403, kind) });
     const tab = await open(`/?key=${GOOD}`, { allowed: NETWORK });
-    await tab.pill("Live updates");
+    await tab.pill("Live");
     await tab.choose(file("a.png", png(320, 240)));
     await tab.until("refused");
     assert.equal(plain(await tab.text(".tile .status")), `Not uploaded. ${text}`);

@@ -25,10 +25,10 @@ test("on the smallest phone the total stays on one line and nothing shifts, from
   assert.deepEqual([await lines(), await height()], [1, before], "while it polls");
   isLetThrough = true;
   await tab.page.evaluate(() => dispatchEvent(new Event("online")));
-  await tab.pill("Live updates");
+  await tab.pill("Live");
   await restart();
   await tab.until("ready", 12);
-  await tab.pill("Live updates");
+  await tab.pill("Live");
   assert.equal(await tab.text("#total"), "All 12 ready");
   assert.deepEqual([await lines(), await height()], [1, before], "while it is live");
   await tab.context.setOffline(true);
