@@ -185,10 +185,11 @@ async fn a_job_that_is_posted_twice_makes_one_upload() {
 
 #[tokio::test]
 async fn a_worker_whose_server_is_killed_ends_by_itself() {
-    let mut server: Server = Start::new().start();
-    server.workers_ready(2).await;
+    let mut server: Server = Start::new().with("--workers", "2").start();
+    // Two more take interactive jobs alone.
+    server.workers_ready(4).await;
     let workers = server.workers();
-    assert_eq!(workers.len(), 2);
+    assert_eq!(workers.len(), 4);
     server.kill();
     for worker in workers {
         let gone =

@@ -179,7 +179,7 @@ async fn a_ticket_ends_with_its_time_or_its_bytes_and_a_changed_one_is_no_key() 
     assert_eq!(send(&small, pictures::tiny(1)).await.status(), 202);
     let changed = small.replacen("upt_e", "upt_f", 1);
     assert_eq!(refused(send(&changed, pictures::tiny(1)).await).await, (401, "/problems/wrong-key".into()));
-    let brief = ticket(&data, &["--for", "1s"]);
+    let brief = ticket(&data, &["--for", "1s", "--files", "1000"]);
     eventually("the ticket ends", SOON, async || {
         let answer = send(&brief, pictures::tiny(2)).await;
         (answer.status() == 403).then_some(())

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::{
     body::{PacedBody, body_problem, declared_length, unread},
-    form::{self, Field, Form, PartKind, form_problem},
+    form::{self, Field, Form, MAX_EXPIRES_BYTES, MAX_KEY_BYTES, PartKind, form_problem},
     idempotency::Key,
     incoming::{self, Declared},
     name,
@@ -281,7 +281,7 @@ async fn receive_files(
             }
             PartKind::File(name) => name,
             PartKind::Field(Field::Key) if app.senders.are_needed() && file_context.sender.is_none() => {
-                let key = part.text().await?;
+                let key = part.text(MAX_KEY_BYTES).await?;
                 if !key.is_empty() {
                     let client = file_context.permit.client();
                     file_context.sender =
@@ -290,7 +290,8 @@ async fn receive_files(
                 continue;
             }
             PartKind::Field(Field::Expires) if results.is_empty() => {
-                file_context.expires = expires_after(&part.text().await?)?.or(file_context.expires);
+                file_context.expires =
+                    expires_after(&part.text(MAX_EXPIRES_BYTES).await?)?.or(file_context.expires);
                 continue;
             }
             PartKind::Field(Field::Expires) => {

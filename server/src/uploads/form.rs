@@ -48,8 +48,9 @@ const EXPIRES: &str = "expires";
 /// The field with the key of the sender.
 const KEY: &str = "key";
 
-/// The longest field that is read, in bytes: a ticket takes at most 800.
-const MAX_FIELD_BYTES: usize = 1024;
+/// The longest number of seconds, and the longest key, in bytes: a ticket takes at most 800.
+pub(super) const MAX_EXPIRES_BYTES: usize = 64;
+pub(super) const MAX_KEY_BYTES: usize = 1024;
 
 /// The longest boundary, in bytes (RFC 2046 §5.1.1).
 const MAX_BOUNDARY_BYTES: usize = 70;
@@ -165,12 +166,12 @@ impl Part {
         body.poll_buffered_first(|| field.poll_next_unpin(context))
     }
 
-    /// Reads a short field as text.
-    pub(crate) async fn text(mut self) -> Result<String, Problem> {
+    /// Reads a field of at most so many bytes as text.
+    pub(crate) async fn text(mut self, most: usize) -> Result<String, Problem> {
         let mut text = Vec::new();
         while let Some(piece) = self.next().await {
             text.extend_from_slice(&piece.map_err(|error| form_problem(&error))?);
-            if text.len() > MAX_FIELD_BYTES {
+            if text.len() > most {
                 return Err(Problem::malformed("A field of the form is too long."));
             }
         }

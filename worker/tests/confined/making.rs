@@ -127,7 +127,7 @@ async fn a_failed_start_of_a_decoder_is_not_the_fault_of_the_picture() {
 /// A worker with two slots, its own queue and its own storage.
 fn worker(data: &Path) -> Child {
     Command::new(env!("CARGO_BIN_EXE_up-worker"))
-        .args(["--concurrency", "2", "--confinement", "require", "--storage"])
+        .args(["--concurrency", "2", "--interactive-slots", "0", "--confinement", "require", "--storage"])
         .arg(format!("file://{}", data.display()))
         .arg("--broker")
         .arg(format!("sqlite://{}/queue.sqlite", data.display()))
