@@ -114,6 +114,8 @@ export async function openPage(t, browser, url, { viewport = { width: 1280, heig
     },
     /** Checks with axe in light and dark, without motion. */
     async isAccessible(where) {
+      // A tab in the background draws no frames, so its colours stay in the middle of a transition.
+      await page.bringToFront();
       await page.evaluate(AXE);
       for (const colorScheme of ["light", "dark"]) {
         await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
