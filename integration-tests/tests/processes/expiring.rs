@@ -81,7 +81,6 @@ async fn the_setting_is_the_default_and_the_maximum() {
     assert_eq!(limits["keep_seconds"], 2 * 86_400);
     for (query, seconds) in [
         ("", 3600),
-        ("?expires=", 3600),
         ("?expires=60", 60),
         ("?expires=86400&lane=bulk", 86_400),
         ("?expires=999999999", 2 * 86_400),

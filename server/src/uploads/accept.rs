@@ -84,7 +84,7 @@ async fn receive(
         |problem: Problem, body| Refused::from(problem).with_rest(unread(&headers, body)).into_response();
     let options = options.map_err(|error| Problem::malformed(error.body_text()));
     let expires = |Query(options): Query<Options>| {
-        Ok((options.lane == Some(LaneOption::Bulk), expires_after(&options.expires.unwrap_or_default())?))
+        Ok((options.lane == Some(LaneOption::Bulk), expires_asked(options.expires.as_deref())?))
     };
     let (bulk, expires) = match options.and_then(expires) {
         Ok(read) => read,
@@ -134,6 +134,13 @@ async fn receive(
     };
     drop(in_flight);
     answered.unwrap_or_else(Refused::into_response)
+}
+
+/// Reads the parameter of the query. Unlike the field of a form, it is not there without a value.
+fn expires_asked(text: Option<&str>) -> Result<Option<Duration>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    // Not a number, so that the answer says what is.
+    expires_after(if text.trim().is_empty() { "empty" } else { text })
 }
 
 /// Reads the time that a client asks for.
