@@ -4,7 +4,7 @@ use std::{
     fs,
     net::TcpListener,
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -253,6 +253,16 @@ async fn a_file_of_keys_that_cannot_be_read_stops_the_start_in_words() {
     assert!(error.contains("line 1"), "{error}");
 }
 
+/// A process that ends with the test, also if it fails.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Answers every question of nginx with a user, unless the cookie is missing.
 async fn sign_in_service() -> u16 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -294,12 +304,12 @@ async fn behind_a_sign_in_only_users_send_and_no_client_names_itself() {
         .concat();
     let config = format!("events {{}}\nhttp {{ access_log off; {temporary}\n{recipe}\n}}\n");
     fs::write(directory.path().join("nginx.conf"), config).unwrap();
-    let mut nginx = Command::new("/usr/sbin/nginx")
+    let nginx = Command::new("/usr/sbin/nginx")
         .args([
             "-e",
             "stderr",
             "-g",
-            "daemon off; error_log stderr; pid nginx.pid;",
+            "daemon off; master_process off; error_log stderr; pid nginx.pid;",
             "-c",
             "nginx.conf",
             "-p",
@@ -308,6 +318,7 @@ async fn behind_a_sign_in_only_users_send_and_no_client_names_itself() {
         .stdin(Stdio::null())
         .spawn()
         .unwrap();
+    let _nginx = Killed(nginx);
     let at = |path: &str| format!("http://127.0.0.1:{port}{path}");
     eventually("nginx listens", SOON, async || server.client.get(at("/limits")).send().await.ok()).await;
 
@@ -329,6 +340,4 @@ async fn behind_a_sign_in_only_users_send_and_no_client_names_itself() {
         multipart::Form::new().part("file", multipart::Part::bytes(pictures::tiny(2)).file_name("a.png"));
     let direct = server.client.post(server.at("/uploads")).multipart(form).send().await.unwrap();
     assert_eq!(refused(direct).await, (401, "/problems/key-needed".into()));
-    nginx.kill().unwrap();
-    nginx.wait().unwrap();
 }
