@@ -88,7 +88,7 @@ async fn read(boundary: &str, body: &[u8], piece: usize) -> ParsedForm {
         };
         let name = match part.kind().await {
             Ok(PartKind::File(name)) => Some(name),
-            Ok(PartKind::Field) => None,
+            Ok(PartKind::Field(_)) => None,
             Err(_) => return ParsedForm { read, is_complete: false },
         };
         let Ok(pieces) = part.by_ref().try_collect::<Vec<_>>().await else {

@@ -56,9 +56,12 @@ pub(crate) struct AcceptedUpload {
 impl Tokens {
     /// The secrets, read from storage at the first call.
     pub(crate) async fn secrets(&self, storage: &Storage) -> Result<Secrets, SecretError> {
-        let _loading = self.loading.lock().await;
         if self.secrets.borrow().is_empty() {
-            self.load(storage).await?;
+            let _loading = self.loading.lock().await;
+            // Another upload may have read them meanwhile.
+            if self.secrets.borrow().is_empty() {
+                self.load(storage).await?;
+            }
         }
         Ok(Secrets(Arc::clone(&self.secrets.borrow())))
     }

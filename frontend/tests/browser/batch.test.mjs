@@ -2,8 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { crc32, deflateSync } from "node:zlib";
-import { file, noisyPng, png } from "./support/pictures.mjs";
+import { file, noisyPng, png, transparentPng } from "./support/pictures.mjs";
 import { NETWORK, openPage, plain, scene, until } from "./support/scene.mjs";
 
 test("a batch can be paused and resumed, and says what is left to send", async (t) => {
@@ -78,23 +77,6 @@ test("on a phone the slab gives its room to the tiles", async (t) => {
   await tab.shoot("slab-360");
   await tab.hasQuietConsole();
 });
-
-/** A PNG without any colour: the ground of the page is seen. */
-function transparentPng(width, height) {
-  const chunk = (type, data) => {
-    const body = Buffer.concat([Buffer.from(type, "latin1"), data]);
-    const out = Buffer.alloc(body.length + 8);
-    out.writeUInt32BE(data.length, 0);
-    body.copy(out, 4);
-    out.writeUInt32BE(crc32(body) >>> 0, body.length + 4);
-    return out;
-  };
-  const header = Buffer.alloc(13);
-  header.writeUInt32BE(width, 0);
-  header.writeUInt32BE(height, 4);
-  header.set([8, 6, 0, 0, 0], 8);
-  return Buffer.concat([Buffer.from("\x89PNG\r\n\x1a\n", "latin1"), chunk("IHDR", header), chunk("IDAT", deflateSync(Buffer.alloc((width * 4 + 1) * height))), chunk("IEND", Buffer.alloc(0))]);
-}
 
 test("transparent pictures have one ground everywhere, and very wide ones a least height", async (t) => {
   const { open } = await scene(t);

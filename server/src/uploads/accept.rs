@@ -136,17 +136,20 @@ async fn receive(
     answered.unwrap_or_else(Refused::into_response)
 }
 
+const BAD_EXPIRES: &str = "expires must be a whole number of seconds, and at least 1.";
+
 /// Reads the parameter of the query. Unlike the field of a form, it is not there without a value.
 fn expires_asked(text: Option<&str>) -> Result<Option<Duration>, Problem> {
-    let Some(text) = text else { return Ok(None) };
-    // Not a number, so that the answer says what is.
-    expires_after(if text.trim().is_empty() { "empty" } else { text })
+    match text {
+        Some(text) if text.trim().is_empty() => Err(Problem::malformed(BAD_EXPIRES)),
+        Some(text) => expires_after(text),
+        None => Ok(None),
+    }
 }
 
 /// Reads the time that a client asks for.
 fn expires_after(text: &str) -> Result<Option<Duration>, Problem> {
-    let message = "expires must be a whole number of seconds, and at least 1.";
-    keep::parse_expires(text).map_err(|_| Problem::malformed(message))
+    keep::parse_expires(text).map_err(|_| Problem::malformed(BAD_EXPIRES))
 }
 
 /// Admits an upload, or refuses it before its body is read.

@@ -17,16 +17,24 @@ function chunk(type, data) {
   return out;
 }
 
-function header(width, height) {
+/** Colour types of PNG. */
+const [RGB, RGBA] = [2, 6];
+
+function header(width, height, colour = RGB) {
   const data = Buffer.alloc(13);
   data.writeUInt32BE(width, 0);
   data.writeUInt32BE(height, 4);
-  data.set([8, 2, 0, 0, 0], 8);
+  data.set([8, colour, 0, 0, 0], 8);
   return chunk("IHDR", data);
 }
 
 const SIGNATURE = Buffer.from("\x89PNG\r\n\x1a\n", "latin1");
 const END = chunk("IEND", Buffer.alloc(0));
+
+/** A picture without any colour: the ground of the page is seen. */
+export function transparentPng(width, height) {
+  return Buffer.concat([SIGNATURE, header(width, height, RGBA), chunk("IDAT", deflateSync(Buffer.alloc((width * 4 + 1) * height))), END]);
+}
 
 /** A sky over a hill; the number sets the colours. */
 export function png(width = 640, height = 480, number = 0) {
