@@ -80,6 +80,7 @@ test-tools:
 	@./integration-tests/need chromium chromium
 	@./integration-tests/need firefox-esr firefox-esr
 	@./integration-tests/need /usr/sbin/nginx nginx-light
+	@./integration-tests/need /usr/bin/caddy caddy
 	@./integration-tests/need openssl openssl
 	@./integration-tests/need faketime faketime
 	@./integration-tests/need /usr/share/backgrounds/Fossa_by_Jasper_Roks.jpg lomiri-wallpapers-20.04

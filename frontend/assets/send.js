@@ -1,6 +1,6 @@
 import { backoff } from "./live.js";
 import { readProblem } from "./probe.js";
-import { FAILED, TICKET } from "./words.js";
+import { FAILED, USED_UP } from "./words.js";
 
 const KEYLESS = /\/(key-needed|wrong-key)$/;
 const MAX_ATTEMPTS = 3;
@@ -117,8 +117,8 @@ function outcomeOf(answer, bytes) {
   const rejected = response?.rejected?.[0];
   if (rejected) return readProblem(rejected.status, rejected, bytes);
   if (status === 401 && KEYLESS.test(response?.type)) return { needsKey: true };
-  const ticket = TICKET[response?.type];
-  if (ticket) return { refused: true, reason: ticket };
+  const usedUp = USED_UP[response?.type];
+  if (usedUp) return { refused: true, reason: usedUp };
   // Busy, about to stop, an earlier attempt in flight, or a gateway without its server.
   if ([408, 429, 502, 503, 504, 507].includes(status) || /key-in-use/.test(response?.type)) {
     return { interrupted: true, reason: response?.title || FAILED.unreachable, retryMs: retryAfter(answer) };

@@ -124,10 +124,13 @@ export const FAILED = {
   noPermission: "This browser may no longer delete it.",
 };
 
-/** @type {Record<string, string>} */
-export const TICKET = {
+/** Limits of who sends: waiting for minutes does not help.
+ * @type {Record<string, string>} */
+export const USED_UP = {
   "/problems/ticket-late": "This link has expired. Ask for a new one.",
   "/problems/ticket-used-up": "This link is used up. Ask for a new one.",
+  "/problems/day-used-up": "This key has sent all it may send today. Try again tomorrow.",
+  "/problems/room-used-up": "This key has no room left. Delete some of its pictures first.",
 };
 
 /** @type {Record<KeyNeed, string>} */

@@ -152,9 +152,14 @@ test("an upload without a valid key waits for one, and is sent again with it", a
 });
 
 test("a key that is late or used up is named, and not sent again", async () => {
-  for (const [kind, reason] of [["ticket-late", "This link has expired. Ask for a new one."], ["ticket-used-up", "This link is used up. Ask for a new one."]]) {
-    const { outcome, given } = await sending({ answers: [problem(403, kind)] });
-    assert.deepEqual([outcome, given], [{ refused: true, reason }, [403]]);
+  for (const [status, kind, reason] of [
+    [403, "ticket-late", "This link has expired. Ask for a new one."],
+    [403, "ticket-used-up", "This link is used up. Ask for a new one."],
+    [429, "day-used-up", "This key has sent all it may send today. Try again tomorrow."],
+    [507, "room-used-up", "This key has no room left. Delete some of its pictures first."],
+  ]) {
+    const { outcome, given } = await sending({ answers: [problem(status, kind)] });
+    assert.deepEqual([outcome, given], [{ refused: true, reason }, [status]]);
   }
 });
 

@@ -127,10 +127,14 @@ pub struct Config {
     #[arg(long, env = "UP_UPLOAD_KEYS", value_name = "FILE")]
     pub upload_keys: Option<PathBuf>,
 
-    /// Limit of bytes that a key, or a user of a trusted proxy, may send on one day (UTC). Further uploads are refused with
-    /// 429 until the next day [default: none]
+    /// Limit of bytes that a key or user may send on one day (UTC), then 429 until the next [default: none]
     #[arg(long, env = "UP_KEY_BYTES_PER_DAY", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     pub key_bytes_per_day: Option<u64>,
+
+    /// Limit of bytes of the stored originals of a key or user, of those sent since this was set. Further uploads are
+    /// refused with 507 until some are deleted or expire [default: none]
+    #[arg(long, env = "UP_KEY_STORED_BYTES", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    pub key_stored_bytes: Option<u64>,
 
     /// Header in which a trusted proxy names the user that it has signed in. Uploads of others need a key, if
     /// --upload-keys is set, and are refused otherwise [default: none]

@@ -165,6 +165,10 @@ impl Problem {
         Self { retry_after: Some(seconds), ..Self::from(Kind::DayUsedUp).limit(limit) }
     }
 
+    pub(crate) fn room_used_up(limit: u64) -> Self {
+        Self::from(Kind::RoomUsedUp).limit(limit)
+    }
+
     pub(crate) fn ticket_used_up() -> Self {
         Kind::TicketUsedUp.into()
     }

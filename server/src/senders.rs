@@ -13,8 +13,7 @@ use headers::{
     authorization::{Basic, Bearer},
 };
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
-use worker::{TicketId, TicketLimits, clock};
+use worker::{StoredShare, TicketId, TicketLimits, UploadId, clock};
 
 use crate::{
     budget::Budget,
@@ -62,10 +61,14 @@ impl Sender {
         }
         let until =
             Timestamp::from_second((now.as_second().div_euclid(DAY_SECONDS) + 1) * DAY_SECONDS).ok()?;
-        let digest = Sha256::digest(self.name());
-        let (id, _) = digest.split_first_chunk().expect("a digest has 32 bytes");
-        let id = TicketId(u64::from_be_bytes(*id));
+        let id = TicketId::of_sender(&self.name());
         bytes_per_day.map(|bytes| TicketLimits { id, until, files: u32::MAX, bytes })
+    }
+
+    /// The share of an upload in the stored bytes of its sender. Those of tickets are not counted.
+    pub(crate) fn share(&self, id: UploadId, bytes: u64) -> Option<StoredShare> {
+        let sender = TicketId::of_sender(&self.name());
+        (!matches!(self, Self::Ticket(_))).then_some(StoredShare { sender, id, bytes })
     }
 
     /// The problem when the limits are used up.

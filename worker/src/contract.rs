@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!  id  size  format  encoding  fingerprint  hour  names and values
+//!      ticket                                     the limits of a ticket, its uses, and shares of stored bytes
 //!      record                                     an accepted upload
 //!      result   failure   tombstone               the end of a generation, and of an upload
 //!      link   upload                              the view of clients
 //!      message                                    the messages
-//!      ticket                                     the limits of a ticket, and its uses
 //!      key                                        the paths in storage
 //! ```
 //!

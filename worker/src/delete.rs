@@ -37,6 +37,8 @@ pub async fn delete(
         generation: record.generation,
         gone_at: clock::now(),
         expires_at: record.expires_at,
+        sender: record.sender.clone(),
+        bytes: record.bytes,
     };
     let tombstone = match storage.status(id).await? {
         UploadStatus::Ready(result) => new(&result.record),
@@ -48,7 +50,7 @@ pub async fn delete(
         },
         // Its server may be about to commit it.
         UploadStatus::Unknown if storage.has_original(id).await? => {
-            Tombstone { id, generation: 1, gone_at: clock::now(), expires_at: None }
+            Tombstone { id, generation: 1, gone_at: clock::now(), expires_at: None, sender: None, bytes: 0 }
         }
         UploadStatus::Unknown => return Ok(None),
     };
@@ -92,6 +94,9 @@ async fn finish(
     let removed = async {
         if let Some(at) = expires_at {
             storage.remove_expiry(Hour::of(at), id).await?;
+        }
+        if let Some(share) = tombstone.share() {
+            storage.remove_share(share).await?;
         }
         storage.remove_everything(id).await
     };

@@ -54,7 +54,7 @@ pub use contract::{
     record::{JobName, Lane, UploadRecord},
     result::{Making, ThumbnailFact, UploadResult},
     size::{Size, Sizes, fit},
-    ticket::{TicketId, TicketLimits},
+    ticket::{StoredShare, TicketId, TicketLimits},
     tombstone::{ExpiryEntry, Tombstone},
     upload::{State, Upload},
 };

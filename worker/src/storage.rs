@@ -6,7 +6,8 @@
 //!  audit     shards, orphans, leftovers           local     staged files and directories of local storage
 //!  gone      tombstones of deleted uploads        expiry    which uploads are deleted by themselves, and when
 //!  secret    secrets of delete tokens             tickets   uses of tickets
-//!  json      the stored form, read tolerantly     url       the setting
+//!  shares    the stored bytes of a sender         url       the setting
+//!  json      the stored form, read tolerantly
 //! ```
 //!
 //! The keys are in [`crate::contract::key`]. Every write is whole or absent. Locally a write is also on the disk (file
@@ -21,6 +22,7 @@ mod json;
 mod local;
 mod rebuild;
 mod secret;
+mod shares;
 mod tickets;
 mod url;
 mod writer;
@@ -41,7 +43,6 @@ use object_store::{
 };
 use tokio::time::sleep;
 
-use self::local::LocalRoot;
 pub use self::{
     audit::ShardListing,
     claim::Claim,
@@ -50,7 +51,10 @@ pub use self::{
     url::{BadStorageUrl, StorageUrl},
     writer::{OriginalWriter, PieceGuard},
 };
-use crate::contract::{id::UploadId, key::StorageKey, result::Making, result::ThumbnailFact};
+use self::{local::LocalRoot, shares::Allowance};
+use crate::contract::{
+    id::UploadId, key::StorageKey, result::Making, result::ThumbnailFact, ticket::TicketId,
+};
 
 /// Parts that an original is written in, in bytes. S3 accepts no parts below 5 MiB, except the last; on a disk, smaller
 /// parts keep the memory of many concurrent uploads low.
@@ -78,6 +82,8 @@ pub struct Storage {
     logged: Arc<Mutex<HashSet<StorageKey>>>,
     /// The last use of tickets, by their prefix.
     last_uses: Arc<Mutex<HashMap<Path, u32>>>,
+    /// What senders may store before their shares are listed again.
+    allowances: Arc<Mutex<HashMap<TicketId, Allowance>>>,
 }
 
 /// Why a request to storage failed.
@@ -179,6 +185,7 @@ impl Storage {
             part_bytes: S3_PART_BYTES,
             logged: Arc::default(),
             last_uses: Arc::default(),
+            allowances: Arc::default(),
         }
     }
 

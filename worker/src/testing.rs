@@ -42,7 +42,14 @@ pub fn expiring_record() -> UploadRecord {
 #[must_use]
 pub fn tombstone() -> Tombstone {
     let gone_at = "2026-11-24T07:00:00Z".parse().expect("it is a time");
-    Tombstone { id: id(), generation: 1, gone_at, expires_at: Some(expiry_entry().expires_at) }
+    Tombstone {
+        id: id(),
+        generation: 1,
+        gone_at,
+        expires_at: Some(expiry_entry().expires_at),
+        sender: Some("key:alice".to_owned()),
+        bytes: 12,
+    }
 }
 
 /// The expiry entry of the golden files.

@@ -12,7 +12,7 @@ use futures::future::join_all;
 use integration_tests::{
     patience::{SOON, eventually},
     pictures, repository,
-    server::{Data, Server, Start, binary, id, json},
+    server::{Data, Server, Start, binary, id, json, token},
 };
 use reqwest::{RequestBuilder, Response, multipart};
 use tempfile::TempDir;
@@ -229,6 +229,45 @@ async fn a_key_sends_so_many_bytes_a_day_over_all_servers() {
     assert_eq!(data.uploads().len(), 3, "nothing of a refused upload is left");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_stores_so_many_bytes_over_all_servers_until_it_deletes_some() {
+    let data = Data::new();
+    let (alice, bob) = (add_key(&data, "alice"), add_key(&data, "bob"));
+    let limit = 2 * pictures::tiny(1).len() + 20;
+    let start =
+        || guarded(&data).with("--workers", "0").with("--key-stored-bytes", &limit.to_string()).start();
+    let servers = [start(), start()];
+    let mut accepted = Vec::new();
+    for server in &servers {
+        let answer = json(put(server, 1).bearer_auth(&alice).send().await.unwrap()).await;
+        accepted.push(answer["uploads"][0].clone());
+    }
+    let answer = put(&servers[0], 1).bearer_auth(&alice).send().await.unwrap();
+    assert!(!answer.headers().contains_key("retry-after"), "time alone does not help");
+    let status = answer.status().as_u16();
+    let problem = json(answer).await;
+    assert_eq!(
+        (status, &problem["type"], &problem["limit"]),
+        (507, &"/problems/room-used-up".into(), &limit.into())
+    );
+    assert_eq!(put(&servers[0], 1).bearer_auth(&bob).send().await.unwrap().status(), 202);
+    assert_eq!(data.uploads().len(), 3, "nothing of a refused upload is left");
+    assert_eq!(servers[0].delete(&id(&accepted[1]), &token(&accepted[1])).await, 204);
+    let again = put(&servers[1], 1).bearer_auth(&alice).header("Idempotency-Key", "the-third-of-alice");
+    let third = json(again.send().await.unwrap()).await["uploads"][0].take();
+    let repeated = put(&servers[0], 1).bearer_auth(&alice).header("Idempotency-Key", "the-third-of-alice");
+    assert_eq!(json(repeated.send().await.unwrap()).await["uploads"][0]["id"], third["id"]);
+    assert_eq!(put(&servers[1], 1).bearer_auth(&alice).send().await.unwrap().status(), 507);
+    // What expires makes room as well.
+    assert_eq!(servers[0].delete(&id(&third), &token(&third)).await, 204);
+    let brief = servers[0].client.put(servers[0].at("/uploads/cat.png?expires=1")).body(pictures::tiny(1));
+    assert_eq!(brief.bearer_auth(&alice).send().await.unwrap().status(), 202);
+    eventually("the upload has expired", Duration::from_secs(60), async || {
+        (put(&servers[1], 1).bearer_auth(&alice).send().await.unwrap().status() == 202).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn guesses_of_a_client_are_limited() {
     let data = Data::new();
@@ -263,7 +302,7 @@ impl Drop for Killed {
     }
 }
 
-/// Answers every question of nginx with a user, unless the cookie is missing.
+/// Answers every question of a proxy with a user, unless the cookie is missing.
 async fn sign_in_service() -> u16 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -284,60 +323,108 @@ async fn sign_in_service() -> u16 {
     port
 }
 
+/// A proxy with one of our recipes in front of a server.
+struct SignIn {
+    server: Server,
+    port: u16,
+    directory: TempDir,
+}
+
+impl SignIn {
+    fn new() -> Self {
+        let server = Start::new()
+            .with("--workers", "0")
+            .with("--trusted-proxies", "127.0.0.1")
+            .with("--trusted-user-header", "X-Forwarded-User")
+            .start();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self { server, port, directory: TempDir::with_prefix("up-sign-in-").unwrap() }
+    }
+
+    /// The recipe, with the addresses of this test.
+    async fn recipe(&self, name: &str) -> String {
+        let own = self.server.url.rsplit(':').next().unwrap();
+        repository::text_of(&format!("server/deploy/{name}"))
+            .replace("listen 8081", &format!("listen 127.0.0.1:{}", self.port))
+            .replace("up.example.org", &format!("http://127.0.0.1:{}", self.port))
+            .replace("127.0.0.1:8080", &format!("127.0.0.1:{own}"))
+            .replace("127.0.0.1:4180", &format!("127.0.0.1:{}", sign_in_service().await))
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Only users send, and no client names itself.
+    async fn assert_holds(&self) {
+        let client = &self.server.client;
+        eventually("the proxy listens", SOON, async || client.get(self.at("/limits")).send().await.ok())
+            .await;
+        let put = |path: &str| client.put(self.at(path)).body(pictures::tiny(1));
+        for path in ["/uploads", "/uploads/", "/uploads/cat.png"] {
+            let upload = put(path).header("Cookie", "signed-in").header("X-Forwarded-User", "mallory");
+            let upload = upload.send().await.unwrap();
+            assert_eq!(upload.status(), 202, "{path}");
+            let upload = id(&json(upload).await["uploads"][0]);
+            let record = fs::read_to_string(self.server.data.path().join("pending").join(&upload)).unwrap();
+            assert!(record.contains(r#""sender":"user:carol""#), "{path}: {record}");
+            let shown = client.get(self.at(&format!("/uploads/{upload}"))).send().await.unwrap();
+            assert_eq!(shown.status(), 200, "everybody sees it");
+            let delete = client.delete(self.at(&format!("/uploads/{upload}"))).bearer_auth("wrong");
+            assert_eq!(delete.send().await.unwrap().status(), 403, "the token decides");
+            for name in [None, Some("mallory")] {
+                let stranger =
+                    name.into_iter().fold(put(path), |put, name| put.header("X-Forwarded-User", name));
+                assert_eq!(stranger.send().await.unwrap().status(), 401, "{path}");
+            }
+        }
+        let browser = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let page = browser.get(self.at("/")).header("Accept", "text/html").send().await.unwrap();
+        assert_eq!(page.status(), 302);
+        assert!(page.headers()["location"].to_str().unwrap().ends_with("/oauth2/start?rd=/"));
+        let form =
+            multipart::Form::new().part("file", multipart::Part::bytes(pictures::tiny(2)).file_name("a.png"));
+        let direct = client.post(self.server.at("/uploads")).multipart(form).send().await.unwrap();
+        assert_eq!(refused(direct).await, (401, "/problems/key-needed".into()));
+    }
+}
+
 #[tokio::test]
-async fn behind_a_sign_in_only_users_send_and_no_client_names_itself() {
-    let server = Start::new()
-        .with("--workers", "0")
-        .with("--trusted-proxies", "127.0.0.1")
-        .with("--trusted-user-header", "X-Forwarded-User")
-        .start();
-    let directory = TempDir::with_prefix("up-nginx-").unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let recipe = repository::text_of("server/deploy/nginx-sign-in.conf");
-    let own = server.url.rsplit(':').next().unwrap();
-    let recipe = recipe
-        .replace("listen 8081", &format!("listen 127.0.0.1:{port}"))
-        .replace("127.0.0.1:8080", &format!("127.0.0.1:{own}"))
-        .replace("127.0.0.1:4180", &format!("127.0.0.1:{}", sign_in_service().await));
+async fn behind_nginx_with_a_sign_in_only_users_send() {
+    let sign_in = SignIn::new();
+    let directory = sign_in.directory.path();
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("{kind}_temp_path {}/{kind};", directory.path().display()))
+        .map(|kind| format!("{kind}_temp_path {}/{kind};", directory.display()))
         .concat();
+    let recipe = sign_in.recipe("nginx-sign-in.conf").await;
     let config = format!("events {{}}\nhttp {{ access_log off; {temporary}\n{recipe}\n}}\n");
-    fs::write(directory.path().join("nginx.conf"), config).unwrap();
+    fs::write(directory.join("nginx.conf"), config).unwrap();
+    let settings = "daemon off; master_process off; error_log stderr; pid nginx.pid;";
     let nginx = Command::new("/usr/sbin/nginx")
-        .args([
-            "-e",
-            "stderr",
-            "-g",
-            "daemon off; master_process off; error_log stderr; pid nginx.pid;",
-            "-c",
-            "nginx.conf",
-            "-p",
-        ])
-        .arg(directory.path())
+        .args(["-e", "stderr", "-g", settings, "-c", "nginx.conf", "-p"])
+        .arg(directory)
         .stdin(Stdio::null())
         .spawn()
         .unwrap();
     let _nginx = Killed(nginx);
-    let at = |path: &str| format!("http://127.0.0.1:{port}{path}");
-    eventually("nginx listens", SOON, async || server.client.get(at("/limits")).send().await.ok()).await;
+    sign_in.assert_holds().await;
+}
 
-    let put = || server.client.put(at("/uploads/")).body(pictures::tiny(1));
-    let upload = put().header("Cookie", "signed-in").send().await.unwrap();
-    assert_eq!(upload.status(), 202);
-    let upload = id(&json(upload).await["uploads"][0]);
-    let record = fs::read_to_string(server.data.path().join("pending").join(&upload)).unwrap();
-    assert!(record.contains(r#""sender":"user:carol""#), "{record}");
-    assert_eq!(put().send().await.unwrap().status(), 401);
-    let forged = put().header("X-Forwarded-User", "mallory");
-    assert_eq!(forged.send().await.unwrap().status(), 401);
-    let forged = server.client.put(at("/uploads/cat.png")).header("X-Forwarded-User", "mallory");
-    assert_eq!(refused(forged.body(pictures::tiny(1)).send().await.unwrap()).await.0, 401);
-    let page = server.client.get(at("/")).header("Accept", "text/html").send().await.unwrap();
-    assert!(page.url().path().starts_with("/oauth2/start"), "{}", page.url());
-    assert_eq!(server.client.get(at(&format!("/uploads/{upload}"))).send().await.unwrap().status(), 200);
-    let form =
-        multipart::Form::new().part("file", multipart::Part::bytes(pictures::tiny(2)).file_name("a.png"));
-    let direct = server.client.post(server.at("/uploads")).multipart(form).send().await.unwrap();
-    assert_eq!(refused(direct).await, (401, "/problems/key-needed".into()));
+#[tokio::test]
+async fn behind_caddy_with_a_sign_in_only_users_send() {
+    let sign_in = SignIn::new();
+    let directory = sign_in.directory.path();
+    let recipe = sign_in.recipe("Caddyfile-sign-in").await;
+    fs::write(directory.join("Caddyfile"), format!("{{\n\tadmin off\n}}\n{recipe}")).unwrap();
+    let caddy = Command::new("/usr/bin/caddy")
+        .args(["run", "--adapter", "caddyfile", "--config"])
+        .arg(directory.join("Caddyfile"))
+        .env("HOME", directory)
+        .env("XDG_DATA_HOME", directory)
+        .env("XDG_CONFIG_HOME", directory)
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let _caddy = Killed(caddy);
+    sign_in.assert_holds().await;
 }

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The problems of every request that sends files.
-const UPLOAD_PROBLEMS: [Kind; 24] = [
+const UPLOAD_PROBLEMS: [Kind; 25] = [
     Kind::Malformed,
     Kind::Empty,
     Kind::BadKey,
@@ -47,6 +47,7 @@ const UPLOAD_PROBLEMS: [Kind; 24] = [
     Kind::TooManyUnended,
     Kind::TooManyWrongKeys,
     Kind::DayUsedUp,
+    Kind::RoomUsedUp,
     Kind::Busy,
     Kind::Draining,
     Kind::Unavailable,

@@ -46,6 +46,7 @@ pub(crate) enum Kind {
     TooManyUnended,
     TooManyWrongKeys,
     DayUsedUp,
+    RoomUsedUp,
     SlowDown,
     Busy,
     Draining,
@@ -199,6 +200,9 @@ impl Kind {
             Self::DayUsedUp => about(StatusCode::TOO_MANY_REQUESTS,
                 "This key has sent as many bytes as it may send on one day.",
                 "Send the rest after Retry-After seconds, when the next day begins (UTC)."),
+            Self::RoomUsedUp => about(StatusCode::INSUFFICIENT_STORAGE,
+                "This key has as many bytes stored as it may have.",
+                "Delete uploads of this key, or wait until some expire. Then send the picture again."),
             Self::SlowDown => about(StatusCode::TOO_MANY_REQUESTS,
                 "This client asks for too many unknown uploads.",
                 "Repeat the request after Retry-After seconds, and ask for ids of uploads only.")

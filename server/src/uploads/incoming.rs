@@ -192,7 +192,14 @@ async fn accept(
         bulk: place.lane(asks_for_bulk) == Lane::Bulk,
         sender: declared.sender.as_ref().map(Sender::name),
     };
+    let share = declared.sender.as_ref().and_then(|sender| sender.share(id, bytes));
     let commit = async {
+        if let (Some(share), Some(limit)) = (share, app.config.key_stored_bytes)
+            && !app.storage.claim_share(share, limit).await?
+        {
+            return Err(Problem::room_used_up(limit));
+        }
+        hit("after-share", &record.name).await;
         // The use is lost if the process dies before the commit.
         if let Some(sender) = &declared.sender
             && let Some(limits) = sender.limits(app.config.key_bytes_per_day, created_at)
@@ -228,6 +235,9 @@ async fn accept(
             let _ = app.storage.remove_pending(record.job()).await;
             if let Some(expires_at) = record.expires_at {
                 let _ = app.storage.remove_expiry(Hour::of(expires_at), id).await;
+            }
+            if let Some(share) = share.filter(|_| app.config.key_stored_bytes.is_some()) {
+                let _ = app.storage.remove_share(share).await;
             }
             if let (Err(_), Some((key, _))) = (&outcome, &claiming) {
                 key.release(app, id).await;

@@ -12,6 +12,7 @@
 //! claims/<digest>.json                           the upload of an idempotency key
 //! secrets/delete.<n>.json                        a secret of delete tokens; the greatest n is the newest
 //! tickets/<hour>/<ticket>/<n>                    the n-th use of a ticket that ends in that hour
+//! stored/<sender>/<id>.<bytes>                   an upload counts against the stored bytes of its sender
 //! audits/<shard>.json                            a closed shard that was audited
 //! probes/<id>                                    a health check
 //! ```
@@ -31,7 +32,7 @@ use super::{
     record::JobName,
     result::{Making, ThumbnailFact},
     size::Size,
-    ticket::TicketId,
+    ticket::{StoredShare, TicketId},
 };
 
 const UPLOADS: &str = "uploads";
@@ -41,6 +42,7 @@ const EXPIRY: &str = "expiry";
 const SECRETS: &str = "secrets";
 const CLAIMS: &str = "claims";
 const TICKETS: &str = "tickets";
+const STORED: &str = "stored";
 const AUDITS: &str = "audits";
 const PROBES: &str = "probes";
 
@@ -57,7 +59,7 @@ const SHARD_DIGITS: usize = 6;
 const SHARD_MS: u64 = 1 << 24;
 
 /// The directories whose entries are written one by one and may hold staged files of killed writers.
-pub(crate) const INDEXES: [&str; 7] = [PENDING, GONE, EXPIRY, CLAIMS, SECRETS, TICKETS, AUDITS];
+pub(crate) const INDEXES: [&str; 8] = [PENDING, GONE, EXPIRY, CLAIMS, SECRETS, TICKETS, STORED, AUDITS];
 
 /// The path of one object. It is built from typed parts only, so no text of a client reaches a path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -181,6 +183,13 @@ impl StorageKey {
         Self(Self::ticket(hour, ticket).join(format!("{number:010}")))
     }
 
+    /// The share of an upload in the stored bytes of its sender.
+    #[must_use]
+    pub fn stored_share(share: StoredShare) -> Self {
+        let StoredShare { sender, id, bytes } = share;
+        Self(Self::stored_of(sender).join(format!("{id}.{bytes}")))
+    }
+
     /// The claim of an idempotency key.
     #[must_use]
     pub fn claim(key: Fingerprint) -> Self {
@@ -257,6 +266,24 @@ impl StorageKey {
     /// The prefix of the uses of a ticket.
     pub(crate) fn ticket(hour: Hour, ticket: TicketId) -> Path {
         Self::ticket_hour(hour).join(ticket.to_string())
+    }
+
+    /// The prefix of the shares of a sender.
+    pub(crate) fn stored_of(sender: TicketId) -> Path {
+        Path::from_iter([STORED, &sender.to_string()])
+    }
+
+    /// The share that a path is; `None` for anything else.
+    pub(crate) fn parse_stored_share(path: &Path) -> Option<StoredShare> {
+        let parts: Vec<_> = path.parts().collect();
+        let [.., sender, name] = &parts[..] else { return None };
+        let (id, bytes) = name.as_ref().split_once('.')?;
+        let share = StoredShare {
+            sender: sender.as_ref().parse().ok()?,
+            id: id.parse().ok()?,
+            bytes: bytes.parse().ok()?,
+        };
+        (Self::stored_share(share).path() == path).then_some(share)
     }
 
     /// The number of a use of a ticket; `None` for anything else.

@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::id::UploadId;
+use super::{
+    id::UploadId,
+    ticket::{StoredShare, TicketId},
+};
 
 /// `gone/<id>`: an upload was deleted. It is created before anything else of the upload is removed, and kept for a day.
 /// Its presence counts, so an unreadable one counts as well.
@@ -19,6 +22,21 @@ pub struct Tombstone {
     /// When it would have expired: names its entry of the expiry index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// The name of its sender.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<String>,
+    /// Bytes of its original: with `sender` they name its entry among the stored bytes of the sender.
+    #[serde(default)]
+    pub bytes: u64,
+}
+
+impl Tombstone {
+    /// The share of the upload in the stored bytes of its sender, if it has one.
+    #[must_use]
+    pub fn share(&self) -> Option<StoredShare> {
+        let sender = TicketId::of_sender(self.sender.as_deref()?);
+        Some(StoredShare { sender, id: self.id, bytes: self.bytes })
+    }
 }
 
 /// `expiry/<hour>/<id>`: an upload is deleted by itself. Created before the commit of the upload.

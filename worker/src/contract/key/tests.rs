@@ -25,6 +25,10 @@ fn keys_are_those_of_the_specification() {
             "expiry/2026-11-24T06/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10",
         ),
         (StorageKey::delete_secret(12), "secrets/delete.12.json"),
+        (
+            StorageKey::stored_share(StoredShare { sender: TicketId(7), id, bytes: 12 }),
+            "stored/0000000000000007/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10.12",
+        ),
     ] {
         assert_eq!(key.to_string(), text);
     }
