@@ -1,8 +1,13 @@
-// A server that takes pictures only with a key. The proxy plays it: it refuses as PROTOCOL.md says, and lets the rest through.
+// A server that takes pictures only with a key. In most tests the proxy plays it: it refuses as PROTOCOL.md says, and lets
+// the rest through.
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { join } from "node:path";
 import { test } from "node:test";
+import { promisify } from "node:util";
 import { damagedPng, file, png } from "./support/pictures.mjs";
+import { makeDirectory } from "./support/server.mjs";
 import { NETWORK, openPage, plain, scene, until } from "./support/scene.mjs";
 
 const GOOD = "up_k1_correct-horse";
@@ -180,4 +185,32 @@ test("without script the form has a field for the key, before the files", async 
   await tab.page.getByRole("button", { name: "Send" }).click();
   await until(() => body.includes(GOOD), "the key is sent");
   assert.ok(body.indexOf(GOOD) < body.indexOf('filename="a.png"'), "before the file");
+});
+
+test("a key and a ticket of the server itself let pictures in, until the ticket is used up", async (t) => {
+  const keys = await makeDirectory();
+  t.after(() => keys.remove());
+  const settings = ["--upload-keys", join(keys.path, "keys")];
+  const run = async (...command) => (await promisify(execFile)(process.env.UP_SERVER_BIN, [...command, ...settings])).stdout.trim();
+  const key = await run("key", "add", "alice");
+  const { open, proxy, directory } = await scene(t, { options: settings });
+  const tab = await open("/", { allowed: NETWORK });
+  await tab.pill("Live");
+  await until(async () => (await note(tab)) === "Enter a key to send pictures here.", "the page asks");
+  await tab.choose(...pictures(2));
+  await enter(tab, `${key}x`);
+  await until(async () => (await note(tab)) === "This key isn't valid. Enter another one.", "the wrong key is named");
+  await enter(tab, key);
+  await tab.until("ready", 2);
+  await tab.hasQuietConsole();
+
+  const link = await run("ticket", "--files", "2", "--data", directory, "--public-url", proxy.url);
+  const guest = await open(link.slice(proxy.url.length), { allowed: NETWORK });
+  await guest.pill("Live");
+  assert.equal(guest.page.url(), `${proxy.url}/`);
+  await guest.choose(...pictures(3));
+  await guest.until("ready", 2);
+  await guest.until("refused");
+  assert.equal(plain(await guest.text(".tile[data-state=refused] .status")), "Not uploaded. This link is used up. Ask for a new one.");
+  await guest.hasQuietConsole();
 });

@@ -6,7 +6,7 @@ use integration_tests::{
     clock::Clock,
     fleet::Fleet,
     pictures,
-    server::{Data, Server, Start, id},
+    server::{Data, Server, Start, id, json},
     worker::StartWorker,
 };
 use serde_json::Value;
@@ -61,6 +61,27 @@ async fn a_clock_that_is_set_back_and_forth_holds_up_no_job_of_the_embedded_queu
     let server = with_clock(Start::on(&data), &clock).start();
     step(&server, &clock).await;
     assert!(!server.log().contains("requeued the jobs of a dead process"), "everybody lives");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_forward_deletes_no_upload_before_its_time_and_one_set_back_none_after() {
+    let (data, clock) = (Data::new(), Clock::new());
+    let server = with_clock(Start::on(&data), &clock).start();
+    let put = async |seconds: u32| {
+        let path = server.at(&format!("/uploads/cat.png?expires={seconds}"));
+        let answer = server.client.put(path).body(pictures::tiny(seconds)).send().await.unwrap();
+        id(&json(answer).await["uploads"][0])
+    };
+    let kept = put(1800).await;
+    server.assert_ready(&server.end(&kept, SECONDS).await).await;
+    clock.set(HOUR);
+    // Two rounds of expiry and more.
+    sleep(Duration::from_secs(40)).await;
+    server.assert_ready(&server.upload(&kept).await).await;
+    clock.set(0);
+    let brief = put(1).await;
+    server.assert_leaves_its_tombstone_alone(data.path(), &brief, Duration::from_secs(60)).await;
+    server.assert_ready(&server.upload(&kept).await).await;
 }
 
 #[tokio::test]

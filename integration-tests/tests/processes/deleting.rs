@@ -7,7 +7,7 @@ use integration_tests::{
     pictures,
     raw::begin_upload,
     s3::Bucket,
-    server::{Data, Server, Start, binary, id, json, token},
+    server::{Data, Server, Start, binary, id, json, objects_of, token},
     socket::Socket,
     worker::reached,
 };
@@ -277,33 +277,47 @@ async fn on_s3_a_deletion_whose_server_is_killed_is_finished_by_the_next() {
     }
 }
 
-/// A worker is held at a step of its job while its upload is deleted. Then it is killed, or goes on.
-async fn delete_under_a_worker(point: &str, picture: Vec<u8>) {
-    let data = Data::new();
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_s3_a_worker_that_is_killed_while_its_upload_is_deleted_leaves_nothing() {
+    let bucket = Bucket::start().await;
+    let cases = ["job-started", "before-outcome", "after-outcome"].map(async |point| {
+        let data = Data::new();
+        let start = Start::on(&data).with("--storage", &bucket.url);
+        let start =
+            bucket.variables().into_iter().fold(start, |start, (name, value)| start.variable(name, value));
+        delete_under_a_worker(point, pictures::jpeg(320, 240), &data, start, &bucket.objects()).await;
+    });
+    futures::future::join_all(cases).await;
+}
+
+/// A worker is held at a step of its job while its upload is deleted. Then it is killed.
+async fn delete_under_a_worker(point: &str, picture: Vec<u8>, data: &Data, start: Start, storage: &Path) {
     let marker = data.path().join("marker");
     let failing = format!("{point}=park@{}", marker.display());
-    let server = Start::on(&data).failing(failing).start();
+    let server = start.failing(failing).start();
     let accepted = server.accepted("cat.jpg", picture).await;
     let worker = reached(&marker).await;
     assert_eq!(server.delete(&id(&accepted), &token(&accepted)).await, 204, "{point}");
     assert_gone(&server, &id(&accepted)).await;
     kill_process(worker, Signal::KILL).unwrap();
-    server.assert_leaves_its_tombstone_alone(data.path(), &id(&accepted), SWEPT_WITHIN).await;
+    server.assert_leaves_its_tombstone_alone(storage, &id(&accepted), SWEPT_WITHIN).await;
     eventually("the job is done with", SOON, async || {
         server.log().contains("the upload was deleted; its job is dropped").then_some(())
     })
     .await;
     assert_gone(&server, &id(&accepted)).await;
-    assert_eq!(data.pending().len(), 0);
+    assert!(!objects_of(storage, &id(&accepted)).iter().any(|object| object.starts_with("pending/")));
     server.assert_no_temporary_files();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_is_killed_while_its_upload_is_deleted_leaves_nothing() {
     for point in ["job-started", "before-outcome", "after-outcome", "before-ack"] {
-        delete_under_a_worker(point, pictures::jpeg(320, 240)).await;
+        let data = Data::new();
+        delete_under_a_worker(point, pictures::jpeg(320, 240), &data, Start::on(&data), data.path()).await;
     }
-    delete_under_a_worker("before-outcome", pictures::damaged()).await;
+    let data = Data::new();
+    delete_under_a_worker("before-outcome", pictures::damaged(), &data, Start::on(&data), data.path()).await;
 }
 
 #[tokio::test]

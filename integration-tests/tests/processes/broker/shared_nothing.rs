@@ -9,11 +9,12 @@ use integration_tests::{
     pictures,
     rabbit::Node,
     s3::Bucket,
-    server::{Start, id},
+    server::{Start, id, token},
     socket::Socket,
     worker::StartWorker,
 };
 use rustix::process::{Signal, kill_process};
+use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_servers_and_two_workers_share_nothing_but_a_broker_and_a_bucket() {
@@ -63,6 +64,27 @@ async fn two_servers_and_two_workers_share_nothing_but_a_broker_and_a_bucket() {
     fleet.assert_queue_holds(0).await;
     for log in [other.log(), workers[0].log(), workers[1].log()] {
         assert!(!log.contains("s3ntinel"), "a secret is logged");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_reaches_another_server_over_the_broker_within_two_seconds() {
+    const HEARD_WITHIN: Duration = Duration::from_secs(2);
+    let fleet = Fleet::new().await;
+    let (one, other) = (fleet.server().start(), fleet.server().start());
+    let _worker = fleet.worker().start();
+    for seed in 0..5 {
+        let upload = one.accepted("cat.png", pictures::tiny(seed)).await;
+        let mut socket = Socket::connect(&other.url).await;
+        socket.subscribe(&[&id(&upload)]).await;
+        let ready = socket.end_of(&id(&upload), SOON).await;
+        other.assert_ready(&ready).await;
+        assert_eq!(one.delete(&id(&upload), &token(&upload)).await, 204);
+        let deleted = Instant::now();
+        while socket.message(HEARD_WITHIN).await["type"] != "upload-gone" {}
+        let answer = other.client.get(other.at(&format!("/uploads/{}", id(&upload)))).send().await.unwrap();
+        assert_eq!(answer.status(), 410);
+        assert!(deleted.elapsed() < HEARD_WITHIN, "{:?}", deleted.elapsed());
     }
 }
 
