@@ -7,7 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 use worker::{
     LinkBase, Storage, Upload, UploadFailure, UploadId, UploadRecord, UploadResult, UploadStatus,
-    storage::StorageError, transport::Transport,
+    delete::Deleted, storage::StorageError, transport::Transport,
 };
 
 use crate::{
@@ -90,10 +90,10 @@ impl App {
         Ok(self.shown(id, &self.find(id).await?))
     }
 
-    /// Deletes an upload. Returns its last state; `None` if nothing of it is stored.
-    pub(crate) async fn delete(&self, id: UploadId) -> Result<Option<Upload>, StorageError> {
+    /// Deletes an upload. `None` if nothing of it is stored.
+    pub(crate) async fn delete(&self, id: UploadId) -> Result<Option<Deleted>, StorageError> {
         let deleted = worker::delete::delete(&self.storage, &*self.transport, id).await?;
-        deleted.iter().for_each(|upload| self.on_deleted(upload));
+        deleted.iter().for_each(|deleted| self.on_deleted(&deleted.upload));
         Ok(deleted)
     }
 

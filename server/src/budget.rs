@@ -23,8 +23,9 @@ const WRONG_KEYS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6).expect("it is not z
 /// Clients that are remembered, about 50 bytes each. At the limit, clients with a full budget are removed.
 const MAX_CLIENTS: usize = 10_000;
 
-/// How long a client is blocked after its budget was used up.
-const BLOCKED_FOR: Duration = Duration::from_secs(1);
+/// How long a client is blocked after its budget was used up: until about one more is allowed.
+const READS_BLOCKED_FOR: Duration = Duration::from_secs(1);
+const KEYS_BLOCKED_FOR: Duration = Duration::from_secs(10);
 
 /// The budgets of all clients.
 pub(crate) struct Budget {
@@ -35,18 +36,19 @@ pub(crate) struct Budget {
 impl Budget {
     /// The budget of reads of storage for unknown uploads.
     pub(crate) fn of_unknown_reads() -> Self {
-        Self::new(Quota::per_second(UNKNOWN_READS_PER_SECOND).allow_burst(UNKNOWN_READS))
+        let quota = Quota::per_second(UNKNOWN_READS_PER_SECOND).allow_burst(UNKNOWN_READS);
+        Self::new(quota, READS_BLOCKED_FOR)
     }
 
-    /// The budget of wrong keys.
+    /// The budget of wrong keys and delete tokens.
     pub(crate) fn of_wrong_keys() -> Self {
-        Self::new(Quota::per_minute(WRONG_KEYS_PER_MINUTE).allow_burst(WRONG_KEYS))
+        Self::new(Quota::per_minute(WRONG_KEYS_PER_MINUTE).allow_burst(WRONG_KEYS), KEYS_BLOCKED_FOR)
     }
 
-    fn new(quota: Quota) -> Self {
+    fn new(quota: Quota, blocked_for: Duration) -> Self {
         Self {
             limiter: RateLimiter::keyed(quota),
-            blocked: Cache::builder().max_capacity(MAX_CLIENTS as u64).time_to_live(BLOCKED_FOR).build(),
+            blocked: Cache::builder().max_capacity(MAX_CLIENTS as u64).time_to_live(blocked_for).build(),
         }
     }
 

@@ -15,7 +15,7 @@ use worker::{
     transport::{Transport, broker_url::BrokerUrl, rabbitmq::RabbitTransport},
 };
 
-use crate::config::Config;
+use crate::{config::Config, senders::Senders};
 
 /// How long storage may take to write, read and delete one small object, DNS and handshakes included.
 const STORAGE_WITHIN: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ const BROKER_WITHIN: Duration = Duration::from_secs(15);
 
 /// Checks one part after the other and prints a line for each. Answers whether all of them work.
 pub async fn run(config: &Config) -> bool {
-    let mut all_is_well = report("settings", &Ok("all settings are valid".to_owned()));
+    let mut all_is_well = report("settings", &settings(config));
     all_is_well &= report("listen", &address(config.listen).await);
     if let Some(listen) = config.admin_listen {
         all_is_well &= report("admin-listen", &address(listen).await);
@@ -67,6 +67,19 @@ fn reasons(error: &anyhow::Error) -> String {
 
 fn one_line(text: &str) -> String {
     text.split(char::is_control).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// Reads the files that settings name, and checks what settings mean together.
+///
+/// # Errors
+/// When a file cannot be read, or a setting needs another one.
+pub fn files_of_settings(config: &Config) -> anyhow::Result<()> {
+    Senders::open(config).map(drop)
+}
+
+fn settings(config: &Config) -> anyhow::Result<String> {
+    files_of_settings(config)?;
+    Ok("all settings are valid".to_owned())
 }
 
 async fn address(address: SocketAddr) -> anyhow::Result<String> {

@@ -93,7 +93,7 @@ async fn recheck(app: Arc<App>, interrupted: Arc<Notify>) {
 }
 
 /// Reads uploads and delivers them to their subscribers.
-async fn read_again(app: &App, ids: Vec<UploadId>) {
+pub(crate) async fn read_again(app: &App, ids: Vec<UploadId>) {
     stream::iter(ids)
         .for_each_concurrent(READS_AT_ONCE, async |id| match app.upload_in_storage(id).await {
             Ok(Some(upload)) => app.hub.deliver(&upload),

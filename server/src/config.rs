@@ -221,13 +221,13 @@ pub enum Embedding {
 pub enum Command {
     /// Check whether a server could run with these settings. Exit code 0 if so, 1 if not
     Check,
-    /// Change the secret of the tokens with which uploads are deleted
+    /// Manage the secrets that sign delete tokens and tickets
     #[command(subcommand)]
     Secret(SecretCommand),
     /// Manage the keys of --upload-keys
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Print a link with which uploads can be sent for a while
+    /// Print a link that permits uploads for a limited time
     Ticket(TicketArgs),
     /// Make thumbnails, for the server that started this process
     #[command(name = WORKER_COMMAND, hide = true)]

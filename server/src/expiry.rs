@@ -157,9 +157,11 @@ async fn expire(
     hour: Hour,
     id: UploadId,
 ) -> Result<(), StorageError> {
-    if let Some(upload) = delete(storage, announcer, id).await? {
-        on_deleted(&upload);
-        telemetry::deleted("expired");
+    if let Some(deleted) = delete(storage, announcer, id).await? {
+        on_deleted(&deleted.upload);
+        if deleted.is_new {
+            telemetry::deleted("expired");
+        }
     }
     storage.remove_expiry(hour, id).await
 }
@@ -189,16 +191,18 @@ impl SettledClock {
             self.ahead = None;
             return steady;
         }
-        let since = match self.ahead {
-            Some((before, since)) if lead.abs_diff(before) <= TOLERATED => since,
-            _ => now,
+        // Of a lead that grows, what it was counts from its beginning; one that shrinks begins anew.
+        let (lasting, since) = match self.ahead {
+            Some((before, since)) if lead + TOLERATED >= before => (before.min(lead), since),
+            _ => (lead, now),
         };
-        self.ahead = Some((lead, since));
+        self.ahead = Some((lasting, since));
         if now.duration_since(since) < BELIEVED_AFTER {
             return steady;
         }
-        *self = Self::starting(wall, now);
-        wall
+        let time = steady.checked_add(lasting).unwrap_or(wall);
+        *self = Self { ahead: Some((lead - lasting, now)), ..Self::starting(time, now) };
+        time
     }
 }
 

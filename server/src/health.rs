@@ -132,6 +132,6 @@ pub(crate) async fn limits(State(app): State<Arc<App>>) -> Response {
         formats: Format::ALL,
         sizes: Sides { small: side(Size::Small), medium: side(Size::Medium), large: side(Size::Large) },
         keep_seconds: app.config.keep.map(Keep::maximum_seconds),
-        key_required: app.senders.are_needed(),
+        key_required: app.senders.is_key_needed(),
     })
 }

@@ -10,7 +10,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -37,8 +37,8 @@ const MAX_NAME_BYTES: usize = 64;
 /// The most keys of a file: each is compared with every key that is sent, and is a series of the metrics.
 const MAX_KEYS: usize = 1000;
 
-/// How often the file is looked at.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often the file is looked at. A change counts at the second look.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A hash of a key.
 type Hash = [u8; 32];
@@ -67,9 +67,7 @@ impl Keys {
     /// # Errors
     /// When it cannot be read, or a line is malformed.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
-        let known = read(path)?;
-        info!(keys = known.keys.len(), "uploads need a key");
-        Ok(Self { path: path.to_owned(), known: Mutex::new(known) })
+        Ok(Self { path: path.to_owned(), known: Mutex::new(read(path)?) })
     }
 
     /// The name of a key. The time of the comparison does not depend on where two keys differ.
@@ -86,11 +84,16 @@ impl Keys {
 
     /// Reads the file again when it changes, until the server drains.
     pub(crate) async fn watch(&self, every: Duration, draining: &CancellationToken) {
-        let mut warned = None;
+        let (mut warned, mut last) = (None, None);
+        info!(keys = self.known().keys.len(), "uploads need a key");
         let watching = async {
             loop {
                 sleep(every).await;
                 let version = version(&self.path).ok();
+                // A file that is still being written changes until the next look.
+                if std::mem::replace(&mut last, Some(version)) != Some(version) {
+                    continue;
+                }
                 if version == Some(self.known().seen) || (version.is_none() && warned == Some(None)) {
                     continue;
                 }
@@ -187,27 +190,30 @@ fn hash(key: &str) -> Hash {
 pub fn add(path: Option<&Path>, name: &str) -> anyhow::Result<()> {
     let path = path.context("set --upload-keys, the file that the key is added to")?;
     check_name(name)?;
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error).with_context(|| format!("could not read {}", path.display())),
-    };
+    // Hashes of random keys are no secrets, and the server may run as another user.
+    let opened = OpenOptions::new().read(true).append(true).create(true).mode(0o644).open(path);
+    let mut file = opened.with_context(|| format!("could not open {}", path.display()))?;
+    // Of two commands at once the second sees the key of the first.
+    file.lock().with_context(|| format!("could not lock {}", path.display()))?;
+    let mut text = String::new();
+    file.read_to_string(&mut text).with_context(|| format!("could not read {}", path.display()))?;
     let keys =
         parse(&text).with_context(|| format!("could not read the upload keys in {}", path.display()))?;
     ensure!(
         keys.iter().all(|(known, _)| **known != *name),
         "there is a key named {name} already; delete its line first"
     );
+    ensure!(keys.len() < MAX_KEYS, "there are {MAX_KEYS} keys already; delete the line of one first");
     let key = PREFIX.to_owned() + &BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; KEY_BYTES]>());
     let digits: String = hash(&key).iter().map(|byte| format!("{byte:02x}")).collect();
     let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-    let written = OpenOptions::new().append(true).create(true).mode(0o600).open(path).and_then(|mut file| {
-        file.write_all(format!("{newline}{name} sha256:{digits}\n").as_bytes())?;
-        file.sync_all()
-    });
+    let written = file
+        .write_all(format!("{newline}{name} sha256:{digits}\n").as_bytes())
+        .and_then(|()| file.sync_all());
     written.with_context(|| format!("could not write {}", path.display()))?;
     println!("{key}");
-    eprintln!("This key of {name} is shown only now. Servers accept it within {} s.", LOOK_EVERY.as_secs());
+    let within = 2 * LOOK_EVERY.as_secs();
+    eprintln!("This key of {name} is shown only now. Servers accept it within {within} s.");
     Ok(())
 }
 
@@ -253,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_added_key_is_in_the_file_as_a_hash_that_only_the_owner_can_read() {
+    fn an_added_key_is_in_the_file_as_a_hash_that_the_server_can_read() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("keys");
         add(Some(&path), "alice").unwrap();
@@ -262,7 +268,7 @@ mod tests {
         let error = add(Some(&path), "alice").unwrap_err().to_string();
         assert!(error.contains("alice already"), "{error}");
         assert!(add(Some(&path), "a b").is_err() && add(None, "carol").is_err());
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o644);
         let text = fs::read_to_string(&path).unwrap();
         assert!(!text.contains(PREFIX) && text.lines().count() == 2, "{text}");
         assert_eq!(Keys::open(&path).unwrap().known().keys.len(), 2);

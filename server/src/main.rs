@@ -10,7 +10,10 @@ use server::{
 };
 use tokio::net::TcpListener;
 use tracing::error;
-use worker::{config, logging, process, shutdown};
+use worker::{
+    config::{self, EXIT_USAGE},
+    logging, process, shutdown,
+};
 
 fn main() -> ExitCode {
     let config: Config = match config::parse(env::args_os()) {
@@ -24,6 +27,12 @@ fn main() -> ExitCode {
             logging::init_quiet(config.log_format)
         }
         None => logging::init(config.log_format),
+    }
+    if config.command.is_none()
+        && let Err(error) = check::files_of_settings(&config)
+    {
+        error!("the server does not start: {error:#}");
+        return ExitCode::from(EXIT_USAGE);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match runtime.context("could not start the runtime").and_then(|runtime| runtime.block_on(run(config))) {

@@ -3,9 +3,9 @@
 //! | setting | who may send |
 //! | --- | --- |
 //! | none | everybody |
-//! | `--upload-keys` | who has a key of the file, or a ticket |
-//! | `--trusted-user-header` | who is named by it in a request of a trusted proxy |
-//! | both | who meets one of them |
+//! | `--upload-keys` | holders of a key in the file, or of a ticket |
+//! | `--trusted-user-header` | users whom a trusted proxy names in this header |
+//! | both | senders that satisfy either |
 
 use axum::http::{HeaderMap, HeaderName};
 use headers::{
@@ -119,6 +119,24 @@ impl Senders {
         self.keys.is_some() || self.user_header.is_some()
     }
 
+    /// Whether the page must ask for a key. A proxy that signs people in leaves it nothing to ask for.
+    pub(crate) fn is_key_needed(&self) -> bool {
+        self.keys.is_some() && self.user_header.is_none()
+    }
+
+    /// Whether a client has some of its wrong guesses left.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub(crate) fn check_guesses(&self, client: Client) -> Result<(), Problem> {
+        if self.wrong_keys.allows(client) { Ok(()) } else { Err(Problem::too_many_wrong_keys()) }
+    }
+
+    /// Charges a client for a wrong key or delete token.
+    pub(crate) fn charge_guess(&self, client: Client) {
+        self.wrong_keys.charge(client);
+    }
+
     /// The keys, if there are any.
     pub(crate) fn keys(&self) -> Option<&Keys> {
         self.keys.as_ref()
@@ -145,17 +163,20 @@ impl Senders {
     }
 
     fn user(&self, headers: &HeaderMap) -> Option<String> {
-        let value = headers.get(self.user_header.as_ref()?)?.to_str().ok()?;
+        let mut values = headers.get_all(self.user_header.as_ref()?).iter();
+        // Of two names one may be the client's own, which a proxy let through.
+        let (Some(value), None) = (values.next(), values.next()) else { return None };
+        let value = str::from_utf8(value.as_bytes()).ok()?;
         let user: String = value.trim().chars().take(MAX_USER_CHARS).collect();
-        (!user.is_empty()).then_some(user)
+        (!user.is_empty() && !user.contains(char::is_control)).then_some(user)
     }
 
     /// The sender with this key.
     pub(crate) fn of_key(&self, key: &str, client: Client, secrets: &Secrets) -> Result<Sender, Problem> {
-        if !self.wrong_keys.allows(client) {
-            return Err(Problem::too_many_wrong_keys());
-        }
-        let found = if tickets::is_ticket(key) {
+        self.check_guesses(client)?;
+        let found = if self.keys.is_none() {
+            None
+        } else if tickets::is_ticket(key) {
             match tickets::read(secrets, key, clock::now()) {
                 Ok(ticket) => Some(Sender::Ticket(ticket)),
                 Err(TicketError::Late) => return Err(Problem::ticket_late()),
@@ -165,7 +186,7 @@ impl Senders {
             self.keys.as_ref().and_then(|keys| keys.name_of(key)).map(Sender::Key)
         };
         found.ok_or_else(|| {
-            self.wrong_keys.charge(client);
+            self.charge_guess(client);
             Problem::wrong_key()
         })
     }

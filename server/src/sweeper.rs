@@ -25,6 +25,7 @@ use worker::{
 
 use crate::{
     app::App,
+    completions,
     sightings::{LaneState, SETTLED, Sightings},
 };
 
@@ -47,11 +48,17 @@ pub(crate) async fn run(app: Arc<App>, relayed: bool) {
     let sweeping = async {
         loop {
             let started = Instant::now();
-            if let Err(error) =
-                app.tombstones.sweep(&app.storage, &*app.transport, started, clock.now()).await
-            {
-                let error = &error as &dyn std::error::Error;
-                warn!(error, "could not sweep the tombstones; the next sweep tries again");
+            match app.tombstones.sweep(&app.storage, &*app.transport, started, clock.now()).await {
+                // Their announcement may have been lost.
+                Ok(first) => {
+                    let subscribed = app.hub.subscribed();
+                    let lost = first.into_iter().filter(|id| subscribed.contains(id)).collect();
+                    completions::read_again(&app, lost).await;
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    warn!(error, "could not sweep the tombstones; the next sweep tries again");
+                }
             }
             let job_timeout = app.config.pixels.job_timeout;
             let sweeper = Sweeper {

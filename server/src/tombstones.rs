@@ -47,21 +47,25 @@ impl Tombstones {
         self.seen().contains_key(&id)
     }
 
-    /// Lists all tombstones and looks at those that are due. `now` measures pauses, `wall` the age of tombstones.
+    /// Lists all tombstones and looks at those that are due. Returns those that were listed for the first time. `now`
+    /// measures pauses, `wall` the age of tombstones.
     pub(crate) async fn sweep(
         &self,
         storage: &Storage,
         announcer: &dyn Announcer,
         now: Instant,
         wall: Timestamp,
-    ) -> Result<(), StorageError> {
+    ) -> Result<Vec<UploadId>, StorageError> {
         self.seen().values_mut().for_each(|seen| seen.is_listed = false);
-        let mut due = Vec::new();
+        let (mut due, mut first) = (Vec::new(), Vec::new());
         let mut listed = storage.list_tombstones();
         while let Some((id, written)) = listed.try_next().await? {
             let is_old = wall.duration_since(written) >= KEPT_FOR.try_into().unwrap_or_default();
             let mut seen = self.seen();
-            let seen = seen.entry(id).or_insert(Seen { since: now, looks: 0, is_listed: true });
+            let seen = seen.entry(id).or_insert_with(|| {
+                first.push(id);
+                Seen { since: now, looks: 0, is_listed: true }
+            });
             seen.is_listed = true;
             let is_due = LOOKS.get(seen.looks).is_some_and(|after| now.duration_since(seen.since) >= *after);
             if is_old || is_due {
@@ -77,7 +81,7 @@ impl Tombstones {
                 }
             })
             .await;
-        Ok(())
+        Ok(first)
     }
 
     async fn look(

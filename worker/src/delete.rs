@@ -1,4 +1,4 @@
-//! Deletes an upload, for its sender, at its expiry, and to finish what a killed process began.
+//! Deletes an upload: for its sender, at its expiry, and when a killed process left a deletion unfinished.
 //!
 //! The tombstone comes first, so everybody who writes afterwards finds it: a worker after its result or failure, a retry
 //! after its pending entry. Then the state goes, the deletion is announced, and the bytes go last. A process that dies
@@ -21,8 +21,16 @@ use crate::{
     transport::Announcer,
 };
 
-/// Deletes an upload. Returns its last state; `None` if nothing of it is stored. A deletion may be repeated, and several
-/// may run at once.
+/// A deleted upload.
+#[derive(Debug)]
+pub struct Deleted {
+    /// Its last state.
+    pub upload: Upload,
+    /// Whether this call deleted it; otherwise it was deleted before.
+    pub is_new: bool,
+}
+
+/// Deletes an upload. `None` if nothing of it is stored. A deletion may be repeated, and several may run at once.
 ///
 /// # Errors
 /// See [`StorageError`]. The upload may be deleted all the same; a repetition or the sweeper finishes it. Bytes that
@@ -31,7 +39,7 @@ pub async fn delete(
     storage: &Storage,
     announcer: &dyn Announcer,
     id: UploadId,
-) -> Result<Option<Upload>, StorageError> {
+) -> Result<Option<Deleted>, StorageError> {
     let new = |record: &UploadRecord| Tombstone {
         id,
         generation: record.generation,
@@ -54,15 +62,23 @@ pub async fn delete(
         }
         UploadStatus::Unknown => return Ok(None),
     };
-    storage.create_tombstone(&tombstone).await?;
+    let is_new = storage.create_tombstone(&tombstone).await?;
     failpoint::hit("delete-marked", "").await;
-    finish(storage, announcer, &tombstone).await.map(Some)
+    let (upload, removed) = finish(storage, announcer, &tombstone).await?;
+    match removed {
+        Ok(()) => info!(%id, generation = tombstone.generation, "an upload is deleted"),
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            warn!(%id, error, "could not remove all files of a deleted upload; the sweeper removes them");
+        }
+    }
+    Ok(Some(Deleted { upload, is_new }))
 }
 
 /// Finishes the deletion of an upload that has a tombstone, if anything of it is left. Returns whether there was.
 ///
 /// # Errors
-/// See [`StorageError`]; never `NotFound`.
+/// See [`StorageError`]; never `NotFound`. Then something may be left.
 pub async fn finish_deletion(
     storage: &Storage,
     announcer: &dyn Announcer,
@@ -72,15 +88,16 @@ pub async fn finish_deletion(
         return Ok(false);
     }
     let Some(tombstone) = storage.tombstone(id).await? else { return Ok(false) };
-    finish(storage, announcer, &tombstone).await?;
-    Ok(true)
+    let (_, removed) = finish(storage, announcer, &tombstone).await?;
+    removed.map(|()| true)
 }
 
+/// Removes the state, announces, and removes the rest. Returns the last state, and whether everything is removed.
 async fn finish(
     storage: &Storage,
     announcer: &dyn Announcer,
     tombstone: &Tombstone,
-) -> Result<Upload, StorageError> {
+) -> Result<(Upload, Result<(), StorageError>), StorageError> {
     let Tombstone { id, generation, expires_at, .. } = *tombstone;
     storage.remove_state(id, generation).await?;
     failpoint::hit("delete-unlisted", "").await;
@@ -100,14 +117,7 @@ async fn finish(
         }
         storage.remove_everything(id).await
     };
-    match removed.await {
-        Ok(()) => info!(%id, generation, "an upload is deleted"),
-        Err(error) => {
-            let error = &error as &dyn std::error::Error;
-            warn!(%id, error, "could not remove all files of a deleted upload; the sweeper removes them");
-        }
-    }
-    Ok(changed.upload)
+    Ok((changed.upload, removed.await))
 }
 
 #[cfg(test)]

@@ -195,6 +195,35 @@ async fn a_wrong_token_deletes_nothing() {
 }
 
 #[tokio::test]
+async fn guesses_of_a_token_are_limited() {
+    let server = Start::new().with("--workers", "0").start();
+    let accepted = server.accepted("cat.png", pictures::tiny(1)).await;
+    let mut wrong = 0;
+    while server.delete(&id(&accepted), "x").await == 403 {
+        wrong += 1;
+        assert!(wrong < 100, "a hundred guesses were compared");
+    }
+    assert!(wrong >= 20, "{wrong}");
+    assert_eq!(server.delete(&id(&accepted), &token(&accepted)).await, 429, "a right guess tells nothing");
+}
+
+#[tokio::test]
+async fn a_damaged_upload_can_be_deleted() {
+    let server = Start::new().start();
+    for damage in ["result.json", "failure.1.json"] {
+        let accepted = server.accepted("cat.png", pictures::tiny(1)).await;
+        let (upload, token) = (id(&accepted), token(&accepted));
+        server.end(&upload, SOON).await;
+        let path =
+            server.data.path().join("uploads").join(&upload.replace('-', "")[..6]).join(&upload).join(damage);
+        let _ = fs::remove_file(&path);
+        fs::create_dir(&path).unwrap();
+        assert_eq!(server.delete(&upload, &token).await, 204, "{damage}");
+        server.assert_leaves_its_tombstone_alone(server.data.path(), &upload, SWEPT_WITHIN).await;
+    }
+}
+
+#[tokio::test]
 async fn a_form_deletes_and_leads_to_a_page_that_says_so() {
     let server = Start::new().start();
     let client = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
@@ -344,7 +373,11 @@ async fn a_lost_announcement_makes_no_server_serve_a_deleted_upload_for_long() {
     let accepted = server.accepted("cat.png", pictures::tiny(1)).await;
     let ready = server.end(&id(&accepted), SOON).await;
     deaf.assert_ready(&ready).await;
+    let mut socket = Socket::connect(&deaf.url).await;
+    socket.subscribe(&[&id(&accepted)]).await;
+    assert_eq!(socket.message(SOON).await["uploads"][0]["state"], "ready");
     assert_eq!(server.delete(&id(&accepted), &token(&accepted)).await, 204);
+    assert_eq!(socket.message(SOON).await["type"], "upload-gone", "the sweep lists its tombstone");
     // The file of a thumbnail is gone, whatever the server remembers.
     assert_eq!(status(&deaf, &format!("/uploads/{}/small", id(&accepted))).await, 410);
     eventually("the remembered result expires", Duration::from_secs(40), async || {

@@ -283,10 +283,66 @@ async fn guesses_of_a_client_are_limited() {
 }
 
 #[tokio::test]
+async fn an_upload_that_is_not_accepted_gives_its_use_back() {
+    let data = Data::new();
+    add_key(&data, "alice");
+    let server = guarded(&data).with("--workers", "0").start();
+    let one = ticket(&data, &["--files", "1"]);
+    // No entry can be written: the commit fails.
+    let pending = data.path().join("pending");
+    let _ = fs::remove_dir_all(&pending);
+    fs::write(&pending, "in the way").unwrap();
+    let failed = put(&server, 1).bearer_auth(&one).send().await.unwrap();
+    assert!(failed.status().is_server_error(), "{}", failed.status());
+    fs::remove_file(&pending).unwrap();
+    assert_eq!(put(&server, 1).bearer_auth(&one).send().await.unwrap().status(), 202);
+    assert_eq!(
+        refused(put(&server, 2).bearer_auth(&one).send().await.unwrap()).await.1,
+        "/problems/ticket-used-up"
+    );
+}
+
+#[tokio::test]
+async fn a_sender_cannot_take_the_upload_of_another_by_its_idempotency_key() {
+    let data = Data::new();
+    let (alice, bob) = (add_key(&data, "alice"), add_key(&data, "bob"));
+    let server = guarded(&data).with("--workers", "0").start();
+    let send = async |key: &str| {
+        let put = put(&server, 1).bearer_auth(key).header("Idempotency-Key", "the-hash-of-a-known-file");
+        json(put.send().await.unwrap()).await["uploads"][0].take()
+    };
+    let (first, second) = (send(&alice).await, send(&bob).await);
+    assert_ne!(id(&first), id(&second));
+    assert_ne!(token(&first), token(&second));
+    assert_eq!(id(&send(&alice).await), id(&first), "her own repetition");
+}
+
+#[tokio::test]
+async fn clients_without_a_key_take_no_place_of_those_with_one() {
+    let data = Data::new();
+    let alice = add_key(&data, "alice");
+    let server = guarded(&data).with("--workers", "0").start();
+    // A field before the key may not be long.
+    let long = multipart::Form::new()
+        .text("note", "x".repeat(100_000))
+        .part("file", multipart::Part::bytes(pictures::tiny(1)).file_name("a.png"));
+    let answer = server.client.post(server.at("/uploads")).multipart(long).send().await.unwrap();
+    assert_eq!(answer.status(), 400);
+    let short = multipart::Form::new()
+        .text("note", "hello")
+        .text("key", alice)
+        .part("file", multipart::Part::bytes(pictures::tiny(1)).file_name("a.png"));
+    let answer = server.client.post(server.at("/uploads")).multipart(short).send().await.unwrap();
+    assert_eq!(answer.status(), 202);
+}
+
+#[tokio::test]
 async fn a_file_of_keys_that_cannot_be_read_stops_the_start_in_words() {
     let data = Data::new();
     let error = run(data.path(), &["--listen", "127.0.0.1:0"]).unwrap_err();
     assert!(error.contains("could not read the upload keys in") && error.contains("keys"), "{error}");
+    let checked = run(data.path(), &["check"]);
+    assert!(checked.is_err(), "the check says so too");
     fs::write(data.path().join("keys"), "alice and bob\n").unwrap();
     let error = run(data.path(), &["--listen", "127.0.0.1:0"]).unwrap_err();
     assert!(error.contains("line 1"), "{error}");
@@ -379,6 +435,9 @@ impl SignIn {
             }
         }
         let browser = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        // The page has nothing to ask for.
+        let limits = json(client.get(self.at("/limits")).send().await.unwrap()).await;
+        assert_eq!(limits["key_required"], false);
         let page = browser.get(self.at("/")).header("Accept", "text/html").send().await.unwrap();
         assert_eq!(page.status(), 302);
         assert!(page.headers()["location"].to_str().unwrap().ends_with("/oauth2/start?rd=/"));

@@ -140,13 +140,28 @@ fn a_step_forward_counts_after_an_hour_and_a_step_back_at_once() {
     assert_eq!(clock.time(start + MINUTE, now + MINUTE), start + MINUTE);
     let ahead = start + 5 * HOUR;
     assert_eq!(clock.time(ahead + 2 * MINUTE, now + 2 * MINUTE), start + 2 * MINUTE);
-    // Another step begins the hour anew.
+    // Another step waits for an hour of its own.
     let further = start + 9 * HOUR;
     assert_eq!(clock.time(further + 30 * MINUTE, now + 30 * MINUTE), start + 30 * MINUTE);
-    assert_eq!(clock.time(further + 89 * MINUTE, now + 89 * MINUTE), start + 89 * MINUTE);
-    assert_eq!(clock.time(further + 90 * MINUTE, now + 90 * MINUTE), further + 90 * MINUTE);
-    assert_eq!(clock.time(further + 91 * MINUTE, now + 91 * MINUTE), further + 91 * MINUTE);
-    assert_eq!(clock.time(start, now + 92 * MINUTE), start);
+    assert_eq!(clock.time(further + 61 * MINUTE, now + 61 * MINUTE), start + 61 * MINUTE);
+    assert_eq!(clock.time(further + 62 * MINUTE, now + 62 * MINUTE), ahead + 62 * MINUTE);
+    assert_eq!(clock.time(further + 121 * MINUTE, now + 121 * MINUTE), ahead + 121 * MINUTE);
+    assert_eq!(clock.time(further + 122 * MINUTE, now + 122 * MINUTE), further + 122 * MINUTE);
+    assert_eq!(clock.time(start, now + 123 * MINUTE), start);
+}
+
+#[test]
+fn a_machine_that_is_frozen_again_and_again_does_not_fall_behind() {
+    let (start, now) = ("2026-11-24T06:00:00Z".parse::<Timestamp>().unwrap(), Instant::now());
+    let mut clock = SettledClock::starting(start, now);
+    let mut wall = start;
+    for minutes in (0..24 * 60).step_by(10) {
+        // Each time the monotonic clock stands for three seconds.
+        wall = start + minutes * MINUTE + Duration::from_secs(3) * (minutes / 10);
+        let time = clock.time(wall, now + minutes * MINUTE);
+        assert!(wall.duration_since(time).as_secs() <= 60, "{minutes}");
+    }
+    assert!(wall > start);
 }
 
 #[tokio::test]

@@ -90,10 +90,9 @@ async fn receive(
         Ok(read) => read,
         Err(problem) => return refuse(problem, body),
     };
-    let permit = match admit(app, &headers, client).await {
-        Ok(permit) => permit,
-        Err(problem) => return refuse(problem, body),
-    };
+    if let Err(problem) = check_request(app, &headers) {
+        return refuse(problem, body);
+    }
     // A draining server waits until this token is dropped.
     let in_flight = app.in_flight.token();
     // Before anything is accepted: the answer must have tokens.
@@ -106,19 +105,26 @@ async fn receive(
         Ok(sender) => sender,
         Err(problem) => return refuse(problem, body),
     };
+    let source = match BodyKind::of(&headers, name, app.config.max_upload_bytes) {
+        Ok(source) => source,
+        Err(problem) => return refuse(problem, body),
+    };
+    // A form may have a field with a key. Who sends no key takes no place of others.
+    if sender.is_none() && app.senders.are_needed() && matches!(source, BodyKind::Raw { .. }) {
+        return refuse(Problem::key_needed(), body);
+    }
+    let permit = match admit(app, &headers, client).await {
+        Ok(permit) => permit,
+        Err(problem) => return refuse(problem, body),
+    };
     let key = tokio::select! {
         key = Key::of(&headers, client, app) => key,
         () = permit.evicted() => Err(Problem::busy()),
     };
-    let source = key.and_then(|key| Ok((key, BodyKind::of(&headers, name, app.config.max_upload_bytes)?)));
-    let (key, source) = match source {
-        Ok(source) => source,
+    let key = match key {
+        Ok(key) => key,
         Err(problem) => return refuse(problem, body),
     };
-    // A form may have a field with a key.
-    if sender.is_none() && app.senders.are_needed() && matches!(source, BodyKind::Raw { .. }) {
-        return refuse(Problem::key_needed(), body);
-    }
     let file_context = FileContext { bulk, expires, key, context, permit: &permit, secrets, sender };
     let results = match source {
         BodyKind::Form { boundary } => {
@@ -152,14 +158,18 @@ fn expires_after(text: &str) -> Result<Option<Duration>, Problem> {
     keep::parse_expires(text).map_err(|_| Problem::malformed(BAD_EXPIRES))
 }
 
-/// Admits an upload, or refuses it before its body is read.
-async fn admit(app: &App, headers: &HeaderMap, client: Client) -> Result<Permit, Problem> {
+fn check_request(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
     if !origin::is_allowed(headers, &app.config) {
         return Err(Problem::cross_site());
     }
     if app.draining.is_cancelled() {
         return Err(Problem::draining());
     }
+    Ok(())
+}
+
+/// Admits an upload, or refuses it before its body is read.
+async fn admit(app: &App, headers: &HeaderMap, client: Client) -> Result<Permit, Problem> {
     if !app.free_space.has_room_for(declared_length(headers).unwrap_or(0)) {
         return Err(Problem::disk_full());
     }
@@ -212,7 +222,8 @@ struct FileContext<'request> {
 impl FileContext<'_> {
     /// The declared properties of the file at a position, counted from 0.
     fn declared(&self, app: &App, name: String, position: usize) -> Declared {
-        let key = self.key.as_ref().map(|key| key.of_file(position));
+        let sender = self.sender.as_ref().map(Sender::name);
+        let key = self.key.as_ref().map(|key| key.of_file(position, sender.as_deref()));
         let kept_for = keep::kept_for(app.config.keep, self.expires);
         Declared {
             name,
@@ -306,6 +317,13 @@ async fn receive_files(
             }
             PartKind::Field(Field::Expires) => {
                 return Err(Problem::malformed("The field expires must come before the files of the form."));
+            }
+            // Before the key comes, no field may be long.
+            PartKind::Field(Field::Key | Field::Other)
+                if app.senders.are_needed() && file_context.sender.is_none() =>
+            {
+                part.text(MAX_KEY_BYTES).await?;
+                continue;
             }
             PartKind::Field(Field::Key | Field::Other) => {
                 part.skip().await?;

@@ -1,4 +1,4 @@
-//! `DELETE /uploads/{id}` and `POST /uploads/{id}/delete`: deletes an upload for who holds its token.
+//! `DELETE /uploads/{id}` and `POST /uploads/{id}/delete`: deletes an upload for the holder of its token.
 
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use super::body::{PacedBody, body_problem};
 use crate::{
     answer::{NO_STORE, see_other},
     app::App,
+    client::Client,
     extract::Id,
     origin,
     problem::Problem,
@@ -33,11 +34,12 @@ const FIELD: &str = "token";
 pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     Id(id): Id,
+    client: Client,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     check_request(&app, &headers)?;
     let bearer = headers.typed_get::<Authorization<Bearer>>().ok_or_else(Problem::token_needed)?;
-    permitted(app, id, bearer.token()).await?;
+    permitted(app, id, client, bearer.token()).await?;
     let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static(NO_STORE))];
     Ok((StatusCode::NO_CONTENT, no_store).into_response())
 }
@@ -46,6 +48,7 @@ pub(crate) async fn delete(
 pub(crate) async fn delete_form(
     State(app): State<Arc<App>>,
     Id(id): Id,
+    client: Client,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -55,7 +58,7 @@ pub(crate) async fn delete_form(
         form_urlencoded::parse(&form).find(|(name, _)| name == FIELD).map(|(_, token)| token.into_owned());
     let token = token.filter(|token| !token.is_empty()).ok_or_else(Problem::token_needed)?;
     let page = app.links.links(id).this;
-    permitted(app, id, &token).await?;
+    permitted(app, id, client, &token).await?;
     Ok(see_other(page))
 }
 
@@ -81,8 +84,10 @@ async fn read_form(body: Body) -> Result<Vec<u8>, Problem> {
 }
 
 /// Deletes an upload if the token permits it. A wrong token costs no read of storage.
-async fn permitted(app: Arc<App>, id: UploadId, token: &str) -> Result<(), Problem> {
+async fn permitted(app: Arc<App>, id: UploadId, client: Client, token: &str) -> Result<(), Problem> {
+    app.senders.check_guesses(client)?;
     if !app.tokens.secrets(&app.storage).await?.permits(id, token) {
+        app.senders.charge_guess(client);
         return Err(Problem::wrong_token());
     }
     // A task of its own finishes the deletion even if the client disconnects now.
@@ -91,7 +96,7 @@ async fn permitted(app: Arc<App>, id: UploadId, token: &str) -> Result<(), Probl
         async move { app.delete(id).await }
     };
     let deleted = app.in_flight.spawn(deleting).await.map_err(|_panic| Problem::internal())??;
-    if deleted.is_some() {
+    if deleted.is_some_and(|deleted| deleted.is_new) {
         telemetry::deleted("client");
     }
     Ok(())

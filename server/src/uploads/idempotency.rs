@@ -54,10 +54,13 @@ impl Key {
         used.map(|used| Some(Self(Arc::new(used)))).map_err(|_| Problem::key_in_use())
     }
 
-    /// The key of the file at this position.
-    pub(crate) fn of_file(&self, position: usize) -> FileKey {
-        let parts = [self.0.key().as_bytes(), &(position as u64).to_be_bytes()];
-        FileKey { key: Fingerprint::of(parts), _in_use: Arc::clone(&self.0) }
+    /// The key of the file at this position. A named sender has keys of its own: who guesses the key of another one
+    /// must not get its upload and delete token.
+    pub(crate) fn of_file(&self, position: usize, sender: Option<&str>) -> FileKey {
+        let position = (position as u64).to_be_bytes();
+        let parts: [&[u8]; 2] = [self.0.key().as_bytes(), &position];
+        let key = Fingerprint::of(parts.into_iter().chain(sender.map(str::as_bytes)));
+        FileKey { key, _in_use: Arc::clone(&self.0) }
     }
 }
 

@@ -193,6 +193,7 @@ async fn accept(
         sender: declared.sender.as_ref().map(Sender::name),
     };
     let share = declared.sender.as_ref().and_then(|sender| sender.share(id, bytes));
+    let mut used = None;
     let commit = async {
         if let (Some(share), Some(limit)) = (share, app.config.key_stored_bytes)
             && !app.storage.claim_share(share, limit).await?
@@ -203,9 +204,12 @@ async fn accept(
         // The use is lost if the process dies before the commit.
         if let Some(sender) = &declared.sender
             && let Some(limits) = sender.limits(app.config.key_bytes_per_day, created_at)
-            && !app.storage.use_ticket(&limits, id, bytes).await?
         {
-            return Err(sender.used_up(&limits, created_at));
+            if !app.storage.use_ticket(&limits, id, bytes).await? {
+                return Err(sender.used_up(&limits, created_at));
+            }
+            used = Some(limits);
+            hit("after-use", &record.name).await;
         }
         if let Some(expires_at) = record.expires_at {
             app.storage.create_expiry(&ExpiryEntry { id, expires_at }).await?;
@@ -235,6 +239,9 @@ async fn accept(
             let _ = app.storage.remove_pending(record.job()).await;
             if let Some(expires_at) = record.expires_at {
                 let _ = app.storage.remove_expiry(Hour::of(expires_at), id).await;
+            }
+            if let Some(limits) = used {
+                let _ = app.storage.give_back_ticket(&limits, id).await;
             }
             if let Some(share) = share.filter(|_| app.config.key_stored_bytes.is_some()) {
                 let _ = app.storage.remove_share(share).await;

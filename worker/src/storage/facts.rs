@@ -177,8 +177,12 @@ impl Storage {
     /// # Errors
     /// See [`StorageError`]; never `NotFound`.
     pub async fn remove_pending(&self, job: JobName) -> Result<(), StorageError> {
-        let key = StorageKey::pending(job);
-        let Err(error) = self.delete(&key).await else { return Ok(()) };
+        self.delete_even_a_directory(&StorageKey::pending(job)).await
+    }
+
+    /// Deletes an object. A directory in its place is damage, which must not keep an upload from ending.
+    pub(super) async fn delete_even_a_directory(&self, key: &StorageKey) -> Result<(), StorageError> {
+        let Err(error) = self.delete(key).await else { return Ok(()) };
         let path = key.path().clone();
         if self.in_directory(move |local| local.remove_if_directory(&path)).await {
             Ok(())

@@ -1,4 +1,4 @@
-//! Tombstones: a deleted upload stays deleted, although a slow worker or a late retry still writes.
+//! Tombstones: a deleted upload stays deleted, even if a slow worker or a late retry still writes.
 
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use jiff::Timestamp;
@@ -11,12 +11,12 @@ use super::{
 use crate::contract::{id::UploadId, key::StorageKey, record::JobName, tombstone::Tombstone};
 
 impl Storage {
-    /// Creates the tombstone of an upload, unless there is one.
+    /// Creates the tombstone of an upload, unless there is one. Returns whether this call did.
     ///
     /// # Errors
     /// See [`StorageError`].
-    pub async fn create_tombstone(&self, tombstone: &Tombstone) -> Result<(), StorageError> {
-        self.create(&StorageKey::gone(tombstone.id), to_json(tombstone)).await.map(drop)
+    pub async fn create_tombstone(&self, tombstone: &Tombstone) -> Result<bool, StorageError> {
+        self.create(&StorageKey::gone(tombstone.id), to_json(tombstone)).await
     }
 
     /// Whether an upload was deleted.
@@ -84,7 +84,7 @@ impl Storage {
     /// See [`StorageError`]; never `NotFound`.
     pub(crate) async fn remove_state(&self, id: UploadId, generation: u32) -> Result<(), StorageError> {
         let (failed, _) = self.ends(id).await?;
-        self.delete(&StorageKey::result(id)).await?;
+        self.delete_even_a_directory(&StorageKey::result(id)).await?;
         // A retry may have begun the generation after the last failure.
         let later = failed.iter().map(|failed| failed.saturating_add(1));
         let mut generations: Vec<_> =
@@ -95,7 +95,7 @@ impl Storage {
             self.remove_pending(JobName { id, generation }).await?;
         }
         for generation in failed {
-            self.delete(&StorageKey::failure(JobName { id, generation })).await?;
+            self.delete_even_a_directory(&StorageKey::failure(JobName { id, generation })).await?;
         }
         Ok(())
     }

@@ -55,7 +55,7 @@ pub enum SecretError {
     /// A secret is stored and cannot be read. Its tokens would be refused, so nothing is guessed.
     #[error(
         "could not read the secret {key}: {reason}. Restore it from a backup; or remove it, which makes its delete tokens \
-         void"
+         invalid"
     )]
     Unreadable {
         /// The key in storage.

@@ -1,9 +1,11 @@
 //! The stored bytes of a sender. They are counted in storage, so servers share nothing else.
 //!
-//! A share is created before the shares of its sender are listed. Of two uploads that race for the last room each sees
-//! the other, so both may be refused, and never are both accepted.
+//! A share is created before the shares of its sender are listed, so of two uploads that race for the last room each
+//! sees the other.
 //!
-//! A listing of a sender with much room left gives this process an allowance; while that lasts, nothing is listed.
+//! A listing gives this process an allowance, a sixteenth of the room that is left; until that is used up, or a minute
+//! has passed, nothing is listed. By so much other servers may pass the limit when they fill a sender's room within the
+//! same minute.
 
 use std::{
     collections::HashMap,
@@ -15,6 +17,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::ObjectStore;
 use tokio::time::Instant;
+use tracing::{info, warn};
 
 use super::{Storage, StorageError};
 use crate::{
@@ -25,8 +28,7 @@ use crate::{
     },
 };
 
-/// The part of the room left that a process may fill before it lists again. So many servers that fill a sender's room
-/// at once keep its limit.
+/// The part of the room left that a process may fill before it lists again.
 const ALLOWED_PART: u64 = 16;
 
 /// How long an allowance lasts: other servers store as well.
@@ -65,12 +67,14 @@ impl Storage {
         if self.take_allowance(share, now) {
             return Ok(true);
         }
-        let mut total = self.stored_bytes(share.sender).await?;
-        if total > limit && self.may_search(share.sender, now) {
-            total -= self.remove_lost_shares(share.sender).await?.min(total);
-        }
+        let total = self.stored_bytes(share.sender).await?;
         if total > limit {
             self.remove_share(share).await?;
+            if self.may_search(share.sender, now) {
+                let storage = self.clone();
+                // The request does not wait for it: it asks for every original of the sender.
+                tokio::spawn(async move { storage.search_lost_shares(share.sender).await });
+            }
             return Ok(false);
         }
         let bytes = (limit - total) / ALLOWED_PART;
@@ -99,6 +103,18 @@ impl Storage {
             .map_err(move |source| StorageError::sort("list", &prefix, source))
             .try_filter_map(async |entry| Ok(StorageKey::parse_stored_share(&entry.location)))
             .boxed()
+    }
+
+    async fn search_lost_shares(&self, sender: TicketId) {
+        match self.remove_lost_shares(sender).await {
+            Ok(0) => {}
+            Ok(bytes) => info!(bytes, "shares of uploads that do not exist are removed"),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                warn!(error, "could not look for lost shares of a key; the next refusal looks again");
+                self.allow(sender, |allowance| allowance.searched = None);
+            }
+        }
     }
 
     /// Removes the shares whose upload was never accepted, or was deleted. Returns their bytes.
@@ -182,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn servers_that_race_never_pass_the_limit() {
+    async fn servers_that_race_for_the_last_room_keep_the_limit() {
         let one = storage();
         let servers: Vec<_> = (0..8).map(|_| Storage { allowances: Arc::default(), ..one.clone() }).collect();
         let claims = (0..200).map(|n| servers[n % 8].claim_share(share(20), LIMIT));
@@ -203,7 +219,11 @@ mod tests {
         assert!(storage.claim_share(lost, LIMIT).await.unwrap());
         let begun = share(50);
         assert!(storage.claim_share(begun, LIMIT).await.unwrap(), "an upload that is being accepted");
-        assert!(storage.claim_share(share(600), LIMIT).await.unwrap());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !storage.claim_share(share(600), LIMIT).await.unwrap() {
+            assert!(Instant::now() < deadline, "the room of the lost share is found");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         assert_eq!(storage.stored_bytes(lost.sender).await.unwrap(), 650);
     }
 }

@@ -27,6 +27,13 @@ use crate::contract::{
 /// Tickets whose last use is remembered, about 100 bytes each.
 const MAX_REMEMBERED: usize = 1000;
 
+/// A use of a ticket, as storage has it.
+enum Use {
+    Of(TicketUse),
+    Unreadable,
+    Absent,
+}
+
 impl Storage {
     /// Claims a use of a ticket for an upload of so many bytes. Returns whether the ticket allows it.
     ///
@@ -44,13 +51,17 @@ impl Storage {
             let before = match last {
                 None => 0,
                 Some(number) => {
-                    let key = StorageKey::ticket_use(hour, ticket.id, number);
-                    match self.ticket_use(&key).await? {
+                    match self.ticket_use(&StorageKey::ticket_use(hour, ticket.id, number)).await? {
                         // This upload: storage created it, and its reply was lost.
-                        Some(last) if last.id == upload => return Ok(true),
-                        Some(last) => last.total,
+                        Use::Of(last) if last.id == upload => return Ok(true),
+                        Use::Of(last) => last.total,
                         // Without a total nothing is allowed any more.
-                        None => return Ok(false),
+                        Use::Unreadable => return Ok(false),
+                        // It was given back.
+                        Use::Absent => {
+                            self.last_uses().remove(&StorageKey::ticket(hour, ticket.id));
+                            continue;
+                        }
                     }
                 }
             };
@@ -64,6 +75,25 @@ impl Storage {
                 return Ok(true);
             }
         }
+    }
+
+    /// Gives back the last use of a ticket, for an upload that was not accepted. A use that others followed stays.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    pub async fn give_back_ticket(
+        &self,
+        ticket: &TicketLimits,
+        upload: UploadId,
+    ) -> Result<(), StorageError> {
+        let hour = Hour::of(ticket.until);
+        let Some(number) = self.last_use(hour, ticket.id).await? else { return Ok(()) };
+        let key = StorageKey::ticket_use(hour, ticket.id, number);
+        if matches!(self.ticket_use(&key).await?, Use::Of(last) if last.id == upload) {
+            self.delete(&key).await?;
+            self.last_uses().remove(&StorageKey::ticket(hour, ticket.id));
+        }
+        Ok(())
     }
 
     /// The number of the last use of a ticket. Lists from the last one that this process knows.
@@ -96,9 +126,18 @@ impl Storage {
         self.last_uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn ticket_use(&self, key: &StorageKey) -> Result<Option<TicketUse>, StorageError> {
-        let Read::Fact(bytes) = self.read_json(key).await? else { return Ok(None) };
-        Ok(parse(&bytes).inspect_err(|reason| self.log_unreadable(key, reason)).ok())
+    async fn ticket_use(&self, key: &StorageKey) -> Result<Use, StorageError> {
+        Ok(match self.read_json(key).await? {
+            Read::Absent => Use::Absent,
+            Read::Unreadable => Use::Unreadable,
+            Read::Fact(bytes) => match parse(&bytes) {
+                Ok(found) => Use::Of(found),
+                Err(reason) => {
+                    self.log_unreadable(key, &reason);
+                    Use::Unreadable
+                }
+            },
+        })
     }
 
     /// Removes the uses of tickets that ended before an hour. Returns their number.
@@ -175,6 +214,20 @@ mod tests {
         let key = StorageKey::ticket_use(Hour::of(other.until), other.id, 1);
         storage.create(&key, "damaged".into()).await.unwrap();
         assert!(!storage.use_ticket(&other, UploadId::new(), 1).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_use_that_is_given_back_can_be_taken_again_at_every_server() {
+        let one = Storage::over(Arc::new(InMemory::new()));
+        let other = Storage { last_uses: Arc::default(), ..one.clone() };
+        let (ticket, refused, id) = (ticket(1, 100), UploadId::new(), UploadId::new());
+        assert!(one.use_ticket(&ticket, refused, 1).await.unwrap());
+        assert!(!other.use_ticket(&ticket, id, 1).await.unwrap(), "the other server knows of the use");
+        one.give_back_ticket(&ticket, id).await.unwrap();
+        assert!(!one.use_ticket(&ticket, id, 1).await.unwrap(), "it was the use of another upload");
+        one.give_back_ticket(&ticket, refused).await.unwrap();
+        assert!(other.use_ticket(&ticket, id, 1).await.unwrap());
+        assert!(!one.use_ticket(&ticket, refused, 1).await.unwrap());
     }
 
     #[tokio::test]
