@@ -18,8 +18,7 @@ const curl = async (...options) => (await promisify(execFile)("curl", ["-sSk", .
 test("behind nginx, over TLS and below a path, everything works, and a quiet socket is not cut", async (t) => {
   const port = await freePort();
   const { browser, server, directory } = await scene(t, { options: ["--public-url", `https://localhost:${port}/pictures/`, "--max-upload-bytes", "6000000", "--trusted-proxies", "127.0.0.1"] });
-  const nginx = await startNginx(port, new URL(server().url).port);
-  t.after(() => nginx.stop());
+  const nginx = await startNginx(t, port, new URL(server().url).port);
   const tab = await openPage(t, browser, `${nginx.url}/`, { ignoreHTTPSErrors: true });
   await tab.pill("Live");
   const opened = Date.now();

@@ -25,8 +25,7 @@ async function expectAllReady(tab) {
 }
 
 test("twenty pictures end, with the broker alive, killed, and restarted", async (t) => {
-  const broker = await startBroker();
-  t.after(() => broker.end());
+  const broker = await startBroker(t);
   const { open } = await scene(t, { options: ["--broker", broker.url, "--workers", "1"] });
 
   await t.test("alive", async (t) => {

@@ -3,12 +3,12 @@
 import { startProxy } from "./support/proxy.mjs";
 import { makeDirectory, startServer } from "./support/server.mjs";
 
-const directory = await makeDirectory();
-const server = await startServer(directory.path);
-const proxy = await startProxy(server.url, { fromDisk: true });
+const run = {
+  after(end) {
+    for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, end);
+  },
+};
+const directory = await makeDirectory(run);
+const server = await startServer(run, directory);
+const proxy = await startProxy(run, server.url, { fromDisk: true });
 console.log(proxy.url);
-process.once("SIGINT", async () => {
-  await proxy.close();
-  await server.stop();
-  await directory.remove();
-});

@@ -177,7 +177,10 @@ test("a name of many lines is cut after three, on the page of an upload", async 
 
 test("a page of another site shows a thumbnail, unless a setting forbids it", async (t) => {
   const other = http.createServer((_request, response) => response.setHeader("content-type", "text/html").end("<title>other</title>")).listen(0, "localhost");
-  t.after(() => other.close());
+  t.after(() => {
+    other.close();
+    other.closeAllConnections();
+  });
   for (const [options, shown] of [[[], true], [["--embed-thumbnails", "same-origin"], false]]) {
     const { open, proxy, get } = await scene(t, { options });
     const path = await send(proxy.url, "harbour.png", png(800, 600));

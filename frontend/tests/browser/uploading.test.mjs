@@ -284,15 +284,14 @@ test("pictures can be pasted, and dropped anywhere", async (t) => {
 test("a dropped folder adds its pictures, and says what it leaves out", async (t) => {
   const { open } = await scene(t);
   const tab = await open();
-  const folder = await makeDirectory();
-  t.after(() => folder.remove());
-  await mkdir(join(folder.path, "holiday", "beach"), { recursive: true });
-  await writeFile(join(folder.path, "holiday", "one.png"), png(320, 240, 1));
-  await writeFile(join(folder.path, "holiday", "beach", "two.png"), png(320, 240, 2));
-  await writeFile(join(folder.path, "holiday", "beach", "notes.txt"), "not a picture");
-  await writeFile(join(folder.path, "holiday", "beach", "._two.png"), "not a picture");
+  const folder = await makeDirectory(t);
+  await mkdir(join(folder, "holiday", "beach"), { recursive: true });
+  await writeFile(join(folder, "holiday", "one.png"), png(320, 240, 1));
+  await writeFile(join(folder, "holiday", "beach", "two.png"), png(320, 240, 2));
+  await writeFile(join(folder, "holiday", "beach", "notes.txt"), "not a picture");
+  await writeFile(join(folder, "holiday", "beach", "._two.png"), "not a picture");
   const input = await tab.context.newCDPSession(tab.page);
-  const data = { items: [], files: [join(folder.path, "holiday")], dragOperationsMask: 1 };
+  const data = { items: [], files: [join(folder, "holiday")], dragOperationsMask: 1 };
   for (const type of ["dragEnter", "dragOver", "drop"]) await input.send("Input.dispatchDragEvent", { type, x: 900, y: 500, data });
   await tab.until("ready", 2);
   assert.deepEqual((await tab.page.locator(".tile .name").evaluateAll((names) => names.map(({ title }) => title))).sort(), ["one.png", "two.png"]);

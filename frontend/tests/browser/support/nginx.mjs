@@ -1,11 +1,13 @@
 // nginx in front of a server: the configuration that the project recommends, with local paths and ports.
 
-import { execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import net from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { atEnd } from "./ends.mjs";
+import { start } from "./processes.mjs";
 import { makeDirectory } from "./server.mjs";
 import { until } from "./scene.mjs";
 
@@ -22,8 +24,8 @@ export async function freePort() {
 }
 
 /** Starts nginx with TLS on one port, in front of a server on another. */
-export async function startNginx(port, upstreamPort) {
-  const { path, remove } = await makeDirectory();
+export async function startNginx(t, port, upstreamPort) {
+  const path = await makeDirectory(t);
   const [certificate, key, log] = ["certificate.pem", "key.pem", "access.log"].map((name) => join(path, name));
   const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
   await promisify(execFile)("openssl", ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", ...subject, "-keyout", key, "-out", certificate]);
@@ -41,18 +43,13 @@ export async function startNginx(port, upstreamPort) {
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((what) => `${what}_temp_path ${path}/${what};`).join(" ");
   const configuration = join(path, "nginx.conf");
   await writeFile(configuration, `daemon off; pid ${path}/pid; error_log stderr;\nevents {}\nhttp { access_log ${log}; ${temporary}\n${recipe}\n}\n`);
-  const child = spawn("/usr/sbin/nginx", ["-c", configuration, "-e", "stderr"], { stdio: ["ignore", "ignore", process.env.UP_TEST_LOG ? "inherit" : "ignore"] });
-  const ended = once(child, "exit");
+  const { end } = start("/usr/sbin/nginx", ["-c", configuration, "-e", "stderr"], { stdio: ["ignore", "ignore", process.env.UP_TEST_LOG ? "inherit" : "ignore"] });
+  atEnd(t, () => end("SIGTERM"));
   await until(() => isOpen(port), "nginx listens");
   return {
     url: `https://localhost:${port}/pictures`,
     /** Lines of the access log. */
     log: async () => (await readFile(log, "utf8")).split("\n"),
-    async stop() {
-      child.kill("SIGTERM");
-      await ended;
-      await remove();
-    },
   };
 }
 

@@ -5,6 +5,7 @@ import http from "node:http";
 import net from "node:net";
 import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
+import { atEnd } from "./ends.mjs";
 import { renderUpload } from "./template.mjs";
 
 const ASSETS = new URL("../../../assets/", import.meta.url);
@@ -16,7 +17,8 @@ const PAGE_HEADERS = {
   "cache-control": "no-cache",
 };
 
-export async function startProxy(upstream, { fromDisk = process.env.UP_PAGE === "disk", prefix = "" } = {}) {
+/** Starts a proxy, which is closed after the test. */
+export async function startProxy(t, upstream, { fromDisk = process.env.UP_PAGE === "disk", prefix = "" } = {}) {
   const sockets = new Set();
   const proxy = {
     upstream,
@@ -31,11 +33,6 @@ export async function startProxy(upstream, { fromDisk = process.env.UP_PAGE === 
     isLive: () => sockets.size > 0,
     cutLive() {
       for (const socket of sockets) socket.destroy();
-    },
-    async close() {
-      proxy.cutLive();
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
     },
   };
 
@@ -83,6 +80,13 @@ export async function startProxy(upstream, { fromDisk = process.env.UP_PAGE === 
     }
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  atEnd(t, async () => {
+    // Nothing connects any more before the connections are cut.
+    const closed = new Promise((resolve) => server.close(resolve));
+    proxy.cutLive();
+    server.closeAllConnections();
+    await closed;
+  });
   proxy.url = `http://127.0.0.1:${server.address().port}${prefix}`;
   return proxy;
 }

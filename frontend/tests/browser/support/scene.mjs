@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { chromium } from "playwright-core";
+import { atEnd, runEnds } from "./ends.mjs";
 import { startProxy } from "./proxy.mjs";
 import { makeDirectory, startServer } from "./server.mjs";
 
@@ -30,7 +31,7 @@ export async function until(condition, what, ms = 15_000) {
 
 /** One browser for all tests of a file; each test has its own context. */
 let shared = null;
-after(async () => (await shared)?.close());
+after(() => runEnds([async () => (await shared)?.close()]));
 
 function launch(more = {}) {
   if (!existsSync(CHROMIUM)) throw new Error(`${CHROMIUM} does not exist: apt-get install chromium, or set UP_CHROMIUM to its path.`);
@@ -39,25 +40,17 @@ function launch(more = {}) {
 
 /** Starts everything for one test, and stops it afterwards. With `launching` the test has its own browser. */
 export async function scene(t, { options = [], context = {}, prefix = "", launching = null } = {}) {
-  const ends = [];
-  // In reverse order: a directory is removed when no process writes to it.
-  t.after(async () => {
-    for (const end of ends.reverse()) await end();
-  });
-  const directory = await makeDirectory();
-  ends.push(() => directory.remove());
-  const proxy = await startProxy("", { prefix });
-  ends.push(() => proxy.close());
+  const directory = await makeDirectory(t);
+  const proxy = await startProxy(t, "", { prefix });
   const always = prefix ? ["--public-url", `${proxy.url}/`] : [];
-  let server = await startServer(directory.path, ...always, ...options);
-  ends.push(() => server.stop());
+  let server = await startServer(t, directory, ...always, ...options);
   proxy.upstream = server.url;
   const browser = await (launching ? launch(launching) : (shared ??= launch()));
-  if (launching) ends.push(() => browser.close());
+  if (launching) atEnd(t, () => browser.close());
   return {
     browser,
     proxy,
-    directory: directory.path,
+    directory,
     server: () => server,
     open: (path = "/", more = {}) => openPage(t, browser, proxy.url + path, { ...context, ...more }),
     /** Restarts the server on the same data, and waits until the page, if it was connected, reconnects. */
@@ -65,7 +58,7 @@ export async function scene(t, { options = [], context = {}, prefix = "", launch
       const upgrades = () => proxy.seen.filter((seen) => seen.startsWith("UPGRADE")).length;
       const [before, wasLive] = [upgrades(), proxy.isLive()];
       await server.stop();
-      server = await startServer(directory.path, ...always, ...newOptions);
+      server = await startServer(t, directory, ...always, ...newOptions);
       proxy.upstream = server.url;
       if (wasLive) await until(() => upgrades() > before, "the page reconnects", 40_000);
     },
@@ -76,7 +69,7 @@ export async function scene(t, { options = [], context = {}, prefix = "", launch
 
 export async function openPage(t, browser, url, { viewport = { width: 1280, height: 900 }, allowed = null, within = null, ...more } = {}) {
   const context = within ?? (await browser.newContext({ viewport, ...more }));
-  if (!within) t.after(() => context.close());
+  if (!within) atEnd(t, () => context.close());
   const page = await context.newPage();
   const problems = [];
   page.on("console", (message) => {

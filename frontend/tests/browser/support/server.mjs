@@ -1,43 +1,38 @@
 // The server under test, with its own directory.
 
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { atEnd, within } from "./ends.mjs";
+import { start } from "./processes.mjs";
 
 const STARTS_WITHIN_MS = 20_000;
-const STOPS_WITHIN_MS = 15_000;
+/** Half a second in all: a browser that is killed may write a last file while its profile is removed. */
+const REMOVAL = { recursive: true, force: true, maxRetries: 10, retryDelay: 10 };
 
-export async function makeDirectory() {
+/** A new directory, which is removed after the test. */
+export async function makeDirectory(t) {
   const path = await mkdtemp(join(tmpdir(), "up-page-"));
-  return { path, remove: () => rm(path, { recursive: true, force: true }) };
+  atEnd(t, () => rm(path, REMOVAL));
+  return path;
 }
 
-/** @returns {{url: string, stop: () => Promise<void>, kill: () => Promise<void>}} */
-export async function startServer(directory, ...options) {
+/** @returns {Promise<{url: string, stop: () => Promise<void>, kill: () => Promise<void>}>} a server, which is stopped after the test */
+export async function startServer(t, directory, ...options) {
   const binary = process.env.UP_SERVER_BIN;
   if (!binary) throw new Error("UP_SERVER_BIN must name the up-server to test.");
   const args = ["--listen", "127.0.0.1:0", "--data", directory, ...options];
-  const child = spawn(binary, args, { stdio: ["ignore", "pipe", process.env.UP_TEST_LOG ? "inherit" : "ignore"] });
-  const ended = once(child, "exit");
-  const end = async (signal) => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    child.kill(signal);
-    const force = setTimeout(() => child.kill("SIGKILL"), STOPS_WITHIN_MS);
-    await ended;
-    clearTimeout(force);
-  };
-  const url = await new Promise((resolve, reject) => {
-    const late = setTimeout(() => reject(new Error("The server did not start in time.")), STARTS_WITHIN_MS);
-    child.once("exit", (code) => reject(new Error(`The server ended with ${code}.`)));
+  const { child, ended, end } = start(binary, args, { stdio: ["ignore", "pipe", process.env.UP_TEST_LOG ? "inherit" : "ignore"] });
+  atEnd(t, () => end("SIGTERM"));
+  const listening = new Promise((resolve) => {
     createInterface(child.stdout).on("line", (line) => {
       const found = /listening on (http:\/\/\S+)/.exec(line);
-      if (!found) return;
-      clearTimeout(late);
-      resolve(found[1]);
+      if (found) resolve(found[1]);
     });
   });
+  const early = ended.then((code) => Promise.reject(new Error(`The server ended with ${code}.`)));
+  const url = await within(STARTS_WITHIN_MS, Promise.race([listening, early]), "The start of the server");
+  early.catch(() => {});
   return { url, stop: () => end("SIGTERM"), kill: () => end("SIGKILL") };
 }
