@@ -13,6 +13,7 @@
 //   app         the page of all uploads: connects the model with the server and the views
 //   dom         creates and finds elements; text is never parsed as HTML. Builds the connection, and shows its level
 //   intake      accepts files and folders that are chosen, pasted or dropped
+//   sight       which tiles are near the viewport; it draws them a few per frame
 //   summary     above the tiles: total, one bead per picture, tally, and the hop of the mark
 //   tile        all that shows pictures: tiles, the list “Earlier”, one large picture at a time in a dialog, previews
 //   upload      the page of one upload: reloads its content when the upload has ended
@@ -138,6 +139,12 @@
 //     requestRetry: returns `null` on failure.
 //     check: `isLive`: the server has just been heard.
 //     confirm: returns `none` if it had to wait.
+//   sight
+//     TURN: tiles that a slow computer draws within a tenth of a second.
+//     REACH: browsers draw what is up to 150 % of a viewport beyond it: after a jump that is twenty tiles in one frame.
+//     whenSeen: near the viewport; a later call takes the place of an earlier one.
+//     skipped: browsers have not drawn them, or no longer do.
+//     drawInTurns: holds what a scroll brings near, and releases it from the middle outwards.
 //   summary
 //     shown: keys are subjects: a later notice replaces an earlier one.
 //     reattachBelowTiles: sections that new tiles push down are a layout shift, so they are appended again.
@@ -154,8 +161,8 @@
 //     showPicture: the tile's thumbnail, then the large one or the original, whichever fits.
 //     open: `items`: ready ones.
 //     move: `step`: 1 or -1.
+//     PREVIEW_WIDTH: of the widest tile, in CSS pixels.
 //     drawings: one at a time: a photograph takes 50 MB and more while it is drawn.
-//     whenSeen: near the viewport; a later call takes the place of an earlier one.
 //     toImage: small devices leave some of many canvases blank, but no image.
 //     fadeIn: replaces the present picture.
 //     thumbnailImage: not loaded yet.

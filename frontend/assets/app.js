@@ -5,7 +5,8 @@ import { Deletions, FORGOTTEN, KEY_NAME, Memory, Unsent, UploadKey } from "./mem
 import { Model } from "./model.js";
 import { hideNotice, hopMark, reattachBelowTiles, showNotice, showSummary, showToSend } from "./summary.js";
 import { Network, Queue, requestRetry, sendWithRetries } from "./send.js";
-import { EarlierUploads, Lightbox, Tile, preview, whenSeen } from "./tile.js";
+import { drawInTurns, whenSeen } from "./sight.js";
+import { EarlierUploads, Lightbox, Tile, preview } from "./tile.js";
 import * as words from "./words.js";
 
 const PROBE_TIMEOUT_MS = 10_000;
@@ -155,8 +156,8 @@ async function addInTurns({ files, unreadable }) {
     if (!unsent.left.length) hideNotice("unsent");
     reattachBelowTiles();
     showAll();
-    if (index === 0) queueMicrotask(() => added[0]?.tile?.element.scrollIntoView({ block: "nearest" }));
     await new Promise((done) => setTimeout(done));
+    if (index === 0) added[0]?.tile?.element.scrollIntoView({ block: "nearest" });
   }
 }
 
@@ -468,6 +469,7 @@ find("#here").textContent = new URL("./uploads/", location.href).href;
 reportUnsent();
 listenForFiles(add, () => tell("link", words.ANNOUNCEMENTS.link));
 listenForButtons();
+drawInTurns(find("#tiles"));
 restore();
 loadLimits();
 connection.start();

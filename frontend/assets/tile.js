@@ -1,6 +1,7 @@
 import { copyButton, fileName, find, icon, make, setRatio, visuallyHidden } from "./dom.js";
 import { averageColour } from "./probe.js";
 import { Queue } from "./send.js";
+import { whenSeen } from "./sight.js";
 import { reattachBelowTiles } from "./summary.js";
 import * as words from "./words.js";
 
@@ -443,30 +444,10 @@ export class Lightbox {
   }
 }
 
-const PREVIEW_WIDTH = 640;
+const PREVIEW_WIDTH = 352;
 const FADE_MS = 400;
 
 const drawings = new Queue(async (/** @type {Drawing} */ { file, isWanted, done }) => done(isWanted() ? await draw(file).catch(() => null) : null), 1);
-
-/** @type {WeakMap<Element, () => void>} */
-const unseen = new WeakMap();
-const observer = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) {
-    if (!isIntersecting) continue;
-    observer.unobserve(target);
-    // A task each.
-    setTimeout(() => unseen.get(target)?.());
-  }
-}, { rootMargin: "25%" });
-
-/** @param {Element} element @returns {Promise<void>} */
-export function whenSeen(element) {
-  return new Promise((done) => {
-    unseen.set(element, done);
-    observer.unobserve(element);
-    observer.observe(element);
-  });
-}
 
 /** @param {Blob} file @param {() => boolean} isWanted */
 export function preview(file, isWanted) {
@@ -475,7 +456,7 @@ export function preview(file, isWanted) {
 
 /** @param {Blob} file */
 async function draw(file) {
-  const bitmap = await createImageBitmap(file, { resizeWidth: PREVIEW_WIDTH, resizeQuality: "medium" });
+  const bitmap = await createImageBitmap(file, { resizeWidth: PREVIEW_WIDTH * Math.min(devicePixelRatio, 2), resizeQuality: "medium" });
   const canvas = make("canvas");
   canvas.width = bitmap.width;
   canvas.height = bitmap.height;
@@ -488,8 +469,10 @@ async function draw(file) {
 async function toImage(canvas) {
   /** @type {Blob | null} */
   const blob = await new Promise((done) => canvas.toBlob(done));
+  const { width, height } = canvas;
+  canvas.width = 0;
   if (!blob) return null;
-  const picture = make("img", { alt: "", width: String(canvas.width), height: String(canvas.height) });
+  const picture = make("img", { alt: "", width: String(width), height: String(height) });
   picture.src = URL.createObjectURL(blob);
   // Decoded before the URL is revoked.
   await picture.decode().finally(() => URL.revokeObjectURL(picture.src));
