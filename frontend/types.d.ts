@@ -13,13 +13,18 @@
 //   app         the page of all uploads: connects the model with the server and the views
 //   dom         creates and finds elements; text is never parsed as HTML. Builds the connection, and shows its level
 //   intake      accepts files and folders that are chosen, pasted or dropped
-//   sight       which tiles are near the viewport; it draws them a few per frame
-//   summary     above the tiles: total, one bead per picture, tally, and the hop of the mark
-//   tile        all that shows pictures: tiles, the list “Earlier”, one large picture at a time in a dialog, previews
+//   summary     around the tiles: total, one bead per picture, tally, notices, the list “Earlier”, one large picture in a dialog
+//   tile        one picture with its state and its actions; previews; it draws a few tiles per frame
 //   upload      the page of one upload: reloads its content when the upload has ended
+//
+// The style sheet: pictures are square and stand on a line; a round marker on it shows the step of an upload, or where it
+// broke. `--tall`: about the height of a tile, until it is drawn. `--ground`: of transparent pictures. `--moving`: in
+// progress. `--edge`: contrast 3:1 or more. The line under “Earlier” ends with the last picture.
 //
 // Notes on names, kept out of the served modules:
 //   app
+//     showPreview: EXIF may have turned it.
+//     storage: changed by another tab.
 //     guardUnsent: pages that listen to `beforeunload` always are not kept by the back/forward cache.
 //     announceEnd: the announcer tells that all are ready.
 //     loadLimits: also finds out whether the server answers.
@@ -31,6 +36,9 @@
 //     removeTile: the neighbour takes the focus.
 //     afterChanges: `work`: runs once after several changes.
 //   dom
+//     showPill: a new element: a longer text in the old one is a layout shift.
+//     connect: `now`: monotonic clocks may stop while a computer sleeps; `pagehide`: the back/forward cache takes no page with an open socket.
+//     fileName: screen readers would read its two parts as two words.
 //     writeBySelection: for pages without TLS, which have no `navigator.clipboard`.
 //     visuallyHidden: text for screen readers only.
 //     fileName: a file name that keeps its ending when it is truncated.
@@ -41,15 +49,20 @@
 //     ROOT: the service may be below a path prefix.
 //     connect: returns the connection, not started yet.
 //   intake
+//     collect: an entry may have vanished, and may not be readable.
+//     collect: each call of `readEntries` returns up to 100 entries, and none at the end.
+//     addChosen: files may be dropped before this script runs.
 //     MAX_FILES: per drop.
 //     PICTURE: other files of a folder are left out.
 //     isCounted: returns false if the file is left out.
 //     collect: `isDropped`: not from a folder.
 //   live
+//     request: 404 without Retry-After: the upload is unknown; 410: it has failed or was deleted.
+//     receive: unknown messages are ignored.
 //     POLL_MS: per upload.
-//     urls: keys are upload ids.
+//     POLL_FINAL_MS: per upload that has ended: it may be deleted, or retried by another client.
+//     uploads: keys are their ids.
 //     running: `null` while stopped.
-//     subscribe: final uploads are not polled: the socket reports retries.
 //     wake: the network or the page is back.
 //     update: the socket, the network or the page's visibility has changed.
 //     STABLE_AFTER_MS: after this the backoff starts over.
@@ -69,6 +82,7 @@
 //     subscribe: `url`: of the upload.
 //     backoff: `failures`: before this retry.
 //   memory
+//     attempt: storage may be forbidden, full or not ours: the page works without.
 //     KEY_LETTERS: others fit into no header.
 //     refuse: `used`: the key of the refused request; a later one may have been given meanwhile.
 //     given: waits while a key is asked for.
@@ -82,7 +96,6 @@
 //     MAX_REMEMBERED: about 1 kB each; browsers allow 5 MB.
 //     PREFIX: one key per upload, so that a change writes one; the number changes with the format.
 //     FORGOTTEN: written when a tab has forgotten all: other tabs then keep what they show.
-//     OLD_KEY: format 1: one list of 60.
 //     ids: an id begins with its time.
 //     update: another tab may have forgotten it.
 //     ids: returns newest first.
@@ -93,6 +106,7 @@
 //     claim: returns its key.
 //     compare: returns above zero if `a` is later.
 //   model
+//     NEXT: a retry queues what was processing, ready or failed.
 //     BULK_AFTER: per drop; further files use the bulk lane.
 //     MAX_WATCHED: ready uploads that stay subscribed, so that the page learns when another client deletes them.
 //     receiveGone: it was deleted, here or by another client.
@@ -115,6 +129,7 @@
 //     start: returns the file to send.
 //     forgetEarlier: `uploads`: without items.
 //   probe
+//     withoutLocation: damaged metadata breaks off, or points outside.
 //     TYPE_BYTES: bytes of a value by its type.
 //     NOT_PICTURES: first bytes, short name, name with article.
 //     DEFAULT_LIMITS: until the server's are known.
@@ -125,6 +140,8 @@
 //     averageColour: the first three bytes of a thumbhash (evanw/thumbhash).
 //     withoutLocation: returns `null` if it has none.
 //   send
+//     read: 408 to 507: busy, about to stop, an earlier attempt in flight, or a gateway without its server.
+//     requestRetry: 409: another client has retried it.
 //     MAX_ATTEMPTS: while the server answers otherwise.
 //     MAX_BUSY_ATTEMPTS: if the server says that it is busy.
 //     isReadable: browsers refuse to read a file that has changed.
@@ -139,13 +156,14 @@
 //     requestRetry: returns `null` on failure.
 //     check: `isLive`: the server has just been heard.
 //     confirm: returns `none` if it had to wait.
-//   sight
-//     TURN: tiles that a slow computer draws within a tenth of a second.
-//     REACH: browsers draw what is up to 150 % of a viewport beyond it: after a jump that is twenty tiles in one frame.
-//     whenSeen: near the viewport; a later call takes the place of an earlier one.
-//     skipped: browsers have not drawn them, or no longer do.
-//     drawInTurns: holds what a scroll brings near, and releases it from the middle outwards.
 //   summary
+//     leaveOut: it was deleted: if it is shown, the dialog closes, and the focus goes to its tile, which says so.
+//     move: `step`: 1 or -1.
+//     open: `items`: ready ones.
+//     showPicture: the tile's thumbnail, then the large one or the original, whichever fits.
+//     DRAWN: browsers draw them.
+//     click on the dialog: for browsers without `closedby`.
+//     reattach: the slab changes its height; moving old beads is a layout shift.
 //     shown: keys are subjects: a later notice replaces an earlier one.
 //     reattachBelowTiles: sections that new tiles push down are a layout shift, so they are appended again.
 //     ICONS: in place of the mark: a cross and a tick.
@@ -153,22 +171,26 @@
 //     reattach: `selectors`: in order.
 //     showNotice: `actions`: the last one is Dismiss.
 //   tile
-//     lineKind: a part is recreated only when its kind changes.
-//     showKind: for files that the browser cannot draw.
-//     thumbnailUrl: empty if there is none.
-//     focus: the picture, else the first action.
-//     DRAWN: browsers draw them.
-//     showPicture: the tile's thumbnail, then the large one or the original, whichever fits.
-//     open: `items`: ready ones.
-//     move: `step`: 1 or -1.
 //     PREVIEW_WIDTH: of the widest tile, in CSS pixels.
 //     drawings: one at a time: a photograph takes 50 MB and more while it is drawn.
-//     toImage: small devices leave some of many canvases blank, but no image.
+//     toImage: small devices leave some of many canvases blank, but no image. A canvas without width frees its pixels at once.
 //     fadeIn: replaces the present picture.
 //     thumbnailImage: not loaded yet.
 //     preview: returns `null` if the browser cannot draw it.
 //     thumbnailImage: `sizes`: as in HTML.
 //     fadeIn: `picture`: decoded.
+//     TURN: tiles that a slow computer draws within a tenth of a second.
+//     REACH: from the middle, in viewports: browsers draw what is up to 1.5 viewports beyond it, and after a jump that is twenty tiles in one frame.
+//     whenSeen: near the viewport; a later call takes the place of an earlier one.
+//     skipped: browsers have not drawn them, or no longer do.
+//     drawInTurns: holds what a scroll brings near, and releases it from the middle outwards.
+//     observer: a task each.
+//     toImage: it is decoded before its URL is revoked.
+//     showActions: new elements: moved buttons are a layout shift.
+//     lineKind: a part is recreated only when its kind changes.
+//     showKind: for files that the browser cannot draw.
+//     thumbnailUrl: empty if there is none.
+//     focus: the picture, else the first action.
 //   words
 //     accept: JPEG comes first: WebKit converts to it what the list lacks.
 //     leftOut: files that were left out of a drop; empty if there are none.
@@ -498,6 +520,10 @@ interface EarlierHandlers {
   /** The newest ones. */
   list: (most: number) => Upload[];
   forget: (upload: Upload) => void;
+  deletion: (upload: Upload) => Deletion | undefined;
+  /** Deletes it at the server. */
+  remove: (upload: Upload) => void;
+  undo: (upload: Upload) => void;
 }
 
 interface TileHandlers {

@@ -3,10 +3,9 @@ import { DEFAULT_LIMITS, HEAD_BYTES, probe, withoutLocation } from "./probe.js";
 import { MAX_FILES, listenForFiles } from "./intake.js";
 import { Deletions, FORGOTTEN, KEY_NAME, Memory, Unsent, UploadKey } from "./memory.js";
 import { Model } from "./model.js";
-import { hideNotice, hopMark, reattachBelowTiles, showNotice, showSummary, showToSend } from "./summary.js";
+import { EarlierUploads, Lightbox, hideNotice, hopMark, reattachBelowTiles, showNotice, showSummary, showToSend } from "./summary.js";
 import { Network, Queue, requestRetry, sendWithRetries } from "./send.js";
-import { drawInTurns, whenSeen } from "./sight.js";
-import { EarlierUploads, Lightbox, Tile, preview } from "./tile.js";
+import { Tile, drawInTurns, preview, whenSeen } from "./tile.js";
 import * as words from "./words.js";
 
 const PROBE_TIMEOUT_MS = 10_000;
@@ -49,6 +48,7 @@ const deletions = new Deletions({
     if (deletion.step === "gone") return model.receiveGone(id);
     const item = model.items.find(({ upload }) => upload?.id === id);
     if (item) show(item);
+    else earlier.showDeletion(deletion.upload);
   },
 });
 const model = new Model({
@@ -66,7 +66,13 @@ const model = new Model({
 });
 const unsent = new Unsent(() => sessionStorage, () => localStorage);
 const lightbox = new Lightbox(copy);
-const earlier = new EarlierUploads({ list: (most) => model.earlier(most), forget: (upload) => model.forgetEarlier([upload]) });
+const earlier = new EarlierUploads({
+  list: (most) => model.earlier(most),
+  forget: (upload) => model.forgetEarlier([upload]),
+  deletion: ({ id }) => deletions.get(id),
+  remove: (upload) => deletions.start(upload),
+  undo: (upload) => deletions.undo(upload),
+});
 
 function randomKey() {
   return crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(16)).join("-");
@@ -239,7 +245,6 @@ async function showPreview(item, file) {
   const isWanted = () => item.stage !== "removed" && item.stage !== "ready";
   const picture = await preview(file, isWanted);
   if (!picture || !isWanted()) return;
-  // Rotated by EXIF.
   if (!item.upload && picture.width > picture.height !== item.width > item.height) {
     [item.width, item.height] = [item.height, item.width];
   }
@@ -302,6 +307,7 @@ function show(item) {
   item.deletion = deletions.get(item.upload?.id);
   item.tile?.show(item);
   item.tile?.showProgress(item);
+  if (item.stage === "gone") lightbox.leaveOut(item);
   showAll();
 }
 
@@ -448,7 +454,6 @@ function listenForButtons() {
   find(".pause-all").addEventListener("click", () => pause(!isPaused));
   const copyAll = find(".copy-all");
   copyAll.addEventListener("click", () => copy(copyAll, ...model.earlier().map(({ links }) => links.self)));
-  // Changed by another tab.
   addEventListener("storage", ({ key, newValue }) => {
     if (key === KEY_NAME && newValue) uploadKey.use(newValue);
     if (key === FORGOTTEN) model.keepShown();

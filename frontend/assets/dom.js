@@ -35,7 +35,6 @@ export function visuallyHidden(text) {
 /** @param {string} name */
 export function fileName(name) {
   const [stem, ending] = splitName(name);
-  // Screen readers would read two parts as two words.
   const seen = { "aria-hidden": "true" };
   return make("bdi", { class: "name", title: name }, make("span", { class: "stem", ...seen }, stem), make("span", { class: "ext", ...seen }, ending), visuallyHidden(name));
 }
@@ -109,7 +108,6 @@ export function connect({ onUpload, onUnknown, onLevel }) {
     ...timers,
     onUpload,
     onUnknown,
-    // Monotonic clocks may stop while a computer sleeps.
     now: Date.now,
     open: () => new WebSocket(new URL("live", ROOT).href.replace(/^http/, "ws"), "up.v1"),
     onLiveChange: () => fallback.update(),
@@ -128,7 +126,6 @@ export function connect({ onUpload, onUnknown, onLevel }) {
   });
   addEventListener("online", () => fallback.wake());
   addEventListener("offline", () => fallback.goOffline());
-  // The back/forward cache takes no page with an open socket.
   addEventListener("pagehide", () => live.close());
   addEventListener("pageshow", (event) => event.persisted && fallback.wake());
   document.addEventListener("visibilitychange", () => (document.hidden ? fallback.update() : fallback.wake()));
@@ -139,7 +136,6 @@ export function connect({ onUpload, onUnknown, onLevel }) {
 export function showPill(level) {
   const old = document.querySelector(".pill");
   if (!old) return;
-  // A new element: a longer text in the old one is a layout shift.
   const pill = /** @type {HTMLElement} */ (old.cloneNode(false));
   pill.dataset.connection = level;
   pill.textContent = CONNECTION[level];

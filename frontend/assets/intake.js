@@ -12,7 +12,6 @@ export function listenForFiles(add, onLink) {
     input.value = "";
   };
   input.addEventListener("change", addChosen);
-  // Files may be dropped before this script runs.
   addChosen();
   find("form.send").addEventListener("submit", (event) => event.preventDefault());
   addEventListener("paste", ({ clipboardData }) => {
@@ -86,7 +85,6 @@ async function collect(entry, taken, isDropped) {
       return;
     }
     const reader = /** @type {FileSystemDirectoryEntry} */ (entry).createReader();
-    // Each call returns up to 100 entries, and none at the end.
     for (;;) {
       /** @type {FileSystemEntry[]} */
       const batch = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
@@ -94,7 +92,6 @@ async function collect(entry, taken, isDropped) {
       for (const inner of batch) await collect(inner, taken, false);
     }
   } catch {
-    // It has vanished, or it may not be read.
     taken.unreadable.push(entry.name);
   }
 }

@@ -119,7 +119,6 @@ export class Live {
       case "bye":
         this.#retryMs = message.retry_ms ?? null;
         break;
-      default: // unknown messages are ignored
     }
   }
 
@@ -234,8 +233,7 @@ export class Fallback {
   /** @param {Upload} upload */
   subscribe(upload) {
     const { live, poller } = this.#environment;
-    if (isFinal(upload)) poller.unsubscribe(upload.id);
-    else poller.subscribe(upload.id, upload.links.self);
+    poller.subscribe(upload.id, upload.links.self, isFinal(upload));
     live.subscribe(upload.id);
   }
 
@@ -286,12 +284,13 @@ export class Fallback {
 }
 
 export const POLL_MS = 2000;
+export const POLL_FINAL_MS = 60_000;
 const JITTER = 0.1;
 
 export class Poller {
   #environment;
-  /** @type {Map<string, string>} */
-  #urls = new Map();
+  /** @type {Map<string, {url: string, isFinal: boolean}>} */
+  #uploads = new Map();
   /** @type {Map<string, any>} */
   #timers = new Map();
   /** @type {AbortController | null} */
@@ -306,16 +305,16 @@ export class Poller {
     return this.#running !== null;
   }
 
-  /** @param {string} id @param {string} url */
-  subscribe(id, url) {
-    if (this.#urls.has(id)) return;
-    this.#urls.set(id, url);
+  /** @param {string} id @param {string} url @param {boolean} isFinal */
+  subscribe(id, url, isFinal) {
+    if (this.#uploads.get(id)?.isFinal === isFinal) return;
+    this.#uploads.set(id, { url, isFinal });
     if (this.#running) this.#schedule(id, this.#running.signal);
   }
 
   /** @param {string} id */
   unsubscribe(id) {
-    this.#urls.delete(id);
+    this.#uploads.delete(id);
     this.#environment.cancel(this.#timers.get(id));
     this.#timers.delete(id);
   }
@@ -323,7 +322,11 @@ export class Poller {
   start() {
     if (this.#running) return;
     this.#running = new AbortController();
-    for (const id of this.#urls.keys()) this.#poll(id, this.#running.signal);
+    const { signal } = this.#running;
+    for (const [id, { isFinal }] of this.#uploads) {
+      if (isFinal) this.#schedule(id, signal);
+      else this.#poll(id, signal);
+    }
   }
 
   stop() {
@@ -335,34 +338,35 @@ export class Poller {
 
   /** @param {string} id @param {AbortSignal} signal */
   #schedule(id, signal) {
-    const { after, random } = this.#environment;
-    const delayMs = POLL_MS * (1 + JITTER * (2 * random() - 1));
+    const { after, cancel, random } = this.#environment;
+    cancel(this.#timers.get(id));
+    const delayMs = (this.#uploads.get(id)?.isFinal ? POLL_FINAL_MS : POLL_MS) * (1 + JITTER * (2 * random() - 1));
     this.#timers.set(id, after(() => this.#poll(id, signal), delayMs));
   }
 
   /** @param {string} id @param {AbortSignal} signal */
   async #poll(id, signal) {
-    const url = this.#urls.get(id);
-    if (!url) return;
-    try {
-      await this.#request(id, url, signal);
-    } catch {
-      // No network, or stopped.
-    }
-    if (this.#urls.has(id) && !signal.aborted) this.#schedule(id, signal);
+    if (!this.#uploads.has(id)) return;
+    // Without network, or stopped.
+    await this.#request(id, signal).catch(() => {});
+    if (this.#uploads.has(id) && !signal.aborted) this.#schedule(id, signal);
   }
 
-  /** @param {string} id @param {string} url @param {AbortSignal} signal */
-  async #request(id, url, signal) {
+  /** @param {string} id @param {AbortSignal} signal */
+  async #request(id, signal) {
     const { fetch, onUnknown, onUpload } = this.#environment;
-    const thumbnail = await fetch(`${url}/small`, { signal });
-    // 404 without Retry-After: the upload is unknown.
-    if (thumbnail.status === 404 && !thumbnail.headers.has("retry-after") && !signal.aborted) onUnknown(id);
-    // 410: the upload has failed or was deleted.
-    if (thumbnail.status !== 200 && thumbnail.status !== 410) return;
+    const { url, isFinal } = /** @type {{url: string, isFinal: boolean}} */ (this.#uploads.get(id));
+    if (!isFinal) {
+      const { status, headers } = await fetch(`${url}/small`, { signal });
+      if (signal.aborted) return;
+      if (status === 404 && !headers.has("retry-after")) return onUnknown(id);
+      if (status !== 200 && status !== 410) return;
+    }
     const upload = await fetch(url, { headers: { accept: "application/json" }, signal });
+    if (signal.aborted) return;
     if (upload.status === 200) onUpload(await upload.json());
-    else if (upload.status === 410 && !signal.aborted) onUpload(/** @type {any} */ ({ id, gen: 0, state: "gone" }));
+    else if (upload.status === 404) onUnknown(id);
+    else if (upload.status === 410) onUpload(/** @type {any} */ ({ id, gen: 0, state: "gone" }));
   }
 }
 

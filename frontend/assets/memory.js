@@ -3,27 +3,29 @@ import { FAILED } from "./words.js";
 export const MAX_REMEMBERED = 5000;
 export const PREFIX = "up.upload.2.";
 export const FORGOTTEN = "up.forgotten";
-const OLD_KEY = "up.uploads.1";
 const MAKE_ROOM = 100;
+
+/** @template T @param {() => T} work @param {any} [otherwise] @returns {T} */
+function attempt(work, otherwise) {
+  try {
+    return work();
+  } catch {
+    return otherwise;
+  }
+}
 
 export class Memory {
   /** @param {OpenStorage} storage */
   constructor(storage) {
     this.storage = storage;
-    const old = this.#read(OLD_KEY);
-    if (!Array.isArray(old)) return;
-    for (const upload of old.filter(isUpload)) this.keep(upload);
-    this.#remove(OLD_KEY);
   }
 
   ids() {
-    try {
+    const keys = attempt(() => {
       const storage = this.storage();
-      const keys = Array.from({ length: storage.length }, (_, index) => storage.key(index) ?? "");
-      return keys.filter((key) => key.startsWith(PREFIX)).map((key) => key.slice(PREFIX.length)).sort().reverse();
-    } catch {
-      return [];
-    }
+      return Array.from({ length: storage.length }, (_, index) => storage.key(index) ?? "");
+    }, []);
+    return keys.filter((key) => key.startsWith(PREFIX)).map((key) => key.slice(PREFIX.length)).sort().reverse();
   }
 
   /** @param {string} id */
@@ -52,41 +54,27 @@ export class Memory {
   }
 
   tellForgotten() {
-    try {
-      this.storage().setItem(FORGOTTEN, "");
-      this.storage().removeItem(FORGOTTEN);
-    } catch {
-      // Forbidden: nothing is shared.
-    }
+    attempt(() => this.storage().setItem(FORGOTTEN, ""));
+    this.#remove(FORGOTTEN);
   }
 
   /** @param {string} key */
   #read(key) {
-    try {
-      return JSON.parse(this.storage().getItem(key) ?? "null");
-    } catch {
-      return null;
-    }
+    return attempt(() => JSON.parse(this.storage().getItem(key) ?? "null"), null);
   }
 
   /** @param {string} id @param {string} text */
   #write(id, text) {
-    try {
+    return attempt(() => {
       const storage = this.storage();
       storage.setItem(PREFIX + id, text);
       return storage.length <= MAX_REMEMBERED;
-    } catch {
-      return false;
-    }
+    }, false);
   }
 
   /** @param {string} key */
   #remove(key) {
-    try {
-      this.storage().removeItem(key);
-    } catch {
-      // Forbidden: the page works without.
-    }
+    attempt(() => this.storage().removeItem(key));
   }
 }
 
@@ -107,12 +95,7 @@ export class UploadKey extends EventTarget {
     super();
     this.storage = storage;
     this.onChange = onChange;
-    this.value = "";
-    try {
-      this.value = storage().getItem(KEY_NAME) ?? "";
-    } catch {
-      // Forbidden: it is kept until the page is closed.
-    }
+    this.value = attempt(() => storage().getItem(KEY_NAME), null) ?? "";
   }
 
   /** @returns {Record<string, string>} */
@@ -148,12 +131,7 @@ export class UploadKey extends EventTarget {
   #set(value, need) {
     this.value = value;
     this.need = need;
-    try {
-      if (value) this.storage().setItem(KEY_NAME, value);
-      else this.storage().removeItem(KEY_NAME);
-    } catch {
-      // Forbidden or full.
-    }
+    attempt(() => (value ? this.storage().setItem(KEY_NAME, value) : this.storage().removeItem(KEY_NAME)));
     if (!need) this.dispatchEvent(new Event("given"));
     this.onChange();
   }
@@ -265,22 +243,13 @@ export class Unsent {
 
 /** @param {OpenStorage} storage */
 function read(storage) {
-  try {
-    const stored = JSON.parse(storage().getItem(KEY) ?? "[]");
-    return Array.isArray(stored) ? stored.filter((file) => typeof file?.name === "string" && typeof file.key === "string") : [];
-  } catch {
-    return [];
-  }
+  const stored = attempt(() => JSON.parse(storage().getItem(KEY) ?? "[]"));
+  return Array.isArray(stored) ? stored.filter((file) => typeof file?.name === "string" && typeof file.key === "string") : [];
 }
 
 /** @param {OpenStorage} storage @param {UnsentFile[]} files */
 function write(storage, files) {
-  try {
-    if (files.length) storage().setItem(KEY, JSON.stringify(files));
-    else storage().removeItem(KEY);
-  } catch {
-    // Full or forbidden: the page works without.
-  }
+  attempt(() => (files.length ? storage().setItem(KEY, JSON.stringify(files)) : storage().removeItem(KEY)));
 }
 
 /** The merge rule: the revision with the greater `(gen, rank)` is later, and `gone` is later than all. */

@@ -12,7 +12,6 @@ const NEXT = {
   chosen: ["uploading", "refused", "removed"],
   uploading: ["queued", "processing", "ready", "failed", "refused", "removed"],
   queued: ["processing", "ready", "failed", "gone", "removed"],
-  // Queued again by a retry.
   processing: ["queued", "ready", "failed", "gone", "removed"],
   ready: ["queued", "processing", "failed", "gone", "removed"],
   failed: ["chosen", "queued", "processing", "ready", "gone", "removed"],

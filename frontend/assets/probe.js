@@ -143,7 +143,6 @@ export function withoutLocation(head) {
       if (label.startsWith("Exif\0\0")) isFound = blankExif(segment.subarray(6)) || isFound;
       else if (label.startsWith("http://ns.adobe.com/xap/1.0/")) isFound = blankXmp(segment) || isFound;
     } catch {
-      // Damaged: it breaks off, or points outside.
     }
   }
   return isFound ? clean : null;

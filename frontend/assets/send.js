@@ -119,7 +119,6 @@ function outcomeOf(answer, bytes) {
   if (status === 401 && KEYLESS.test(response?.type)) return { needsKey: true };
   const usedUp = USED_UP[response?.type];
   if (usedUp) return { refused: true, reason: usedUp };
-  // Busy, about to stop, an earlier attempt in flight, or a gateway without its server.
   if ([408, 429, 502, 503, 504, 507].includes(status) || /key-in-use/.test(response?.type)) {
     return { interrupted: true, reason: response?.title || FAILED.unreachable, retryMs: retryAfter(answer) };
   }
@@ -142,7 +141,6 @@ export async function requestRetry({ links }, signal, uploadKey, request = fetch
     const headers = { accept: "application/json", ...uploadKey.headers() };
     const answer = await request(`${links.self}/retry`, { method: "POST", headers, signal });
     if (answer.status === 401) uploadKey.refuse(used);
-    // 409: another client has retried it.
     const current = answer.status === 409 ? await request(links.self, { headers, signal }) : answer;
     return current.ok ? await current.json() : null;
   } catch {

@@ -1,12 +1,14 @@
-import { find, make } from "./dom.js";
+import { fileName, find, icon, make, setRatio, visuallyHidden } from "./dom.js";
+import { averageColour } from "./probe.js";
+import { fadeIn, thumbnailImage } from "./tile.js";
 import * as words from "./words.js";
 
 const MAX_BEADS = 40;
 const HOP_EVERY_MS = 2000;
 /** @type {Record<string, string>} */
 const ICONS = { failed: "m8 8 16 16M24 8 8 24", ready: "m6 17 7 7L26 9" };
-const icon = find('link[rel="icon"]');
-const mark = icon.getAttribute("href") ?? "";
+const favicon = find('link[rel="icon"]');
+const mark = favicon.getAttribute("href") ?? "";
 
 /** @param {Counts} counts @param {Stage[]} stages @param {number} retriable @param {boolean} isPaused */
 export function showSummary(counts, stages, retriable, isPaused) {
@@ -20,7 +22,6 @@ export function showSummary(counts, stages, retriable, isPaused) {
   if (find(".tiles").hidden !== isEmpty) {
     for (const part of [".tiles", ".rest"]) find(part).hidden = isEmpty;
     find(".nothing").hidden = !isEmpty;
-    // The slab changes its height.
     reattach([".slab", ".desk"]);
   }
   setText(find(".tally"), words.tally(counts));
@@ -46,14 +47,13 @@ export function showToSend(text) {
 function showIcon(kind) {
   const path = ICONS[kind];
   const href = path ? mark.replace(/%3Cpath stroke=.*(?=%3C\/svg)/, `%3Cpath fill='none' stroke='%2312151c' stroke-width='5' d='${path}'/%3E`) : mark;
-  if (icon.getAttribute("href") !== href) icon.setAttribute("href", href);
+  if (favicon.getAttribute("href") !== href) favicon.setAttribute("href", href);
 }
 
 /** @param {string[]} stages */
 function showBeads(stages) {
   const old = find(".beads");
   if (old.children.length === stages.length) return colour(old, stages);
-  // New elements: moving the old ones is a layout shift.
   const tally = find(".tally");
   tally.replaceWith(tally.cloneNode(true));
   const beads = make("span", { class: "beads", "aria-hidden": "true" }, ...stages.map(() => make("i")));
@@ -129,4 +129,196 @@ export function hideNotice(subject) {
   notice?.remove();
   shown.delete(subject);
   if (hadFocus) find("#files").focus();
+}
+
+const SIZES_EARLIER = "8rem";
+const PAGE = 60;
+
+export class EarlierUploads {
+  /** @type {Map<string, HTMLElement>} */
+  #entries = new Map();
+
+  #most = PAGE;
+
+  /** @param {EarlierHandlers} handlers */
+  constructor(handlers) {
+    this.handlers = handlers;
+    find(".more").addEventListener("click", () => {
+      const last = [...this.#entries.values()].at(-1);
+      this.#most += PAGE;
+      this.show();
+      /** @type {HTMLElement | null | undefined} */ (last?.nextElementSibling?.querySelector("a"))?.focus();
+    });
+  }
+
+  show() {
+    const uploads = this.handlers.list(this.#most + 1);
+    find(".more").hidden = uploads.length <= this.#most;
+    uploads.splice(this.#most);
+    const section = find(".earlier");
+    const list = find(".earlier-list", section);
+    const hadFocus = list.contains(document.activeElement);
+    const old = this.#entries;
+    this.#entries = new Map(uploads.map((upload) => [upload.id, old.get(upload.id) ?? this.#entry(upload)]));
+    const isSame = old.size === this.#entries.size && [...old.keys()].every((id) => this.#entries.has(id));
+    if (isSame) return;
+    const focused = [...old.values()].findIndex((entry) => entry.contains(document.activeElement));
+    list.replaceChildren(...this.#entries.values());
+    section.hidden = uploads.length === 0;
+    reattachBelowTiles();
+    if (!hadFocus) return;
+    const next = [...this.#entries.values()][Math.min(focused, this.#entries.size - 1)];
+    find(next ? "button" : "#files", next).focus();
+  }
+
+  /** @param {Upload} upload */
+  #entry(upload) {
+    const print = make("span", { class: "print" });
+    if (upload.thumbhash) print.style.backgroundColor = averageColour(upload.thumbhash);
+    const frame = make("span", { class: "frame" }, print);
+    setRatio(frame, upload);
+    showThumbnail(upload, print);
+    const entry = make("li", {}, make("a", { href: upload.links.self }, frame, fileName(upload.name)), make("p", { class: "when" }));
+    this.#showActions(entry, upload);
+    return entry;
+  }
+
+  /** @param {Deletable} upload */
+  showDeletion(upload) {
+    const entry = this.#entries.get(upload.id);
+    if (entry) this.#showActions(entry, /** @type {Upload} */ (upload));
+  }
+
+  /** @param {HTMLElement} entry @param {Upload} upload */
+  #showActions(entry, upload) {
+    const { deletion, forget, remove, undo } = this.handlers;
+    const { step = "kept", reason = "" } = deletion(upload) ?? {};
+    const line = find(".when", entry);
+    const hadFocus = line.contains(document.activeElement);
+    const action = (/** @type {string} */ text, /** @type {(upload: Upload) => void} */ run) => {
+      const button = make("button", { class: "text", type: "button" }, text, visuallyHidden(` ${upload.name}`));
+      button.addEventListener("click", () => run(upload));
+      return button;
+    };
+    const time = make("time", { datetime: upload.created_at }, words.when(new Date(upload.created_at), new Date()));
+    const said = words.DELETION[step] ? `${words.DELETION[step]} ${reason}`.trim() : time;
+    const actions = step === "now" ? [] : step === "soon" ? [action("Undo", undo)] : [action(words.FROM_LIST, forget)];
+    if (upload.token && step !== "soon" && step !== "now") actions.push(action("Delete", remove));
+    line.replaceChildren(said, ...actions);
+    if (hadFocus) /** @type {HTMLElement} */ (actions.at(-1) ?? find("a", entry)).focus();
+  }
+}
+
+/** @param {Upload} upload @param {HTMLElement} print */
+async function showThumbnail(upload, print) {
+  const picture = thumbnailImage(upload, SIZES_EARLIER);
+  await picture.decode().catch(() => undefined);
+  if (!picture.naturalWidth) return;
+  fadeIn(picture, print);
+}
+
+const SWIPE_PX = 40;
+const DRAWN = ["jpeg", "png", "gif", "webp", "bmp"];
+
+export class Lightbox {
+  #dialog = /** @type {HTMLDialogElement} */ (find("#lightbox"));
+  /** @type {Item[]} */
+  #items = [];
+  #index = 0;
+
+  /** @param {(button: HTMLElement, url: string) => void} copy */
+  constructor(copy) {
+    this.copy = copy;
+    find(".before", this.#dialog).addEventListener("click", () => this.#move(-1));
+    find(".after", this.#dialog).addEventListener("click", () => this.#move(1));
+    this.#dialog.addEventListener("keydown", (event) => {
+      const forward = getComputedStyle(this.#dialog).direction === "rtl" ? "ArrowLeft" : "ArrowRight";
+      if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
+      event.preventDefault();
+      this.#move(event.key === forward ? 1 : -1);
+    });
+    const stage = find(".stage", this.#dialog);
+    let from = { x: 0, y: 0 };
+    stage.addEventListener("pointerdown", ({ x, y }) => (from = { x, y }));
+    stage.addEventListener("pointerup", ({ x, y, pointerType }) => {
+      const across = x - from.x;
+      if (pointerType !== "touch" || Math.abs(across) < SWIPE_PX || Math.abs(across) < Math.abs(y - from.y)) return;
+      this.#move(across > 0 ? -1 : 1);
+    });
+    this.#dialog.addEventListener("click", (event) => event.target === this.#dialog && this.#dialog.close());
+    this.#dialog.addEventListener("close", () => {
+      this.#items[this.#index]?.tile?.focusPicture();
+      this.#items = [];
+    });
+  }
+
+  /** @param {Item[]} items @param {number} index */
+  open(items, index) {
+    this.#items = items;
+    this.#index = index;
+    this.#show();
+    this.#dialog.showModal();
+  }
+
+  /** @param {Item} item */
+  leaveOut(item) {
+    if (item === this.#items[this.#index]) return this.#dialog.close();
+    const shown = this.#items[this.#index];
+    this.#items = this.#items.filter((other) => other !== item);
+    if (!shown) return;
+    this.#index = this.#items.indexOf(shown);
+    this.#showCount();
+  }
+
+  /** @param {number} step */
+  #move(step) {
+    const count = this.#items.length;
+    if (count < 2) return;
+    this.#index = (this.#index + step + count) % count;
+    this.#show();
+  }
+
+  #show() {
+    const item = this.#items[this.#index];
+    const upload = item?.upload;
+    if (!item || !upload) return;
+    const print = find(".print", this.#dialog);
+    setRatio(print, upload);
+    this.#showPicture(print, item, upload);
+    find("bdi", this.#dialog).textContent = upload.name;
+    find(".of", this.#dialog).textContent = `${words.sides(upload)}, ${words.size(upload.bytes)}`;
+    /** @type {HTMLAnchorElement} */ (find(".original", this.#dialog)).href = upload.links.original;
+    this.#showCount();
+    find(".sizes", this.#dialog).replaceChildren(...upload.thumbnails.map((thumbnail) => this.#size(thumbnail)));
+  }
+
+  #showCount() {
+    find(".count", this.#dialog).textContent = `${this.#index + 1} of ${this.#items.length}`;
+    find(".turn", this.#dialog).hidden = this.#items.length < 2;
+  }
+
+  /** @param {HTMLElement} print @param {Item} item @param {Upload} upload */
+  async #showPicture(print, item, upload) {
+    const large = upload.thumbnails.at(-1);
+    const original = DRAWN.includes(upload.format) ? upload.width : 0;
+    const own = Math.max(original, large?.width ?? 0);
+    print.style.setProperty("--own", `${own}px`);
+    const picture = make("img", { alt: item.name, width: String(large?.width ?? 4), height: String(large?.height ?? 3) });
+    picture.src = item.tile?.thumbnailUrl || large?.url || "";
+    print.replaceChildren(picture);
+    if (!large) return;
+    const loaded = new Image();
+    loaded.sizes = `min(100vw, ${own}px)`;
+    loaded.srcset = `${large.url} ${large.width}w${original > large.width ? `, ${upload.links.original} ${original}w` : ""}`;
+    await loaded.decode().catch(() => undefined);
+    if (loaded.naturalWidth && picture.isConnected) picture.src = loaded.currentSrc;
+  }
+
+  /** @param {Thumbnail} thumbnail */
+  #size(thumbnail) {
+    const button = make("button", { class: "button icon", type: "button" }, icon("link"), visuallyHidden(`Copy link to ${thumbnail.size}`));
+    button.addEventListener("click", () => this.copy(button, thumbnail.url));
+    const facts = make("span", { class: "facts" }, words.sides(thumbnail));
+    return make("li", {}, make("a", { href: thumbnail.url }, thumbnail.size), facts, button);
+  }
 }

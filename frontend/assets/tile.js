@@ -1,8 +1,5 @@
 import { copyButton, fileName, find, icon, make, setRatio, visuallyHidden } from "./dom.js";
-import { averageColour } from "./probe.js";
 import { Queue } from "./send.js";
-import { whenSeen } from "./sight.js";
-import { reattachBelowTiles } from "./summary.js";
 import * as words from "./words.js";
 
 const SIZES = "(min-width: 34rem) 19rem, 6.5rem";
@@ -100,7 +97,8 @@ export class Tile {
   }
 
   focusPicture() {
-    this.#frame.focus();
+    if (this.#frame.hasAttribute("href")) this.#frame.focus();
+    else this.focus();
   }
 
   #clear() {
@@ -180,7 +178,6 @@ export class Tile {
     this.#delete.hidden = !item.upload?.token || isDeleting(item) || item.stage === "gone";
     if (kind === this.#actionsKind) return;
     this.#actionsKind = kind;
-    // A new element: moved buttons are a layout shift.
     const actions = make("div", { class: "actions" }, ...this.#buttons(kind, item));
     this.#actions.replaceWith(actions);
     this.#actions = actions;
@@ -288,162 +285,6 @@ function statusOf(item) {
   }
 }
 
-const SIZES_EARLIER = "8rem";
-const PAGE = 60;
-
-export class EarlierUploads {
-  /** @type {Map<string, HTMLElement>} */
-  #entries = new Map();
-
-  #most = PAGE;
-
-  /** @param {EarlierHandlers} handlers */
-  constructor(handlers) {
-    this.handlers = handlers;
-    find(".more").addEventListener("click", () => {
-      const last = [...this.#entries.values()].at(-1);
-      this.#most += PAGE;
-      this.show();
-      /** @type {HTMLElement | null | undefined} */ (last?.nextElementSibling?.querySelector("a"))?.focus();
-    });
-  }
-
-  show() {
-    const uploads = this.handlers.list(this.#most + 1);
-    find(".more").hidden = uploads.length <= this.#most;
-    uploads.splice(this.#most);
-    const section = find(".earlier");
-    const list = find(".earlier-list", section);
-    const hadFocus = list.contains(document.activeElement);
-    const old = this.#entries;
-    this.#entries = new Map(uploads.map((upload) => [upload.id, old.get(upload.id) ?? this.#entry(upload)]));
-    const isSame = old.size === this.#entries.size && [...old.keys()].every((id) => this.#entries.has(id));
-    if (isSame) return;
-    const focused = [...old.values()].findIndex((entry) => entry.contains(document.activeElement));
-    list.replaceChildren(...this.#entries.values());
-    section.hidden = uploads.length === 0;
-    reattachBelowTiles();
-    if (!hadFocus) return;
-    const next = [...this.#entries.values()][Math.min(focused, this.#entries.size - 1)];
-    find(next ? "button" : "#files", next).focus();
-  }
-
-  /** @param {Upload} upload */
-  #entry(upload) {
-    const print = make("span", { class: "print" });
-    if (upload.thumbhash) print.style.backgroundColor = averageColour(upload.thumbhash);
-    const frame = make("span", { class: "frame" }, print);
-    setRatio(frame, upload);
-    showThumbnail(upload, print);
-    const created = new Date(upload.created_at);
-    const time = make("time", { datetime: upload.created_at }, words.when(created, new Date()));
-    const forget = make("button", { class: "text", type: "button" }, words.FROM_LIST, visuallyHidden(` ${upload.name}`));
-    forget.addEventListener("click", () => this.handlers.forget(upload));
-    return make("li", {}, make("a", { href: upload.links.self }, frame, fileName(upload.name)), make("p", { class: "when" }, time, forget));
-  }
-}
-
-/** @param {Upload} upload @param {HTMLElement} print */
-async function showThumbnail(upload, print) {
-  const picture = thumbnailImage(upload, SIZES_EARLIER);
-  await picture.decode().catch(() => undefined);
-  if (!picture.naturalWidth) return;
-  fadeIn(picture, print);
-}
-
-const SWIPE_PX = 40;
-const DRAWN = ["jpeg", "png", "gif", "webp", "bmp"];
-
-export class Lightbox {
-  #dialog = /** @type {HTMLDialogElement} */ (find("#lightbox"));
-  /** @type {Item[]} */
-  #items = [];
-  #index = 0;
-
-  /** @param {(button: HTMLElement, url: string) => void} copy */
-  constructor(copy) {
-    this.copy = copy;
-    find(".before", this.#dialog).addEventListener("click", () => this.#move(-1));
-    find(".after", this.#dialog).addEventListener("click", () => this.#move(1));
-    this.#dialog.addEventListener("keydown", (event) => {
-      const forward = getComputedStyle(this.#dialog).direction === "rtl" ? "ArrowLeft" : "ArrowRight";
-      if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
-      event.preventDefault();
-      this.#move(event.key === forward ? 1 : -1);
-    });
-    const stage = find(".stage", this.#dialog);
-    let from = { x: 0, y: 0 };
-    stage.addEventListener("pointerdown", ({ x, y }) => (from = { x, y }));
-    stage.addEventListener("pointerup", ({ x, y, pointerType }) => {
-      const across = x - from.x;
-      if (pointerType !== "touch" || Math.abs(across) < SWIPE_PX || Math.abs(across) < Math.abs(y - from.y)) return;
-      this.#move(across > 0 ? -1 : 1);
-    });
-    // For browsers without `closedby`.
-    this.#dialog.addEventListener("click", (event) => event.target === this.#dialog && this.#dialog.close());
-    this.#dialog.addEventListener("close", () => {
-      this.#items[this.#index]?.tile?.focusPicture();
-      this.#items = [];
-    });
-  }
-
-  /** @param {Item[]} items @param {number} index */
-  open(items, index) {
-    this.#items = items;
-    this.#index = index;
-    this.#show();
-    this.#dialog.showModal();
-  }
-
-  /** @param {number} step */
-  #move(step) {
-    const count = this.#items.length;
-    if (count < 2) return;
-    this.#index = (this.#index + step + count) % count;
-    this.#show();
-  }
-
-  #show() {
-    const item = this.#items[this.#index];
-    const upload = item?.upload;
-    if (!item || !upload) return;
-    const print = find(".print", this.#dialog);
-    setRatio(print, upload);
-    this.#showPicture(print, item, upload);
-    find("bdi", this.#dialog).textContent = upload.name;
-    find(".of", this.#dialog).textContent = `${words.sides(upload)}, ${words.size(upload.bytes)}`;
-    /** @type {HTMLAnchorElement} */ (find(".original", this.#dialog)).href = upload.links.original;
-    find(".count", this.#dialog).textContent = `${this.#index + 1} of ${this.#items.length}`;
-    find(".turn", this.#dialog).hidden = this.#items.length < 2;
-    find(".sizes", this.#dialog).replaceChildren(...upload.thumbnails.map((thumbnail) => this.#size(thumbnail)));
-  }
-
-  /** @param {HTMLElement} print @param {Item} item @param {Upload} upload */
-  async #showPicture(print, item, upload) {
-    const large = upload.thumbnails.at(-1);
-    const original = DRAWN.includes(upload.format) ? upload.width : 0;
-    const own = Math.max(original, large?.width ?? 0);
-    print.style.setProperty("--own", `${own}px`);
-    const picture = make("img", { alt: item.name, width: String(large?.width ?? 4), height: String(large?.height ?? 3) });
-    picture.src = item.tile?.thumbnailUrl || large?.url || "";
-    print.replaceChildren(picture);
-    if (!large) return;
-    const loaded = new Image();
-    loaded.sizes = `min(100vw, ${own}px)`;
-    loaded.srcset = `${large.url} ${large.width}w${original > large.width ? `, ${upload.links.original} ${original}w` : ""}`;
-    await loaded.decode().catch(() => undefined);
-    if (loaded.naturalWidth && picture.isConnected) picture.src = loaded.currentSrc;
-  }
-
-  /** @param {Thumbnail} thumbnail */
-  #size(thumbnail) {
-    const button = make("button", { class: "button icon", type: "button" }, icon("link"), visuallyHidden(`Copy link to ${thumbnail.size}`));
-    button.addEventListener("click", () => this.copy(button, thumbnail.url));
-    const facts = make("span", { class: "facts" }, words.sides(thumbnail));
-    return make("li", {}, make("a", { href: thumbnail.url }, thumbnail.size), facts, button);
-  }
-}
-
 const PREVIEW_WIDTH = 352;
 const FADE_MS = 400;
 
@@ -474,7 +315,6 @@ async function toImage(canvas) {
   if (!blob) return null;
   const picture = make("img", { alt: "", width: String(width), height: String(height) });
   picture.src = URL.createObjectURL(blob);
-  // Decoded before the URL is revoked.
   await picture.decode().finally(() => URL.revokeObjectURL(picture.src));
   return picture;
 }
@@ -498,4 +338,57 @@ export function fadeIn(picture, print) {
     present?.remove();
     picture.classList.remove("over");
   }, FADE_MS);
+}
+
+const TURN = 2;
+const REACH = 2.25;
+
+/** @type {WeakMap<Element, () => void>} */
+const unseen = new WeakMap();
+const observer = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    observer.unobserve(target);
+    setTimeout(() => unseen.get(target)?.());
+  }
+}, { rootMargin: "25%" });
+
+/** @param {Element} element @returns {Promise<void>} */
+export function whenSeen(element) {
+  return new Promise((done) => {
+    unseen.set(element, done);
+    observer.unobserve(element);
+    observer.observe(element);
+  });
+}
+
+/** @param {HTMLElement} list */
+export function drawInTurns(list) {
+  /** @type {Set<any>} */
+  const skipped = new Set();
+  /** @type {any[]} */
+  let held = [];
+  list.addEventListener("contentvisibilityautostatechange", (/** @type {any} */ { target, skipped: isSkipped }) => {
+    if (isSkipped) skipped.add(target);
+    else skipped.delete(target);
+  });
+  const release = () => {
+    for (const item of held.splice(0, TURN)) delete item.dataset.held;
+    if (held.length) requestAnimationFrame(release);
+  };
+  addEventListener("scroll", () => {
+    if (!held.length) requestAnimationFrame(release);
+    const near = [...skipped].filter((item) => distance(item) < REACH * innerHeight);
+    held = [...held, ...near].sort((a, b) => distance(a) - distance(b));
+    for (const item of near) {
+      skipped.delete(item);
+      item.dataset.held = "";
+    }
+  });
+}
+
+/** @param {Element} item */
+function distance(item) {
+  const { top, bottom } = item.getBoundingClientRect();
+  return Math.abs(top + bottom - innerHeight) / 2;
 }

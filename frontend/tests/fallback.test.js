@@ -84,13 +84,13 @@ test("a hidden page does not poll", async () => {
   assert.equal(poller.isRunning, true);
 });
 
-test("a final upload is subscribed on the socket only, not polled", () => {
+test("a final upload is polled as such", () => {
   fallback.subscribe(upload("a", "failed"));
   fallback.subscribe(upload("b", "queued"));
   assert.deepEqual(calls.slice(1), [
-    ["poller.unsubscribe", "a"],
+    ["poller.subscribe", "a", "/uploads/a", true],
     ["live.subscribe", "a"],
-    ["poller.subscribe", "b", "/uploads/b"],
+    ["poller.subscribe", "b", "/uploads/b", false],
     ["live.subscribe", "b"],
   ]);
 });

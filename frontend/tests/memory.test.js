@@ -70,13 +70,6 @@ test("two tabs share the list, and neither restores an upload that the other for
   assert.equal(shared.values.size, 0);
 });
 
-test("the list of an older page is taken over", () => {
-  const shared = storage();
-  shared.setItem("up.uploads.1", JSON.stringify([upload("b", "ready"), upload("a", "ready"), null]));
-  assert.deepEqual(new Memory(() => shared).ids(), ["b", "a"]);
-  assert.equal(shared.getItem("up.uploads.1"), null);
-});
-
 test("forbidden storage and invalid content count as an empty list", () => {
   const memory = new Memory(() => {
     throw new Error("forbidden");

@@ -33,13 +33,13 @@ beforeEach(() => {
 });
 
 test("nothing is requested before polling starts", async () => {
-  poller.subscribe("a", "/uploads/a");
+  poller.subscribe("a", "/uploads/a", false);
   await clock.pass(60_000);
   assert.deepEqual(requests, []);
 });
 
 test("each thumbnail is requested at once and then every two seconds ± 10 %", async () => {
-  poller.subscribe("a", "/uploads/a");
+  poller.subscribe("a", "/uploads/a", false);
   poller.start();
   await clock.pass(4000);
   assert.deepEqual(requests.map(([time]) => time), [0, 2000, 4000]);
@@ -51,7 +51,7 @@ test("each thumbnail is requested at once and then every two seconds ± 10 %", a
 });
 
 test("an existing thumbnail leads to one request for the upload, and to no more", async () => {
-  poller.subscribe("a", "/uploads/a");
+  poller.subscribe("a", "/uploads/a", false);
   answers["/uploads/a/small"] = answer(200);
   answers["/uploads/a"] = answer(200, {}, upload("a", "ready"));
   poller.start();
@@ -62,7 +62,7 @@ test("an existing thumbnail leads to one request for the upload, and to no more"
 });
 
 test("after 410 the upload is requested, which names the error", async () => {
-  poller.subscribe("a", "/uploads/a");
+  poller.subscribe("a", "/uploads/a", false);
   answers["/uploads/a/small"] = answer(410);
   answers["/uploads/a"] = answer(200, {}, upload("a", "failed"));
   poller.start();
@@ -71,7 +71,7 @@ test("after 410 the upload is requested, which names the error", async () => {
 });
 
 test("after 410 of the upload itself it is gone", async () => {
-  poller.subscribe("a", "/uploads/a");
+  poller.subscribe("a", "/uploads/a", false);
   answers["/uploads/a/small"] = answer(410);
   answers["/uploads/a"] = answer(410);
   poller.start();
@@ -80,7 +80,7 @@ test("after 410 of the upload itself it is gone", async () => {
 });
 
 test("404 without Retry-After reports an unknown upload", async () => {
-  poller.subscribe("a", "/uploads/a");
+  poller.subscribe("a", "/uploads/a", false);
   answers["/uploads/a/small"] = answer(404);
   poller.start();
   await clock.pass(60_000);
@@ -89,7 +89,7 @@ test("404 without Retry-After reports an unknown upload", async () => {
 });
 
 test("errors do not stop polling", async () => {
-  poller.subscribe("a", "/uploads/a");
+  poller.subscribe("a", "/uploads/a", false);
   answers["/uploads/a/small"] = new Error("no network");
   poller.start();
   await clock.pass(2000);
@@ -99,7 +99,7 @@ test("errors do not stop polling", async () => {
 });
 
 test("stopping ends all requests, and starting again requests at once", async () => {
-  poller.subscribe("a", "/uploads/a");
+  poller.subscribe("a", "/uploads/a", false);
   poller.start();
   await settle();
   poller.stop();
@@ -114,10 +114,43 @@ test("stopping ends all requests, and starting again requests at once", async ()
 
 test("an upload that is subscribed while polling is first requested after one interval", async () => {
   poller.start();
-  poller.subscribe("a", "/uploads/a");
-  poller.subscribe("a", "/uploads/a");
+  poller.subscribe("a", "/uploads/a", false);
+  poller.subscribe("a", "/uploads/a", false);
   await clock.pass(1999);
   assert.equal(requests.length, 0);
   await clock.pass(1);
   assert.equal(requests.length, 1);
+});
+
+test("an ended upload is asked once a minute whether it was deleted or retried", async () => {
+  poller.subscribe("a", "/uploads/a", true);
+  answers["/uploads/a"] = answer(200, {}, upload("a", "failed"));
+  poller.start();
+  await clock.pass(59_999);
+  assert.deepEqual(requests, []);
+  await clock.pass(60_001);
+  assert.deepEqual(requests, [[60_000, "/uploads/a"], [120_000, "/uploads/a"]]);
+  answers["/uploads/a"] = answer(410);
+  await clock.pass(60_000);
+  assert.deepEqual(uploads.map(({ state }) => state), ["failed", "failed", "gone"]);
+  answers["/uploads/a"] = answer(404);
+  await clock.pass(60_000);
+  assert.deepEqual(unknown, ["a"]);
+  assert.equal(clock.waiting, 0);
+});
+
+test("an upload that ends while it is polled has one timer, with the long pause", async () => {
+  poller.subscribe("a", "/uploads/a", false);
+  answers["/uploads/a/small"] = answer(410);
+  answers["/uploads/a"] = answer(200, {}, upload("a", "failed"));
+  poller.start();
+  await settle();
+  poller.subscribe("a", "/uploads/a", true);
+  assert.equal(clock.waiting, 1);
+  requests = [];
+  await clock.pass(60_000);
+  assert.deepEqual(requests.map(([, url]) => url), ["/uploads/a"]);
+  poller.subscribe("a", "/uploads/a", false);
+  await clock.pass(2000);
+  assert.deepEqual(requests.map(([, url]) => url).slice(1), ["/uploads/a/small", "/uploads/a"], "a retry shortens it");
 });

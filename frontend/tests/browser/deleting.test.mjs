@@ -158,6 +158,98 @@ test("the page of one upload deletes it, with an undo", async (t) => {
   await page.hasQuietConsole();
 });
 
+test("an earlier picture is deleted in the list, with an undo, where the token is", async (t) => {
+  const { open, proxy } = await scene(t);
+  const tab = await open();
+  const path = await sendOne(tab);
+  await tab.page.reload();
+  await tab.pill("Live");
+  const line = async () => plain(await tab.text(".earlier-list .when"));
+  await button(tab, "Delete a.png").focus();
+  await tab.page.keyboard.press("Enter");
+  assert.equal(await line(), "Deleting in 8 seconds.Undo a.png");
+  assert.ok(await button(tab, "Undo a.png").evaluate((undo) => undo === document.activeElement), "focus is on Undo");
+  for (const [width, height] of [[360, 740], [1440, 900]]) {
+    await tab.page.setViewportSize({ width, height });
+    await tab.isAccessible(`earlier, deleting, at ${width} px`);
+    await tab.shoot(`earlier-deleting-${width}`);
+  }
+  await tab.page.keyboard.press("Enter");
+  assert.ok(await button(tab, "Delete a.png").evaluate((one) => one === document.activeElement), "focus is on Delete");
+  assert.deepEqual(deletions(proxy), []);
+  proxy.answer = (request) => (request.method === "DELETE" ? { status: 403, headers: {}, body: "" } : null);
+  await tab.page.keyboard.press("Enter");
+  await until(async () => (await line()).startsWith("Not deleted. This browser may no longer delete it."), "a failure is told", UNDO_MS + 5000);
+  proxy.answer = () => null;
+  await button(tab, "Delete a.png").click();
+  await tab.page.locator(".earlier").waitFor({ state: "hidden" });
+  assert.equal((await fetch(proxy.url + path)).status, 410);
+  await until(async () => (await tab.announced()).join(" ").includes("a.png was deleted."), "it is announced");
+});
+
+test("an earlier picture whose token is not here cannot be deleted", async (t) => {
+  const { open } = await scene(t);
+  const tab = await open();
+  await sendOne(tab);
+  await tab.page.evaluate(() => {
+    for (const [key, text] of Object.entries({ ...localStorage })) localStorage.setItem(key, JSON.stringify({ ...JSON.parse(text), token: undefined }));
+  });
+  await tab.page.reload();
+  await button(tab, "Remove from list a.png").waitFor();
+  assert.equal(await button(tab, "Delete a.png").count(), 0);
+  await tab.hasQuietConsole();
+});
+
+/** Paths and tokens that a browser remembers, by names. */
+function tokensOf(tab) {
+  return tab.page.evaluate(() => Object.fromEntries(Object.values({ ...localStorage }).map((text) => JSON.parse(text)).map(({ name, links, token }) => [name, [links.self, token]])));
+}
+
+test("the lightbox closes when its picture is deleted, and leaves out another one", async (t) => {
+  const { open, proxy } = await scene(t);
+  const tab = await open();
+  await tab.pill("Live");
+  await tab.choose(file("a.png", png(800, 600)), file("b.png", png(640, 480)), file("c.png", png(320, 240)));
+  await tab.until("ready", 3);
+  const tokens = await tokensOf(tab);
+  const destroy = async (name) => {
+    const [path, token] = tokens[name];
+    assert.equal((await fetch(proxy.url + path, { method: "DELETE", headers: { authorization: `Bearer ${token}` } })).status, 204);
+  };
+  await tab.page.getByRole("link", { name: "View b.png" }).click();
+  const dialog = tab.page.getByRole("dialog");
+  await destroy("a.png");
+  await until(async () => plain(await dialog.locator(".count").textContent()) === "1 of 2", "one is left out");
+  assert.equal(await dialog.getByRole("heading").textContent(), "b.png");
+  await destroy("b.png");
+  await dialog.waitFor({ state: "hidden" });
+  await tab.until("gone", 2);
+  assert.ok(await button(tab, "Dismiss b.png").evaluate((one) => one === document.activeElement), "focus is on its tile");
+  await tab.hasQuietConsole();
+});
+
+test("while it polls, a page finds out that a ready upload was deleted", async (t) => {
+  const { browser, open, proxy } = await scene(t);
+  proxy.refusesLive = true;
+  const tab = await open("/", { allowed: NETWORK });
+  await tab.page.clock.install();
+  await tab.choose(file("a.png", png(800, 600)));
+  await until(async () => {
+    await tab.page.clock.runFor(1000);
+    return (await tab.tiles("ready")) === 1;
+  }, "it is ready");
+  const [path, token] = (await tokensOf(tab))["a.png"];
+  const page = await openPage(t, browser, proxy.url + path, { allowed: NETWORK });
+  await page.page.clock.install();
+  await fetch(proxy.url + path, { method: "DELETE", headers: { authorization: `Bearer ${token}` } });
+  for (const one of [tab, page]) {
+    await until(async () => {
+      await one.page.clock.runFor(5000);
+      return one === tab ? (await tab.tiles("gone")) === 1 : plain(await one.text("h1").catch(() => "")).startsWith("The upload was deleted.");
+    }, "it is told", 30_000);
+  }
+});
+
 test("removing from the list keeps the picture", async (t) => {
   const { open, get } = await scene(t);
   const tab = await open();

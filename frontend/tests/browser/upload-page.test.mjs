@@ -152,7 +152,7 @@ test("the page of an upload shows the picture first, whole, and never above its 
       const at = `${name} at ${width} × ${height}: ${JSON.stringify(box)}`;
       assert.ok(box.width <= ownWidth + 1 && box.height <= ownHeight + 1, `not above its own size: ${at}`);
       assert.ok(box.width <= width && (await tab.page.locator(".hero .picture").boundingBox()).height >= 48, `it can be pressed: ${at}`);
-      if (height > 400) assert.ok(box.y + box.height <= height, `whole in the first screen: ${at}`);
+      assert.ok(box.y + box.height <= height, `whole in the first screen: ${at}`);
       if (name !== "strip.png") assert.ok(Math.abs(box.width / box.height / (ownWidth / ownHeight) - 1) < 0.05, `undistorted: ${at}`);
       assert.ok(box.y < (await tab.page.locator("h1").boundingBox()).y, `before the name: ${at}`);
       if (name === "wide.png" && width === 2560) {
