@@ -58,23 +58,23 @@ test("Removing all from the list leaves the tiles of another tab", async (t) => 
   await one.hasQuietConsole();
 });
 
-test("on a phone the slab gives its room to the tiles", async (t) => {
+for (const [width, height] of [[360, 740], [740, 360]]) test(`on a phone of ${width} × ${height} the slab gives its room to the tiles`, async (t) => {
   const { open } = await scene(t);
-  const tab = await open("/", { viewport: { width: 360, height: 740 } });
-  const height = () => tab.page.locator(".slab").evaluate((slab) => slab.offsetHeight);
-  const before = await height();
+  const tab = await open("/", { viewport: { width, height } });
+  const slab = () => tab.page.locator(".slab").evaluate((slab) => slab.offsetHeight);
+  const before = await slab();
   await tab.choose(file("one.png", png(320, 240)));
   await tab.until("ready");
   await tab.hasNoShifts();
-  const after = await height();
+  const after = await slab();
   assert.ok(after < 100 && after < before / 2, `${before} px, then ${after} px`);
   assert.equal(await tab.page.getByRole("heading", { level: 1 }).count(), 1);
   await tab.page.getByRole("button", { name: "Clear finished" }).click();
-  await until(async () => (await height()) === before, "it is large again");
+  await until(async () => (await slab()) === before, "it is large again");
   await tab.choose(file("two.png", png(321, 240)));
   await tab.until("ready");
   await tab.isAccessible("the small slab");
-  await tab.shoot("slab-360");
+  await tab.shoot(`slab-${width}`);
   await tab.hasQuietConsole();
 });
 
