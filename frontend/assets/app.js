@@ -112,7 +112,7 @@ function takeKeyFromAddress() {
   if (given === null) return;
   address.searchParams.delete("key");
   history.replaceState(history.state, "", address);
-  uploadKey.use(given);
+  if (given) uploadKey.use(given);
 }
 
 function useKey() {
@@ -313,7 +313,7 @@ function show(item) {
 
 /** @param {Item} item */
 function hold({ isBusy, stage }) {
-  if (uploadKey.need) return "key";
+  if (uploadKey.need && (stage === "chosen" || stage === "uploading")) return "key";
   if (stage !== "uploading") return isPaused && stage === "chosen" ? "paused" : "";
   if (network.isUp()) return isBusy ? "busy" : "";
   return network.isAnswering ? "offline" : "unanswered";
@@ -455,7 +455,7 @@ function listenForButtons() {
   const copyAll = find(".copy-all");
   copyAll.addEventListener("click", () => copy(copyAll, ...model.earlier().map(({ links }) => links.self)));
   addEventListener("storage", ({ key, newValue }) => {
-    if (key === KEY_NAME && newValue) uploadKey.use(newValue);
+    if (key === KEY_NAME) newValue ? uploadKey.use(newValue) : uploadKey.forget();
     if (key === FORGOTTEN) model.keepShown();
     showEarlier();
   });

@@ -252,7 +252,7 @@ function write(storage, files) {
   attempt(() => (files.length ? storage().setItem(KEY, JSON.stringify(files)) : storage().removeItem(KEY)));
 }
 
-/** The merge rule: the revision with the greater `(gen, rank)` is later, and `gone` is later than all. */
+/** The merge rule: `gone` is later than all. */
 
 /** @type {Revision["state"][]} */
 const RANK = ["queued", "processing", "failed", "ready", "gone"];

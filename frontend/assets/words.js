@@ -124,13 +124,12 @@ export const FAILED = {
   noPermission: "This browser may no longer delete it.",
 };
 
-/** Limits of who sends: waiting for minutes does not help.
- * @type {Record<string, string>} */
+/** @type {Record<string, string>} */
 export const USED_UP = {
   "/problems/ticket-late": "This link has expired. Ask for a new one.",
   "/problems/ticket-used-up": "This link is used up. Ask for a new one.",
-  "/problems/day-used-up": "This key has sent all it may send today. Try again tomorrow.",
-  "/problems/room-used-up": "This key has no room left. Delete some of its pictures first.",
+  "/problems/day-used-up": "This key is used up for today.",
+  "/problems/room-used-up": "This key has no room left.",
 };
 
 /** @type {Record<KeyNeed, string>} */

@@ -155,8 +155,8 @@ test("a key that is late or used up is named, and not sent again", async () => {
   for (const [status, kind, reason] of [
     [403, "ticket-late", "This link has expired. Ask for a new one."],
     [403, "ticket-used-up", "This link is used up. Ask for a new one."],
-    [429, "day-used-up", "This key has sent all it may send today. Try again tomorrow."],
-    [507, "room-used-up", "This key has no room left. Delete some of its pictures first."],
+    [429, "day-used-up", "This key is used up for today."],
+    [507, "room-used-up", "This key has no room left."],
   ]) {
     const { outcome, given } = await sending({ answers: [problem(status, kind)] });
     assert.deepEqual([outcome, given], [{ refused: true, reason }, [status]]);

@@ -217,7 +217,7 @@ impl Problem {
     pub(crate) fn unsupported(looks_like: Option<&'static str>) -> Self {
         let problem = match looks_like {
             Some(type_name) => {
-                Self::titled(Kind::Unsupported, format!("This is {type_name}, not a picture that we take."))
+                Self::titled(Kind::Unsupported, format!("This is {type_name}, not a picture."))
             }
             None => Kind::Unsupported.into(),
         };

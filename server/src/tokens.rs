@@ -50,7 +50,7 @@ pub(crate) struct AcceptedUpload {
     #[serde(flatten)]
     pub(crate) upload: Upload,
     /// Permits to delete the upload. Only the answer to its sender has it.
-    token: String,
+    pub(crate) token: String,
 }
 
 impl Tokens {

@@ -19,4 +19,5 @@ pub(crate) mod representation;
 pub(crate) mod retry;
 pub(crate) mod status;
 pub(crate) mod thumbnails;
+pub(crate) mod token_cookie;
 pub(crate) mod upload_page;

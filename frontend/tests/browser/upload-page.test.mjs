@@ -40,7 +40,7 @@ test("without script several files lead to a page that lists uploads and refusal
   await tab.page.setInputFiles("#files", [file("one.png", png(80, 60)), file("report.pdf", pdf(), "application/pdf"), file("two.png", png(81, 60))]);
   await tab.page.getByRole("button", { name: "Send" }).click();
   await until(async () => (await heading(tab)) === "2 pictures are uploaded.", "the list is shown");
-  assert.deepEqual(await tab.page.locator(".results li").evaluateAll((rows) => rows.map((row) => row.textContent.trim())), ["one.png", "two.png", "report.pdf This is a PDF, not a picture that we take."]);
+  assert.deepEqual(await tab.page.locator(".results li").evaluateAll((rows) => rows.map((row) => row.textContent.trim())), ["one.png", "two.png", "report.pdf This is a PDF, not a picture."]);
   await tab.shoot("results-1280");
   await tab.page.setViewportSize({ width: 360, height: 740 });
   await tab.shoot("results-360");

@@ -134,7 +134,7 @@ test("a rejection by the server is shown with its reason", async (t) => {
   const tab = await open("/", { allowed: NETWORK });
   proxy.answer = (request) => {
     if (request.method !== "POST") return null;
-    const body = JSON.stringify({ type: "/problems/unsupported", title: "This is a film, not a picture that we take.", status: 415, looks_like: "a film" });
+    const body = JSON.stringify({ type: "/problems/unsupported", title: "This is a film, not a picture.", status: 415, looks_like: "a film" });
     return { status: 415, headers: { "content-type": "application/problem+json" }, body };
   };
   await tab.choose(file("cat.png", png()));

@@ -157,6 +157,55 @@ async fn only_the_answer_to_an_upload_shows_its_token() {
     assert_eq!(repeated.status(), 410, "the key belongs to a deleted upload");
 }
 
+/// The token in the only form of deletion of a page.
+fn token_of_form(page: &str) -> &str {
+    let (_, rest) = page.split_once(r#"name="token" value=""#).unwrap_or_else(|| panic!("{page}"));
+    let (token, rest) = rest.split_once('"').unwrap();
+    assert!(!rest.contains(r#"name="token""#), "{page}");
+    token
+}
+
+#[tokio::test]
+async fn pages_without_script_have_a_form_of_deletion_for_the_sender_alone() {
+    let server = Start::new().with("--workers", "0").start();
+    let client = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
+    let send = async |count: u32| {
+        let part = |seed| multipart::Part::bytes(pictures::tiny(seed)).file_name("a.png");
+        let form = (0..count).fold(multipart::Form::new(), |form, seed| form.part("file", part(seed)));
+        client.post(server.at("/uploads")).header("accept", "text/html").multipart(form).send().await.unwrap()
+    };
+    let delete = async |page: &str, token: &str| {
+        let post = client.post(server.at(&format!("{page}/delete"))).header("origin", &server.url);
+        let post = post.header("content-type", "application/x-www-form-urlencoded");
+        post.body(format!("token={token}")).send().await.unwrap().status()
+    };
+    let answer = send(1).await;
+    let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+    let (page, cookie) = (header("location"), header("set-cookie"));
+    assert!(
+        cookie.contains(&format!("Path={page};")) && cookie.contains("HttpOnly; SameSite=Strict"),
+        "{cookie}"
+    );
+    let read = async |cookie: &str| {
+        let get = client.get(server.at(&page)).header("accept", "text/html").header("cookie", cookie);
+        get.send().await.unwrap().text().await.unwrap()
+    };
+    assert!(!read("other=1").await.contains(r#"name="token""#), "for nobody else");
+    assert!(!read(r#"up-delete="><script>"#).await.contains("<script>"), "a cookie is no HTML");
+    let shown = read(cookie.split_once(';').unwrap().0).await;
+    assert_eq!(delete(&page, token_of_form(&shown)).await, 303);
+    assert_eq!(status(&server, &page).await, 410);
+
+    let list = send(2).await.text().await.unwrap();
+    let (first, second) = list.split_at(list.rfind("<li>").unwrap());
+    for row in [first, second] {
+        let (_, rest) = row.split_once(r#"action=""#).unwrap();
+        let page = rest.split_once("/delete\"").unwrap().0;
+        assert_eq!(delete(page, token_of_form(row)).await, 303);
+        assert_eq!(status(&server, page).await, 410);
+    }
+}
+
 #[tokio::test]
 async fn a_form_that_breaks_off_has_the_tokens_of_the_accepted_files() {
     let server = Start::new().start();

@@ -1,9 +1,7 @@
 //! The files of a form, for the page that lists them.
 
+use crate::{problem::Problem, tokens::AcceptedUpload};
 use askama::Template;
-use worker::Upload;
-
-use crate::problem::Problem;
 
 /// The accepted and refused files of a form, and the problem that ended it, if any. Attached to the answer.
 #[derive(Debug, Clone)]
@@ -19,6 +17,8 @@ struct FileRow {
     name: String,
     /// The link of an upload, or the reason of a refusal.
     about: String,
+    /// Permits to delete the upload.
+    token: String,
 }
 
 /// The values of the template.
@@ -35,15 +35,19 @@ pub(crate) struct ResultsPage {
 impl FormResults {
     /// The files of a form: the accepted ones, and the others with their names and problems.
     pub(super) fn new<'a>(
-        uploads: impl IntoIterator<Item = &'a Upload>,
+        uploads: impl IntoIterator<Item = &'a AcceptedUpload>,
         rejected: impl IntoIterator<Item = (&'a str, &'a Problem)>,
     ) -> Self {
-        let sent = uploads
-            .into_iter()
-            .map(|upload| FileRow { name: upload.name.clone(), about: upload.links.this.clone() });
-        let refused = rejected
-            .into_iter()
-            .map(|(name, problem)| FileRow { name: name.to_owned(), about: problem.title().to_owned() });
+        let sent = uploads.into_iter().map(|AcceptedUpload { upload, token }| FileRow {
+            name: upload.name.clone(),
+            about: upload.links.this.clone(),
+            token: token.clone(),
+        });
+        let refused = rejected.into_iter().map(|(name, problem)| FileRow {
+            name: name.to_owned(),
+            about: problem.title().to_owned(),
+            token: String::new(),
+        });
         Self { problem: None, sent: sent.collect(), refused: refused.collect() }
     }
 

@@ -11,6 +11,7 @@ use super::{
     body::{PacedBody, closing},
     form_results::FormResults,
     representation::Representation,
+    token_cookie,
 };
 use crate::{
     answer::{NO_STORE, absolute, json, see_other},
@@ -68,8 +69,7 @@ impl IntoResponse for Refused {
         telemetry::uploads(self.problem.kind(), 1);
         self.results.count();
         let named = self.name.as_deref().map(|name| (name, &self.problem));
-        let uploads = self.results.uploads.iter().map(|accepted| &accepted.upload);
-        let list = FormResults::new(uploads, named.into_iter().chain(self.results.rejected()));
+        let list = FormResults::new(&self.results.uploads, named.into_iter().chain(self.results.rejected()));
         let list = if named.is_some() { list } else { list.ended_by(&self.problem) };
         let mut response = closing(self.problem.with_uploads(self.results.uploads), self.rest);
         if list.is_list() {
@@ -105,10 +105,10 @@ pub(super) async fn answer(
     let Some(first) = results.uploads.first() else { return Err(Problem::no_file().into()) };
     let location = first.upload.links.this.clone();
     let representation = Representation::preferred(headers);
-    let uploads = results.uploads.iter().map(|accepted| &accepted.upload);
-    let list = FormResults::new(uploads, results.rejected());
+    let list = FormResults::new(&results.uploads, results.rejected());
     if representation == Representation::Html && !list.is_list() {
-        return Ok(see_other(location));
+        let cookie = token_cookie::set(app, &location, &first.token);
+        return Ok(([(header::SET_COOKIE, cookie)], see_other(location)).into_response());
     }
     let mut status = StatusCode::ACCEPTED;
     let wait = Wait::parse(headers);

@@ -7,6 +7,7 @@ use axum::{
 };
 use worker::{Format, Size, Sizes, State, Upload, fit};
 
+use super::token_cookie;
 use crate::{answer::absolute, app::App, frontend::PAGE_HEADERS, problem::Problem};
 
 /// The values of the template.
@@ -30,6 +31,7 @@ struct UploadPage {
     absolute: String,
     absolute_large: String,
     original: String,
+    token: Option<String>,
 }
 
 /// A thumbnail, with its final or its expected sides.
@@ -63,6 +65,7 @@ pub(crate) fn render(app: &App, headers: &HeaderMap, upload: &Upload) -> Result<
         large,
         sharper: is_sharper.then(|| upload.links.original.clone()),
         original: upload.links.original.clone(),
+        token: token_cookie::of(headers),
     };
     let html = page.render().map_err(|error| {
         tracing::error!(%error, "could not render the page of an upload");
