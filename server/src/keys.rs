@@ -91,7 +91,7 @@ impl Keys {
                 sleep(every).await;
                 let version = version(&self.path).ok();
                 // A file that is still being written changes until the next look.
-                if std::mem::replace(&mut last, Some(version)) != Some(version) {
+                if last.replace(version) != Some(version) {
                     continue;
                 }
                 if version == Some(self.known().seen) || (version.is_none() && warned == Some(None)) {
