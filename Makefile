@@ -74,6 +74,8 @@ test-tools:
 	@./integration-tests/need curl curl
 	@./integration-tests/need /usr/bin/python3 python3
 	@./integration-tests/need /usr/lib/python3/dist-packages/requests python3-requests
+	@./integration-tests/need /usr/lib/python3/dist-packages/PIL python3-pil
+	@./integration-tests/need /usr/lib/python3/dist-packages/numpy python3-numpy
 	@./integration-tests/need /usr/lib/python3/dist-packages/aiohttp python3-aiohttp
 	@./integration-tests/need /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
 	@./integration-tests/need npm npm

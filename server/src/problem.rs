@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tracing::{error, warn};
 use worker::{
+    probe::UnsupportedKind,
     storage::{SecretError, StorageError},
     transport::TransportError,
 };
@@ -222,6 +223,11 @@ impl Problem {
             None => Kind::Unsupported.into(),
         };
         Self { looks_like, ..problem.detail("Accepted formats are JPEG, PNG, GIF, WebP, BMP and TIFF.") }
+    }
+
+    /// A picture of an accepted format that is intact, and of a kind that no decoder here reads.
+    pub(crate) fn unsupported_kind(kind: UnsupportedKind) -> Self {
+        Self::titled(Kind::UnsupportedPicture, kind.to_string())
     }
 
     pub(crate) fn damaged() -> Self {

@@ -291,6 +291,7 @@ impl Consumer {
                     ended_at: clock::now(),
                     thumbnails,
                     thumbhash: BASE64_STANDARD.encode(made.thumbhash),
+                    warnings: made.warnings,
                 };
                 timed("store", self.storage.store_result(&result)).await
             }

@@ -27,3 +27,4 @@ pub mod size;
 pub mod ticket;
 pub mod tombstone;
 pub mod upload;
+pub mod warning;

@@ -57,5 +57,6 @@ pub use contract::{
     ticket::{StoredShare, TicketId, TicketLimits},
     tombstone::{ExpiryEntry, Tombstone},
     upload::{State, Upload},
+    warning::Warning,
 };
 pub use storage::{Storage, UploadStatus};

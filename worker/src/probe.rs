@@ -11,6 +11,8 @@ mod orientation;
 mod png;
 mod sniff;
 mod source;
+pub(crate) mod tiff;
+mod unsupported;
 mod webp;
 
 use std::io::{self, Read, Seek};
@@ -19,7 +21,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::orientation::Orientation;
 pub use self::sniff::{SNIFF_BYTES, Sniff, sniff};
-use self::source::Source;
+pub(crate) use self::source::Source;
+pub use self::unsupported::UnsupportedKind;
 use crate::Format;
 
 /// The header of a picture.
@@ -43,6 +46,12 @@ pub enum ProbeError {
     /// The picture is at fault.
     #[error("the header is damaged: {0}")]
     Damaged(&'static str),
+    /// It is a file of another kind, which begins like a picture; text for people, as in [`Sniff::Other`].
+    #[error("it is {0}")]
+    Other(&'static str),
+    /// The picture is intact, and its kind is not supported.
+    #[error(transparent)]
+    Unsupported(UnsupportedKind),
     /// The header has more parts than are read.
     #[error("the header has too many parts")]
     TooManyParts,
@@ -120,7 +129,7 @@ pub fn probe<R: Read + Seek>(reader: R, format: Format) -> Result<Header, ProbeE
         Format::WebP => webp::walk(&mut source),
         Format::Gif => gif::walk(&mut source),
         Format::Bmp => bmp::walk(&mut source),
-        Format::Tiff => exif::tiff(&mut source),
+        Format::Tiff => tiff::walk(source),
         Format::Unknown => Err(ProbeError::Damaged("its format is not known")),
     }?;
     if found.width == 0 || found.height == 0 {

@@ -101,6 +101,7 @@ pub fn result_of(record: UploadRecord) -> UploadResult {
             fact(Size::Large, 1024, 768, 118_000),
         ],
         thumbhash: "1QcSHQRnh493V4dIh4eXh1h4kJUI".into(),
+        warnings: Vec::new(),
     }
 }
 

@@ -31,7 +31,7 @@ pub use self::error::ThumbnailError;
 pub(crate) use self::scale::Scaler;
 use self::{decode::Decoded, picture::Picture};
 use crate::{
-    Encoding, Format, Size, Sizes, ThumbnailFact, fit,
+    Encoding, Format, Size, Sizes, ThumbnailFact, Warning, fit,
     probe::{self, Orientation},
 };
 
@@ -57,6 +57,8 @@ pub struct ThumbnailSet {
     pub thumbnails: [Thumbnail; 3],
     /// A blurred impression of some 25 bytes, as the `thumbhash` crate makes it.
     pub thumbhash: Vec<u8>,
+    /// The shortcomings of the thumbnails.
+    pub warnings: Vec<Warning>,
 }
 
 /// One encoded thumbnail. It carries no metadata of the original.
@@ -121,6 +123,7 @@ pub(crate) fn make(
     let stored = header.orientation.displayed(width, height);
     let decoded = decode::first_frame(original, &header, stored)?;
     finished(Stage::Decode);
+    let warnings = if decoded.is_cut_short { vec![Warning::CutShort] } else { Vec::new() };
 
     let large = upright(scaler, decoded, stored, header.orientation)?;
     let medium = large.shrink_from(scaler, side(Size::Medium))?;
@@ -134,7 +137,7 @@ pub(crate) fn make(
         encode::encode(Size::Large, large)?,
     ];
     finished(Stage::Encode);
-    Ok(ThumbnailSet { width: header.width, height: header.height, thumbnails, thumbhash })
+    Ok(ThumbnailSet { width: header.width, height: header.height, thumbnails, thumbhash, warnings })
 }
 
 /// The decoded picture at this size (as stored), in sRGB, turned upright.
@@ -144,7 +147,7 @@ fn upright(
     stored: (u32, u32),
     orientation: Orientation,
 ) -> Result<Picture, ThumbnailError> {
-    let Decoded { picture, extent, profile } = decoded;
+    let Decoded { picture, extent, profile, .. } = decoded;
     match picture {
         // Planes need no colour conversion.
         Picture::Planes(planes) => planes.upright(scaler, extent, stored, orientation).map(Picture::Planes),

@@ -40,6 +40,7 @@ const UPLOAD_PROBLEMS: [Kind; 25] = [
     Kind::Gone,
     Kind::TooLarge,
     Kind::Unsupported,
+    Kind::UnsupportedPicture,
     Kind::Damaged,
     Kind::TooManyPixels,
     Kind::KeyReused,

@@ -37,6 +37,8 @@ pub(crate) enum Kind {
     Gone,
     TooLarge,
     Unsupported,
+    #[strum(serialize = "unsupported-kind")]
+    UnsupportedPicture,
     Damaged,
     OutsideRange,
     TooManyPixels,
@@ -170,6 +172,9 @@ impl Kind {
             Self::Unsupported => about(StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "This is not a picture.",
                 "Save it in one of the formats that /limits lists. The bytes decide the format, not the file name."),
+            Self::UnsupportedPicture => about(StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "A picture of this kind is not supported.",
+                "The file is intact. Save it as an ordinary JPEG or PNG with the program that wrote it."),
             Self::Damaged => about(StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "The file is damaged.",
                 "Its header is incomplete or inconsistent. Save it again with another program, or copy it again."),

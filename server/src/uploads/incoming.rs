@@ -294,6 +294,8 @@ fn probe_beginning(
 ) -> Result<Option<Header>, Problem> {
     match probe::probe(Cursor::new(beginning), format) {
         Ok(header) => check_pixels(header, app).map(Some),
+        // A header that names an unsupported kind says so at its beginning.
+        Err(error @ (ProbeError::Other(_) | ProbeError::Unsupported(_))) => Err(probe_problem(error)),
         Err(error) if is_whole => Err(probe_problem(error)),
         Err(_) => Ok(None),
     }
@@ -319,6 +321,8 @@ fn check_pixels(header: Header, app: &App) -> Result<Header, Problem> {
 fn probe_problem(error: ProbeError) -> Problem {
     match error {
         ProbeError::Damaged(_) | ProbeError::TooManyParts => Problem::damaged(),
+        ProbeError::Other(what) => Problem::unsupported(Some(what)),
+        ProbeError::Unsupported(kind) => Problem::unsupported_kind(kind),
         ProbeError::Io(error) => match error.downcast::<StorageError>() {
             Ok(error) => error.into(),
             Err(error) => {

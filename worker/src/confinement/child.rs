@@ -45,7 +45,7 @@ fn serve(mode: ConfinementMode, memory: u64) -> io::Result<()> {
         layers::allow_cpu(request.timeout)?;
         match buffers.work(&mut input, &request)? {
             Ok((made, took)) => {
-                let ThumbnailSet { width, height, thumbhash, thumbnails } = made;
+                let ThumbnailSet { width, height, thumbhash, warnings, thumbnails } = made;
                 let files = thumbnails.each_ref().map(|thumbnail| FileHeader {
                     width: thumbnail.width,
                     height: thumbnail.height,
@@ -55,7 +55,7 @@ fn serve(mode: ConfinementMode, memory: u64) -> io::Result<()> {
                 let bytes = thumbnails.each_ref().map(|thumbnail| thumbnail.bytes.as_slice());
                 protocol::write(
                     &mut output,
-                    &DecodeReply::Made { width, height, thumbhash, files, took },
+                    &DecodeReply::Made { width, height, thumbhash, warnings, files, took },
                     &bytes,
                 )?;
             }

@@ -45,6 +45,9 @@ const LOW_PRIORITY_NICENESS: i32 = 10;
 /// The longest thumbhash of the format, in bytes.
 const MAX_THUMBHASH_BYTES: usize = 64;
 
+/// As many warnings as there are kinds.
+const MAX_WARNINGS: usize = 1;
+
 /// Bytes that a thumbnail may have on top of four per pixel. No encoding here exceeds that.
 const FILE_MARGIN_BYTES: u64 = 64 * 1024;
 
@@ -210,7 +213,8 @@ impl Decoder {
         self.input.write_all(original).await?;
         match self.message().await? {
             DecodeReply::Failed(error) => failed(error).map(Err),
-            DecodeReply::Made { width, height, thumbhash, files, took } => {
+            DecodeReply::Made { width, height, thumbhash, mut warnings, files, took } => {
+                warnings.truncate(MAX_WARNINGS);
                 let sides = (width, height) == displayed;
                 check(
                     sides && (1..=MAX_THUMBHASH_BYTES).contains(&thumbhash.len()),
@@ -225,7 +229,7 @@ impl Decoder {
                 for (stage, took) in ["decode", "scale", "encode"].into_iter().zip(took) {
                     telemetry::stage(stage, took.min(time));
                 }
-                Ok(Ok(ThumbnailSet { width, height, thumbnails, thumbhash }))
+                Ok(Ok(ThumbnailSet { width, height, thumbnails, thumbhash, warnings }))
             }
         }
     }
@@ -298,7 +302,7 @@ fn check(holds: bool, otherwise: &'static str) -> io::Result<()> {
 fn failed(error: ThumbnailError) -> io::Result<ThumbnailError> {
     match error {
         ThumbnailError::CannotBeDecoded(detail) => Ok(ThumbnailError::CannotBeDecoded(printable(&detail))),
-        ThumbnailError::NeedsTooMuchMemory => Ok(error),
+        ThumbnailError::NeedsTooMuchMemory | ThumbnailError::UnsupportedKind(_) => Ok(error),
         ThumbnailError::TooManyPixels(_) | ThumbnailError::TookTooLong(_) => {
             check(false, "the decoder may not report this error").map(|()| error)
         }

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::status::SandboxStatus;
-use crate::{Encoding, Format, thumbnail::ThumbnailError};
+use crate::{Encoding, Format, Warning, thumbnail::ThumbnailError};
 
 /// The longest JSON that is read, in bytes.
 pub(super) const MAX_JSON_BYTES: u32 = 16 * 1024;
@@ -35,7 +35,14 @@ pub(super) struct DecodeRequest {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum DecodeReply {
     /// The three files follow, smallest first. `took`: decoding, scaling and encoding.
-    Made { width: u32, height: u32, thumbhash: Vec<u8>, files: [FileHeader; 3], took: [Duration; 3] },
+    Made {
+        width: u32,
+        height: u32,
+        thumbhash: Vec<u8>,
+        warnings: Vec<Warning>,
+        files: [FileHeader; 3],
+        took: [Duration; 3],
+    },
     /// Nothing follows.
     Failed(ThumbnailError),
 }

@@ -3,9 +3,10 @@
 use crate::{contract::failure::Failure, thumbnail::ThumbnailError, transport::DeathReason};
 
 /// The kinds of [`Failure`] that this build writes: the last part of their `type`.
-pub const FAILURE_KINDS: [&str; 9] = [
+pub const FAILURE_KINDS: [&str; 10] = [
     "too-many-pixels",
     "cannot-be-decoded",
+    "unsupported-kind",
     "took-too-long",
     "too-much-memory",
     "original-gone",

@@ -9,6 +9,7 @@ use super::{
     encoding::Encoding,
     record::{UploadRecord, known_entries},
     size::Size,
+    warning::Warning,
 };
 
 /// One making of three thumbnails: a random token that is a path segment in storage. Two workers that make the same
@@ -77,6 +78,9 @@ pub struct UploadResult {
     pub thumbnails: Vec<ThumbnailFact>,
     /// A blurred impression of the picture, base64.
     pub thumbhash: String,
+    /// The shortcomings of the thumbnails; empty as a rule.
+    #[serde(default, deserialize_with = "known_entries", skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 impl UploadResult {

@@ -14,6 +14,7 @@ use super::{
     record::{UploadRecord, known_entries},
     result::{ThumbnailFact, UploadResult},
     size::Size,
+    warning::Warning,
 };
 
 /// The state of an upload. The order is the merge order: a later state is never replaced by an earlier one.
@@ -87,6 +88,9 @@ pub struct Upload {
     /// The thumbnails, smallest first; all three once ready, none before.
     #[serde(default, deserialize_with = "known_entries")]
     pub thumbnails: Vec<ThumbnailLink>,
+    /// The shortcomings of the thumbnails, if there are any; only with `ready`.
+    #[serde(default, deserialize_with = "known_entries", skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     /// Why it failed; only with `failed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
@@ -190,6 +194,7 @@ impl Upload {
             expires_at: None,
             thumbhash: None,
             thumbnails: Vec::new(),
+            warnings: Vec::new(),
             error: None,
             links: LinkBase::default().links(id),
         }
@@ -219,6 +224,7 @@ impl Upload {
             expires_at: record.expires_at,
             thumbhash: None,
             thumbnails: Vec::new(),
+            warnings: Vec::new(),
             error: None,
             links: base.links(record.id),
         }
@@ -241,6 +247,7 @@ impl Upload {
             ended_at: Some(result.ended_at),
             thumbhash: Some(result.thumbhash.clone()),
             thumbnails: result.thumbnails.iter().map(link).collect(),
+            warnings: result.warnings.clone(),
             ..Self::queued(&result.record, base)
         }
     }

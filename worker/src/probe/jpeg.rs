@@ -2,7 +2,7 @@
 
 use std::io::{Read, Seek};
 
-use super::{Orientation, ProbeError, StoredHeader, exif, source::Source};
+use super::{Orientation, ProbeError, StoredHeader, UnsupportedKind, exif, source::Source};
 
 pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<StoredHeader, ProbeError> {
     if source.array()? != [0xff, 0xd8] {
@@ -23,10 +23,17 @@ pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<StoredHeade
         match marker {
             // Start of frame, of every kind, without the tables that share its range.
             0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf if sides.is_none() => {
-                let [_precision, h1, h0, w1, w0] = source.array()?;
+                let [precision, h1, h0, w1, w0] = source.array()?;
+                match marker {
+                    0xc5..=0xc7 | 0xcd..=0xcf => return Err(UnsupportedKind::HierarchicalJpeg.into()),
+                    _ if precision > 8 => return Err(UnsupportedKind::DeepJpeg.into()),
+                    _ => {}
+                }
                 sides = Some((u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0])));
                 source.skip(u64::from(length).saturating_sub(5))?;
             }
+            0xf7 => return Err(UnsupportedKind::JpegLs.into()),
+            0xde => return Err(UnsupportedKind::HierarchicalJpeg.into()),
             0xe1 if orientation.is_none() => {
                 let segment = source.up_to(length.into())?;
                 orientation = segment.starts_with(exif::PREFIX).then(|| exif::orientation(&segment));

@@ -19,14 +19,19 @@ pub enum Sniff {
 }
 
 /// Sizes of the second header of a bitmap. The two letters `BM` alone may start a text.
-const BITMAP_HEADERS: [u8; 7] = [12, 40, 52, 56, 64, 108, 124];
+const BITMAP_HEADERS: [u8; 8] = [12, 16, 40, 52, 56, 64, 108, 124];
 
 /// The first bytes of files that are not accepted, and the kind of file.
-const OTHERS: [(&[u8], &str); 17] = [
+const OTHERS: [(&[u8], &str); 22] = [
     (b"%PDF-", "a PDF"),
     (b"PK\x03\x04", "a ZIP archive"),
-    (b"II+\0", "a BigTIFF"),
-    (b"MM\0+", "a BigTIFF"),
+    (b"IIRO", "a camera raw file (ORF)"),
+    (b"IIRS", "a camera raw file (ORF)"),
+    (b"MMOR", "a camera raw file (ORF)"),
+    (b"IIU\0", "a camera raw file (RW2)"),
+    (b"FUJIFILMCCD-RAW", "a camera raw file (RAF)"),
+    (b"II\x1a\0\0\0HEAPCCDR", "a camera raw file (CRW)"),
+    (b"FOVb", "a camera raw file (X3F)"),
     (b"\xff\x0a", "a JPEG XL picture"),
     (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
     (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
@@ -52,11 +57,15 @@ pub fn sniff(head: &[u8]) -> Sniff {
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Sniff::Format(Format::Gif),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Sniff::Format(Format::WebP),
         [b'R', b'I', b'F', b'F', ..] => Sniff::Other("a sound file or video"),
-        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Sniff::Format(Format::Tiff),
+        [b'I', b'I', 42, 0, _, _, _, _, b'C', b'R', 2, ..] => Sniff::Other("a camera raw file (CR2)"),
+        [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Sniff::Format(Format::Tiff),
         [b'B', b'M', ..] if head.get(14).is_some_and(|size| BITMAP_HEADERS.contains(size)) => {
             Sniff::Format(Format::Bmp)
         }
-        [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => Sniff::Other(container(brand)),
+        [a, b, c, d, b'f', b't', b'y', b'p', brands @ ..] => {
+            let length = u32::from_be_bytes([*a, *b, *c, *d]).saturating_sub(8) as usize;
+            Sniff::Other(container(&brands[..length.min(brands.len())]))
+        }
         _ => OTHERS
             .iter()
             .find(|(magic, _)| head.starts_with(magic))
@@ -64,10 +73,16 @@ pub fn sniff(head: &[u8]) -> Sniff {
     }
 }
 
-/// The kind of an MP4 family file, by its brand.
-fn container(brand: &[u8]) -> &'static str {
-    match brand {
+/// The kind of an MP4 family file, by its major brand and, after a version, its compatible brands.
+fn container(brands: &[u8]) -> &'static str {
+    // Writers of AVIF may name the general brand of still pictures first.
+    let compatible = brands.get(8..).unwrap_or_default().as_chunks::<4>().0;
+    if compatible.iter().any(|brand| matches!(brand, b"avif" | b"avis")) {
+        return "an AVIF picture";
+    }
+    match brands {
         [b'a', b'v', b'i', b'f' | b's', ..] => "an AVIF picture",
+        [b'c', b'r', b'x', b' ', ..] => "a camera raw file (CR3)",
         [b'h', b'e', ..] | [b'm', b'i', b'f' | b'a', ..] | [b'm', b's', b'f', b'1', ..] => "a HEIC picture",
         _ => "a video",
     }

@@ -8,13 +8,13 @@ use super::ProbeError;
 const MAX_PIECES: u32 = 16 * 1024;
 
 /// The file that a header is read from.
-pub(super) struct Source<R> {
+pub(crate) struct Source<R> {
     reader: R,
     pieces: u32,
 }
 
 impl<R: Read + Seek> Source<R> {
-    pub(super) fn new(reader: R) -> Self {
+    pub(crate) fn new(reader: R) -> Self {
         Self { reader, pieces: 0 }
     }
 

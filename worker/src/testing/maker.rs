@@ -79,6 +79,7 @@ impl Make for Instantly {
                 thumbnail(Size::Large, 1024, 768),
             ],
             thumbhash: vec![1, 2, 3],
+            warnings: Vec::new(),
         })
     }
 

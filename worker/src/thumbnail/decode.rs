@@ -1,6 +1,9 @@
 //! Decodes the first frame of a file: 8 bits a channel, as stored.
 
+mod bmp;
 mod jpeg;
+mod png;
+mod tiff;
 #[cfg(feature = "turbojpeg")]
 mod turbo;
 mod whole;
@@ -19,6 +22,8 @@ pub(super) struct Decoded {
     pub(super) extent: (f64, f64),
     /// The colour profile of the file, if it is not sRGB.
     pub(super) profile: Option<ColorProfile>,
+    /// Whether a part of the picture is missing and was left white.
+    pub(super) is_cut_short: bool,
 }
 
 /// Decodes the first frame of a picture whose header has passed the limits. If the decoder can shrink, the result is
@@ -28,12 +33,32 @@ pub(super) fn first_frame(
     header: &Header,
     least: (u32, u32),
 ) -> Result<Decoded, ThumbnailError> {
-    if header.format == Format::Jpeg {
-        let profile = jpeg::check(original)?.as_deref().and_then(colour::profile);
-        let decoded = jpeg_picture(original, header, least, profile.as_ref())?;
-        return Ok(Decoded { profile, ..decoded });
+    match header.format {
+        Format::Jpeg => {
+            let profile = jpeg::check(original)?.as_deref().and_then(colour::profile);
+            let decoded = jpeg_picture(original, header, least, profile.as_ref())?;
+            Ok(Decoded { profile, ..decoded })
+        }
+        Format::Tiff => tiff::decode(original, header),
+        _ => whole::decode(original, header),
     }
-    whole::decode(original, header)
+}
+
+/// Bytes that a decoder may allocate beside its output, if it counts at all. The memory limit of the process is the
+/// real bound.
+const DECODER_BYTES: u64 = 512 * 1024 * 1024;
+
+/// The most of a picture that may be missing: this part of its pixels. With more missing, it is not that picture any
+/// more.
+const MOST_MISSING: u64 = 2;
+
+/// Whether pixels are missing. Fails if too many are.
+fn is_cut_short(missing: u64, (width, height): (u32, u32)) -> Result<bool, ThumbnailError> {
+    let pixels = u64::from(width) * u64::from(height);
+    if missing * MOST_MISSING > pixels {
+        return Err(ThumbnailError::CannotBeDecoded(format!("{missing} of {pixels} pixels are missing")));
+    }
+    Ok(missing > 0)
 }
 
 #[cfg(feature = "turbojpeg")]

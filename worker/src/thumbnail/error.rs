@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
-use crate::probe::{ProbeError, TooManyPixels};
+use crate::probe::{ProbeError, TooManyPixels, UnsupportedKind};
 
 /// Why a picture has no thumbnails: the same bytes would fail again. `Display` is for people; the detail is for the
 /// log.
@@ -18,6 +18,9 @@ pub enum ThumbnailError {
     /// No decoder can read it.
     #[error("The file is damaged.")]
     CannotBeDecoded(String),
+    /// It is intact, and its kind is not supported.
+    #[error(transparent)]
+    UnsupportedKind(UnsupportedKind),
     /// The job exceeded its time limit.
     #[error("It took longer than {} to make smaller, so we stopped.", Seconds(*.0))]
     TookTooLong(Duration),
@@ -50,7 +53,17 @@ impl ThumbnailError {
 
 impl From<ProbeError> for ThumbnailError {
     fn from(error: ProbeError) -> Self {
-        Self::damaged(error)
+        match error {
+            ProbeError::Unsupported(kind) => kind.into(),
+            ProbeError::Other(_) => UnsupportedKind::CameraRaw.into(),
+            error => Self::damaged(error),
+        }
+    }
+}
+
+impl From<UnsupportedKind> for ThumbnailError {
+    fn from(kind: UnsupportedKind) -> Self {
+        Self::UnsupportedKind(kind)
     }
 }
 
@@ -61,6 +74,7 @@ impl From<image::ImageError> for ThumbnailError {
             ImageError::Limits(limit) if limit.kind() == LimitErrorKind::InsufficientMemory => {
                 Self::NeedsTooMuchMemory
             }
+            ImageError::Unsupported(_) => UnsupportedKind::Other.into(),
             error => Self::damaged(error),
         }
     }

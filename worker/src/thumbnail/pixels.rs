@@ -13,11 +13,19 @@ pub(super) enum Layout {
     Rgb,
     Rgba,
     /// Four inks, inverted: 255 is no ink.
-    #[cfg_attr(not(feature = "turbojpeg"), expect(dead_code, reason = "`image` mixes inks by itself"))]
     Cmyk,
 }
 
 impl Layout {
+    pub(super) const fn channels(self) -> usize {
+        match self {
+            Layout::Grey => 1,
+            Layout::GreyAlpha => 2,
+            Layout::Rgb => 3,
+            Layout::Rgba | Layout::Cmyk => 4,
+        }
+    }
+
     pub(super) const fn has_alpha(self) -> bool {
         matches!(self, Layout::GreyAlpha | Layout::Rgba)
     }

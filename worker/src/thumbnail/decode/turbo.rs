@@ -61,7 +61,12 @@ pub(super) fn decode(
         return whole::decode(original, header);
     };
     let extent = |stored: u32| f64::from(stored) * factor.num() as f64 / factor.denom() as f64;
-    Ok(Decoded { picture, extent: (extent(stored_width), extent(stored_height)), profile: None })
+    Ok(Decoded {
+        picture,
+        extent: (extent(stored_width), extent(stored_height)),
+        profile: None,
+        is_cut_short: false,
+    })
 }
 
 /// Whether the picture needs no conversion, and the library supports planes of its sampling.
