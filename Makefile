@@ -66,6 +66,7 @@ fuzz:
 	$(call FUZZ,worker,probe,fuzz/seeds)
 	$(call FUZZ,worker,messages,golden)
 	$(call FUZZ,worker,thumbnails,fuzz/seeds)
+	$(call FUZZ,worker,tiff,fuzz/seeds/tiff)
 	$(call FUZZ,server,socket,fuzz/seeds/socket)
 	$(call FUZZ,server,forms,fuzz/seeds/forms)
 

@@ -11,6 +11,7 @@
 
 mod colour;
 mod decode;
+mod drawing;
 mod encode;
 mod error;
 mod hash;
@@ -132,9 +133,9 @@ pub(crate) fn make(
 
     let thumbhash = hash::thumbhash(scaler, &small)?;
     let thumbnails = [
-        encode::encode(Size::Small, small)?,
-        encode::encode(Size::Medium, medium)?,
-        encode::encode(Size::Large, large)?,
+        encode::encode(Size::Small, recipe.format, small)?,
+        encode::encode(Size::Medium, recipe.format, medium)?,
+        encode::encode(Size::Large, recipe.format, large)?,
     ];
     finished(Stage::Encode);
     Ok(ThumbnailSet { width: header.width, height: header.height, thumbnails, thumbhash, warnings })

@@ -62,6 +62,47 @@ async fn what_is_no_picture_is_refused_by_its_own_name() {
 }
 
 #[tokio::test]
+async fn an_unsupported_kind_is_refused_by_its_own_name() {
+    let server = server();
+    let mut deep = pictures::jpeg(64, 64);
+    let frame = deep.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap();
+    deep[frame + 4] = 12;
+    let problem = json(server.post("deep.jpg", deep.clone()).await).await;
+    assert_eq!(problem["title"], "A JPEG with more than 8 bits per sample is not supported.", "{problem}");
+    assert_refused(&server, server.post("deep.jpg", deep).await, 415, "unsupported-kind").await;
+    // A DNG begins as a TIFF, with a directory that has a tag of its own.
+    let dng: &[u8] = b"II*\0\x08\0\0\0\x01\0\x12\xc6\x01\0\x04\0\0\0\x01\x04\0\0\0\0\0\0";
+    for (bytes, looks_like) in [
+        (dng, "a camera raw file (DNG)"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom", "a camera raw file (CR3)"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", "an AVIF picture"),
+    ] {
+        let problem = json(server.post("photo", bytes).await).await;
+        assert_eq!(
+            (&problem["status"], &problem["looks_like"]),
+            (&415.into(), &looks_like.into()),
+            "{problem}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_is_cut_short_is_ready_with_a_warning_or_failed_by_name() {
+    let server = server();
+    let jpeg = pictures::jpeg(320, 240);
+    let cut = |part: usize| jpeg[..jpeg.len() * part / 100].to_vec();
+    let ready = server.end(&id(&server.accepted("cut.jpg", cut(80)).await), SOON).await;
+    assert_eq!((&ready["state"], &ready["warnings"]), (&"ready".into(), &serde_json::json!(["cut-short"])));
+    let failed = server.end(&id(&server.accepted("cut.jpg", cut(30)).await), SOON).await;
+    assert_eq!(
+        (&failed["state"], &failed["error"]["type"]),
+        (&"failed".into(), &"/problems/cannot-be-decoded".into())
+    );
+    let whole = server.end(&id(&server.accepted("whole.jpg", jpeg.clone()).await), SOON).await;
+    assert_eq!(whole["warnings"], serde_json::Value::Null, "{whole}");
+}
+
+#[tokio::test]
 async fn exactly_the_limit_passes_and_one_more_byte_does_not() {
     let server = server();
     let response = server.client.post(server.at("/uploads")).body(long_jpeg(LIMIT)).send().await.unwrap();

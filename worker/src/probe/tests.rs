@@ -115,7 +115,12 @@ fn frames_and_pages_are_counted_where_that_is_cheap() {
 fn a_picture_without_a_side_is_damaged() {
     let mut file = samples::encode(Format::Gif, &samples::corners(9, 5).into(), None);
     file[6] = 0;
-    assert!(matches!(header(&file, Format::Gif), Err(ProbeError::Damaged(_))));
+    let sides = header(&file, Format::Gif).map(|header| (header.width, header.height)).unwrap();
+    assert_eq!(sides, (9, 5), "a GIF without a screen has the sides of its first frame");
+    assert!(matches!(header(&file[..20], Format::Gif), Err(ProbeError::Damaged(_))));
+    let mut file = samples::encode(Format::Bmp, &samples::corners(9, 5).into(), None);
+    file[18] = 0;
+    assert!(matches!(header(&file, Format::Bmp), Err(ProbeError::Damaged(_))));
 }
 
 #[test]
@@ -129,7 +134,15 @@ fn other_kinds_of_files_are_named() {
         (b"PK\x03\x04....", "a ZIP archive"),
         (b"\0\0\0\x18ftypheic....", "a HEIC picture"),
         (b"\0\0\0\x18ftypavif....", "an AVIF picture"),
+        (b"\0\0\0\x18ftypmif1....heic....", "a HEIC picture"),
+        (b"\0\0\0\x18ftypmif1....avif....", "an AVIF picture"),
+        (b"\0\0\0\x14ftypmif1....heicavif", "a HEIC picture"),
         (b"\0\0\0\x18ftypisom....", "a video"),
+        (b"\0\0\0\x18ftypcrx ....", "a camera raw file (CR3)"),
+        (b"II*\0\x10\0\0\0CR\x02\0", "a camera raw file (CR2)"),
+        (b"FUJIFILMCCD-RAW 0201", "a camera raw file (RAF)"),
+        (b"IIU\0\x18\0\0\0", "a camera raw file (RW2)"),
+        (b"IIRO\x08\0\0\0", "a camera raw file (ORF)"),
         (b"BM is how this text begins", "text"),
     ] {
         assert_eq!(sniff(bytes), Sniff::Other(what));

@@ -1,5 +1,7 @@
 //! Decodes the first frame of a file: 8 bits a channel, as stored.
 
+#[cfg(feature = "turbojpeg")]
+mod blank;
 mod bmp;
 mod jpeg;
 mod png;

@@ -7,38 +7,55 @@ use image::{
 
 use super::{
     Thumbnail, ThumbnailError,
+    drawing::Drawing,
     picture::Picture,
     pixels::{Layout, Pixels},
     planes::Planes,
 };
-use crate::{Encoding, Size};
+use crate::{Encoding, Format, Size};
 
 /// The quality of JPEG thumbnails, of 100. Above it, files grow faster than the visible quality.
 const JPEG_QUALITY: u8 = 80;
 
-/// Encodes a picture whose colours are multiplied by alpha.
-pub(super) fn encode(size: Size, picture: Picture) -> Result<Thumbnail, ThumbnailError> {
+/// Encodes a picture whose colours are multiplied by alpha. A drawing is looked for unless the original was a JPEG, which
+/// has lost its lines already.
+pub(super) fn encode(size: Size, original: Format, picture: Picture) -> Result<Thumbnail, ThumbnailError> {
     let (width, height) = picture.sides();
     let (encoding, bytes) = match picture {
         Picture::Planes(planes) => (Encoding::Jpeg, jpeg_of_planes(size, planes)?),
         Picture::Pixels(mut pixels) => {
             pixels.divide_alpha();
             if pixels.layout.has_alpha() {
-                (Encoding::Png, png(&pixels)?)
+                (Encoding::Png, png(&pixels, CompressionType::Fast)?)
             } else {
-                (Encoding::Jpeg, jpeg(size, &pixels)?)
+                let drawing = if original == Format::Jpeg { Drawing::NONE } else { Drawing::of(&pixels) };
+                opaque(size, &pixels, drawing)?
             }
         }
     };
     Ok(Thumbnail { size, width, height, encoding, bytes })
 }
 
+/// JPEG, or PNG where it is shorter.
+fn opaque(size: Size, pixels: &Pixels, drawing: Drawing) -> Result<(Encoding, Vec<u8>), ThumbnailError> {
+    let jpeg = jpeg(size, pixels, drawing.is_sharp)?;
+    if drawing.is_flat {
+        let png = png(pixels, CompressionType::Default)?;
+        if png.len() <= jpeg.len() {
+            return Ok((Encoding::Png, png));
+        }
+    }
+    Ok((Encoding::Jpeg, jpeg))
+}
+
+/// A JPEG; if it is sharp, with a colour for each pixel.
 #[cfg(feature = "turbojpeg")]
-fn jpeg(size: Size, picture: &Pixels) -> Result<Vec<u8>, ThumbnailError> {
+fn jpeg(size: Size, picture: &Pixels, is_sharp: bool) -> Result<Vec<u8>, ThumbnailError> {
     use turbojpeg::{Image, PixelFormat, Subsamp};
 
     let (format, subsampling) = match picture.layout {
         Layout::Grey => (PixelFormat::GRAY, Subsamp::Gray),
+        _ if is_sharp => (PixelFormat::RGB, Subsamp::None),
         _ => (PixelFormat::RGB, Subsamp::Sub2x2),
     };
     let width = picture.width as usize;
@@ -85,8 +102,9 @@ fn compressor(size: Size) -> turbojpeg::Result<turbojpeg::Compressor> {
     Ok(compressor)
 }
 
+/// A JPEG, always with a colour for each pixel.
 #[cfg(not(feature = "turbojpeg"))]
-fn jpeg(_size: Size, picture: &Pixels) -> Result<Vec<u8>, ThumbnailError> {
+fn jpeg(_size: Size, picture: &Pixels, _is_sharp: bool) -> Result<Vec<u8>, ThumbnailError> {
     let mut file = Vec::new();
     write(image::codecs::jpeg::JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY), picture)?;
     Ok(file)
@@ -94,14 +112,14 @@ fn jpeg(_size: Size, picture: &Pixels) -> Result<Vec<u8>, ThumbnailError> {
 
 #[cfg(not(feature = "turbojpeg"))]
 fn jpeg_of_planes(size: Size, planes: Planes) -> Result<Vec<u8>, ThumbnailError> {
-    jpeg(size, &planes.into_pixels())
+    jpeg(size, &planes.into_pixels(), false)
 }
 
 /// `Fast` with adaptive filters is `image`'s quick deflate: on thumbnails its files are as small as those of slower
-/// levels, in a thirtieth of the time.
-fn png(picture: &Pixels) -> Result<Vec<u8>, ThumbnailError> {
+/// levels, in a thirtieth of the time. On drawings it is not, so they get the `Default`.
+fn png(picture: &Pixels, compression: CompressionType) -> Result<Vec<u8>, ThumbnailError> {
     let mut file = Vec::new();
-    write(PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Adaptive), picture)?;
+    write(PngEncoder::new_with_quality(&mut file, compression, FilterType::Adaptive), picture)?;
     Ok(file)
 }
 

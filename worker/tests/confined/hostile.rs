@@ -45,8 +45,9 @@ fn made(sides: [(u32, u32); 3], files: [&[u8]; 3], encoding: &str) -> Vec<u8> {
             format!(r#"{{"width":{width},"height":{height},"encoding":"{encoding}","bytes":{bytes}}}"#)
         })
         .collect();
+    let took = r#"{"secs":0,"nanos":0}"#;
     let json = format!(
-        r#"{{"Made":{{"width":300,"height":200,"thumbhash":[1,2,3],"files":[{}]}}}}"#,
+        r#"{{"Made":{{"width":300,"height":200,"thumbhash":[1,2,3],"warnings":[],"files":[{}],"took":[{took},{took},{took}]}}}}"#,
         headers.join(",")
     );
     [message(&json), files.concat()].concat()
@@ -75,7 +76,7 @@ async fn invalid_thumbnails_are_refused() {
 
 #[tokio::test]
 async fn no_reply_makes_the_worker_allocate_or_wait_without_bound() {
-    let endless = r#"{"Made":{"width":300,"height":200,"thumbhash":[1],"files":[
+    let endless = r#"{"Made":{"width":300,"height":200,"thumbhash":[1],"warnings":[],"took":[{"secs":0,"nanos":0},{"secs":0,"nanos":0},{"secs":0,"nanos":0}],"files":[
         {"width":160,"height":107,"encoding":"image/jpeg","bytes":999999999999},
         {"width":300,"height":200,"encoding":"image/jpeg","bytes":1},
         {"width":300,"height":200,"encoding":"image/jpeg","bytes":1}]}}"#;
@@ -90,6 +91,9 @@ async fn a_decoder_reports_only_its_own_errors() {
     let foreign = r#"{"Failed":{"TookTooLong":{"secs":1,"nanos":0}}}"#;
     assert_eq!(failure_of(&message(foreign)).await, "cannot-be-decoded");
     assert_eq!(failure_of(&message(r#"{"Failed":"NeedsTooMuchMemory"}"#)).await, "too-much-memory");
+    let kind = |name: &str| message(&format!(r#"{{"Failed":{{"UnsupportedKind":"{name}"}}}}"#));
+    assert_eq!(failure_of(&kind("TiffCompression")).await, "unsupported-kind");
+    assert_eq!(failure_of(&kind("<b>a sentence of its own</b>")).await, "cannot-be-decoded");
     // A line break in a detail would forge a log record.
     assert_eq!(
         failure_of(&message(r#"{"Failed":{"CannotBeDecoded":"x\nERROR y"}}"#)).await,

@@ -49,7 +49,8 @@ pub(super) fn decode(original: &[u8], header: &Header) -> Result<Decoded, Thumbn
     let stride = page.width as usize * layout.channels();
     let mut bytes = zeroed(stride as u64 * u64::from(page.height))?;
     let mut shown = 0;
-    for chunk in chunks.all() {
+    for index in 0..chunks.count() {
+        let chunk = chunks.chunk(index);
         let planes = chunks.decoded(&chunk, &rows)?;
         let (left, width) =
             (chunk.left as usize * layout.channels(), chunk.width as usize * layout.channels());

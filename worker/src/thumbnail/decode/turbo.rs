@@ -6,7 +6,7 @@ use turbojpeg::{
     Colorspace, DecompressHeader, Decompressor, Error, Image, PixelFormat, ScalingFactor, Subsamp, YuvImage,
 };
 
-use super::{Decoded, agree, jpeg::MAX_SCANS, whole, zeroed};
+use super::{Decoded, agree, blank, is_cut_short, jpeg::MAX_SCANS, whole, zeroed};
 use crate::{
     probe::Header,
     thumbnail::{
@@ -29,8 +29,8 @@ const WARNINGS: [&str; 7] = [
     "Application transferred too many scanlines",
 ];
 
-/// The warning for a truncated file. `image` decides whether it can be decoded.
-const CUT_SHORT: &str = "Premature end of JPEG file";
+/// The warnings for a file that ends too early, and for a scan that does.
+const CUT_SHORT: [&str; 2] = ["Premature end of JPEG file", "premature end of data segment"];
 
 pub(super) fn decode(
     original: &[u8],
@@ -51,21 +51,21 @@ pub(super) fn decode(
         if info.is_lossless { ScalingFactor::ONE } else { factor((stored_width, stored_height), least) };
     decompressor.set_scaling_factor(factor).map_err(explain)?;
     let scaled = info.scaled(factor);
-    let decoded = if stays_in_planes(&info, profile) {
-        planes(&mut decompressor, original, &scaled)?.map(Picture::Planes)
+    let (mut picture, is_whole) = if stays_in_planes(&info, profile) {
+        let (planes, is_whole) = planes(&mut decompressor, original, &scaled)?;
+        (Picture::Planes(planes), is_whole)
     } else {
-        pixels(&mut decompressor, original, &scaled)?.map(Picture::Pixels)
+        let (pixels, is_whole) = pixels(&mut decompressor, original, &scaled)?;
+        (Picture::Pixels(pixels), is_whole)
     };
-    let Some(picture) = decoded else {
-        // libjpeg would fill the missing part with grey.
-        return whole::decode(original, header);
-    };
+    let (missing, rows) = if is_whole { (0, 1) } else { blank::whiten(&mut picture) };
+    let is_cut_short = is_cut_short(missing.into(), (1, rows))?;
     let extent = |stored: u32| f64::from(stored) * factor.num() as f64 / factor.denom() as f64;
     Ok(Decoded {
         picture,
         extent: (extent(stored_width), extent(stored_height)),
         profile: None,
-        is_cut_short: false,
+        is_cut_short,
     })
 }
 
@@ -77,20 +77,18 @@ fn stays_in_planes(info: &DecompressHeader, profile: Option<&ColorProfile>) -> b
         && !colour::changes_rgb(profile)
 }
 
-/// Decodes to planes as stored; `None` if the file is truncated.
+/// Decodes to planes as stored. The flag is false if the file is truncated.
 fn planes(
     decompressor: &mut Decompressor,
     original: &[u8],
     scaled: &DecompressHeader,
-) -> Result<Option<Planes>, ThumbnailError> {
+) -> Result<(Planes, bool), ThumbnailError> {
     const ALIGN: usize = 1;
     let &DecompressHeader { width, height, subsamp, .. } = scaled;
     let length = turbojpeg::yuv_pixels_len(width, ALIGN, height, subsamp).map_err(explain)?;
     let mut bytes = zeroed(length as u64)?;
     let mut image = YuvImage { pixels: bytes.as_mut_slice(), width, align: ALIGN, height, subsamp };
-    if !is_whole(decompressor.decompress_to_yuv(original, image.as_deref_mut()))? {
-        return Ok(None);
-    }
+    let is_whole = is_whole(decompressor.decompress_to_yuv(original, image.as_deref_mut()))?;
     // The buffer holds Y, Cb, Cr in order, each padded to whole colour samples.
     let ((stride, rows), (colour_width, colour_height)) = (image.y_size(), image.uv_size());
     let red = bytes.split_off(stride * rows + colour_width * colour_height);
@@ -100,11 +98,12 @@ fn planes(
     };
     drop_columns(&mut bytes, stride, width);
     bytes.truncate(width * height);
-    Ok(Some(Planes {
+    let planes = Planes {
         brightness: plane(bytes, width, height)?,
         colour: [plane(blue, colour_width, colour_height)?, plane(red, colour_width, colour_height)?],
         sampling: (side(subsamp.width())?, side(subsamp.height())?),
-    }))
+    };
+    Ok((planes, is_whole))
 }
 
 /// Keeps the first `width` bytes of every `stride`.
@@ -116,12 +115,12 @@ fn drop_columns(bytes: &mut [u8], stride: usize, width: usize) {
     }
 }
 
-/// Decodes to RGB, grey or CMYK; `None` if the file is truncated.
+/// Decodes to RGB, grey or CMYK. The flag is false if the file is truncated.
 fn pixels(
     decompressor: &mut Decompressor,
     original: &[u8],
     scaled: &DecompressHeader,
-) -> Result<Option<Pixels>, ThumbnailError> {
+) -> Result<(Pixels, bool), ThumbnailError> {
     let (layout, format) = match scaled.colorspace {
         Colorspace::Gray => (Layout::Grey, PixelFormat::GRAY),
         Colorspace::CMYK | Colorspace::YCCK => (Layout::Cmyk, PixelFormat::CMYK),
@@ -132,13 +131,13 @@ fn pixels(
     let mut bytes = zeroed(pitch as u64 * height as u64)?;
     let image = Image { pixels: bytes.as_mut_slice(), width, pitch, height, format };
     let is_whole = is_whole(decompressor.decompress(original, image))?;
-    Ok(is_whole.then_some(Pixels { width: side(width)?, height: side(height)?, layout, bytes }))
+    Ok((Pixels { width: side(width)?, height: side(height)?, layout, bytes }, is_whole))
 }
 
 /// Whether the file was complete. Warnings are ignored.
 fn is_whole(decoded: turbojpeg::Result<()>) -> Result<bool, ThumbnailError> {
     match decoded {
-        Err(Error::TurboJpegError(message)) if message.contains(CUT_SHORT) => Ok(false),
+        Err(Error::TurboJpegError(message)) if CUT_SHORT.iter().any(|cut| message.contains(cut)) => Ok(false),
         Err(Error::TurboJpegError(message)) if WARNINGS.iter().any(|warning| message.contains(warning)) => {
             Ok(true)
         }

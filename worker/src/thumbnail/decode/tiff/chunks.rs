@@ -112,14 +112,17 @@ impl<'a> Chunks<'a> {
         })
     }
 
-    /// All of them, row after row.
-    pub(super) fn all(&self) -> impl Iterator<Item = Chunk> + use<> {
-        let (page, sides, across) = (self.page, self.sides, self.across);
-        (0..across * self.down).map(move |index| {
-            let (left, top) = (index % across * sides.0, index / across * sides.1);
-            let (width, height) = (sides.0.min(page.width - left), sides.1.min(page.height - top));
-            Chunk { index, left, top, width, height }
-        })
+    /// How many there are of each plane.
+    pub(super) fn count(&self) -> u32 {
+        self.across * self.down
+    }
+
+    /// One of them; they lie row after row.
+    pub(super) fn chunk(&self, index: u32) -> Chunk {
+        let (left, top) = (index % self.across * self.sides.0, index / self.across * self.sides.1);
+        let (width, height) =
+            (self.sides.0.min(self.page.width - left), self.sides.1.min(self.page.height - top));
+        Chunk { index, left, top, width, height }
     }
 
     /// Decompresses the planes of a strip or tile that are shown. What is damaged or missing is left out at the end.

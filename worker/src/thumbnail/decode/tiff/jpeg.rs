@@ -128,7 +128,7 @@ fn samples(
     if !fits(sides) {
         return Err(ThumbnailError::damaged("a JPEG stream is larger than its strip or tile"));
     }
-    if decoder.color_type().channel_count() != count as u8 {
+    if u16::from(decoder.color_type().channel_count()) != count {
         return Err(UnsupportedKind::RareJpeg.into());
     }
     let mut bytes = zeroed(decoder.total_bytes())?;
