@@ -11,6 +11,7 @@
 
 mod chunks;
 mod codec;
+mod demand;
 mod fax;
 mod jpeg;
 mod lab;

@@ -1,13 +1,14 @@
 //! The strips or tiles of a page.
 
-use std::{
-    borrow::Cow,
-    io::{Read, Seek},
-};
+use std::io::{Read, Seek};
 
-use super::{codec, rows::Rows};
+use super::{
+    codec,
+    demand::{Demand, Planes},
+    rows::Rows,
+};
 use crate::{
-    probe::tiff::{Colour, Compression, Directory, Page, Predictor, Tiff, tag},
+    probe::tiff::{Directory, Order, Page, Tiff, tag},
     thumbnail::{ThumbnailError, decode::DECODER_BYTES},
 };
 
@@ -21,7 +22,7 @@ const MAX_TABLES_BYTES: u64 = 64 * 1024;
 pub(super) struct Chunks<'a> {
     original: &'a [u8],
     page: Page,
-    order: crate::probe::tiff::Order,
+    order: Order,
     /// Width and height of a strip or tile; the last strip may be shorter, and tiles may extend beyond the page.
     sides: (u32, u32),
     across: u32,
@@ -42,30 +43,6 @@ pub(super) struct Chunk {
     pub(super) top: u32,
     pub(super) width: u32,
     pub(super) height: u32,
-}
-
-/// The decompressed bytes of a strip or tile.
-pub(super) struct Planes<'a> {
-    /// Of all samples, or of each sample that is shown.
-    pub(super) planes: Vec<Cow<'a, [u8]>>,
-    /// Bytes of a row of a plane.
-    pub(super) stride: usize,
-}
-
-/// The demand on a decompressor.
-pub(super) struct Demand<'a> {
-    pub(super) page: Page,
-    pub(super) order: crate::probe::tiff::Order,
-    /// Pixels of a row and rows.
-    pub(super) sides: (u32, u32),
-    /// Samples of a pixel in this plane.
-    pub(super) samples: u16,
-    /// Bytes of a row.
-    pub(super) stride: usize,
-    /// Bytes of all rows.
-    pub(super) bytes: usize,
-    pub(super) is_two_dimensional: bool,
-    pub(super) tables: &'a [u8],
 }
 
 impl<'a> Chunks<'a> {
@@ -166,16 +143,5 @@ impl<'a> Chunks<'a> {
         // Where the length is not given, a decompressor finds the end.
         let length = self.lengths.get(index).map_or(usize::MAX, |length| as_size(*length));
         &rest[..length.min(rest.len())]
-    }
-}
-
-/// Whether a predictor applies to the bytes of this demand.
-pub(super) fn predictor(demand: &Demand) -> Predictor {
-    // Subsampled units are never predicted.
-    let is_in_units = demand.page.colour == Colour::YCbCr && demand.page.compression != Compression::Jpeg;
-    if is_in_units && demand.stride != demand.sides.0 as usize * 3 {
-        Predictor::None
-    } else {
-        demand.page.predictor
     }
 }

@@ -5,10 +5,7 @@ use std::{borrow::Cow, io::Read};
 use flate2::{Decompress, FlushDecompress};
 use weezl::{BitOrder, LzwStatus, decode::Decoder};
 
-use super::{
-    chunks::{self, Demand},
-    fax, jpeg,
-};
+use super::{demand::Demand, fax, jpeg};
 use crate::{
     probe::tiff::{Compression, Order, Predictor},
     thumbnail::{ThumbnailError, decode::zeroed},
@@ -46,7 +43,7 @@ pub(super) fn decompress<'a>(stored: &'a [u8], demand: &Demand) -> Result<Cow<'a
         Compression::PackBits => into(demand.bytes, |to| pack_bits(&stored, to))?,
         Compression::Zstd => into(demand.bytes, |to| zstd(&stored, to))?,
     };
-    match chunks::predictor(demand) {
+    match demand.predictor() {
         Predictor::None => {}
         Predictor::Horizontal => {
             bytes.chunks_mut(demand.stride).for_each(|row| add_left(row, demand));

@@ -1,7 +1,7 @@
 //! Decodes JPEG in TIFF (TIFF Technical Note 2): each strip or tile is a JPEG stream without the tables, which are
 //! stored once.
 
-use super::chunks::Demand;
+use super::demand::Demand;
 use crate::{probe::tiff::Colour, thumbnail::ThumbnailError};
 
 /// Sides of a JPEG stream may extend beyond its strip or tile up to whole blocks of its sampling, in pixels.

@@ -4,7 +4,7 @@ use std::io::{Read, Seek};
 
 use moxcms::ColorProfile;
 
-use super::{chunks::Planes, lab::Lab};
+use super::{demand::Planes, lab::Lab};
 use crate::{
     probe::tiff::{Alpha, Colour, Compression, Directory, Order, Page, Tiff, tag},
     thumbnail::{ThumbnailError, colour::Narrowing, pixels::Layout},

@@ -1,0 +1,34 @@
+//! Numbers of tags (TIFF 6.0, appendix A, and later supplements).
+
+pub(crate) const NEW_SUBFILE_TYPE: u16 = 254;
+pub(crate) const SUBFILE_TYPE: u16 = 255;
+pub(crate) const WIDTH: u16 = 256;
+pub(crate) const HEIGHT: u16 = 257;
+pub(crate) const BITS_PER_SAMPLE: u16 = 258;
+pub(crate) const COMPRESSION: u16 = 259;
+pub(crate) const PHOTOMETRIC: u16 = 262;
+pub(crate) const FILL_ORDER: u16 = 266;
+pub(crate) const MAKE: u16 = 271;
+pub(crate) const STRIP_OFFSETS: u16 = 273;
+pub(crate) const ORIENTATION: u16 = 274;
+pub(crate) const SAMPLES_PER_PIXEL: u16 = 277;
+pub(crate) const ROWS_PER_STRIP: u16 = 278;
+pub(crate) const STRIP_BYTE_COUNTS: u16 = 279;
+pub(crate) const PLANAR_CONFIGURATION: u16 = 284;
+pub(crate) const T4_OPTIONS: u16 = 292;
+pub(crate) const PREDICTOR: u16 = 317;
+pub(crate) const COLOUR_MAP: u16 = 320;
+pub(crate) const TILE_WIDTH: u16 = 322;
+pub(crate) const TILE_LENGTH: u16 = 323;
+pub(crate) const TILE_OFFSETS: u16 = 324;
+pub(crate) const TILE_BYTE_COUNTS: u16 = 325;
+pub(crate) const CHILDREN: u16 = 330;
+pub(crate) const INK_SET: u16 = 332;
+pub(crate) const EXTRA_SAMPLES: u16 = 338;
+pub(crate) const SAMPLE_FORMAT: u16 = 339;
+pub(crate) const JPEG_TABLES: u16 = 347;
+pub(crate) const YCBCR_COEFFICIENTS: u16 = 529;
+pub(crate) const YCBCR_SUBSAMPLING: u16 = 530;
+pub(crate) const REFERENCE_BLACK_WHITE: u16 = 532;
+pub(crate) const PROFILE: u16 = 34675;
+pub(crate) const DNG_VERSION: u16 = 50706;
