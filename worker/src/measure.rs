@@ -4,7 +4,7 @@
 use crate::{
     Format,
     config::PixelConfig,
-    thumbnail::{self, Recipe, Scaler},
+    thumbnail::{self, Recipe, Tools},
 };
 pub use crate::{
     confinement::ALLOCATOR,
@@ -14,10 +14,16 @@ pub use crate::{
 /// Makes thumbnails of one picture after the other, with the buffers that a decoder keeps.
 #[derive(Default)]
 pub struct Stages {
-    scaler: Scaler,
+    tools: Tools,
 }
 
 impl Stages {
+    /// Without `thumbnail-jpeg`: every JPEG is decoded by the complete decoder.
+    #[must_use]
+    pub fn with_complete_decoder() -> Self {
+        Self { tools: Tools::with_complete_decoder() }
+    }
+
     /// Makes the three thumbnails. Calls `finished` at the end of each stage.
     ///
     /// # Errors
@@ -30,6 +36,6 @@ impl Stages {
         finished: impl FnMut(Stage),
     ) -> Result<ThumbnailSet, ThumbnailError> {
         let recipe = Recipe { format, sizes: pixels.sizes, max_pixels: pixels.max_pixels };
-        thumbnail::make(&mut self.scaler, original, &recipe, finished)
+        thumbnail::make(&mut self.tools, original, &recipe, finished)
     }
 }

@@ -29,8 +29,7 @@ use std::io::Cursor;
 use sha2::{Digest, Sha256};
 
 pub use self::error::ThumbnailError;
-pub(crate) use self::scale::Scaler;
-use self::{decode::Decoded, picture::Picture};
+use self::{decode::Decoded, picture::Picture, scale::Scaler};
 use crate::{
     Encoding, Format, Size, Sizes, ThumbnailFact, Warning, fit,
     probe::{self, Orientation},
@@ -45,6 +44,26 @@ pub(crate) struct Recipe {
     pub(crate) sizes: Sizes,
     /// The pixel limit of the original.
     pub(crate) max_pixels: u64,
+}
+
+/// The tools that are kept from picture to picture, with their buffers.
+pub(crate) struct Tools {
+    /// The decoder of ordinary JPEGs. A benchmark compares with the complete decoder alone.
+    decoder: Option<thumbnail_jpeg::Decoder>,
+    scaler: Scaler,
+}
+
+impl Default for Tools {
+    fn default() -> Self {
+        Self { decoder: Some(thumbnail_jpeg::Decoder::default()), scaler: Scaler::default() }
+    }
+}
+
+impl Tools {
+    /// Tools that decode every JPEG with the complete decoder.
+    pub(crate) fn with_complete_decoder() -> Self {
+        Self { decoder: None, ..Self::default() }
+    }
 }
 
 /// The thumbnails of one picture.
@@ -111,18 +130,19 @@ pub enum Stage {
 ///
 /// `finished` is called at the end of each stage, so that a benchmark can measure it.
 pub(crate) fn make(
-    scaler: &mut Scaler,
+    tools: &mut Tools,
     original: &[u8],
     recipe: &Recipe,
     mut finished: impl FnMut(Stage),
 ) -> Result<ThumbnailSet, ThumbnailError> {
+    let Tools { decoder, scaler } = tools;
     let header = probe::probe(Cursor::new(original), recipe.format)?;
     header.check(recipe.max_pixels)?;
     let side = |size| fit((header.width, header.height), recipe.sizes.longest_side(size));
     // The large thumbnail is scaled as stored and then turned, so its width and height may be swapped.
     let (width, height) = side(Size::Large);
     let stored = header.orientation.displayed(width, height);
-    let decoded = decode::first_frame(original, &header, stored)?;
+    let decoded = decode::first_frame(decoder.as_mut(), original, &header, stored)?;
     finished(Stage::Decode);
     let warnings = if decoded.is_cut_short { vec![Warning::CutShort] } else { Vec::new() };
 

@@ -15,7 +15,7 @@ use super::{
     layers::{self, SandboxLayers},
     protocol::{self, DecodeReply, DecodeRequest, FileHeader, Ready},
 };
-use crate::thumbnail::{self, Recipe, Scaler, ThumbnailError, ThumbnailSet};
+use crate::thumbnail::{self, Recipe, ThumbnailError, ThumbnailSet, Tools};
 
 /// The largest original whose buffer is kept for the next job, in bytes. Larger ones are rare.
 const KEPT_BYTES: usize = 16 * 1024 * 1024;
@@ -70,7 +70,7 @@ fn serve(mode: ConfinementMode, memory: u64) -> io::Result<()> {
 struct JobBuffers {
     /// As long as the longest original so far: growing it writes zeroes, and that takes time. All zeroes between two jobs.
     original: Vec<u8>,
-    scaler: Scaler,
+    tools: Tools,
 }
 
 impl JobBuffers {
@@ -92,10 +92,10 @@ impl JobBuffers {
         input.read_exact(&mut self.original[..length])?;
         let sizes = request.sizes.parse().map_err(io::Error::other)?;
         let recipe = Recipe { format: request.format, sizes, max_pixels: request.max_pixels };
-        let (scaler, original) = (&mut self.scaler, &self.original[..length]);
+        let (tools, original) = (&mut self.tools, &self.original[..length]);
         let made = panic::catch_unwind(AssertUnwindSafe(|| {
             let (mut took, mut since) = ([Duration::ZERO; 3], Instant::now());
-            let made = thumbnail::make(scaler, original, &recipe, |stage| {
+            let made = thumbnail::make(tools, original, &recipe, |stage| {
                 took[stage as usize] = since.elapsed();
                 since = Instant::now();
             })?;
@@ -109,7 +109,7 @@ impl JobBuffers {
         }
         Ok(made.unwrap_or_else(|panic| {
             // The panic may have left it in any state.
-            self.scaler = Scaler::default();
+            self.tools = Tools::default();
             Err(ThumbnailError::CannotBeDecoded(format!("the decoder panicked: {}", panic_message(&*panic))))
         }))
     }

@@ -5,6 +5,7 @@ mod blank;
 mod bmp;
 mod jpeg;
 mod png;
+mod scaled;
 mod tiff;
 #[cfg(feature = "turbojpeg")]
 mod turbo;
@@ -31,12 +32,17 @@ pub(super) struct Decoded {
 /// Decodes the first frame of a picture whose header has passed the limits. If the decoder can shrink, the result is
 /// smaller than the picture, but never smaller than `least` (width and height as stored).
 pub(super) fn first_frame(
+    decoder: Option<&mut thumbnail_jpeg::Decoder>,
     original: &[u8],
     header: &Header,
     least: (u32, u32),
 ) -> Result<Decoded, ThumbnailError> {
     match header.format {
         Format::Jpeg => {
+            let scaled = decoder.and_then(|decoder| scaled::decode(decoder, original, header, least));
+            if let Some(decoded) = scaled {
+                return Ok(decoded);
+            }
             let profile = jpeg::check(original)?.as_deref().and_then(colour::profile);
             let decoded = jpeg_picture(original, header, least, profile.as_ref())?;
             Ok(Decoded { profile, ..decoded })

@@ -6,7 +6,7 @@ use super::*;
 use crate::probe::Orientation;
 
 fn make(original: &[u8], recipe: &Recipe) -> Result<ThumbnailSet, ThumbnailError> {
-    super::make(&mut Scaler::default(), original, recipe, |_| {})
+    super::make(&mut Tools::default(), original, recipe, |_| {})
 }
 
 fn recipe(format: Format) -> Recipe {

@@ -44,6 +44,26 @@ pub(super) fn check(original: &[u8]) -> Result<Option<Vec<u8>>, ThumbnailError> 
     Ok(profile.joined())
 }
 
+/// The ICC profile before the first scan of an ordinary file. `thumbnail-jpeg` refuses other files.
+pub(super) fn profile(original: &[u8]) -> Option<Vec<u8>> {
+    let mut parts = ProfileParts::default();
+    let mut rest = original.get(2..)?;
+    loop {
+        match *rest {
+            [0xFF, 0xFF, ..] => rest = &rest[1..],
+            [0xFF, START_OF_SCAN, ..] => return parts.joined(),
+            [0xFF, marker, high, low, ..] => {
+                let end = 2 + usize::from(u16::from_be_bytes([high, low]));
+                if marker == APP2 {
+                    parts.add(rest.get(4..end).unwrap_or_default());
+                }
+                rest = rest.get(end..)?;
+            }
+            _ => return None,
+        }
+    }
+}
+
 /// An ICC profile comes in numbered parts, because a segment holds 64 KiB (ICC.1:2022, B.4).
 #[derive(Default)]
 struct ProfileParts<'a> {
