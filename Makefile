@@ -67,6 +67,7 @@ fuzz:
 	$(call FUZZ,worker,messages,golden)
 	$(call FUZZ,worker,thumbnails,fuzz/seeds)
 	$(call FUZZ,worker,tiff,fuzz/seeds/tiff)
+	$(call FUZZ,worker/jpeg,jpeg,../fuzz/seeds)
 	$(call FUZZ,server,socket,fuzz/seeds/socket)
 	$(call FUZZ,server,forms,fuzz/seeds/forms)
 

@@ -30,8 +30,8 @@ sharp.cache(false);
 })();
 ";
 
-/// Prints what they take for these files, or that they are not there.
-pub fn compare(paths: &[&Path]) {
+/// Prints what they take for these files, or that they are not there. Returns the milliseconds of sharp, if it is there.
+pub fn compare(paths: &[&Path]) -> Vec<f64> {
     if runs(Command::new("vipsthumbnail").arg("--version")) {
         for path in paths {
             let begun = Instant::now();
@@ -52,12 +52,18 @@ pub fn compare(paths: &[&Path]) {
     if runs(Command::new("node").args(["-e", "require('sharp')"])) {
         let mut sharp = Command::new("node");
         sharp.args(["-e", SHARP]).args(paths);
-        if !sharp.status().is_ok_and(|status| status.success()) {
+        let output = sharp.stderr(Stdio::inherit()).output();
+        let Some(output) = output.ok().filter(|output| output.status.success()) else {
             println!("  node and sharp are there, and failed");
-        }
-    } else {
-        println!("  node with sharp is not on this machine");
+            return Vec::new();
+        };
+        let text = String::from_utf8_lossy(&output.stdout);
+        print!("{text}");
+        let times = text.lines().filter_map(|line| line.split_whitespace().nth(1)?.parse().ok());
+        return times.collect();
     }
+    println!("  node with sharp is not on this machine");
+    Vec::new()
 }
 
 fn runs(command: &mut Command) -> bool {

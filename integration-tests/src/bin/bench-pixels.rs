@@ -27,7 +27,7 @@ const RUNS: usize = 11;
 const SLOW_RUNS: usize = 3;
 
 /// Photographs that are taken from a directory: the largest, and from there down in equal steps of rank.
-const PHOTOGRAPHS: usize = 8;
+const PHOTOGRAPHS: usize = 12;
 
 /// The time that a job may take beyond the floor: half of it again, and a constant for the work of every job.
 const GOAL_TIMES: f64 = 1.5;
@@ -63,10 +63,11 @@ fn main() -> ExitCode {
 async fn compare(photographs: &[Subject]) {
     let bench = Bench::start().await;
     println!(
-        "times in ms, medians of {RUNS}; memory in MiB; `job` is the whole confined job, `plain` is `image` alone"
+        "times in ms, medians of {RUNS}; memory in MiB; `job` is the whole confined job, `complete` the sum \
+         with libjpeg-turbo instead of thumbnail-jpeg, `times` what `image` alone takes"
     );
     println!(
-        "{:<34} {:>11} {:>6} | {:>6} {:>6} {:>6} {:>6} | {:>6} {:>6} {:>6} | {:>6} {:>6} | {:>7} {:>6}",
+        "{:<34} {:>11} {:>6} | {:>6} {:>6} {:>6} {:>6} {:>8} | {:>6} {:>6} {:>6} | {:>6} {:>6} | {:>7} {:>6}",
         "picture",
         "sides",
         "MB",
@@ -74,6 +75,7 @@ async fn compare(photographs: &[Subject]) {
         "scale",
         "encode",
         "sum",
+        "complete",
         "mem",
         "+scale",
         "+enc",
@@ -98,12 +100,22 @@ async fn compare(photographs: &[Subject]) {
         "a straightforward program on `image` takes {:.1} times as long at the median",
         gain[gain.len() / 2]
     );
+    let mut share: Vec<f64> = rows.iter().map(|row| row.sum / row.complete).collect();
+    share.sort_by(f64::total_cmp);
+    println!("thumbnail-jpeg takes {:.2} of libjpeg-turbo's time at the median", share[share.len() / 2]);
     println!("\nother formats, made of one of the photographs:");
     for subject in others(&photographs[0]) {
         bench.row(&subject).await;
     }
     println!();
-    rivals::compare(&photographs.iter().map(|subject| subject.path.as_path()).collect::<Vec<_>>());
+    let sharp =
+        rivals::compare(&photographs.iter().map(|subject| subject.path.as_path()).collect::<Vec<_>>());
+    let mut shares: Vec<f64> = rows.iter().zip(sharp).map(|(row, sharp)| row.job / sharp).collect();
+    shares.sort_by(f64::total_cmp);
+    if let Some(median) = shares.get(shares.len() / 2) {
+        let all: Vec<_> = shares.iter().map(|share| format!("{share:.2}")).collect();
+        println!("the confined job takes {median:.2} of sharp's time at the median: {}", all.join(" "));
+    }
 }
 
 /// A picture to be measured.
@@ -173,6 +185,9 @@ struct Bench {
 /// The times of a picture, in milliseconds.
 struct Row {
     job: f64,
+    sum: f64,
+    /// The sum with the complete decoder.
+    complete: f64,
     floor: Option<f64>,
     plain: f64,
 }
@@ -194,7 +209,8 @@ impl Bench {
     async fn row(&self, subject: &Subject) -> Row {
         let Subject { name, format, bytes, sides: (width, height), .. } = subject;
         let original = bytes::Bytes::from(bytes.clone());
-        let mut stages = Stages::default();
+        let (mut stages, mut complete_stages) = (Stages::default(), Stages::with_complete_decoder());
+        let mut completes = Vec::new();
         let (mut split, mut sums, mut jobs, mut floors) = ([const { Vec::new() }; 3], vec![], vec![], vec![]);
         for _ in 0..RUNS {
             let mut begun = Instant::now();
@@ -207,6 +223,10 @@ impl Bench {
             sums.push(whole.elapsed());
             made.expect("a photograph can be decoded");
             let begun = Instant::now();
+            let made = complete_stages.make(bytes, *format, &self.pixels, |_: Stage| {});
+            completes.push(begun.elapsed());
+            made.expect("a photograph can be decoded");
+            let begun = Instant::now();
             self.maker
                 .make(original.clone(), *format, Priority::Normal)
                 .await
@@ -217,20 +237,23 @@ impl Bench {
         let plain: Vec<_> = (0..SLOW_RUNS).map(|_| plain(bytes, &self.pixels.sizes)).collect();
         let memory = memory(subject);
         let [decode, scale, encode] = split.map(median);
+        let sum = median(sums).expect("it ran");
         let row = Row {
             job: median(jobs).expect("it ran"),
+            sum,
+            complete: median(completes).expect("it ran"),
             floor: median(floors),
             plain: median(plain).expect("it ran"),
         };
-        let sum = median(sums).expect("it ran");
         println!(
-            "{:<34.34} {:>11} {:>6.1} | {:>6.1} {:>6.1} {:>6.1} {sum:>6.1} | {:>6} {:>6} {:>6} | {:>6.1} {:>6.1} | {:>7} {:>6.1}",
+            "{:<34.34} {:>11} {:>6.1} | {:>6.1} {:>6.1} {:>6.1} {sum:>6.1} {:>8.1} | {:>6} {:>6} {:>6} | {:>6.1} {:>6.1} | {:>7} {:>6.1}",
             name,
             format!("{width}×{height}"),
             bytes.len() as f64 / 1e6,
             decode.unwrap_or_default(),
             scale.unwrap_or_default(),
             encode.unwrap_or_default(),
+            row.complete,
             memory[0],
             memory[1],
             memory[2],

@@ -6,6 +6,9 @@ pub(crate) const PADDING: usize = 16;
 /// Bytes that [`Unstuffed::read`] copies before it makes room again.
 const STEP: usize = 4096;
 
+/// The largest buffer that is kept from file to file, in bytes. Larger files are rare.
+const KEPT_BYTES: usize = 16 * 1024 * 1024;
+
 /// A reader of bits. After [`refill`](Self::refill) 56 bits can be consumed.
 #[derive(Clone, Copy)]
 pub(crate) struct Bits<'a> {
@@ -137,6 +140,13 @@ impl Unstuffed {
             at += 1;
         }
         self.finish(at, made)
+    }
+
+    /// Frees the buffer after a large file.
+    pub(crate) fn forget_large(&mut self) {
+        if self.bytes.len() > KEPT_BYTES {
+            self.bytes = Vec::new();
+        }
     }
 
     /// A reader of the data.

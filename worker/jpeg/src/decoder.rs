@@ -54,6 +54,12 @@ impl Decoder {
     /// # Errors
     /// When the file has anything unusual; see [`Error`]. Another decoder should then decide.
     pub fn decode(&mut self, file: &[u8], options: &Options) -> Result<Picture, Error> {
+        let decoded = self.decode_segments(file, options);
+        self.unstuffed.forget_large();
+        decoded
+    }
+
+    fn decode_segments(&mut self, file: &[u8], options: &Options) -> Result<Picture, Error> {
         let mut segments = Segments::new(file)?;
         let mut state = State::default();
         loop {

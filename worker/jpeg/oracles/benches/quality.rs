@@ -46,7 +46,8 @@ fn main() {
 }
 
 fn row(name: &str, file: &[u8]) {
-    let Some(whole) = turbo_scaled(file, 8).map(|mut planes| planes.swap_remove(0)) else { return };
+    let Some(all) = turbo_scaled(file, 8) else { return };
+    let whole = &all[0];
     let longest = whole.width.max(whole.height);
     let target = |side: usize| (side * LARGE).div_ceil(longest).max(1);
     let sides = (target(whole.width), target(whole.height));
@@ -57,7 +58,7 @@ fn row(name: &str, file: &[u8]) {
     let serves = |(eighths, least): &(usize, f64)| *eighths as f64 / 8.0 * ratio >= *least;
     let eighths = TURBO_SCALES.into_iter().find(serves).map_or(8, |(eighths, _)| eighths);
     let Some(today) = turbo_scaled(file, eighths) else { return };
-    let ideal = shrunk(&whole, (whole.width as f64, whole.height as f64), sides);
+    let ideal = shrunk(whole, (whole.width as f64, whole.height as f64), sides);
     let finished = |plane: &Plane, eighths: usize| {
         let part = eighths as f64 / 8.0;
         let covered = (whole.width as f64 * part, whole.height as f64 * part);
@@ -66,7 +67,10 @@ fn row(name: &str, file: &[u8]) {
     let theirs = finished(&today[0], eighths);
     let mut decoder = Decoder::default();
     let mut line = format!("{name:<44.44} {}/8 {theirs:6.2} |", scale.samples());
-    let mut planes = Vec::new();
+    let half = (sides.0.div_ceil(2), sides.1.div_ceil(2));
+    let of_colour =
+        |plane: &Plane, covered| likeness(&encoded(&shrunk(plane, covered, half)), &blue_ideal(&all, half));
+    let (mut planes, mut colours) = (Vec::new(), Vec::new());
     for refinement in [Refinement::All, Refinement::WhereVisible, Refinement::None] {
         let options = Options { scale, halve_colour: true, refinement, ..Options::default() };
         let begun = Instant::now();
@@ -77,6 +81,13 @@ fn row(name: &str, file: &[u8]) {
         let took = begun.elapsed().as_secs_f64() * 1e3;
         let own = finished(&picture.brightness, scale.samples());
         line += &format!(" {:+.2} ({took:.0} ms)", own - theirs);
+        if let Some([blue, _]) = &picture.colour {
+            let part = scale.samples() as f64 / 8.0;
+            let covered = |whole: usize, sampling: usize| whole as f64 * part / sampling as f64;
+            let covered =
+                (covered(whole.width, picture.sampling.0), covered(whole.height, picture.sampling.1));
+            colours.push(of_colour(blue, covered));
+        }
         planes.push(picture);
     }
     let verdict = if planes[0] == planes[2] {
@@ -88,7 +99,14 @@ fn row(name: &str, file: &[u8]) {
     } else {
         "left out in part"
     };
-    println!("{line} {verdict}");
+    let lost: Vec<_> = colours.iter().map(|colour| format!("{:+.2}", colour - colours[0])).collect();
+    println!("{line} {verdict}; colour {}", lost.join(" "));
+}
+
+/// Cb of the whole picture, scaled down.
+fn blue_ideal(all: &[Plane], half: (usize, usize)) -> Plane {
+    let blue = &all[all.len() - 2];
+    shrunk(blue, (blue.width as f64, blue.height as f64), half)
 }
 
 fn shrunk(plane: &Plane, (across, down): (f64, f64), (width, height): (usize, usize)) -> Plane {

@@ -41,7 +41,7 @@ pub(super) fn decode(
     let part = scale.samples() as f64 / Scale::Full.samples() as f64;
     let (width, height) = header.stored();
     let extent = (f64::from(width) * part, f64::from(height) * part);
-    Some(Decoded { picture: picture(shrunk)?, extent, profile })
+    Some(Decoded { picture: picture(shrunk)?, extent, profile, is_cut_short: false })
 }
 
 /// The smallest scale that keeps both dimensions large enough. libjpeg-turbo is faster at the full size.

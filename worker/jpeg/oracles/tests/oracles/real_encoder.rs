@@ -1,6 +1,6 @@
 //! Pictures written by libjpeg-turbo.
 
-use thumbnail_jpeg::{Decoder, Options, Scale};
+use thumbnail_jpeg::{Decoder, Options, Refinement, Scale};
 use turbojpeg::{Compressor, Image, PixelFormat, Subsamp, Transform, Transformer};
 
 use thumbnail_jpeg_oracles::reference::{difference, planes, turbo};
@@ -73,5 +73,21 @@ fn a_transcoded_file_has_the_same_planes() {
                 assert!(one.unwrap() == other.unwrap(), "{name} {scale:?}");
             }
         }
+    }
+}
+
+#[test]
+fn refinement_scans_are_left_out_only_where_quantisers_are_fine() {
+    let mut decoder = Decoder::default();
+    let is_large = |name: &str| name.contains("203×141") && name.ends_with("true");
+    for (name, file) in files().filter(|(name, _)| is_large(name)) {
+        let mut decode = |refinement| {
+            let options = Options { scale: Scale::Quarter, refinement, ..Options::default() };
+            decoder.decode(&file, &options).unwrap()
+        };
+        let (all, none) = (decode(Refinement::All), decode(Refinement::None));
+        assert!(all != none, "{name}");
+        let expected = if name.contains("q92") || name.contains("q100") { none } else { all };
+        assert!(decode(Refinement::WhereVisible) == expected, "{name}");
     }
 }
