@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The problems of every request that sends files.
-const UPLOAD_PROBLEMS: [Kind; 25] = [
+const UPLOAD_PROBLEMS: [Kind; 26] = [
     Kind::Malformed,
     Kind::Empty,
     Kind::BadKey,
