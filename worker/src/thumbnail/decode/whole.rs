@@ -99,7 +99,8 @@ fn salvage(
     if matches!(error, ImageError::Limits(_) | ImageError::Unsupported(_)) || header.format == Format::Jpeg {
         return Err(error.into());
     }
-    let mut again = zeroed(bytes.len() as u64)?;
+    // Where there is no memory for this, the file counts as what it is.
+    let Ok(mut again) = zeroed(bytes.len() as u64) else { return Err(error.into()) };
     again.fill(u8::MAX);
     if opened(file, header)?.read_image(&mut again).is_ok() {
         return Err(error.into());
