@@ -7,6 +7,7 @@ pub(crate) mod delete;
 pub(crate) mod disposition;
 pub(crate) mod form;
 pub(crate) mod form_results;
+pub(crate) mod header;
 pub(crate) mod idempotency;
 pub(crate) mod incoming;
 pub(crate) mod location;

@@ -89,8 +89,8 @@ impl Scale {
 pub enum Refinement {
     /// Decode them: the planes are those of the same coefficients in a sequential file, byte for byte.
     All,
-    /// Leave them out if the quantisers are so fine that the difference cannot be seen: finished thumbnails lose at most
-    /// 0.1 dB.
+    /// Leave them out if the quantisers are so fine that the difference cannot be seen: about 0.1 dB of a finished
+    /// thumbnail.
     WhereVisible,
     /// Leave them out. For measurements.
     None,

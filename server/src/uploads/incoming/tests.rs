@@ -3,7 +3,7 @@ use std::{collections::HashSet, convert::Infallible, num::NonZero};
 use futures::StreamExt;
 use tokio::time::Instant;
 use worker::{
-    JobName, UploadStatus,
+    JobName, Storage, UploadStatus,
     testing::{self, Fuse, InMemory, Instantly, Logged, ObjectStore, Script, work_off},
     trace::TraceParent,
     transport::JobQueue,
