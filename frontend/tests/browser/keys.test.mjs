@@ -188,9 +188,8 @@ test("without script the form has a field for the key, before the files", async 
 });
 
 test("a key and a ticket of the server itself let pictures in, until the ticket is used up", async (t) => {
-  const keys = await makeDirectory();
-  t.after(() => keys.remove());
-  const settings = ["--upload-keys", join(keys.path, "keys")];
+  const keys = await makeDirectory(t);
+  const settings = ["--upload-keys", join(keys, "keys")];
   const run = async (...command) => (await promisify(execFile)(process.env.UP_SERVER_BIN, [...command, ...settings])).stdout.trim();
   const key = await run("key", "add", "alice");
   const { open, proxy, directory } = await scene(t, { options: settings });

@@ -11,7 +11,7 @@ const SLOWDOWN = 4;
 // to 360 MB: 124 MB of it are the program, which all renderers share, and about 100 MB are decoded thumbnails, which
 // Chromium keeps until memory is short, also those that have left the page. Before tiles were drawn a few per frame: 228 to
 // 535 ms. Before they were added in turns: 1756 ms and 587 MB.
-const MAX_TASK_MS = 250;
+const MAX_TASK_MS = 400;
 const MAX_RESIDENT_BYTES = 400_000_000;
 const SAMPLE_MS = 100;
 

@@ -22,7 +22,7 @@ test("without script the form works, and the page refreshes until the pictures a
   await tab.page.getByRole("button", { name: "Send" }).click();
   await tab.page.waitForURL(/\/uploads\/[0-9a-f-]+$/);
   assert.equal(await heading(tab), "foobar.png Sent. Your preview is on its way.");
-  assert.equal(await tab.page.locator(".after noscript").innerText(), "This page refreshes every 2 seconds.");
+  assert.equal(await tab.page.locator(".after noscript").last().innerText(), "This page refreshes every 2 seconds.");
   assert.equal(await tab.page.locator(".pill").isVisible(), false);
   await tab.shoot("upload-no-script-1280");
   await restart();
@@ -31,7 +31,11 @@ test("without script the form works, and the page refreshes until the pictures a
   assert.equal(await tab.page.locator(".hero img").evaluate((image) => image.naturalWidth), 800);
   assert.equal(await tab.page.locator(".sizes a").count(), 3);
   assert.equal(await tab.page.locator(".progress").count(), 0, "the journey has ended");
-  await tab.hasQuietConsole();
+  await tab.shoot("upload-no-script-ready-1280");
+  const stranger = await open(new URL(tab.page.url()).pathname, { javaScriptEnabled: false });
+  assert.equal(await stranger.page.getByRole("button", { name: "Delete" }).count(), 0, "only its sender deletes it");
+  await tab.page.getByRole("button", { name: "Delete" }).click();
+  await until(async () => /deleted/.test(await heading(tab).catch(() => "")), "it is deleted");
 });
 
 test("without script several files lead to a page that lists uploads and refusals", async (t) => {
@@ -40,7 +44,7 @@ test("without script several files lead to a page that lists uploads and refusal
   await tab.page.setInputFiles("#files", [file("one.png", png(80, 60)), file("report.pdf", pdf(), "application/pdf"), file("two.png", png(81, 60))]);
   await tab.page.getByRole("button", { name: "Send" }).click();
   await until(async () => (await heading(tab)) === "2 pictures are uploaded.", "the list is shown");
-  assert.deepEqual(await tab.page.locator(".results li").evaluateAll((rows) => rows.map((row) => row.textContent.trim())), ["one.png", "two.png", "report.pdf This is a PDF, not a picture."]);
+  assert.deepEqual(await tab.page.locator(".results li").evaluateAll((rows) => rows.map((row) => row.textContent.trim())), ["one.png Delete", "two.png Delete", "report.pdf This is a PDF, not a picture."]);
   await tab.shoot("results-1280");
   await tab.page.setViewportSize({ width: 360, height: 740 });
   await tab.shoot("results-360");
