@@ -26,7 +26,6 @@ pub(super) fn unless_srgb(profile: ColorProfile) -> Option<ColorProfile> {
 }
 
 /// Whether RGB colours must be converted. A profile made for other pixels is ignored.
-#[cfg_attr(not(feature = "turbojpeg"), expect(dead_code, reason = "`image` decodes to RGB anyway"))]
 pub(super) fn changes_rgb(profile: Option<&ColorProfile>) -> bool {
     profile.is_some_and(|profile| profile.color_space == DataColorSpace::Rgb)
 }
