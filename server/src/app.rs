@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::http::HeaderMap;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
@@ -12,8 +13,8 @@ use worker::{
 
 use crate::{
     budget::Budget, client::Client, config::Config, connections::Connections, free_space::FreeSpace,
-    hub::Hub, keys_in_use::KeysInUse, memory::UploadMemory, outbox::Outbox, problem::Problem, quota::Quota,
-    readiness::LastReport, relay_window::RelayWindow, results::Results, senders::Senders,
+    hub::Hub, keys_in_use::KeysInUse, memory::UploadMemory, origin, outbox::Outbox, problem::Problem,
+    quota::Quota, readiness::LastReport, relay_window::RelayWindow, results::Results, senders::Senders,
     sightings::Sightings, tokens::Tokens, tombstones::Tombstones, unended::Unended,
 };
 
@@ -88,6 +89,17 @@ impl App {
     /// An upload as clients see it; `None` if it is unknown.
     pub(crate) async fn upload(&self, id: UploadId) -> Result<Option<Upload>, StorageError> {
         Ok(self.shown(id, &self.find(id).await?))
+    }
+
+    /// Refuses a request for a change: from a page of another site, or while the server drains.
+    pub(crate) fn check_change(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        if !origin::is_allowed(headers, &self.config) {
+            return Err(Problem::cross_site());
+        }
+        if self.draining.is_cancelled() {
+            return Err(Problem::draining());
+        }
+        Ok(())
     }
 
     /// Deletes an upload. `None` if nothing of it is stored.

@@ -70,6 +70,11 @@ impl Hub {
         self.subscribed.iter().map(|entry| *entry.key()).collect()
     }
 
+    /// Whether somebody has subscribed to an upload.
+    pub(crate) fn is_subscribed(&self, id: UploadId) -> bool {
+        self.subscribed.contains_key(&id)
+    }
+
     /// The subscribed uploads whose end was not delivered to every subscriber.
     pub(crate) fn unended(&self) -> Vec<UploadId> {
         let unended =

@@ -51,8 +51,7 @@ pub(crate) async fn run(app: Arc<App>, relayed: bool) {
             match app.tombstones.sweep(&app.storage, &*app.transport, started, clock.now()).await {
                 // Their announcement may have been lost.
                 Ok(first) => {
-                    let subscribed = app.hub.subscribed();
-                    let lost = first.into_iter().filter(|id| subscribed.contains(id)).collect();
+                    let lost = first.into_iter().filter(|id| app.hub.is_subscribed(*id)).collect();
                     completions::read_again(&app, lost).await;
                 }
                 Err(error) => {

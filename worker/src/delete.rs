@@ -58,7 +58,7 @@ pub async fn delete(
         },
         // Its server may be about to commit it.
         UploadStatus::Unknown if storage.has_original(id).await? => {
-            Tombstone { id, generation: 1, gone_at: clock::now(), expires_at: None, sender: None, bytes: 0 }
+            Tombstone::without_record(id, clock::now())
         }
         UploadStatus::Unknown => return Ok(None),
     };

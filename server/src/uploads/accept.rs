@@ -24,7 +24,7 @@ use super::{
 use crate::{
     app::App,
     client::{Client, Peer},
-    keep, origin,
+    keep,
     problem::Problem,
     quota::Permit,
     request::Context,
@@ -90,7 +90,7 @@ async fn receive(
         Ok(read) => read,
         Err(problem) => return refuse(problem, body),
     };
-    if let Err(problem) = check_request(app, &headers) {
+    if let Err(problem) = app.check_change(&headers) {
         return refuse(problem, body);
     }
     // A draining server waits until this token is dropped.
@@ -156,16 +156,6 @@ fn expires_asked(text: Option<&str>) -> Result<Option<Duration>, Problem> {
 /// Reads the time that a client asks for.
 fn expires_after(text: &str) -> Result<Option<Duration>, Problem> {
     keep::parse_expires(text).map_err(|_| Problem::malformed(BAD_EXPIRES))
-}
-
-fn check_request(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
-    if !origin::is_allowed(headers, &app.config) {
-        return Err(Problem::cross_site());
-    }
-    if app.draining.is_cancelled() {
-        return Err(Problem::draining());
-    }
-    Ok(())
 }
 
 /// Admits an upload, or refuses it before its body is read.

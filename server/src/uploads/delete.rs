@@ -19,7 +19,6 @@ use crate::{
     app::App,
     client::Client,
     extract::Id,
-    origin,
     problem::Problem,
     telemetry,
 };
@@ -37,7 +36,7 @@ pub(crate) async fn delete(
     client: Client,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    check_request(&app, &headers)?;
+    app.check_change(&headers)?;
     let bearer = headers.typed_get::<Authorization<Bearer>>().ok_or_else(Problem::token_needed)?;
     permitted(app, id, client, bearer.token()).await?;
     let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static(NO_STORE))];
@@ -52,7 +51,7 @@ pub(crate) async fn delete_form(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    check_request(&app, &headers)?;
+    app.check_change(&headers)?;
     let form = read_form(body).await?;
     let token =
         form_urlencoded::parse(&form).find(|(name, _)| name == FIELD).map(|(_, token)| token.into_owned());
@@ -60,16 +59,6 @@ pub(crate) async fn delete_form(
     let page = app.links.links(id).this;
     permitted(app, id, client, &token).await?;
     Ok(see_other(page))
-}
-
-fn check_request(app: &App, headers: &HeaderMap) -> Result<(), Problem> {
-    if !origin::is_allowed(headers, &app.config) {
-        return Err(Problem::cross_site());
-    }
-    if app.draining.is_cancelled() {
-        return Err(Problem::draining());
-    }
-    Ok(())
 }
 
 async fn read_form(body: Body) -> Result<Vec<u8>, Problem> {

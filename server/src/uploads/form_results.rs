@@ -1,24 +1,31 @@
 //! The files of a form, for the page that lists them.
 
-use crate::{problem::Problem, tokens::AcceptedUpload};
 use askama::Template;
+
+use crate::{problem::Problem, tokens::AcceptedUpload};
 
 /// The accepted and refused files of a form, and the problem that ended it, if any. Attached to the answer.
 #[derive(Debug, Clone)]
 pub(crate) struct FormResults {
     problem: Option<String>,
-    sent: Vec<FileRow>,
-    refused: Vec<FileRow>,
+    sent: Vec<SentFile>,
+    refused: Vec<RefusedFile>,
 }
 
-/// One file in the list.
+/// An accepted file in the list.
 #[derive(Debug, Clone)]
-struct FileRow {
+struct SentFile {
     name: String,
-    /// The link of an upload, or the reason of a refusal.
-    about: String,
-    /// Permits to delete the upload.
+    link: String,
+    /// Permits deleting the upload.
     token: String,
+}
+
+/// A refused file in the list.
+#[derive(Debug, Clone)]
+struct RefusedFile {
+    name: String,
+    reason: String,
 }
 
 /// The values of the template.
@@ -28,8 +35,8 @@ pub(crate) struct ResultsPage {
     base: String,
     title: String,
     problem: Option<String>,
-    sent: Vec<FileRow>,
-    refused: Vec<FileRow>,
+    sent: Vec<SentFile>,
+    refused: Vec<RefusedFile>,
 }
 
 impl FormResults {
@@ -38,16 +45,14 @@ impl FormResults {
         uploads: impl IntoIterator<Item = &'a AcceptedUpload>,
         rejected: impl IntoIterator<Item = (&'a str, &'a Problem)>,
     ) -> Self {
-        let sent = uploads.into_iter().map(|AcceptedUpload { upload, token }| FileRow {
+        let sent = uploads.into_iter().map(|AcceptedUpload { upload, token }| SentFile {
             name: upload.name.clone(),
-            about: upload.links.this.clone(),
+            link: upload.links.this.clone(),
             token: token.clone(),
         });
-        let refused = rejected.into_iter().map(|(name, problem)| FileRow {
-            name: name.to_owned(),
-            about: problem.title().to_owned(),
-            token: String::new(),
-        });
+        let refused = rejected
+            .into_iter()
+            .map(|(name, problem)| RefusedFile { name: name.to_owned(), reason: problem.title().to_owned() });
         Self { problem: None, sent: sent.collect(), refused: refused.collect() }
     }
 

@@ -181,24 +181,25 @@ async fn accept(
         sender: declared.sender.as_ref().map(Sender::name),
     };
     let share = declared.sender.as_ref().and_then(|sender| sender.share(id, bytes));
-    let mut used = None;
+    // What must be given back if the upload is not accepted: also if the reply to its creation is lost.
+    let (mut kept, mut used) = (None, None);
     let commit = async {
-        if let (Some(share), Some(limit)) = (share, app.config.key_stored_bytes)
-            && !app.storage.claim_share(share, limit).await?
-        {
-            return Err(Problem::room_used_up(limit));
+        if let (Some(share), Some(limit)) = (share, app.config.key_stored_bytes) {
+            kept = Some(share);
+            if !app.storage.claim_share(share, limit).await? {
+                kept = None;
+                return Err(Problem::room_used_up(limit));
+            }
         }
-        hit("after-share", &record.name).await;
         // The use is lost if the process dies before the commit.
         if let Some(sender) = &declared.sender
             && let Some(limits) = sender.limits(app.config.key_bytes_per_day, created_at)
         {
-            // Also if the reply to its creation is lost.
             used = Some(limits);
             if !app.storage.use_ticket(&limits, id, bytes).await? {
+                used = None;
                 return Err(sender.used_up(&limits, created_at));
             }
-            hit("after-use", &record.name).await;
         }
         if let Some(expires_at) = record.expires_at {
             app.storage.create_expiry(&ExpiryEntry { id, expires_at }).await?;
@@ -232,7 +233,7 @@ async fn accept(
             if let Some(limits) = used {
                 let _ = app.storage.give_back_ticket(&limits, id).await;
             }
-            if let Some(share) = share.filter(|_| app.config.key_stored_bytes.is_some()) {
+            if let Some(share) = kept {
                 let _ = app.storage.remove_share(share).await;
             }
             if let (Err(_), Some((key, _))) = (&outcome, &claiming) {

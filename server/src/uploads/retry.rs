@@ -18,7 +18,6 @@ use crate::{
     app::App,
     client::Client,
     extract::Id,
-    origin,
     problem::{Problem, RETRY_SOON},
 };
 
@@ -29,12 +28,7 @@ pub(crate) async fn retry(
     client: Client,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    if !origin::is_allowed(&headers, &app.config) {
-        return Err(Problem::cross_site());
-    }
-    if app.draining.is_cancelled() {
-        return Err(Problem::draining());
-    }
+    app.check_change(&headers)?;
     if app.outbox.room_taken().await? >= app.config.max_outbox {
         return Err(Problem::busy());
     }

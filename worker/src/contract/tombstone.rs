@@ -31,6 +31,12 @@ pub struct Tombstone {
 }
 
 impl Tombstone {
+    /// The tombstone of an upload whose record is not known.
+    #[must_use]
+    pub const fn without_record(id: UploadId, gone_at: Timestamp) -> Self {
+        Self { id, generation: 1, gone_at, expires_at: None, sender: None, bytes: 0 }
+    }
+
     /// The share of the upload in the stored bytes of its sender, if it has one.
     #[must_use]
     pub fn share(&self) -> Option<StoredShare> {

@@ -33,14 +33,7 @@ impl Storage {
     /// See [`StorageError`]; never `NotFound`.
     pub async fn tombstone(&self, id: UploadId) -> Result<Option<Tombstone>, StorageError> {
         let key = StorageKey::gone(id);
-        let unreadable = || Tombstone {
-            id,
-            generation: 1,
-            gone_at: crate::clock::now(),
-            expires_at: None,
-            sender: None,
-            bytes: 0,
-        };
+        let unreadable = || Tombstone::without_record(id, crate::clock::now());
         Ok(match self.read_json(&key).await? {
             Read::Absent => None,
             Read::Unreadable => Some(unreadable()),

@@ -56,8 +56,8 @@ pub(super) struct Allowance {
 }
 
 impl Storage {
-    /// Claims room for an upload among the stored bytes of its sender. Returns whether there was any. An upload whose
-    /// share was claimed but is not accepted must be followed by [`remove_share`](Self::remove_share).
+    /// Claims room for an upload among the stored bytes of its sender. Returns whether there was any. If the upload is
+    /// not accepted in the end, or this fails, [`remove_share`](Self::remove_share) gives the room back.
     ///
     /// # Errors
     /// See [`StorageError`].
