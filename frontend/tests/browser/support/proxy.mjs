@@ -109,7 +109,8 @@ async function fromFolder(proxy, request) {
   if (/^\/uploads\/[^/]+$/.test(pathname) && request.headers.accept?.includes("text/html")) {
     const answer = await fetch(proxy.upstream + pathname, { headers: { accept: "application/json" } });
     if (!answer.ok) return null;
-    const body = await renderUpload(await answer.json(), `http://${request.headers.host}`);
+    const token = /(?:^|; )up-delete=([^;]+)/.exec(request.headers.cookie)?.[1] ?? null;
+    const body = await renderUpload(await answer.json(), `http://${request.headers.host}`, token);
     return { status: 200, headers: { ...PAGE_HEADERS, "content-type": TYPES[".html"], "cache-control": "no-store" }, body };
   }
   const name = pathname === "/" ? "index.html" : pathname.slice(1);

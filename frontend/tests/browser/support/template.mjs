@@ -5,11 +5,11 @@ import { readFile } from "node:fs/promises";
 const TEMPLATE = new URL("../../../templates/upload.html", import.meta.url);
 const LARGE = 1024;
 
-export async function renderUpload(upload, origin) {
-  return render(await readFile(TEMPLATE, "utf8"), context(upload, origin));
+export async function renderUpload(upload, origin, token = null) {
+  return render(await readFile(TEMPLATE, "utf8"), { ...context(upload, origin), token });
 }
 
-/** The fields that the comment of the template lists, as the server sets them. */
+/** The fields that the comment of the template lists, without the token, as the server sets them. */
 function context(upload, origin) {
   const long = Math.max(upload.width, upload.height);
   const fit = (side, most) => (long <= most ? side : Math.max(1, Math.round((side * most) / long)));
