@@ -28,7 +28,7 @@
 //     guardUnsent: pages that listen to `beforeunload` always are not kept by the back/forward cache.
 //     announceEnd: the announcer tells that all are ready.
 //     loadLimits: also finds out whether the server answers.
-//     randomKey: without TLS there is no `randomUUID`.
+//     randomKey: works without TLS too, unlike `randomUUID`.
 //     adding: several drops keep their order.
 //     TURN: files of a drop that are added in one task, so that a slow computer answers meanwhile.
 //     isPaused: files that wait; those on the way go on.
@@ -42,7 +42,8 @@
 //     writeBySelection: for pages without TLS, which have no `navigator.clipboard`.
 //     visuallyHidden: text for screen readers only.
 //     fileName: a file name that keeps its ending when it is truncated.
-//     icon: `name`: of a symbol.
+//     icon: a copy of one in the HTML, with another symbol.
+//     isDrawable: waits until it is loaded and decoded.
 //     setRatio: `sides`: 0 if unknown.
 //     copyButton: `target`: for screen readers.
 //     copyLinks: returns whether they were copied.
@@ -56,6 +57,7 @@
 //     PICTURE: other files of a folder are left out.
 //     isCounted: returns false if the file is left out.
 //     collect: `isDropped`: not from a folder.
+//     filesOf: browsers empty the transfer at the first `await`.
 //   live
 //     request: 404 without Retry-After: the upload is unknown; 410: it has failed or was deleted.
 //     receive: unknown messages are ignored.
@@ -80,7 +82,9 @@
 //     checkLive: later subscriptions do not end the live state.
 //     ids: subscribed ids, and whether this socket has sent each.
 //     subscribe: `url`: of the upload.
-//     backoff: `failures`: before this retry.
+//     backoff: exponential, with full jitter, so that many pages do not reconnect at once. `failures`: before this retry.
+//     retryMs: from `bye`.
+//     poll: a request fails without network, or when stopped.
 //   memory
 //     attempt: storage may be forbidden, full or not ours: the page works without.
 //     KEY_LETTERS: others fit into no header.
@@ -139,6 +143,7 @@
 //     readProblem: `status`: HTTP; `problem`: RFC 9457, or `null`.
 //     averageColour: the first three bytes of a thumbhash (evanw/thumbhash).
 //     withoutLocation: returns `null` if it has none.
+//     blankExif: the entries behind it and the offset of the next directory move up.
 //   send
 //     read: 408 to 507: busy, about to stop, an earlier attempt in flight, or a gateway without its server.
 //     requestRetry: 409: another client has retried it.
@@ -282,16 +287,47 @@ type Make = <T extends keyof HTMLElementTagNameMap>(
 ) => HTMLElementTagNameMap[T];
 
 /** Finds the first element that matches in a node, or in the document. Throws if there is none. */
-type Find = <T extends Element = HTMLElement>(selector: string, within?: ParentNode) => T;
+type Find = <S extends string>(selector: S, within?: ParentNode) => S extends keyof FoundElements ? FoundElements[S] : HTMLElement;
+
+interface FoundElements {
+  "#files": HTMLInputElement;
+  "#key": HTMLInputElement;
+  "#lightbox": HTMLDialogElement;
+  ".original": HTMLAnchorElement;
+  ".one": HTMLElement & { dataset: { state: State } };
+}
+
+// What the library of the type checker leaves open, or lacks.
+interface HTMLElement {
+  cloneNode(isDeep?: boolean): HTMLElement;
+}
+interface ParentNode {
+  querySelector(selector: "img[srcset]" | "img[data-sharper]"): HTMLImageElement | null;
+  querySelector(selector: ".pill"): HTMLElement | null;
+}
+interface HTMLElementEventMap {
+  contentvisibilityautostatechange: Event & { readonly target: HTMLElement; readonly skipped: boolean };
+}
 
 interface Timers {
   after: (callback: () => void, ms: Milliseconds) => any;
   cancel: (timer: any) => void;
 }
 
+/** Of the world outside, so that tests can replace it. */
+interface Browser extends Timers {
+  fetch: typeof fetch;
+  now: () => Milliseconds;
+  random: Random;
+}
+
+/** An upload to subscribe to. */
+type Followed = Revision & { id: string; links: { self: string } };
+
 /** Receives updates of subscribed uploads. */
 interface Subscriber {
-  onUpload: (upload: Upload) => void;
+  /** An `Upload`, or what is left of one that is gone, as JSON. */
+  onUpload: (upload: any) => void;
   /** The server does not know this id. */
   onUnknown: (id: string) => void;
 }
@@ -302,6 +338,12 @@ interface LevelSubscriber extends Subscriber {
 
 /** Throws where storage is forbidden. */
 type OpenStorage = () => Pick<Storage, "length" | "key" | "getItem" | "setItem" | "removeItem">;
+
+/** Returns `otherwise` where `work` throws. */
+type Attempt = <T>(work: () => T, otherwise?: any) => T;
+
+/** Returns the later one, by the merge rule: it is idempotent, commutative and associative, and `gone` is later than all. */
+type Merge = <T extends Revision>(a: T, b: T) => T;
 
 /** The files of one drop, and counts of those left out. */
 interface Taken {
@@ -427,6 +469,8 @@ interface SendOrder extends Omit<SendAttempt, "progress" | "isAnswering" | "head
   /** The speed is 0 while unknown. */
   progress: (sent: Fraction, speed: BytesPerSecond) => void;
 }
+
+type SendWithRetries = (order: SendOrder, network: Pick<import("./assets/send.js").Network, "confirm" | "probe">, uploadKey: KeyGiver) => Promise<Outcome>;
 
 /** Measures a speed from the bytes sent so far; 0 while unknown. */
 type Speedometer = (bytes: Bytes) => BytesPerSecond;

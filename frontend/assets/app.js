@@ -1,4 +1,4 @@
-import { connect, copyLinks, find, make, showPill, timers } from "./dom.js";
+import { browser, connect, copyLinks, find, hasFocus, make, showPill } from "./dom.js";
 import { DEFAULT_LIMITS, HEAD_BYTES, probe, withoutLocation } from "./probe.js";
 import { MAX_FILES, listenForFiles } from "./intake.js";
 import { Deletions, FORGOTTEN, KEY_NAME, Memory, Unsent, UploadKey } from "./memory.js";
@@ -23,7 +23,7 @@ const connection = connect({
 const network = new Network({
   isOnline: () => navigator.onLine || connection.level === "live",
   probe: loadLimits,
-  ...timers,
+  ...browser,
   onChange(isAnswering) {
     announcer.note(isAnswering ? words.ANNOUNCEMENTS.answered : words.ANNOUNCEMENTS.unanswered);
     showPill(connection.level);
@@ -32,15 +32,14 @@ const network = new Network({
 });
 /** @type {words.Announcer} */
 const announcer = new words.Announcer({
-  ...timers,
+  ...browser,
   announce: (text) => (find("#announcer").textContent = text),
   count: () => ({ ready: model.counts().ready, total: words.totalOf(model.counts()) }),
 });
 const memory = new Memory(() => localStorage);
 const uploadKey = new UploadKey(() => localStorage, showKey);
 const deletions = new Deletions({
-  ...timers,
-  fetch: (url, options) => fetch(url, options),
+  ...browser,
   onChange(deletion) {
     const { id } = deletion.upload;
     const sentence = words.ANNOUNCEMENTS.deletion(deletion);
@@ -57,7 +56,7 @@ const model = new Model({
   announcer,
   queue,
   requestRetry: (upload, signal) => requestRetry(upload, signal, uploadKey),
-  now: Date.now,
+  now: browser.now,
   keyOf: (file) => unsent.claim({ name: file.name, bytes: file.size, modified: file.lastModified, key: randomKey() }),
   onChange: show,
   onReady: hopMark,
@@ -75,7 +74,7 @@ const earlier = new EarlierUploads({
 });
 
 function randomKey() {
-  return crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(16)).join("-");
+  return crypto.getRandomValues(new Uint32Array(4)).join("-");
 }
 
 /** @param {Level} level @param {Level} before */
@@ -116,7 +115,7 @@ function takeKeyFromAddress() {
 }
 
 function useKey() {
-  const field = /** @type {HTMLInputElement} */ (find("#key"));
+  const field = find("#key");
   uploadKey.use(field.value.trim());
   field.value = "";
   (uploadKey.need ? field : find("#files")).focus();
@@ -183,18 +182,23 @@ function addTile(item) {
 
 /** @param {Item} item @param {Item} [neighbour] */
 function removeTile({ tile }, neighbour) {
-  const hadFocus = tile?.element.contains(document.activeElement);
+  const hadFocus = tile && hasFocus(tile.element);
   tile?.element.remove();
   if (hadFocus && !neighbour?.tile?.focus()) find("#files").focus();
   showAll();
 }
 
+/** @param {File} file */
+function headOf(file) {
+  return file.slice(0, HEAD_BYTES).arrayBuffer().then((head) => new Uint8Array(head), () => null);
+}
+
 /** @param {Item} item @param {File} file */
 async function prepare(item, file) {
-  const head = await file.slice(0, HEAD_BYTES).arrayBuffer().catch(() => null);
+  const head = await headOf(file);
   if (item.stage === "removed") return;
-  const kind = head ? probe(new Uint8Array(head)) : null;
-  const isLocated = head !== null && kind?.format === "jpeg" && withoutLocation(new Uint8Array(head)) !== null;
+  const kind = head && probe(head);
+  const isLocated = head !== null && kind?.format === "jpeg" && withoutLocation(head) !== null;
   model.prepare(item, kind, limits, head !== null, isLocated && keepsLocation !== true);
   if (item.isLocated) decideLocation();
   const ending = words.splitName(item.name)[1].slice(1).toUpperCase();
@@ -226,8 +230,8 @@ async function releaseLocated(item) {
   const { file } = item;
   item.isLocated = false;
   if (!keepsLocation && file) {
-    const head = await file.slice(0, HEAD_BYTES).arrayBuffer().catch(() => null);
-    const clean = head && withoutLocation(new Uint8Array(head));
+    const head = await headOf(file);
+    const clean = head && withoutLocation(head);
     if (item.stage !== "chosen") return;
     if (!clean) {
       model.prepare(item, null, limits, false);
@@ -397,11 +401,7 @@ function forgetUnsent() {
 }
 
 function showEarlier() {
-  afterChanges(showEarlierNow);
-}
-
-function showEarlierNow() {
-  earlier.show();
+  afterChanges(earlier.show);
 }
 
 function forgetAll() {

@@ -17,14 +17,34 @@ export const find = (selector, within = document) => {
 };
 
 /** @param {string} name @param {string} [classes] */
-export function icon(name, classes = "") {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("class", `i ${classes}`.trim());
-  svg.setAttribute("aria-hidden", "true");
-  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
-  use.setAttribute("href", `#i-${name}`);
-  svg.append(use);
+export function icon(name, classes = "i") {
+  const svg = find(".i").cloneNode(true);
+  svg.setAttribute("class", classes);
+  find("use", svg).setAttribute("href", `#i-${name}`);
   return svg;
+}
+
+/** @param {string} classes @param {() => void} run @param {(Node | string)[]} content */
+export function button(classes, run, ...content) {
+  const element = make("button", { class: classes, type: "button" }, ...content);
+  element.addEventListener("click", run);
+  return element;
+}
+
+/** @param {Sides | undefined} sides @param {Record<string, string>} [attributes] */
+export function image(sides, attributes) {
+  return make("img", { alt: "", width: `${sides?.width ?? 4}`, height: `${sides?.height ?? 3}`, ...attributes });
+}
+
+/** @param {HTMLImageElement} picture */
+export async function isDrawable(picture) {
+  await picture.decode().catch(() => undefined);
+  return picture.naturalWidth > 0;
+}
+
+/** @param {Element} element */
+export function hasFocus(element) {
+  return element.contains(document.activeElement);
 }
 
 /** @param {string} text */
@@ -47,9 +67,9 @@ export function setRatio(element, { width, height }) {
 /** @param {string} target @param {() => void} onClick */
 export function copyButton(target, onClick) {
   const swap = make("span", { class: "swap" }, make("span", {}, "Copy link"), make("span", {}, "Copied"));
-  const button = make("button", { class: "button", type: "button", "aria-label": `Copy link to ${target}` }, icon("link"), swap);
-  button.addEventListener("click", onClick);
-  return button;
+  const copy = button("button", onClick, icon("link"), swap);
+  copy.setAttribute("aria-label", `Copy link to ${target}`);
+  return copy;
 }
 
 const CONFIRM_MS = 2000;
@@ -95,26 +115,27 @@ function writeBySelection(text) {
 
 const ROOT = new URL(".", import.meta.url);
 
-/** @type {Timers & {random: Random}} */
-export const timers = {
+/** @type {Browser} */
+export const browser = {
   after: (callback, ms) => setTimeout(callback, ms),
   cancel: (timer) => clearTimeout(timer),
+  fetch: (url, options) => fetch(url, options),
+  now: Date.now,
   random: Math.random,
 };
 
 /** @param {LevelSubscriber} subscriber */
 export function connect({ onUpload, onUnknown, onLevel }) {
   const live = new Live({
-    ...timers,
+    ...browser,
     onUpload,
     onUnknown,
-    now: Date.now,
     open: () => new WebSocket(new URL("live", ROOT).href.replace(/^http/, "ws"), "up.v1"),
     onLiveChange: () => fallback.update(),
   });
-  const poller = new Poller({ ...timers, onUpload, onUnknown, fetch: (url, options) => fetch(url, options) });
+  const poller = new Poller({ ...browser, onUpload, onUnknown });
   const fallback = new Fallback({
-    ...timers,
+    ...browser,
     live,
     poller,
     isOnline: () => navigator.onLine,
@@ -136,7 +157,7 @@ export function connect({ onUpload, onUnknown, onLevel }) {
 export function showPill(level) {
   const old = document.querySelector(".pill");
   if (!old) return;
-  const pill = /** @type {HTMLElement} */ (old.cloneNode(false));
+  const pill = old.cloneNode();
   pill.dataset.connection = level;
   pill.textContent = CONNECTION[level];
   old.replaceWith(pill);

@@ -6,7 +6,7 @@ const LINK = /^https?:\S+$/;
 
 /** @param {(taken: Taken) => void} add @param {() => void} onLink */
 export function listenForFiles(add, onLink) {
-  const input = /** @type {HTMLInputElement} */ (find("#files"));
+  const input = find("#files");
   const addChosen = () => {
     add(take(input.files ?? []));
     input.value = "";
@@ -21,7 +21,8 @@ export function listenForFiles(add, onLink) {
   });
   let isOwn = false;
   for (const type of ["dragstart", "dragend"]) addEventListener(type, () => (isOwn = type === "dragstart"));
-  const isLink = (/** @type {DataTransfer} */ { types }) => !isOwn && types.includes("text/uri-list");
+  /** @param {DataTransfer} transfer */
+  const isLink = ({ types }) => !isOwn && types.includes("text/uri-list");
   addEventListener("dragover", (event) => {
     const { dataTransfer } = event;
     const hasFiles = dataTransfer?.types.includes("Files");
@@ -65,7 +66,6 @@ function isCounted(name, taken) {
 
 /** @param {DataTransfer} transfer */
 export async function filesOf(transfer) {
-  // Browsers empty the transfer at the first `await`.
   const entries = Array.from(transfer.items, (item) => item.webkitGetAsEntry?.() ?? null);
   const plain = [...transfer.files];
   if (!entries.some((entry) => entry?.isDirectory)) return take(plain);

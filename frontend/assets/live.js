@@ -23,7 +23,7 @@ export class Live {
   #receivedAt = 0;
   #pingMs = DEFAULT_PING_MS;
   #maxIds = DEFAULT_MAX_IDS;
-  /** From `bye`. @type {number | null} */
+  /** @type {number | null} */
   #retryMs = null;
   #isRefused = false;
   #reconnectTimer = 0;
@@ -155,7 +155,6 @@ export class Live {
     this.#setLive(false);
   }
 
-  /** @param {Milliseconds} [silenceMs] */
   #restartWatchdog(silenceMs = this.#pingMs + SILENCE_MARGIN_MS) {
     const { now, after, cancel } = this.#environment;
     this.#receivedAt = now();
@@ -230,7 +229,7 @@ export class Fallback {
     this.update();
   }
 
-  /** @param {Upload} upload */
+  /** @param {Followed} upload */
   subscribe(upload) {
     const { live, poller } = this.#environment;
     poller.subscribe(upload.id, upload.links.self, isFinal(upload));
@@ -347,7 +346,6 @@ export class Poller {
   /** @param {string} id @param {AbortSignal} signal */
   async #poll(id, signal) {
     if (!this.#uploads.has(id)) return;
-    // Without network, or stopped.
     await this.#request(id, signal).catch(() => {});
     if (this.#uploads.has(id) && !signal.aborted) this.#schedule(id, signal);
   }
@@ -366,11 +364,9 @@ export class Poller {
     if (signal.aborted) return;
     if (upload.status === 200) onUpload(await upload.json());
     else if (upload.status === 404) onUnknown(id);
-    else if (upload.status === 410) onUpload(/** @type {any} */ ({ id, gen: 0, state: "gone" }));
+    else if (upload.status === 410) onUpload({ id, gen: 0, state: "gone" });
   }
 }
-
-/** Exponential backoff with full jitter, so that many pages do not reconnect at once. */
 
 const FIRST_MS = 500;
 const LONGEST_MS = 30_000;

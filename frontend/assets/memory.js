@@ -5,14 +5,14 @@ export const PREFIX = "up.upload.2.";
 export const FORGOTTEN = "up.forgotten";
 const MAKE_ROOM = 100;
 
-/** @template T @param {() => T} work @param {any} [otherwise] @returns {T} */
-function attempt(work, otherwise) {
+/** @type {Attempt} */
+const attempt = (work, otherwise) => {
   try {
     return work();
   } catch {
     return otherwise;
   }
-}
+};
 
 export class Memory {
   /** @param {OpenStorage} storage */
@@ -252,8 +252,6 @@ function write(storage, files) {
   attempt(() => (files.length ? storage().setItem(KEY, JSON.stringify(files)) : storage().removeItem(KEY)));
 }
 
-/** The merge rule: `gone` is later than all. */
-
 /** @type {Revision["state"][]} */
 const RANK = ["queued", "processing", "failed", "ready", "gone"];
 
@@ -265,16 +263,8 @@ export function compare(a, b) {
   return Number(isGone(a)) - Number(isGone(b)) || a.gen - b.gen || RANK.indexOf(a.state) - RANK.indexOf(b.state);
 }
 
-/**
- * Idempotent, commutative and associative.
- * @template {Revision} T
- * @param {T} a
- * @param {T} b
- * @returns {T}
- */
-export function merge(a, b) {
-  return compare(b, a) > 0 ? b : a;
-}
+/** @type {Merge} */
+export const merge = (a, b) => (compare(b, a) > 0 ? b : a);
 
 /** @param {Revision} upload */
 export function isFinal({ state }) {

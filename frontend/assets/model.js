@@ -127,7 +127,7 @@ export class Model {
     return restored;
   }
 
-  /** @param {Item} item @param {Kind | null} kind @param {Limits} limits @param {boolean} [isReadable] @param {boolean} [isLocated] */
+  /** @param {Item} item @param {Kind | null} kind @param {Limits} limits */
   prepare(item, kind, limits, isReadable = true, isLocated = false) {
     Object.assign(item, { width: kind?.width ?? 0, height: kind?.height ?? 0 });
     const reason = isReadable ? reasonToRefuse(item.bytes, kind, limits) : REFUSED.unreadable;

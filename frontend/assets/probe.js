@@ -168,7 +168,6 @@ function blankExif(tiff) {
       if (bytes > 4) tiff.fill(0, long(at + 8), long(at + 8) + bytes);
     }
     tiff.fill(0, gps, gps + 2 + entries * ENTRY_BYTES);
-    // The entries behind it and the offset of the next directory move up.
     const end = first + 2 + count * ENTRY_BYTES + 4;
     tiff.copyWithin(entry, entry + ENTRY_BYTES, end);
     tiff.fill(0, end - ENTRY_BYTES, end);

@@ -12,8 +12,8 @@ const MAX_STALLS = 4;
 const SPEED_WINDOW_MS = 4000;
 const MIN_SPEED_SPAN_MS = 300;
 
-/** @param {SendOrder} order @param {Pick<Network, "confirm" | "probe">} network @param {KeyGiver} uploadKey @returns {Promise<Outcome>} */
-export async function sendWithRetries(order, network, uploadKey) {
+/** @type {SendWithRetries} */
+export const sendWithRetries = async (order, network, uploadKey) => {
   const { file, signal } = order;
   for (let attempts = 1; ; attempts += 1) {
     const readSpeed = speedometer(() => performance.now());
@@ -39,7 +39,7 @@ export async function sendWithRetries(order, network, uploadKey) {
       order.wait(false);
     }
   }
-}
+};
 
 /** @param {Milliseconds} ms @param {AbortSignal} signal */
 function pause(ms, signal) {
@@ -74,7 +74,7 @@ export function send({ url, file, key, headers, signal, progress, isAnswering },
     const request = open();
     const abort = () => request.abort();
     signal.addEventListener("abort", abort, { once: true });
-    let [stalls, timer] = [0, /** @type {any} */ (null)];
+    let [stalls, timer] = [0, 0];
     const watch = () => {
       clearTimeout(timer);
       timer = setTimeout(async () => {
@@ -100,7 +100,7 @@ export function send({ url, file, key, headers, signal, progress, isAnswering },
     request.onabort = () => resolve({ aborted: true });
     request.onloadend = () => {
       clearTimeout(timer);
-      timer = null;
+      timer = 0;
       signal.removeEventListener("abort", abort);
     };
     const form = new FormData();
@@ -157,7 +157,7 @@ export class Queue {
   #running = 0;
   #isPaused = false;
 
-  /** @param {(item: T) => Promise<void>} run @param {number} [most] */
+  /** @param {(item: T) => Promise<void>} run */
   constructor(run, most = MAX_RUNNING) {
     this.run = run;
     this.most = most;

@@ -1,4 +1,4 @@
-import { fileName, find, icon, make, setRatio, visuallyHidden } from "./dom.js";
+import { button, fileName, find, hasFocus, icon, image, isDrawable, make, setRatio, visuallyHidden } from "./dom.js";
 import { averageColour } from "./probe.js";
 import { fadeIn, thumbnailImage } from "./tile.js";
 import * as words from "./words.js";
@@ -64,8 +64,8 @@ function showBeads(stages) {
 /** @param {HTMLElement} beads @param {string[]} stages */
 function colour(beads, stages) {
   stages.forEach((stage, index) => {
-    const bead = /** @type {HTMLElement} */ (beads.children[index]);
-    if (bead.dataset.state !== stage) bead.dataset.state = stage;
+    const bead = beads.children[index];
+    if (bead?.getAttribute("data-state") !== stage) bead?.setAttribute("data-state", stage);
   });
 }
 
@@ -86,7 +86,7 @@ export function reattachBelowNotices() {
 function reattach(selectors) {
   const sections = selectors.map((selector) => find(selector));
   for (const section of sections) {
-    if (!section.contains(document.activeElement)) section.parentElement?.append(section);
+    if (!hasFocus(section)) section.parentElement?.append(section);
   }
 }
 
@@ -107,12 +107,11 @@ const shown = new Map();
 /** @param {string} subject @param {(Node | string)[]} content @param {NoticeAction[]} actions */
 export function showNotice(subject, content, actions = [{ text: "Dismiss", run() {} }]) {
   const buttons = actions.map(({ text, run, stays }, index) => {
-    const button = make("button", { class: index === actions.length - 1 ? "button plain" : "button", type: "button" }, text);
-    button.addEventListener("click", () => {
+    const press = () => {
       if (!stays) hideNotice(subject);
       run();
-    });
-    return button;
+    };
+    return button(index === actions.length - 1 ? "button plain" : "button", press, text);
   });
   const notice = make("div", { class: "notice" }, make("p", {}, ...content), make("div", { class: "actions" }, ...buttons));
   shown.get(subject)?.remove();
@@ -125,7 +124,7 @@ export function showNotice(subject, content, actions = [{ text: "Dismiss", run()
 /** @param {string} subject */
 export function hideNotice(subject) {
   const notice = shown.get(subject);
-  const hadFocus = notice?.contains(document.activeElement);
+  const hadFocus = notice && hasFocus(notice);
   notice?.remove();
   shown.delete(subject);
   if (hadFocus) find("#files").focus();
@@ -147,29 +146,29 @@ export class EarlierUploads {
       const last = [...this.#entries.values()].at(-1);
       this.#most += PAGE;
       this.show();
-      /** @type {HTMLElement | null | undefined} */ (last?.nextElementSibling?.querySelector("a"))?.focus();
+      last?.nextElementSibling?.querySelector("a")?.focus();
     });
   }
 
-  show() {
+  show = () => {
     const uploads = this.handlers.list(this.#most + 1);
     find(".more").hidden = uploads.length <= this.#most;
     uploads.splice(this.#most);
     const section = find(".earlier");
     const list = find(".earlier-list", section);
-    const hadFocus = list.contains(document.activeElement);
+    const hadFocus = hasFocus(list);
     const old = this.#entries;
     this.#entries = new Map(uploads.map((upload) => [upload.id, old.get(upload.id) ?? this.#entry(upload)]));
     const isSame = old.size === this.#entries.size && [...old.keys()].every((id) => this.#entries.has(id));
     if (isSame) return;
-    const focused = [...old.values()].findIndex((entry) => entry.contains(document.activeElement));
+    const focused = [...old.values()].findIndex(hasFocus);
     list.replaceChildren(...this.#entries.values());
     section.hidden = uploads.length === 0;
     reattachBelowTiles();
     if (!hadFocus) return;
     const next = [...this.#entries.values()][Math.min(focused, this.#entries.size - 1)];
     find(next ? "button" : "#files", next).focus();
-  }
+  };
 
   /** @param {Upload} upload */
   #entry(upload) {
@@ -194,34 +193,30 @@ export class EarlierUploads {
     const { deletion, forget, remove, undo } = this.handlers;
     const { step = "kept", reason = "" } = deletion(upload) ?? {};
     const line = find(".when", entry);
-    const hadFocus = line.contains(document.activeElement);
-    const action = (/** @type {string} */ text, /** @type {(upload: Upload) => void} */ run) => {
-      const button = make("button", { class: "text", type: "button" }, text, visuallyHidden(` ${upload.name}`));
-      button.addEventListener("click", () => run(upload));
-      return button;
-    };
+    const hadFocus = hasFocus(line);
+    /** @param {string} text @param {(upload: Upload) => void} run */
+    const action = (text, run) =>
+      button("text", () => run(upload), text, visuallyHidden(` ${upload.name}`));
     const time = make("time", { datetime: upload.created_at }, words.when(new Date(upload.created_at), new Date()));
     const said = words.DELETION[step] ? `${words.DELETION[step]} ${reason}`.trim() : time;
     const actions = step === "now" ? [] : step === "soon" ? [action("Undo", undo)] : [action(words.FROM_LIST, forget)];
     if (upload.token && step !== "soon" && step !== "now") actions.push(action("Delete", remove));
     line.replaceChildren(said, ...actions);
-    if (hadFocus) /** @type {HTMLElement} */ (actions.at(-1) ?? find("a", entry)).focus();
+    if (hadFocus) (actions.at(-1) ?? find("a", entry)).focus();
   }
 }
 
 /** @param {Upload} upload @param {HTMLElement} print */
 async function showThumbnail(upload, print) {
   const picture = thumbnailImage(upload, SIZES_EARLIER);
-  await picture.decode().catch(() => undefined);
-  if (!picture.naturalWidth) return;
-  fadeIn(picture, print);
+  if (await isDrawable(picture)) fadeIn(picture, print);
 }
 
 const SWIPE_PX = 40;
 const DRAWN = ["jpeg", "png", "gif", "webp", "bmp"];
 
 export class Lightbox {
-  #dialog = /** @type {HTMLDialogElement} */ (find("#lightbox"));
+  #dialog = find("#lightbox");
   /** @type {Item[]} */
   #items = [];
   #index = 0;
@@ -287,7 +282,7 @@ export class Lightbox {
     this.#showPicture(print, item, upload);
     find("bdi", this.#dialog).textContent = upload.name;
     find(".of", this.#dialog).textContent = `${words.sides(upload)}, ${words.size(upload.bytes)}`;
-    /** @type {HTMLAnchorElement} */ (find(".original", this.#dialog)).href = upload.links.original;
+    find(".original", this.#dialog).href = upload.links.original;
     this.#showCount();
     find(".sizes", this.#dialog).replaceChildren(...upload.thumbnails.map((thumbnail) => this.#size(thumbnail)));
   }
@@ -303,22 +298,20 @@ export class Lightbox {
     const original = DRAWN.includes(upload.format) ? upload.width : 0;
     const own = Math.max(original, large?.width ?? 0);
     print.style.setProperty("--own", `${own}px`);
-    const picture = make("img", { alt: item.name, width: String(large?.width ?? 4), height: String(large?.height ?? 3) });
+    const picture = image(large, { alt: item.name });
     picture.src = item.tile?.thumbnailUrl || large?.url || "";
     print.replaceChildren(picture);
     if (!large) return;
     const loaded = new Image();
     loaded.sizes = `min(100vw, ${own}px)`;
     loaded.srcset = `${large.url} ${large.width}w${original > large.width ? `, ${upload.links.original} ${original}w` : ""}`;
-    await loaded.decode().catch(() => undefined);
-    if (loaded.naturalWidth && picture.isConnected) picture.src = loaded.currentSrc;
+    if ((await isDrawable(loaded)) && picture.isConnected) picture.src = loaded.currentSrc;
   }
 
   /** @param {Thumbnail} thumbnail */
   #size(thumbnail) {
-    const button = make("button", { class: "button icon", type: "button" }, icon("link"), visuallyHidden(`Copy link to ${thumbnail.size}`));
-    button.addEventListener("click", () => this.copy(button, thumbnail.url));
-    const facts = make("span", { class: "facts" }, words.sides(thumbnail));
-    return make("li", {}, make("a", { href: thumbnail.url }, thumbnail.size), facts, button);
+    const { size, url } = thumbnail;
+    const copy = button("button icon", () => this.copy(copy, url), icon("link"), visuallyHidden(`Copy link to ${size}`));
+    return make("li", {}, make("a", { href: url }, size), make("span", { class: "facts" }, words.sides(thumbnail)), copy);
   }
 }

@@ -1,4 +1,4 @@
-import { copyButton, fileName, find, icon, make, setRatio, visuallyHidden } from "./dom.js";
+import { button, copyButton, fileName, find, hasFocus, icon, image, isDrawable, make, setRatio, visuallyHidden } from "./dom.js";
 import { Queue } from "./send.js";
 import * as words from "./words.js";
 
@@ -15,7 +15,7 @@ export class Tile {
   #lineKind = "";
   #gaugeKind = "";
   #actionsKind = "";
-  #delete = make("button", { class: "text", type: "button" }, "Delete");
+  #delete;
   #thumbnailsOf = "";
 
   /** @param {string} name @param {TileHandlers} handlers */
@@ -23,6 +23,7 @@ export class Tile {
     this.name = name;
     this.handlers = handlers;
     const heading = make("h3", {}, fileName(name));
+    this.#delete = button("text", handlers.delete, "Delete", visuallyHidden(` ${name}`));
     this.element = make(
       "li",
       { class: "tile", tabindex: "-1" },
@@ -31,8 +32,6 @@ export class Tile {
       this.#gauge,
       make("div", { class: "words" }, heading, this.#percent, this.#delete, this.#status, this.#actions),
     );
-    this.#delete.append(visuallyHidden(` ${name}`));
-    this.#delete.addEventListener("click", handlers.delete);
     this.#frame.addEventListener("click", (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
@@ -41,8 +40,7 @@ export class Tile {
   }
 
   get thumbnailUrl() {
-    const picture = /** @type {HTMLImageElement | null} */ (this.#print.querySelector("img[srcset]"));
-    return picture?.currentSrc ?? "";
+    return this.#print.querySelector("img[srcset]")?.currentSrc ?? "";
   }
 
   /** @param {Item} item */
@@ -116,8 +114,7 @@ export class Tile {
     this.#thumbnailsOf = revision;
     if (!this.#print.querySelector("img")) await whenSeen(this.element);
     const picture = thumbnailImage(upload, SIZES);
-    await picture.decode().catch(() => undefined);
-    if (this.#thumbnailsOf !== revision || !picture.naturalWidth) return;
+    if (!(await isDrawable(picture)) || this.#thumbnailsOf !== revision) return;
     if (this.#print.querySelector("img")) fadeIn(picture, this.#print);
     else this.#setPicture(picture);
   }
@@ -173,8 +170,7 @@ export class Tile {
   /** @param {Item} item */
   #showActions(item) {
     const kind = actionsOf(item);
-    const focused = document.activeElement;
-    const hadFocus = this.#actions.contains(focused) || this.#delete === focused;
+    const hadFocus = hasFocus(this.#actions) || hasFocus(this.#delete);
     this.#delete.hidden = !item.upload?.token || isDeleting(item) || item.stage === "gone";
     if (kind === this.#actionsKind) return;
     this.#actionsKind = kind;
@@ -188,17 +184,16 @@ export class Tile {
   #buttons(kind, item) {
     const { remove, retry, copy, undo } = this.handlers;
     const removal = item.upload ? words.FROM_LIST : "Remove";
-    const action = (/** @type {string} */ symbol, /** @type {string} */ text, /** @type {() => void} */ onClick, classes = "") => {
-      const button = make("button", { class: `button ${classes}`.trim(), type: "button" }, icon(symbol), text, visuallyHidden(` ${this.name}`));
-      button.addEventListener("click", onClick);
-      return button;
-    };
+    const ofThis = visuallyHidden(` ${this.name}`);
+    /** @param {string} symbol @param {string} text @param {() => void} run */
+    const action = (symbol, text, run, classes = "button") =>
+      button(classes, run, icon(symbol), text, ofThis.cloneNode(true));
     switch (kind.split(" ")[0]) {
       case "chosen":
       case "lost":
         return [action("close", removal, remove)];
       case "soon":
-        return [action("again", "Undo", undo, "solid")];
+        return [action("again", "Undo", undo, "button solid")];
       case "now":
         return [];
       case "uploading":
@@ -207,11 +202,10 @@ export class Tile {
       case "gone":
         return [action("close", "Dismiss", remove)];
       case "failed":
-        return [action("again", "Retry", retry, "solid"), action("close", removal, remove, "plain")];
+        return [action("again", "Retry", retry, "button solid"), action("close", removal, remove, "button plain")];
       default: {
-        const button = copyButton(this.name, () => copy(button));
-        const open = make("a", { class: "button plain", href: item.upload?.links.self ?? "" }, "Open", icon("open", "turns"), visuallyHidden(` ${this.name}`));
-        return [button, open];
+        const link = copyButton(this.name, () => copy(link));
+        return [link, make("a", { class: "button plain", href: item.upload?.links.self ?? "" }, "Open", icon("open", "i turns"), ofThis)];
       }
     }
   }
@@ -310,10 +304,9 @@ async function draw(file) {
 async function toImage(canvas) {
   /** @type {Blob | null} */
   const blob = await new Promise((done) => canvas.toBlob(done));
-  const { width, height } = canvas;
+  const picture = image(canvas);
   canvas.width = 0;
   if (!blob) return null;
-  const picture = make("img", { alt: "", width: String(width), height: String(height) });
   picture.src = URL.createObjectURL(blob);
   await picture.decode().finally(() => URL.revokeObjectURL(picture.src));
   return picture;
@@ -323,7 +316,7 @@ async function toImage(canvas) {
 export function thumbnailImage(upload, sizes) {
   const widths = new Map(upload.thumbnails.map((thumbnail) => [thumbnail.width, thumbnail.url]));
   const small = upload.thumbnails[0];
-  const picture = make("img", { alt: "", decoding: "async", width: String(small?.width ?? 4), height: String(small?.height ?? 3), sizes });
+  const picture = image(small, { decoding: "async", sizes });
   picture.srcset = [...widths].map(([width, url]) => `${url} ${width}w`).join(", ");
   picture.src = small?.url ?? "";
   return picture;
@@ -368,7 +361,7 @@ export function drawInTurns(list) {
   const skipped = new Set();
   /** @type {any[]} */
   let held = [];
-  list.addEventListener("contentvisibilityautostatechange", (/** @type {any} */ { target, skipped: isSkipped }) => {
+  list.addEventListener("contentvisibilityautostatechange", ({ target, skipped: isSkipped }) => {
     if (isSkipped) skipped.add(target);
     else skipped.delete(target);
   });

@@ -1,9 +1,10 @@
-import { connect, copyLinks, find, timers } from "./dom.js";
+import { browser, connect, copyLinks, find, hasFocus, isDrawable } from "./dom.js";
 import { Deletions, Memory, UploadKey, compare, isFinal, isGone } from "./memory.js";
 import { ANNOUNCEMENTS, DELETION, STEPS } from "./words.js";
 
 const page = find(".one");
-let known = { gen: Number(page.dataset.generation), state: /** @type {State} */ (page.dataset.state) };
+/** @type {Revision} */
+let known = { gen: Number(page.dataset.generation), state: page.dataset.state };
 const id = page.dataset.upload ?? "";
 
 const connection = connect({
@@ -18,8 +19,7 @@ const connection = connect({
 
 const memory = new Memory(() => localStorage);
 const deletions = new Deletions({
-  ...timers,
-  fetch: (url, options) => fetch(url, options),
+  ...browser,
   onChange(deletion) {
     if (deletion.step === "gone") return leave();
     const sentence = ANNOUNCEMENTS.deletion(deletion);
@@ -48,8 +48,7 @@ function leave() {
 }
 
 function follow() {
-  const links = { self: location.pathname, original: "", events: "" };
-  connection.subscribe(/** @type {Upload} */ ({ id, ...known, links }));
+  connection.subscribe({ id, ...known, links: { self: location.pathname } });
 }
 
 async function reloadContent() {
@@ -61,10 +60,10 @@ async function reloadContent() {
   const pictures = [...fresh.querySelectorAll("img")].map((image) => {
     const loaded = new Image();
     loaded.src = image.getAttribute("src") ?? "";
-    return loaded.decode().catch(() => undefined);
+    return isDrawable(loaded);
   });
   await Promise.all(pictures);
-  const hadFocus = find("main").contains(document.activeElement);
+  const hadFocus = hasFocus(find("main"));
   const [from, to] = [find(".one", fresh), page];
   to.dataset.state = from.dataset.state;
   to.dataset.generation = from.dataset.generation;
@@ -79,14 +78,12 @@ async function reloadContent() {
 }
 
 async function sharpen() {
-  /** @type {HTMLImageElement | null} */
-  const picture = document.querySelector("[data-sharper]");
+  const picture = document.querySelector("img[data-sharper]");
   if (!picture) return;
   const loaded = new Image();
   loaded.sizes = `${picture.clientWidth}px`;
   loaded.srcset = `${picture.src} ${picture.getAttribute("width")}w, ${picture.dataset.sharper} ${page.dataset.width}w`;
-  await loaded.decode().catch(() => undefined);
-  if (loaded.naturalWidth) picture.src = loaded.currentSrc;
+  if (await isDrawable(loaded)) picture.src = loaded.currentSrc;
 }
 
 /** @param {Step} current */

@@ -105,7 +105,7 @@ export const DELETION = { soon: "Deleting in 8 seconds.", now: "Deleting…", fa
 
 export const FROM_LIST = "Remove from list";
 
-/** @param {Upload} upload @param {Milliseconds} [tookMs] */
+/** @param {Upload} upload */
 export function ready({ created_at, ended_at, format, frames = 1, warnings }, tookMs = Date.parse(ended_at ?? "") - Date.parse(created_at)) {
   if (warnings?.includes("cut-short")) return "Ready, but the file is cut short.";
   const time = tookMs >= 0 ? `Ready in ${duration(tookMs)}` : "Ready";
