@@ -18,7 +18,7 @@
 //   upload      the page of one upload: reloads its content when the upload has ended
 //
 // The style sheet: pictures are square and stand on a line; a round marker on it shows the step of an upload, or where it
-// broke. `--tall`: about the height of a tile, until it is drawn. `--ground`: of transparent pictures. `--moving`: in
+// broke. `--tall`: the height of the first tile, for those that are not drawn yet. `--ground`: of transparent pictures. `--moving`: in
 // progress. `--edge`: contrast 3:1 or more. The line under “Earlier” ends with the last picture.
 //
 // Notes on names, kept out of the served modules:
@@ -28,6 +28,7 @@
 //     guardUnsent: pages that listen to `beforeunload` always are not kept by the back/forward cache.
 //     announceEnd: the announcer tells that all are ready.
 //     loadLimits: also finds out whether the server answers.
+//     firstLimits: what the server takes is known, or cannot be asked for: only then a kind is refused.
 //     randomKey: works without TLS too, unlike `randomUUID`.
 //     adding: several drops keep their order.
 //     TURN: files of a drop that are added in one task, so that a slow computer answers meanwhile.
@@ -40,7 +41,7 @@
 //     connect: `now`: monotonic clocks may stop while a computer sleeps; `pagehide`: the back/forward cache takes no page with an open socket.
 //     fileName: screen readers would read its two parts as two words.
 //     writeBySelection: for pages without TLS, which have no `navigator.clipboard`.
-//     visuallyHidden: text for screen readers only.
+//     button: `label`: for screen readers.
 //     fileName: a file name that keeps its ending when it is truncated.
 //     icon: a copy of one in the HTML, with another symbol.
 //     isDrawable: waits until it is loaded and decoded.
@@ -139,7 +140,8 @@
 //     DEFAULT_LIMITS: until the server's are known.
 //     HEAD_BYTES: the frame header of a JPEG follows one or two segments of up to 64 KiB.
 //     probe: returns `null` if unknown.
-//     reasonToRefuse: returns empty if the file is fine.
+//     reasonToRefuse: returns empty if the file is fine. The server may name HEIC by its container, HEIF.
+//     probeBrands: writers of AVIF may name the general brand of still pictures first.
 //     readProblem: `status`: HTTP; `problem`: RFC 9457, or `null`.
 //     averageColour: the first three bytes of a thumbhash (evanw/thumbhash).
 //     withoutLocation: returns `null` if it has none.
@@ -184,11 +186,10 @@
 //     preview: returns `null` if the browser cannot draw it.
 //     thumbnailImage: `sizes`: as in HTML.
 //     fadeIn: `picture`: decoded.
-//     TURN: tiles that a slow computer draws within a tenth of a second.
 //     REACH: from the middle, in viewports: browsers draw what is up to 1.5 viewports beyond it, and after a jump that is twenty tiles in one frame.
 //     whenSeen: near the viewport; a later call takes the place of an earlier one.
 //     skipped: browsers have not drawn them, or no longer do.
-//     drawInTurns: holds what a scroll brings near, and releases it from the middle outwards.
+//     drawInTurns: holds what a scroll brings near, and releases it from the middle outwards, one tile a frame.
 //     observer: a task each.
 //     toImage: it is decoded before its URL is revoked.
 //     showActions: new elements: moved buttons are a layout shift.
@@ -197,7 +198,7 @@
 //     thumbnailUrl: empty if there is none.
 //     focus: the picture, else the first action.
 //   words
-//     accept: JPEG comes first: WebKit converts to it what the list lacks.
+//     accept: JPEG comes first: WebKit converts to it what the list lacks. Many systems know HEIC by its ending only.
 //     leftOut: files that were left out of a drop; empty if there are none.
 //     limit: in powers of two where that is a whole number.
 //     size: in powers of ten.

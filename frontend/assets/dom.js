@@ -24,9 +24,9 @@ export function icon(name, classes = "i") {
   return svg;
 }
 
-/** @param {string} classes @param {() => void} run @param {(Node | string)[]} content */
-export function button(classes, run, ...content) {
-  const element = make("button", { class: classes, type: "button" }, ...content);
+/** @param {string} classes @param {string} label @param {() => void} run @param {(Node | string)[]} content */
+export function button(classes, label, run, ...content) {
+  const element = make("button", { class: classes, type: "button", "aria-label": label }, ...content);
   element.addEventListener("click", run);
   return element;
 }
@@ -47,16 +47,11 @@ export function hasFocus(element) {
   return element.contains(document.activeElement);
 }
 
-/** @param {string} text */
-export function visuallyHidden(text) {
-  return make("span", { class: "vh" }, text);
-}
-
 /** @param {string} name */
 export function fileName(name) {
   const [stem, ending] = splitName(name);
   const seen = { "aria-hidden": "true" };
-  return make("bdi", { class: "name", title: name }, make("span", { class: "stem", ...seen }, stem), make("span", { class: "ext", ...seen }, ending), visuallyHidden(name));
+  return make("bdi", { class: "name", title: name }, make("span", { class: "stem", ...seen }, stem), make("span", { class: "ext", ...seen }, ending), make("span", { class: "vh" }, name));
 }
 
 /** @param {HTMLElement} element @param {Sides} sides */
@@ -67,9 +62,7 @@ export function setRatio(element, { width, height }) {
 /** @param {string} target @param {() => void} onClick */
 export function copyButton(target, onClick) {
   const swap = make("span", { class: "swap" }, make("span", {}, "Copy link"), make("span", {}, "Copied"));
-  const copy = button("button", onClick, icon("link"), swap);
-  copy.setAttribute("aria-label", `Copy link to ${target}`);
-  return copy;
+  return button("button", `Copy link to ${target}`, onClick, icon("link"), swap);
 }
 
 const CONFIRM_MS = 2000;

@@ -1,4 +1,4 @@
-import { button, fileName, find, hasFocus, icon, image, isDrawable, make, setRatio, visuallyHidden } from "./dom.js";
+import { button, fileName, find, hasFocus, icon, image, isDrawable, make, setRatio } from "./dom.js";
 import { averageColour } from "./probe.js";
 import { fadeIn, thumbnailImage } from "./tile.js";
 import * as words from "./words.js";
@@ -111,7 +111,7 @@ export function showNotice(subject, content, actions = [{ text: "Dismiss", run()
       if (!stays) hideNotice(subject);
       run();
     };
-    return button(index === actions.length - 1 ? "button plain" : "button", press, text);
+    return button(index === actions.length - 1 ? "button plain" : "button", text, press, text);
   });
   const notice = make("div", { class: "notice" }, make("p", {}, ...content), make("div", { class: "actions" }, ...buttons));
   shown.get(subject)?.remove();
@@ -196,7 +196,7 @@ export class EarlierUploads {
     const hadFocus = hasFocus(line);
     /** @param {string} text @param {(upload: Upload) => void} run */
     const action = (text, run) =>
-      button("text", () => run(upload), text, visuallyHidden(` ${upload.name}`));
+      button("text", `${text} ${upload.name}`, () => run(upload), text);
     const time = make("time", { datetime: upload.created_at }, words.when(new Date(upload.created_at), new Date()));
     const said = words.DELETION[step] ? `${words.DELETION[step]} ${reason}`.trim() : time;
     const actions = step === "now" ? [] : step === "soon" ? [action("Undo", undo)] : [action(words.FROM_LIST, forget)];
@@ -213,7 +213,7 @@ async function showThumbnail(upload, print) {
 }
 
 const SWIPE_PX = 40;
-const DRAWN = ["jpeg", "png", "gif", "webp", "bmp"];
+const DRAWN = ["jpeg", "png", "gif", "webp", "bmp", "avif"];
 
 export class Lightbox {
   #dialog = find("#lightbox");
@@ -311,7 +311,7 @@ export class Lightbox {
   /** @param {Thumbnail} thumbnail */
   #size(thumbnail) {
     const { size, url } = thumbnail;
-    const copy = button("button icon", () => this.copy(copy, url), icon("link"), visuallyHidden(`Copy link to ${size}`));
+    const copy = button("button icon", `Copy link to ${size}`, () => this.copy(copy, url), icon("link"));
     return make("li", {}, make("a", { href: url }, size), make("span", { class: "facts" }, words.sides(thumbnail)), copy);
   }
 }

@@ -1,4 +1,4 @@
-import { button, copyButton, fileName, find, hasFocus, icon, image, isDrawable, make, setRatio, visuallyHidden } from "./dom.js";
+import { button, copyButton, fileName, find, hasFocus, icon, image, isDrawable, make, setRatio } from "./dom.js";
 import { Queue } from "./send.js";
 import * as words from "./words.js";
 
@@ -23,7 +23,7 @@ export class Tile {
     this.name = name;
     this.handlers = handlers;
     const heading = make("h3", {}, fileName(name));
-    this.#delete = button("text", handlers.delete, "Delete", visuallyHidden(` ${name}`));
+    this.#delete = button("text", `Delete ${name}`, handlers.delete, "Delete");
     this.element = make(
       "li",
       { class: "tile", tabindex: "-1" },
@@ -184,10 +184,9 @@ export class Tile {
   #buttons(kind, item) {
     const { remove, retry, copy, undo } = this.handlers;
     const removal = item.upload ? words.FROM_LIST : "Remove";
-    const ofThis = visuallyHidden(` ${this.name}`);
     /** @param {string} symbol @param {string} text @param {() => void} run */
     const action = (symbol, text, run, classes = "button") =>
-      button(classes, run, icon(symbol), text, ofThis.cloneNode(true));
+      button(classes, `${text} ${this.name}`, run, icon(symbol), text);
     switch (kind.split(" ")[0]) {
       case "chosen":
       case "lost":
@@ -205,7 +204,7 @@ export class Tile {
         return [action("again", "Retry", retry, "button solid"), action("close", removal, remove, "button plain")];
       default: {
         const link = copyButton(this.name, () => copy(link));
-        return [link, make("a", { class: "button plain", href: item.upload?.links.self ?? "" }, "Open", icon("open", "i turns"), ofThis)];
+        return [link, make("a", { class: "button plain", href: item.upload?.links.self ?? "", "aria-label": `Open ${this.name}` }, "Open", icon("open", "i turns"))];
       }
     }
   }
@@ -333,7 +332,6 @@ export function fadeIn(picture, print) {
   }, FADE_MS);
 }
 
-const TURN = 2;
 const REACH = 2.25;
 
 /** @type {WeakMap<Element, () => void>} */
@@ -357,6 +355,9 @@ export function whenSeen(element) {
 
 /** @param {HTMLElement} list */
 export function drawInTurns(list) {
+  new ResizeObserver(() => {
+    list.style.setProperty("--tall", `${list.firstElementChild?.getBoundingClientRect().height}px`);
+  }).observe(list);
   /** @type {Set<any>} */
   const skipped = new Set();
   /** @type {any[]} */
@@ -366,7 +367,7 @@ export function drawInTurns(list) {
     else skipped.delete(target);
   });
   const release = () => {
-    for (const item of held.splice(0, TURN)) delete item.dataset.held;
+    delete held.shift()?.dataset.held;
     if (held.length) requestAnimationFrame(release);
   };
   addEventListener("scroll", () => {

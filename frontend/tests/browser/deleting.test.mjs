@@ -167,7 +167,7 @@ test("an earlier picture is deleted in the list, with an undo, where the token i
   const line = async () => plain(await tab.text(".earlier-list .when"));
   await button(tab, "Delete a.png").focus();
   await tab.page.keyboard.press("Enter");
-  assert.equal(await line(), "Deleting in 8 seconds.Undo a.png");
+  assert.equal(await line(), "Deleting in 8 seconds.Undo");
   assert.ok(await button(tab, "Undo a.png").evaluate((undo) => undo === document.activeElement), "focus is on Undo");
   for (const [width, height] of [[360, 740], [1440, 900]]) {
     await tab.page.setViewportSize({ width, height });

@@ -7,12 +7,13 @@ import { scene, until } from "./support/scene.mjs";
 
 const COUNT = 120;
 const SLOWDOWN = 4;
-// The goals are 100 ms and 300 MB. Measured: 160 to 184 ms on a machine that does eight times as much as it can, and 330
-// to 360 MB: 124 MB of it are the program, which all renderers share, and about 100 MB are decoded thumbnails, which
-// Chromium keeps until memory is short, also those that have left the page. Before tiles were drawn a few per frame: 228 to
-// 535 ms. Before they were added in turns: 1756 ms and 587 MB.
-const MAX_TASK_MS = 400;
-const MAX_RESIDENT_BYTES = 400_000_000;
+// The goal is 100 ms. Measured on a machine that does three to four times as much as it can: 229 to 292 ms, a frame in which one tile is
+// drawn after a jump; two tiles a frame, and rows that moved when one was drawn: up to 282 ms, with half again as many above 50 ms. Before tiles were added in turns:
+// 1756 ms.
+const MAX_TASK_MS = 350;
+// Of the renderer's own memory. Measured: 230 MB, of which 111 MB are decoded thumbnails, which Chromium keeps until memory
+// is short, also those that have left the page. Besides, 124 MB of the program are mapped, which all renderers share.
+const MAX_OWN_BYTES = 300_000_000;
 const SAMPLE_MS = 100;
 
 /** A JPEG of twelve megapixels, drawn by the browser. */
@@ -36,12 +37,13 @@ async function photograph(page) {
   return Buffer.from(base64, "base64");
 }
 
-/** The most memory that a renderer of the browser occupies, in bytes. */
-async function residentBytes(session) {
+/** The most memory that a renderer of the browser occupies, in bytes, without the files that it maps. */
+async function ownBytes(session) {
   const { processInfo } = await session.send("SystemInfo.getProcessInfo");
   const sizes = processInfo.filter(({ type }) => type === "renderer").map(async ({ id }) => {
     const status = await readFile(`/proc/${id}/status`, "utf8").catch(() => "");
-    return 1024 * Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0);
+    const kilobytes = (name) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? 0);
+    return 1024 * (kilobytes("RssAnon") + kilobytes("RssShmem"));
   });
   return Math.max(...(await Promise.all(sizes)));
 }
@@ -66,7 +68,7 @@ test("a hundred and twenty photographs leave the page quick and small", async (t
   // The processor's time of each task: wall clocks also count what other processes take.
   await browser.startTracing(tab.page, { categories: ["toplevel", "disabled-by-default-devtools.timeline"] });
   let most = 0;
-  const sampling = setInterval(async () => (most = Math.max(most, await residentBytes(session).catch(() => 0))), SAMPLE_MS);
+  const sampling = setInterval(async () => (most = Math.max(most, await ownBytes(session).catch(() => 0))), SAMPLE_MS);
   t.after(() => clearInterval(sampling));
   await tab.page.evaluate(() => document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: globalThis.dropped, bubbles: true, cancelable: true })));
   await tab.until("ready", COUNT, 200_000);
@@ -84,7 +86,7 @@ test("a hundred and twenty photographs leave the page quick and small", async (t
   const longest = Math.max(...tasks);
   t.diagnostic(`${bytes.length} bytes each; ${tasks.filter((ms) => ms > 50).length} tasks above 50 ms, the longest ${Math.round(longest)} ms; ${Math.round(most / 1e6)} MB at most`);
   assert.ok(longest <= MAX_TASK_MS, `a task took ${longest} ms`);
-  assert.ok(most < MAX_RESIDENT_BYTES, `the renderer took ${most} bytes`);
+  assert.ok(most > 0 && most < MAX_OWN_BYTES, `the renderer took ${most} bytes`);
   assert.equal(await tab.page.locator(".tile canvas, .tile img[src^='blob:']").count(), 0, "previews are dropped");
   await tab.hasNoShifts();
   await tab.hasQuietConsole();
