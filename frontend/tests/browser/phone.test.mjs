@@ -1,10 +1,13 @@
-// The smallest phone: everything fits, and no state causes a layout shift.
+// Phones: on the smallest everything fits, and no state causes a layout shift; and one is locked while it uploads.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { file, png } from "./support/pictures.mjs";
 import { NETWORK, scene, until } from "./support/scene.mjs";
 
+/** Longer than the page waits before it polls. */
+const LOCKED_MS = 3000;
 const PHONE = { viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 };
 
 test("on the smallest phone the total stays on one line and nothing shifts, from connecting to offline", async (t) => {
@@ -55,5 +58,57 @@ test("previews are drawn where they are seen, as images and not canvases", async
     await until(() => isDrawn(index), `preview ${index}`);
   }
   assert.equal(await tab.page.locator(".tile canvas").count(), 0);
+  await tab.hasQuietConsole();
+});
+
+/** Locks the phone: the page is hidden and frozen, and its socket is cut. Returns how it is unlocked. */
+async function lock(tab, proxy) {
+  const hide = (isHidden) => tab.page.evaluate((isHidden) => {
+    Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
+    Object.defineProperty(document, "visibilityState", { value: isHidden ? "hidden" : "visible", configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, isHidden);
+  const session = await tab.context.newCDPSession(tab.page);
+  await hide(true);
+  await session.send("Page.setWebLifecycleState", { state: "frozen" });
+  proxy.cutLive();
+  return async () => {
+    await session.send("Page.setWebLifecycleState", { state: "active" });
+    await hide(false);
+  };
+}
+
+test("thirty pictures end, and every link is kept, though the server is killed, the phone is locked, and the page is reloaded", async (t) => {
+  const { open, proxy, server, restart, get } = await scene(t, { context: { ...PHONE, viewport: { width: 360, height: 740 } } });
+  const tab = await open("/", { allowed: NETWORK });
+  await tab.pill("Live");
+  const files = Array.from({ length: 30 }, (_, i) => file(`IMG_${4000 + i}.png`, png(800, 600, i)));
+  await tab.choose(...files);
+  await until(async () => (await tab.tiles("ready")) >= 2, "some are ready");
+  await server().kill();
+  await tab.pill("No answer");
+  assert.equal(await tab.tiles("failed"), 0, "none fails meanwhile");
+  await restart();
+  const before = await tab.tiles("ready");
+  const unlock = await lock(tab, proxy);
+  await sleep(LOCKED_MS);
+  await unlock();
+  await tab.pill("Live");
+  await until(async () => (await tab.tiles("ready")) > before, "it goes on");
+  assert.equal(await tab.tiles("failed"), 0);
+
+  // Reloaded while some are on their way or done; those that were not sent are named, and chosen again.
+  await tab.page.reload();
+  await tab.pill("Live");
+  const unsent = tab.page.locator(".notice bdi");
+  const names = await unsent.allTextContents();
+  if (names.length) await tab.choose(...files.filter(({ name }) => names.includes(name)));
+  const kept = async () => (await tab.page.locator(".earlier-list a").count()) + (await tab.tiles("ready"));
+  await until(async () => (await kept()) === 30, "thirty are ready", 60_000);
+  const links = await tab.page.locator(".earlier-list a, .tile a.plain").evaluateAll((all) => all.map((link) => new URL(link.href).pathname));
+  const uploads = await Promise.all(links.map(get));
+  assert.deepEqual(uploads.map(({ name, state }) => `${name} ${state}`).sort(), files.map(({ name }) => `${name} ready`).sort(), "each once");
+  await tab.page.reload();
+  await until(async () => (await tab.page.locator(".earlier-list a").count()) === 30, "every link is kept");
   await tab.hasQuietConsole();
 });
