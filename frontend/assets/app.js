@@ -196,6 +196,7 @@ function headOf(file) {
 /** @param {Item} item @param {File} file */
 async function prepare(item, file) {
   const head = await headOf(file);
+  await firstLimits;
   if (item.stage === "removed") return;
   const kind = head && probe(head);
   const isLocated = head !== null && kind?.format === "jpeg" && withoutLocation(head) !== null;
@@ -468,6 +469,7 @@ function listenForButtons() {
   addEventListener("pageshow", (event) => event.persisted && saveUnsent());
 }
 
+const firstLimits = loadLimits();
 takeKeyFromAddress();
 showKey();
 find("#here").textContent = new URL("./uploads/", location.href).href;
@@ -476,5 +478,4 @@ listenForFiles(add, () => tell("link", words.ANNOUNCEMENTS.link));
 listenForButtons();
 drawInTurns(find("#tiles"));
 restore();
-loadLimits();
 connection.start();

@@ -25,7 +25,7 @@ export function probe(head) {
   const text = String.fromCharCode(...head.subarray(0, 512));
   const picture = probePicture(text, view);
   if (picture) return picture;
-  if (text.slice(4, 8) === "ftyp") return probeBrand(text.slice(8, 12));
+  if (text.slice(4, 8) === "ftyp") return probeBrands(text.slice(8, view.getUint32(0)));
   if (/^\s*(<\?xml[^]*)?(<!--[^]*-->\s*)?<svg/i.test(text)) return { name: "SVG", format: "svg" };
   if (text.startsWith("\xff\x0a") || text.startsWith("\0\0\0\x0cJXL ")) return { name: "JXL", format: "jxl" };
   const other = NOT_PICTURES.find(([start]) => text.startsWith(start));
@@ -50,10 +50,10 @@ function probePicture(text, view) {
   return null;
 }
 
-/** @param {string} brand @returns {Kind} */
-function probeBrand(brand) {
-  if (/^(hei|hev|mif1|msf1)/.test(brand)) return { name: "HEIC", format: "heic" };
-  if (/^avi[fs]/.test(brand)) return { name: "AVIF", format: "avif" };
+/** @param {string} brands @returns {Kind} */
+function probeBrands(brands) {
+  if (/^([^]{4})*avi[fs]/.test(brands)) return { name: "AVIF", format: "avif" };
+  if (/^(hei|hev|mi[fa]|msf1)/.test(brands)) return { name: "HEIC", format: "heic" };
   return { name: "MP4", article: "a film" };
 }
 
@@ -102,7 +102,7 @@ export function reasonToRefuse(bytes, kind, limits) {
   if (bytes === 0) return REFUSED.empty;
   if (!kind) return REFUSED.other;
   if (kind.article) return REFUSED.kind(kind.article);
-  if (kind.format && !limits.formats.includes(kind.format)) {
+  if (kind.format && !limits.formats.some((format) => format.replace("heif", "heic") === kind.format)) {
     return kind.format === "heic" ? REFUSED.heic : REFUSED.format(kind.name);
   }
   if (bytes > limits.max_upload_bytes) return REFUSED.tooLarge(bytes, limits.max_upload_bytes);

@@ -174,9 +174,12 @@ export function leftOut({ others, appleDouble, tooMany }, most) {
     .join(" ");
 }
 
+const JPEG = "image/jpeg";
+
 /** @param {string[]} formats */
 export function accept(formats) {
-  return [...new Set(["jpeg", ...formats])].filter((format) => formats.includes(format)).map((format) => `image/${format}`).join();
+  const types = formats.map((format) => (/^hei[cf]$/.test(format) ? "image/heic,image/heif,.heic,.heif" : `image/${format}`));
+  return [...new Set(types)].sort((a, b) => Number(b === JPEG) - Number(a === JPEG)).join();
 }
 
 /** @param {Counts} counts */

@@ -19,6 +19,13 @@ test("picture formats and their sides are detected from the first bytes", () => 
   assert.deepEqual([lossless?.width, lossless?.height], [320, 60]);
 });
 
+test("HEIC and AVIF are told apart by all their brands, and films from both", () => {
+  const box = (...brands) => probed([0, 0, 0, 12 + 4 * brands.length], "ftyp", brands[0], zeros(4), ...brands.slice(1), zeros(4), "moovavif")?.format;
+  for (const brands of [["heic"], ["heix", "mif1"], ["mif1", "heic"], ["msf1", "hevc"]]) assert.equal(box(...brands), "heic", String(brands));
+  for (const brands of [["avif"], ["avis", "msf1"], ["mif1", "miaf", "avif"]]) assert.equal(box(...brands), "avif", String(brands));
+  assert.equal(probed([0, 0, 0, 16], "ftypisom", zeros(4))?.article, "a film");
+});
+
 test("the frame header of a JPEG is found after its other segments", () => {
   const exif = [0xff, 0xe1, 0x01, 0x02, ...zeros(256)];
   const tables = [0xff, 0xc4, 0x00, 0x04, 0, 0];
@@ -48,6 +55,9 @@ test("files that the server would reject are refused with a reason", () => {
   assert.equal(reasonToRefuse(9, { name: "PDF", article: "a PDF" }, DEFAULT_LIMITS), "This is a PDF, not a picture.");
   assert.equal(reasonToRefuse(9, { name: "AVIF", format: "avif" }, DEFAULT_LIMITS), "AVIF isn't supported. Use JPEG, PNG or WebP.");
   assert.equal(reasonToRefuse(9, { name: "AVIF", format: "avif" }, { ...DEFAULT_LIMITS, formats: ["avif"] }), "");
+  const heic = { name: "HEIC", format: "heic" };
+  assert.match(reasonToRefuse(9, heic, DEFAULT_LIMITS), /^HEIC pictures don't work here yet\./);
+  for (const name of ["heic", "heif"]) assert.equal(reasonToRefuse(9, heic, { ...DEFAULT_LIMITS, formats: ["jpeg", name] }), "", name);
   assert.equal(reasonToRefuse(84_000_000, png, DEFAULT_LIMITS), "84 MB is too large. The limit is 50 MB.");
   assert.equal(reasonToRefuse(9, png, DEFAULT_LIMITS), "Too big: 120 megapixels. The limit is 100.");
   assert.equal(reasonToRefuse(9, { ...png, height: 1000 }, DEFAULT_LIMITS), "");

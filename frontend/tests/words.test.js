@@ -53,7 +53,10 @@ test("files that are left out are counted in one sentence each", () => {
 });
 
 test("the file chooser is offered the accepted types, JPEG first", () => {
-  assert.equal(words.accept(["png", "jpeg", "heic"]), "image/jpeg,image/png,image/heic");
+  assert.equal(words.accept(["png", "jpeg", "avif"]), "image/jpeg,image/png,image/avif");
+  for (const formats of [["png", "heic"], ["png", "heif"], ["png", "heic", "heif"]]) {
+    assert.equal(words.accept(formats), "image/png,image/heic,image/heif,.heic,.heif");
+  }
   assert.equal(words.accept(["png"]), "image/png");
 });
 

@@ -129,6 +129,30 @@ test("a file that is no picture or too large is refused with its reason and not 
   await tab.hasQuietConsole();
 });
 
+test("the page offers the formats that the server lists, and refuses no others, also of files that are chosen before it knows", async (t) => {
+  const { open, proxy } = await scene(t);
+  const limits = { max_upload_bytes: 20_971_520, max_pixels: 100_000_000, formats: ["png", "jpeg", "heic", "avif"], sizes: [] };
+  let isKnown = false;
+  proxy.answer = async (request) => {
+    if (request.url !== "/limits") return null;
+    await until(() => isKnown || request.destroyed, "the limits are let through").catch(() => {});
+    return { status: 200, headers: { "content-type": "application/json" }, body: JSON.stringify(limits) };
+  };
+  const tab = await open("/", { allowed: NETWORK });
+  const box = (brand) => Buffer.concat([Buffer.from([0, 0, 0, 20]), Buffer.from(`ftyp${brand}\0\0\0\0${brand}`)]);
+  await tab.choose(file("IMG_1.HEIC", box("heic"), "image/heic"), file("b.avif", box("avif"), "image/avif"), file("c.webp", Buffer.from("RIFF\0\0\0\0WEBPVP8 "), "image/webp"));
+  await tab.until("chosen", 3);
+  isKnown = true;
+  await tab.until("refused", 3);
+  const reasons = (await tab.page.locator(".status").allTextContents()).map(plain);
+  assert.match(reasons[0], /^Not uploaded\. .*HEIC/, "the server's own word");
+  assert.ok(proxy.seen.filter((seen) => seen.startsWith("POST")).length >= 2, "HEIC and AVIF were sent");
+  assert.equal(reasons[2], "Not uploaded. WebP isn't supported. Use JPEG, PNG or WebP.");
+  assert.equal(await tab.page.getAttribute("#files", "accept"), "image/jpeg,image/png,image/heic,image/heif,.heic,.heif,image/avif");
+  assert.equal(plain(await tab.text("#limits")), "PNG, JPEG, HEIC or AVIF, up to 20 MB each.");
+  await tab.hasQuietConsole();
+});
+
 test("a rejection by the server is shown with its reason", async (t) => {
   const { open, proxy } = await scene(t);
   const tab = await open("/", { allowed: NETWORK });
