@@ -152,7 +152,7 @@ test("after a reload this browser's uploads are restored, followed to their end,
 
   await tab.page.getByRole("button", { name: "Remove from list one.png" }).click();
   await until(async () => (await tab.page.locator(".earlier-list li").count()) === 1, "one is gone");
-  assert.equal(await tab.page.evaluate(() => document.activeElement?.textContent), "Remove from list two.png");
+  assert.equal(await tab.page.evaluate(() => document.activeElement?.ariaLabel), "Remove from list two.png");
   await tab.page.getByRole("button", { name: "Remove all from list" }).click();
   await tab.page.locator(".earlier").waitFor({ state: "hidden" });
   await tab.page.reload();

@@ -45,6 +45,26 @@ test("on the smallest phone the total stays on one line and nothing shifts, from
   await tab.hasQuietConsole();
 });
 
+for (const width of [320, 360]) test(`the total is whole beside every text of the pill at ${width} px`, async (t) => {
+  const { open, proxy } = await scene(t, { context: { ...PHONE, viewport: { width, height: 740 } } });
+  proxy.refusesLive = true;
+  const tab = await open("/", { allowed: NETWORK });
+  await tab.pill("Checking every 2 s");
+  await tab.shoot(`polling-${width}`, { fullPage: false });
+  for (const total of ["Nothing up yet", "119 of 120 ready", "All 120 ready"]) {
+    for (const pill of ["Connecting", "Live", "Checking every 2\u00a0s", "Offline", "No answer"]) {
+      const isWhole = await tab.page.evaluate(([total, pill]) => {
+        document.querySelector(".pill").textContent = pill;
+        const heading = document.querySelector("#total");
+        heading.textContent = total;
+        return heading.scrollWidth <= heading.clientWidth;
+      }, [total, pill]);
+      assert.ok(isWhole, `${total} beside ${pill}`);
+    }
+  }
+  await tab.hasQuietConsole();
+});
+
 test("previews are drawn where they are seen, as images and not canvases", async (t) => {
   const { open } = await scene(t, { options: ["--workers", "0"], context: PHONE });
   const tab = await open();

@@ -125,7 +125,7 @@ test("a file that is no picture or too large is refused with its reason and not 
   assert.equal(proxy.seen.filter((seen) => seen.startsWith("POST")).length, 0);
   await tab.page.getByRole("button", { name: "Dismiss huge.png" }).click();
   await tab.until("refused", 3);
-  assert.equal(await tab.page.evaluate(() => document.activeElement?.textContent), "Dismiss empty.png");
+  assert.equal(await tab.page.evaluate(() => document.activeElement?.ariaLabel), "Dismiss empty.png");
   await tab.hasQuietConsole();
 });
 
@@ -182,7 +182,7 @@ test("an upload can be cancelled, and the next file starts", async (t) => {
   await cancel.focus();
   await cancel.press("Enter");
   await until(async () => (await tab.page.locator(".tile").count()) === 3, "its tile is gone");
-  assert.equal(await tab.page.evaluate(() => document.activeElement?.textContent), "Cancel p3.png");
+  assert.equal(await tab.page.evaluate(() => document.activeElement?.ariaLabel), "Cancel p3.png");
   await tab.until("uploading", 3);
   isHeld = false;
   await tab.until("ready", 3);
