@@ -19,7 +19,9 @@
 //
 // The style sheet: pictures are square and stand on a line; a round marker on it shows the step of an upload, or where it
 // broke. `--tall`: the height of the first tile, for those that are not drawn yet. `--ground`: of transparent pictures. `--moving`: in
-// progress. `--edge`: contrast 3:1 or more. The line under “Earlier” ends with the last picture.
+// progress. `--edge`: contrast 3:1 or more. `--at`: position of the marker, from 0 to 1. The line under “Earlier” ends with
+// the last picture. The file input covers the slab, so that it accepts drops before the script runs. `.rest` and `.total`
+// keep their height, so that a longer text moves nothing else. `.resizing`: outlines of the three thumbnails.
 //
 // Notes on names, kept out of the served modules:
 //   app
@@ -304,7 +306,7 @@ interface HTMLElement {
 }
 interface ParentNode {
   querySelector(selector: "img[srcset]" | "img[data-sharper]"): HTMLImageElement | null;
-  querySelector(selector: ".pill"): HTMLElement | null;
+  querySelector(selector: ".pill" | ":focus"): HTMLElement | null;
 }
 interface HTMLElementEventMap {
   contentvisibilityautostatechange: Event & { readonly target: HTMLElement; readonly skipped: boolean };
@@ -356,6 +358,16 @@ interface Taken {
   /** `._x.jpg` of a Mac: no picture, but the rest of one. */
   appleDouble: number;
   tooMany: number;
+}
+
+/** A file or a folder of a drop. */
+interface DroppedEntry extends FileSystemEntry {
+  file: (found: (file: File) => void, failed: (error: DOMException) => void) => void;
+  createReader: () => { readEntries: (found: (entries: DroppedEntry[]) => void, failed: (error: DOMException) => void) => void };
+}
+
+interface DataTransferItem {
+  webkitGetAsEntry(): DroppedEntry | null;
 }
 
 /** A file that is chosen, and not yet accepted by the server. */

@@ -215,12 +215,12 @@ function decideLocation() {
   const located = model.items.filter(({ isLocated, stage }) => isLocated && stage === "chosen");
   if (keepsLocation !== null) return located.forEach(releaseLocated);
   if (located.length > 1) return;
-  const decide = (/** @type {boolean} */ keeps) => () => {
+  const decide = (keeps = false) => () => {
     keepsLocation = keeps;
     decideLocation();
   };
   showNotice("location", [words.ANNOUNCEMENTS.located], [
-    { text: "Remove location", run: decide(false) },
+    { text: "Remove location", run: decide() },
     { text: "Send with location", run: decide(true) },
   ]);
   announcer.note(words.ANNOUNCEMENTS.located);
@@ -261,8 +261,7 @@ async function showPreview(item, file) {
 async function send(item) {
   const file = model.start(item);
   if (!file) return;
-  /** @type {SendOrder} */
-  const order = {
+  const outcome = await sendWithRetries({
     url: item.isBulk ? "./uploads?lane=bulk" : "./uploads",
     file,
     key: item.key,
@@ -276,8 +275,8 @@ async function send(item) {
       item.tile?.showProgress(item);
       afterChanges(showLeft);
     },
-  };
-  model.finish(item, await sendWithRetries(order, network, uploadKey));
+  }, network, uploadKey);
+  model.finish(item, outcome);
 }
 
 function clearAll() {
@@ -366,18 +365,17 @@ function announceEnd(counts) {
 
 /** @param {Event} event */
 const ask = (event) => event.preventDefault();
-/** @type {any} */
-let saveTimer = null;
+let saveTimer = 0;
 
 function guardUnsent() {
   if (model.isSending()) addEventListener("beforeunload", ask);
   else removeEventListener("beforeunload", ask);
-  saveTimer ??= setTimeout(saveUnsent, SAVE_AFTER_MS);
+  saveTimer ||= setTimeout(saveUnsent, SAVE_AFTER_MS);
 }
 
 function saveUnsent(isLeaving = false) {
   clearTimeout(saveTimer);
-  saveTimer = null;
+  saveTimer = 0;
   const files = model.unsent().map(({ name, file, key }) => ({ name, bytes: file?.size ?? 0, modified: file?.lastModified ?? 0, key }));
   unsent.keep(files, isLeaving);
 }

@@ -94,7 +94,7 @@ async function write(text) {
 
 /** @param {string} text */
 function writeBySelection(text) {
-  const focused = /** @type {HTMLElement | null} */ (document.activeElement);
+  const focused = document.querySelector(":focus");
   const field = document.createElement("textarea");
   field.value = text;
   field.className = "vh";

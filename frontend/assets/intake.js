@@ -74,19 +74,18 @@ export async function filesOf(transfer) {
   return taken;
 }
 
-/** @param {FileSystemEntry} entry @param {Taken} taken @param {boolean} isDropped */
+/** @param {DroppedEntry} entry @param {Taken} taken @param {boolean} isDropped */
 async function collect(entry, taken, isDropped) {
   try {
     if (entry.isFile) {
       if (!isDropped && !PICTURE.test(entry.name)) taken.others += Number(!entry.name.startsWith("."));
       else if (isCounted(entry.name, taken)) {
-        taken.files.push(await new Promise((resolve, reject) => /** @type {FileSystemFileEntry} */ (entry).file(resolve, reject)));
+        taken.files.push(await new Promise((resolve, reject) => entry.file(resolve, reject)));
       }
       return;
     }
-    const reader = /** @type {FileSystemDirectoryEntry} */ (entry).createReader();
+    const reader = entry.createReader();
     for (;;) {
-      /** @type {FileSystemEntry[]} */
       const batch = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
       if (!batch.length) return;
       for (const inner of batch) await collect(inner, taken, false);

@@ -213,8 +213,7 @@ export const POLL_AFTER_MS = 2000;
 
 export class Fallback {
   #environment;
-  /** @type {any} */
-  #pollTimer = null;
+  #pollTimer = 0;
   #mayPoll = false;
 
   /** @param {FallbackEnvironment} environment */
@@ -256,17 +255,15 @@ export class Fallback {
     const { live, poller, after, cancel, isOnline, isHidden } = this.#environment;
     if (live.isLive) {
       cancel(this.#pollTimer);
-      this.#pollTimer = null;
+      this.#pollTimer = 0;
       this.#mayPoll = false;
       poller.stop();
       return this.#setLevel("live");
     }
-    if (this.#pollTimer === null) {
-      this.#pollTimer = after(() => {
-        this.#mayPoll = true;
-        this.update();
-      }, POLL_AFTER_MS);
-    }
+    this.#pollTimer ||= after(() => {
+      this.#mayPoll = true;
+      this.update();
+    }, POLL_AFTER_MS);
     const online = isOnline();
     if (this.#mayPoll && online && !isHidden()) poller.start();
     else poller.stop();

@@ -208,8 +208,7 @@ export class Network extends EventTarget {
   #failures = 0;
   /** @type {Promise<Answerer> | null} */
   #probing = null;
-  /** @type {any} */
-  #timer = null;
+  #timer = 0;
 
   /** @param {NetworkEnvironment} environment */
   constructor(environment) {
