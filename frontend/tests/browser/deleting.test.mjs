@@ -60,7 +60,7 @@ test("a deleted picture is gone at two tabs and on its own page, and its links g
   assert.equal(await tab.text("#total"), "Nothing up yet");
   await beside.page.locator(".earlier").waitFor({ state: "hidden" });
   await until(async () => plain(await elsewhere.text("h1").catch(() => "")).startsWith("The upload was deleted."), "the page of the upload says so");
-  await elsewhere.shoot("gone-page-1280");
+  await elsewhere.shootAll("gone-page");
   assert.equal((await fetch(`${proxy.url}${path}`)).status, 410);
   await tab.hasNoShifts();
   const token = /[\w-]{43}/;

@@ -24,14 +24,13 @@ test("without script the form works, and the page refreshes until the pictures a
   assert.equal(await heading(tab), "foobar.png Sent. Your preview is on its way.");
   assert.equal(await tab.page.locator(".after noscript").last().innerText(), "This page refreshes every 2 seconds.");
   assert.equal(await tab.page.locator(".pill").isVisible(), false);
-  await tab.shoot("upload-no-script-1280");
+  await tab.shootAll("upload-no-script");
   await restart();
   await until(async () => (await heading(tab).catch(() => "")) === "foobar.png", "it is ready", 30_000);
   assert.equal(await tab.page.locator('meta[http-equiv="refresh"]').count(), 0);
   assert.equal(await tab.page.locator(".hero img").evaluate((image) => image.naturalWidth), 800);
   assert.equal(await tab.page.locator(".sizes a").count(), 3);
   assert.equal(await tab.page.locator(".progress").count(), 0, "the journey has ended");
-  await tab.shoot("upload-no-script-ready-1280");
   const stranger = await open(new URL(tab.page.url()).pathname, { javaScriptEnabled: false });
   assert.equal(await stranger.page.getByRole("button", { name: "Delete" }).count(), 0, "only its sender deletes it");
   await tab.page.getByRole("button", { name: "Delete" }).click();
@@ -45,9 +44,7 @@ test("without script several files lead to a page that lists uploads and refusal
   await tab.page.getByRole("button", { name: "Send" }).click();
   await until(async () => (await heading(tab)) === "2 pictures are uploaded.", "the list is shown");
   assert.deepEqual(await tab.page.locator(".results li").evaluateAll((rows) => rows.map((row) => row.textContent.trim())), ["one.png Delete", "two.png Delete", "report.pdf This is a PDF, not a picture."]);
-  await tab.shoot("results-1280");
-  await tab.page.setViewportSize({ width: 360, height: 740 });
-  await tab.shoot("results-360");
+  await tab.shootAll("results");
   await tab.page.getByRole("link", { name: "two.png" }).click();
   await tab.page.waitForURL(/\/uploads\/[0-9a-f-]+$/);
   assert.match(await heading(tab), /^two\.png/);
@@ -61,9 +58,7 @@ test("a dead link and a refused form show a page whose slab does not stretch", a
   const slab = await tab.page.locator(".slab").boundingBox();
   assert.ok(slab.height < 120, `the slab is ${slab.height} px high`);
   await tab.isAccessible("the problem");
-  await tab.shoot("problem-360");
-  await tab.page.setViewportSize({ width: 1440, height: 900 });
-  await tab.shoot("problem-1440");
+  await tab.shootAll("problem");
   await tab.page.goto(new URL("/not/at/all/here", tab.page.url()).href);
   assert.match(await heading(tab), /^There is nothing at this address\./);
   assert.notEqual(await tab.page.locator(".slab").evaluate((slab) => getComputedStyle(slab).backgroundColor), "rgba(0, 0, 0, 0)", "the style is found");
@@ -93,7 +88,7 @@ test("with script the pictures replace the placeholder without a layout shift", 
   assert.equal(await tab.page.locator('meta[name="twitter:card"]').getAttribute("content"), "summary_large_image");
   const reserved = await tab.page.locator(".hero svg").boundingBox();
   await tab.isAccessible("the placeholder");
-  await tab.shoot("upload-queued-1280");
+  await tab.shootAll("upload-queued");
   await restart();
   await until(async () => (await tab.page.locator(".hero img").count()) === 1, "the picture is shown", 30_000);
   assert.equal(await heading(tab), "a & <b>name.png");
@@ -119,9 +114,7 @@ test("a ready upload has Open Graph tags, copy buttons and its original", async 
   await until(async () => (await tab.announced()).includes("Link copied."), "it is announced");
   assert.equal(await tab.page.evaluate(() => navigator.clipboard.readText()), `${proxy.url}${path}/medium`);
   assert.equal(await tab.page.getByRole("link", { name: "Download original" }).getAttribute("href"), `${path}/original`);
-  await tab.shoot("upload-ready-1280");
-  await tab.page.setViewportSize({ width: 360, height: 800 });
-  await tab.shoot("upload-ready-360");
+  await tab.shootAll("upload-ready");
   await tab.hasQuietConsole();
 });
 
@@ -133,7 +126,7 @@ test("a failed upload shows its reason, and follows a retry by another client", 
   await tab.pill("Live");
   assert.equal(await heading(tab), "damaged.png Failed. The file is damaged.");
   await tab.isAccessible("the failure");
-  await tab.shoot("upload-failed-1280");
+  await tab.shootAll("upload-failed");
   await fetch(`${proxy.url}${path}/retry`, { method: "POST" });
   await until(() => tab.page.evaluate(() => Number(document.querySelector(".one").dataset.generation) === 2 && document.querySelector(".one").dataset.state === "failed"), "the second failure is shown");
   await tab.hasQuietConsole();

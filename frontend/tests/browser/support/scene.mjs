@@ -15,6 +15,9 @@ const CHROMIUM = process.env.UP_CHROMIUM ?? "/usr/bin/chromium";
 const ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const AXE = await readFile(new URL("../../../node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
 
+/** Sizes in which every state is looked at: a phone upright and on its side, a tablet, a laptop and a large screen. */
+const SIZES = [[360, 740], [740, 360], [768, 1024], [1440, 900], [2560, 1440]];
+
 /** Console messages of the browser for failed requests and sockets: expected only where a test causes them. */
 export const NETWORK = /Failed to load resource|WebSocket connection to/;
 
@@ -122,6 +125,22 @@ export async function openPage(t, browser, url, { viewport = { width: 1280, heig
       if (!process.env.UP_SCREENSHOTS) return;
       await mkdir(process.env.UP_SCREENSHOTS, { recursive: true });
       await page.screenshot({ path: join(process.env.UP_SCREENSHOTS, `${name}.png`), fullPage: true, animations: "disabled", ...more });
+    },
+    /** Shoots the present state in every size, light and dark. */
+    async shootAll(name, more) {
+      if (!process.env.UP_SCREENSHOTS) return;
+      const shifts = await page.evaluate(() => globalThis.shifts?.length ?? 0);
+      for (const [width, height] of SIZES) {
+        await page.setViewportSize({ width, height });
+        for (const colorScheme of ["light", "dark"]) {
+          await page.emulateMedia({ colorScheme });
+          await this.shoot(`${name}-${width}-${colorScheme}`, more);
+        }
+      }
+      await page.emulateMedia({ colorScheme: "light" });
+      await page.setViewportSize(viewport);
+      // Those of the changes of size.
+      await page.evaluate((shifts) => new Promise((done) => requestAnimationFrame(() => setTimeout(done))).then(() => globalThis.shifts?.splice(shifts)), shifts);
     },
   };
 }
