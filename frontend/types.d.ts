@@ -140,6 +140,7 @@
 //     TYPE_BYTES: bytes of a value by its type.
 //     NOT_PICTURES: first bytes, short name, name with article.
 //     DEFAULT_LIMITS: until the server's are known.
+//     headOf: `null` if the file cannot be read.
 //     HEAD_BYTES: the frame header of a JPEG follows one or two segments of up to 64 KiB.
 //     probe: returns `null` if unknown.
 //     reasonToRefuse: returns empty if the file is fine. The server may name HEIC by its container, HEIF.
@@ -179,6 +180,7 @@
 //     showSummary: `stages`: in the order of the tiles.
 //     reattach: `selectors`: in order.
 //     showNotice: `actions`: the last one is Dismiss.
+//     showUnsent: returns its sentence.
 //   tile
 //     PREVIEW_WIDTH: of the widest tile, in CSS pixels.
 //     drawings: one at a time: a photograph takes 50 MB and more while it is drawn.

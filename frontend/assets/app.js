@@ -1,16 +1,15 @@
-import { browser, connect, copyLinks, find, hasFocus, make, showPill } from "./dom.js";
-import { DEFAULT_LIMITS, HEAD_BYTES, probe, withoutLocation } from "./probe.js";
+import { browser, connect, copyLinks, find, hasFocus, showPill } from "./dom.js";
+import { DEFAULT_LIMITS, headOf, probe, withoutLocation } from "./probe.js";
 import { MAX_FILES, listenForFiles } from "./intake.js";
 import { Deletions, FORGOTTEN, KEY_NAME, Memory, Unsent, UploadKey } from "./memory.js";
 import { Model } from "./model.js";
-import { EarlierUploads, Lightbox, hideNotice, hopMark, reattachBelowTiles, showNotice, showSummary, showToSend } from "./summary.js";
+import { EarlierUploads, Lightbox, hideNotice, hopMark, reattachBelowTiles, showNotice, showSummary, showToSend, showUnsent } from "./summary.js";
 import { Network, Queue, requestRetry, sendWithRetries } from "./send.js";
 import { Tile, drawInTurns, preview, whenSeen } from "./tile.js";
 import * as words from "./words.js";
 
 const PROBE_TIMEOUT_MS = 10_000;
 const SAVE_AFTER_MS = 500;
-const MAX_NAMES = 20;
 const TURN = 4;
 
 let limits = DEFAULT_LIMITS;
@@ -186,11 +185,6 @@ function removeTile({ tile }, neighbour) {
   tile?.element.remove();
   if (hadFocus && !neighbour?.tile?.focus()) find("#files").focus();
   showAll();
-}
-
-/** @param {File} file */
-function headOf(file) {
-  return file.slice(0, HEAD_BYTES).arrayBuffer().then((head) => new Uint8Array(head), () => null);
 }
 
 /** @param {Item} item @param {File} file */
@@ -384,19 +378,10 @@ function reportUnsent() {
   unsent.take();
   const names = unsent.left.map(({ name }) => name);
   if (!names.length) return;
-  const shown = names.slice(0, MAX_NAMES).flatMap((name, index) => [index ? ", " : " ", make("bdi", {}, name)]);
-  const rest = names.length > MAX_NAMES ? ` and ${names.length - MAX_NAMES} more` : "";
-  const sentence = words.ANNOUNCEMENTS.unsent(names.length);
-  showNotice("unsent", [make("strong", {}, sentence), ...shown, rest], [
-    { text: "Choose again", run: () => find("#files").click(), stays: true },
-    { text: "Dismiss", run: forgetUnsent },
-  ]);
-  announcer.note(sentence);
-}
-
-function forgetUnsent() {
-  unsent.left = [];
-  saveUnsent();
+  announcer.note(showUnsent(names, () => {
+    unsent.left = [];
+    saveUnsent();
+  }));
 }
 
 function showEarlier() {

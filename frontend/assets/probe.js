@@ -1,6 +1,6 @@
 import { REFUSED } from "./words.js";
 
-export const HEAD_BYTES = 192 * 1024;
+const HEAD_BYTES = 192 * 1024;
 
 /** @type {[string, string, string][]} */
 const NOT_PICTURES = [
@@ -18,6 +18,11 @@ export const DEFAULT_LIMITS = {
   max_pixels: 100_000_000,
   formats: ["jpeg", "png", "gif", "webp", "bmp", "tiff"],
 };
+
+/** @param {File} file */
+export function headOf(file) {
+  return file.slice(0, HEAD_BYTES).arrayBuffer().then((head) => new Uint8Array(head), () => null);
+}
 
 /** @param {Uint8Array} head */
 export function probe(head) {

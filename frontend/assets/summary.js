@@ -130,6 +130,20 @@ export function hideNotice(subject) {
   if (hadFocus) find("#files").focus();
 }
 
+const MAX_NAMES = 20;
+
+/** @param {string[]} names @param {() => void} dismiss */
+export function showUnsent(names, dismiss) {
+  const shown = names.slice(0, MAX_NAMES).flatMap((name, index) => [index ? ", " : " ", make("bdi", {}, name)]);
+  const rest = names.length > MAX_NAMES ? ` and ${names.length - MAX_NAMES} more` : "";
+  const sentence = words.ANNOUNCEMENTS.unsent(names.length);
+  showNotice("unsent", [make("strong", {}, sentence), ...shown, rest], [
+    { text: "Choose again", run: () => find("#files").click(), stays: true },
+    { text: "Dismiss", run: dismiss },
+  ]);
+  return sentence;
+}
+
 const SIZES_EARLIER = "8rem";
 const PAGE = 60;
 
