@@ -68,6 +68,7 @@ fuzz:
 	$(call FUZZ,worker,thumbnails,fuzz/seeds)
 	$(call FUZZ,worker,tiff,fuzz/seeds/tiff)
 	$(call FUZZ,worker/jpeg,jpeg,../fuzz/seeds)
+	$(call FUZZ,worker/heif,heif,tests/samples)
 	$(call FUZZ,server,socket,fuzz/seeds/socket)
 	$(call FUZZ,server,forms,fuzz/seeds/forms)
 

@@ -1,8 +1,10 @@
 //! Every setting of the server: flag, environment variable, unit and default.
 
+mod values;
+
 use std::{
     iter,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +13,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use url::{Origin, Url};
 use worker::{
-    LinkBase,
+    Format, LinkBase,
     config::{PixelConfig, QUEUE_FILE, WorkerConfig},
     confinement::SandboxCommand,
     logging::LogFormat,
@@ -19,6 +21,7 @@ use worker::{
     transport::broker_url::BrokerUrl,
 };
 
+use self::values::{parse_format, parse_network, parse_origin, parse_public_url};
 use crate::{keep::Keep, ticket_args::TicketArgs};
 
 /// One more than the uploads that one client may have in the interactive lane, so that a client that occupies every
@@ -76,6 +79,11 @@ pub struct Config {
           value_parser = clap::value_parser!(u64).range(1..))]
     pub max_upload_bytes: u64,
 
+    /// Formats that are accepted, separated by commas, such as jpeg,png,heic. Others are refused with 415 [default: all
+    /// that this build decodes]
+    #[arg(long, env = "UP_FORMATS", value_delimiter = ',', value_parser = parse_format, value_name = "FORMATS")]
+    pub formats: Vec<Format>,
+
     /// Limits for decoding a picture
     #[command(flatten)]
     pub pixels: PixelConfig,
@@ -117,8 +125,8 @@ pub struct Config {
     #[arg(long, env = "UP_MIN_FREE_BYTES", value_name = "BYTES")]
     pub min_free_bytes: Option<u64>,
 
-    /// Remove the place where a picture was taken from JPEG, PNG and WebP files before they are stored. Pixels stay as
-    /// they are
+    /// Remove the place where a picture was taken from JPEG, PNG, WebP, HEIC and AVIF files before they are stored.
+    /// Pixels stay as they are
     #[arg(long, env = "UP_STRIP_LOCATION", value_parser = clap::builder::BoolishValueParser::new())]
     pub strip_location: bool,
 
@@ -258,6 +266,14 @@ pub enum SecretCommand {
 pub(crate) const WORKER_COMMAND: &str = "worker";
 
 impl Config {
+    /// The accepted formats, each once, in the order of [`Format::ALL`].
+    pub(crate) fn accepted(&self) -> Vec<Format> {
+        let is_accepted = |format: &Format| {
+            if self.formats.is_empty() { format.is_built_in() } else { self.formats.contains(format) }
+        };
+        Format::ALL.into_iter().filter(is_accepted).collect()
+    }
+
     /// Whether the name in a `Host` header is one of `--hosts`, or of their default.
     #[must_use]
     pub fn believes_host(&self, host: &str) -> bool {
@@ -320,31 +336,6 @@ impl Config {
 /// A path for worker processes, which may run in another directory.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-fn parse_origin(text: &str) -> Result<Origin, String> {
-    let origin = Url::parse(text).map_err(|error| error.to_string())?.origin();
-    if origin.is_tuple() && origin.ascii_serialization() == text.trim_end_matches('/') {
-        Ok(origin)
-    } else {
-        Err("not an origin; example: https://example.org or http://localhost:3000".into())
-    }
-}
-
-fn parse_network(text: &str) -> Result<IpNet, String> {
-    let address = || text.parse::<IpAddr>().map(IpNet::from);
-    text.parse()
-        .or_else(|_| address())
-        .map_err(|_| "not an address or network; example: 10.0.0.0/8, 192.0.2.1 or 2001:db8::/32".into())
-}
-
-fn parse_public_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| error.to_string())?;
-    if matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none() {
-        Ok(url)
-    } else {
-        Err("not an http or https URL without query and fragment; example: https://example.org/prefix".into())
-    }
 }
 
 #[cfg(test)]

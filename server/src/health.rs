@@ -46,7 +46,7 @@ pub(crate) struct Limits {
     /// The most pixels of a picture, width times height.
     max_pixels: u64,
     /// The accepted formats.
-    formats: [Format; Format::ALL.len()],
+    formats: Vec<Format>,
     /// The longest side of each thumbnail, in pixels.
     sizes: Sides,
     /// The longest time that an upload is kept, in seconds; absent if there is none.
@@ -129,7 +129,7 @@ pub(crate) async fn limits(State(app): State<Arc<App>>) -> Response {
     json(&Limits {
         max_upload_bytes: app.config.max_upload_bytes,
         max_pixels: app.config.pixels.max_pixels,
-        formats: Format::ALL,
+        formats: app.config.accepted(),
         sizes: Sides { small: side(Size::Small), medium: side(Size::Medium), large: side(Size::Large) },
         keep_seconds: app.config.keep.map(Keep::maximum_seconds),
         key_required: app.senders.is_key_needed(),

@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tracing::{error, warn};
 use worker::{
+    Format,
     probe::UnsupportedKind,
     storage::{SecretError, StorageError},
     transport::TransportError,
@@ -215,14 +216,22 @@ impl Problem {
         Self::titled(Kind::TooLarge, title).limit(limit)
     }
 
-    pub(crate) fn unsupported(looks_like: Option<&'static str>) -> Self {
+    /// A file of an unknown kind, or of a known one that is not accepted; `accepted` are the formats that are.
+    pub(crate) fn unsupported(looks_like: Option<&'static str>, accepted: &[Format]) -> Self {
         let problem = match looks_like {
-            Some(type_name) => {
-                Self::titled(Kind::Unsupported, format!("This is {type_name}, not a picture."))
+            Some(kind) if kind.ends_with("picture") => {
+                Self::titled(Kind::Unsupported, format!("This is {kind}, which is not accepted here."))
             }
+            Some(kind) => Self::titled(Kind::Unsupported, format!("This is {kind}, not a picture.")),
             None => Kind::Unsupported.into(),
         };
-        Self { looks_like, ..problem.detail("Accepted formats are JPEG, PNG, GIF, WebP, BMP and TIFF.") }
+        let names: Vec<_> = accepted.iter().map(Format::to_string).collect();
+        let detail = match names.split_last() {
+            Some((last, [])) => format!("The accepted format is {last}."),
+            Some((last, others)) => format!("Accepted formats are {} and {last}.", others.join(", ")),
+            None => String::new(),
+        };
+        Self { looks_like, ..problem.detail(detail) }
     }
 
     /// A picture of an accepted format that is intact, and of a kind that no decoder here reads.

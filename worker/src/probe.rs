@@ -6,6 +6,7 @@
 mod bmp;
 mod exif;
 mod gif;
+mod isobmff;
 mod jpeg;
 mod orientation;
 mod png;
@@ -28,7 +29,7 @@ use crate::Format;
 /// The header of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// The format.
+    /// The format. For HEIC and AVIF it may be the other one of both than the first bytes indicate.
     pub format: Format,
     /// Width in pixels as displayed, after EXIF orientation.
     pub width: u32,
@@ -123,6 +124,7 @@ struct StoredHeader {
 /// When the picture is damaged, has a width or height of zero, or cannot be read.
 pub fn probe<R: Read + Seek>(reader: R, format: Format) -> Result<Header, ProbeError> {
     let mut source = Source::new(reader);
+    let mut actual = format;
     let found = match format {
         Format::Jpeg => jpeg::walk(&mut source),
         Format::Png => png::walk(&mut source),
@@ -130,13 +132,17 @@ pub fn probe<R: Read + Seek>(reader: R, format: Format) -> Result<Header, ProbeE
         Format::Gif => gif::walk(&mut source),
         Format::Bmp => bmp::walk(&mut source),
         Format::Tiff => tiff::walk(source),
+        Format::Heic | Format::Avif => isobmff::walk(&mut source).map(|(format, found)| {
+            actual = format;
+            found
+        }),
         Format::Unknown => Err(ProbeError::Damaged("its format is not known")),
     }?;
     if found.width == 0 || found.height == 0 {
         return Err(ProbeError::Damaged("a side has no pixels"));
     }
     let (width, height) = found.orientation.displayed(found.width, found.height);
-    Ok(Header { format, width, height, orientation: found.orientation, frames: found.frames })
+    Ok(Header { format: actual, width, height, orientation: found.orientation, frames: found.frames })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //!
 //! An ordinary JPEG stays in its YCbCr planes from decoding to encoding; all other pictures become pixels in sRGB.
 
+mod codes;
 mod colour;
 mod decode;
 mod drawing;

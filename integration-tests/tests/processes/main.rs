@@ -18,6 +18,7 @@ mod expiring;
 mod fairness;
 mod faults;
 mod flow;
+mod formats;
 mod hostile;
 mod idempotency;
 mod keys;

@@ -75,7 +75,7 @@ async fn an_unsupported_kind_is_refused_by_its_own_name() {
     for (bytes, looks_like) in [
         (dng, "a camera raw file (DNG)"),
         (b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom", "a camera raw file (CR3)"),
-        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif", "an AVIF picture"),
+        (b"\xff\x0a a codestream", "a JPEG XL picture"),
     ] {
         let problem = json(server.post("photo", bytes).await).await;
         assert_eq!(

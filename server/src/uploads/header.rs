@@ -33,24 +33,40 @@ pub(super) fn probe_beginning(
     app: &App,
 ) -> Result<Option<Header>, Problem> {
     match probe::probe(Cursor::new(beginning), format) {
-        Ok(header) => check_pixels(header, app).map(Some),
+        Ok(header) => check(header, app).map(Some),
         // A header that names an unsupported kind says so at its beginning.
-        Err(error @ (ProbeError::Other(_) | ProbeError::Unsupported(_))) => Err(probe_problem(error)),
-        Err(error) if is_whole => Err(probe_problem(error)),
+        Err(error @ (ProbeError::Other(_) | ProbeError::Unsupported(_))) => Err(probe_problem(error, app)),
+        Err(error) if is_whole => Err(probe_problem(error, app)),
         Err(_) => Ok(None),
     }
 }
 
-pub(super) fn detect_format(head: &[u8]) -> Result<Format, Problem> {
+pub(super) fn detect_format(head: &[u8], app: &App) -> Result<Format, Problem> {
+    let accepted = app.config.accepted();
     match probe::sniff(head) {
-        Sniff::Format(format) => Ok(format),
-        Sniff::Other(what) => Err(Problem::unsupported(Some(what))),
-        Sniff::Unknown => Err(Problem::unsupported(None)),
+        // Whether it is the one or the other is not known yet.
+        Sniff::Format(format @ (Format::Heic | Format::Avif))
+            if accepted.contains(&Format::Heic) || accepted.contains(&Format::Avif) =>
+        {
+            Ok(format)
+        }
+        Sniff::Format(format) => check_format(format, &accepted),
+        Sniff::Other(what) => Err(Problem::unsupported(Some(what), &accepted)),
+        Sniff::Unknown => Err(Problem::unsupported(None, &accepted)),
         Sniff::Empty => Err(Problem::empty()),
     }
 }
 
-pub(super) fn check_pixels(header: Header, app: &App) -> Result<Header, Problem> {
+fn check_format(format: Format, accepted: &[Format]) -> Result<Format, Problem> {
+    if accepted.contains(&format) {
+        return Ok(format);
+    }
+    Err(Problem::unsupported(Some(format.kind()), accepted))
+}
+
+/// Checks format and pixels.
+pub(super) fn check(header: Header, app: &App) -> Result<Header, Problem> {
+    check_format(header.format, &app.config.accepted())?;
     let limit = app.config.pixels.max_pixels;
     match header.check(limit) {
         Ok(()) => Ok(header),
@@ -58,10 +74,10 @@ pub(super) fn check_pixels(header: Header, app: &App) -> Result<Header, Problem>
     }
 }
 
-fn probe_problem(error: ProbeError) -> Problem {
+fn probe_problem(error: ProbeError, app: &App) -> Problem {
     match error {
         ProbeError::Damaged(_) | ProbeError::TooManyParts => Problem::damaged(),
-        ProbeError::Other(what) => Problem::unsupported(Some(what)),
+        ProbeError::Other(what) => Problem::unsupported(Some(what), &app.config.accepted()),
         ProbeError::Unsupported(kind) => Problem::unsupported_kind(kind),
         ProbeError::Io(error) => match error.downcast::<StorageError>() {
             Ok(error) => error.into(),
@@ -97,7 +113,7 @@ pub(super) async fn probe_stored(
     match probed.map_err(|_panic| Problem::damaged())? {
         Err(ProbeError::Io(error)) if error.kind() == io::ErrorKind::TimedOut => Err(Problem::unavailable()),
         Err(ProbeError::Io(error)) if error.kind() == io::ErrorKind::QuotaExceeded => Err(Problem::damaged()),
-        probed => probed.map_err(probe_problem),
+        probed => probed.map_err(|error| probe_problem(error, app)),
     }
 }
 

@@ -17,7 +17,7 @@ use worker::{
 
 use super::{
     chunks::{CHUNK_BYTES, Chunk, Chunks},
-    header::{check_pixels, detect_format, probe_beginning, probe_stored},
+    header::{check, detect_format, probe_beginning, probe_stored},
     idempotency::{ExistingUpload, FileKey, SETTLES_WITHIN},
     location::{LocationFilter, MAX_BLOCK_BYTES},
     refusal::Refusal,
@@ -69,7 +69,7 @@ where
     let limit = app.config.max_upload_bytes;
     let mut chunk = Chunk::default();
     let mut has_more = chunks.fill(&mut chunk, probe::SNIFF_BYTES).await?;
-    let format = detect_format(chunk.bytes())?;
+    let format = detect_format(chunk.bytes(), app)?;
     if has_more {
         // One byte more than the limit shows that the picture is too large.
         let most = usize::try_from(limit).map_or(HEAD_BYTES, |limit| HEAD_BYTES.min(limit + 1));
@@ -154,7 +154,7 @@ async fn accept(
     let Probed { format, bytes, header, stored } = probed;
     let header = match header {
         Some(header) => header,
-        None => check_pixels(probe_stored(app, id, bytes, format).await?, app)?,
+        None => check(probe_stored(app, id, bytes, format).await?, app)?,
     };
     let claimed = Instant::now();
     if let Some((key, file)) = &claiming {
@@ -170,7 +170,7 @@ async fn accept(
         generation: 1,
         name: declared.name,
         bytes,
-        format,
+        format: header.format,
         width: header.width,
         height: header.height,
         frames: header.frames,

@@ -4,14 +4,15 @@
 //!
 //! | where | what is overwritten |
 //! | --- | --- |
-//! | EXIF in JPEG, PNG and WebP | the GPS directory; the orientation and everything else stay |
-//! | EXIF that cannot be read | all of it |
+//! | EXIF in JPEG, PNG, WebP, HEIC and AVIF | the GPS directory; the orientation and everything else stay |
+//! | EXIF that cannot be read | all of it; in HEIC and AVIF its header |
 //! | XMP that names GPS, extended XMP of JPEG, compressed text of PNG that holds EXIF or XMP | all of it |
 //!
 //! A block of metadata is held back until it has arrived, at most [`MAX_BLOCK_BYTES`]. Longer blocks, which are rare,
 //! are overwritten as a whole. Other formats, names of places in IPTC, and notes of camera makers are not changed.
 
 mod exif;
+mod heif;
 
 use bytes::Bytes;
 use memchr::{memchr, memmem};
@@ -51,6 +52,7 @@ enum Container {
     Jpeg,
     Png,
     WebP,
+    Heif,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +96,7 @@ impl LocationFilter {
             Format::Jpeg => Container::Jpeg,
             Format::Png => Container::Png,
             Format::WebP => Container::WebP,
+            Format::Heic | Format::Avif => Container::Heif,
             _ => return None,
         };
         Some(Self { container, state: State::Start, held: Vec::new() })
@@ -122,6 +125,10 @@ impl LocationFilter {
 
     /// The bytes that were held back when the file ended: the beginning of a block that is cut off, overwritten.
     pub(crate) fn end(mut self) -> Bytes {
+        if self.container == Container::Heif {
+            heif::edit_rest(&mut self.held);
+            return self.held.into();
+        }
         let is_metadata = self.held.len() > SHOWN_BYTES;
         if is_metadata {
             self.held[SHOWN_BYTES..].fill(0);
@@ -191,6 +198,7 @@ impl LocationFilter {
     fn block(&self, rest: &[u8]) -> Block {
         match (self.container, &self.state) {
             (Container::Jpeg, _) => jpeg_block(rest),
+            (Container::Heif, _) => heif::block(rest),
             (Container::Png, State::Start) => Block::Becomes(State::Pass(8, After::Block)),
             (Container::WebP, State::Start) => Block::Becomes(State::Pass(12, After::Block)),
             (Container::Png, _) => png_block(rest),
@@ -203,6 +211,7 @@ impl LocationFilter {
         match self.container {
             Container::Jpeg => edit_jpeg(&mut block[4..]),
             Container::Png => edit_png(block),
+            Container::Heif => heif::edit(block),
             Container::WebP if block.starts_with(b"EXIF") => {
                 let padding = if block[8..].starts_with(EXIF) { EXIF.len() } else { 0 };
                 wipe_gps(&mut block[8 + padding..]);

@@ -76,7 +76,7 @@ pub(crate) fn render(app: &App, headers: &HeaderMap, upload: &Upload) -> Result<
 
 /// Whether browsers draw originals of this format.
 const fn is_drawn(format: Format) -> bool {
-    !matches!(format, Format::Tiff)
+    !matches!(format, Format::Tiff | Format::Heic)
 }
 
 const fn state_name(state: State) -> &'static str {

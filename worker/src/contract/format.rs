@@ -23,14 +23,53 @@ pub enum Format {
     Bmp,
     /// The first page counts.
     Tiff,
+    /// A HEIF file whose primary picture is coded as HEVC, or as several of them.
+    Heic,
+    /// A HEIF file whose primary picture is coded as AV1, or as several of them.
+    Avif,
     /// A format that a newer build accepted and this one does not know. Never accepted here.
     Unknown,
 }
 
 impl Format {
-    /// Every accepted format.
-    pub const ALL: [Format; 6] =
-        [Format::Jpeg, Format::Png, Format::Gif, Format::WebP, Format::Bmp, Format::Tiff];
+    /// Every format that may be accepted.
+    pub const ALL: [Format; 8] = [
+        Format::Jpeg,
+        Format::Png,
+        Format::Gif,
+        Format::WebP,
+        Format::Bmp,
+        Format::Tiff,
+        Format::Heic,
+        Format::Avif,
+    ];
+
+    /// Whether this build can decode the format.
+    #[must_use]
+    pub const fn is_built_in(self) -> bool {
+        match self {
+            Format::Heic => cfg!(feature = "heic"),
+            Format::Avif => cfg!(feature = "avif"),
+            Format::Unknown => false,
+            _ => true,
+        }
+    }
+
+    /// The kind of file, as text for people: "a JPEG picture".
+    #[must_use]
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Format::Jpeg => "a JPEG picture",
+            Format::Png => "a PNG picture",
+            Format::Gif => "a GIF picture",
+            Format::WebP => "a WebP picture",
+            Format::Bmp => "a BMP picture",
+            Format::Tiff => "a TIFF picture",
+            Format::Heic => "a HEIC picture",
+            Format::Avif => "an AVIF picture",
+            Format::Unknown => "a file of an unknown format",
+        }
+    }
 
     /// The name in JSON.
     #[must_use]
@@ -48,6 +87,8 @@ impl Format {
             Format::WebP => "image/webp",
             Format::Bmp => "image/bmp",
             Format::Tiff => "image/tiff",
+            Format::Heic => "image/heic",
+            Format::Avif => "image/avif",
             Format::Unknown => "application/octet-stream",
         }
     }
@@ -70,6 +111,8 @@ impl fmt::Display for Format {
             Format::Gif => "GIF",
             Format::Bmp => "BMP",
             Format::Tiff => "TIFF",
+            Format::Heic => "HEIC",
+            Format::Avif => "AVIF",
             Format::Unknown => "unknown format",
         })
     }

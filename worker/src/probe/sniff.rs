@@ -64,7 +64,7 @@ pub fn sniff(head: &[u8]) -> Sniff {
         }
         [a, b, c, d, b'f', b't', b'y', b'p', brands @ ..] => {
             let length = u32::from_be_bytes([*a, *b, *c, *d]).saturating_sub(8) as usize;
-            Sniff::Other(container(&brands[..length.min(brands.len())]))
+            container(&brands[..length.min(brands.len())])
         }
         _ => OTHERS
             .iter()
@@ -73,18 +73,26 @@ pub fn sniff(head: &[u8]) -> Sniff {
     }
 }
 
-/// The kind of an MP4 family file, by its major brand and, after a version, its compatible brands.
-fn container(brands: &[u8]) -> &'static str {
+/// The kind of an ISO base media file, by its major brand and, after a version, its compatible brands.
+fn container(brands: &[u8]) -> Sniff {
+    let all =
+        || brands.as_chunks::<4>().0.iter().enumerate().filter(|(at, _)| *at != 1).map(|(_, brand)| brand);
+    let major = all().next();
     // Writers of AVIF may name the general brand of still pictures first.
-    let compatible = brands.get(8..).unwrap_or_default().as_chunks::<4>().0;
-    if compatible.iter().any(|brand| matches!(brand, b"avif" | b"avis")) {
-        return "an AVIF picture";
+    if all().any(|brand| matches!(brand, b"avif" | b"avis" | b"avio")) {
+        return Sniff::Format(Format::Avif);
     }
-    match brands {
-        [b'a', b'v', b'i', b'f' | b's', ..] => "an AVIF picture",
-        [b'c', b'r', b'x', b' ', ..] => "a camera raw file (CR3)",
-        [b'h', b'e', ..] | [b'm', b'i', b'f' | b'a', ..] | [b'm', b's', b'f', b'1', ..] => "a HEIC picture",
-        _ => "a video",
+    match major {
+        Some(b"crx ") => Sniff::Other("a camera raw file (CR3)"),
+        Some(b"jp2 " | b"jpx ") => Sniff::Other("a JPEG 2000 picture"),
+        // HEVC, and the brands of still pictures and their sequences of any coding (ISO/IEC 23008-12, annex B).
+        _ if all().any(|brand| {
+            matches!(brand, [b'h', b'e', _, _] | b"mif1" | b"mif2" | b"mif3" | b"msf1" | b"miaf")
+        }) =>
+        {
+            Sniff::Format(Format::Heic)
+        }
+        _ => Sniff::Other("a video"),
     }
 }
 

@@ -29,7 +29,16 @@ pub enum UnsupportedKind {
     /// A TIFF with a sample depth or a sample format that is not listed in the decoder.
     #[error("A TIFF with samples of this kind is not supported.")]
     TiffSamples,
+    /// A HEIF file whose picture is not one or several of HEVC or AV1.
+    #[error("{0} is not supported.")]
+    Heif(thumbnail_heif::Unsupported),
     /// A PNG, GIF, WebP or BMP with a feature that its decoder does not have.
     #[error("A picture of this kind is not supported.")]
     Other,
+}
+
+impl From<thumbnail_heif::Unsupported> for UnsupportedKind {
+    fn from(kind: thumbnail_heif::Unsupported) -> Self {
+        Self::Heif(kind)
+    }
 }

@@ -3,6 +3,8 @@
 #[cfg(feature = "turbojpeg")]
 mod blank;
 mod bmp;
+#[cfg(any(feature = "heic", feature = "avif"))]
+mod heif;
 mod jpeg;
 mod png;
 mod scaled;
@@ -48,6 +50,12 @@ pub(super) fn first_frame(
             Ok(Decoded { profile, ..decoded })
         }
         Format::Tiff => tiff::decode(original, header),
+        #[cfg(any(feature = "heic", feature = "avif"))]
+        Format::Heic | Format::Avif => heif::decode(original, header, least),
+        #[cfg(not(any(feature = "heic", feature = "avif")))]
+        Format::Heic => Err(UnsupportedKind::Heif(thumbnail_heif::Unsupported::Heic).into()),
+        #[cfg(not(any(feature = "heic", feature = "avif")))]
+        Format::Avif => Err(UnsupportedKind::Heif(thumbnail_heif::Unsupported::Avif).into()),
         _ => whole::decode(original, header),
     }
 }

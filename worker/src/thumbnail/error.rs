@@ -61,6 +61,17 @@ impl From<ProbeError> for ThumbnailError {
     }
 }
 
+impl From<thumbnail_heif::Error> for ThumbnailError {
+    fn from(error: thumbnail_heif::Error) -> Self {
+        use thumbnail_heif::Error;
+        match error {
+            Error::Unsupported(kind) => Self::UnsupportedKind(kind.into()),
+            Error::NeedsTooMuchMemory => Self::NeedsTooMuchMemory,
+            error => Self::damaged(error),
+        }
+    }
+}
+
 impl From<UnsupportedKind> for ThumbnailError {
     fn from(kind: UnsupportedKind) -> Self {
         Self::UnsupportedKind(kind)

@@ -22,6 +22,10 @@ pub(crate) fn corners(width: u32, height: u32) -> RgbImage {
     })
 }
 
+/// The formats that an encoder at hand writes.
+pub(crate) const WRITTEN: [Format; 6] =
+    [Format::Jpeg, Format::Png, Format::Gif, Format::WebP, Format::Bmp, Format::Tiff];
+
 /// A file of the format, with EXIF if the encoder supports it.
 pub(crate) fn encode(format: Format, picture: &DynamicImage, exif: Option<Vec<u8>>) -> Vec<u8> {
     fn write(mut encoder: impl ImageEncoder, picture: &DynamicImage, exif: Option<Vec<u8>>) {
@@ -40,7 +44,7 @@ pub(crate) fn encode(format: Format, picture: &DynamicImage, exif: Option<Vec<u8
         Format::Gif => {
             GifEncoder::new(&mut file).encode_frame(image::Frame::new(picture.to_rgba8())).unwrap()
         }
-        Format::Unknown => panic!("no encoder makes it"),
+        Format::Heic | Format::Avif | Format::Unknown => panic!("no encoder makes it"),
     }
     file.into_inner()
 }

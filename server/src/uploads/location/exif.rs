@@ -17,7 +17,8 @@ pub(super) fn wipe_gps(exif: &mut [u8]) {
     }
 }
 
-fn wipe_gps_directory(exif: &mut [u8]) -> Option<()> {
+/// Overwrites the GPS directory; `None` if the block cannot be read.
+pub(super) fn wipe_gps_directory(exif: &mut [u8]) -> Option<()> {
     let is_big_endian = match exif.get(..4)? {
         b"II*\0" => false,
         b"MM\0*" => true,

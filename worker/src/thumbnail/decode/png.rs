@@ -1,12 +1,12 @@
 //! The colours of a PNG: what its chunks say about them (PNG, third edition, 4.3). The first of `cICP`, `iCCP`, `sRGB`
 //! and `gAMA` with `cHRM` counts.
 
-use moxcms::{
-    Chromaticity, CicpColorPrimaries, CicpProfile, ColorPrimaries, ColorProfile, MatrixCoefficients,
-    ToneReprCurve, TransferCharacteristics, XyY,
-};
+use moxcms::{Chromaticity, ColorPrimaries, ColorProfile, XyY};
 
-use crate::thumbnail::colour;
+use crate::thumbnail::{
+    codes::{self, STEPS, curve, set_curve},
+    colour,
+};
 
 const SIGNATURE_BYTES: usize = 8;
 
@@ -22,9 +22,6 @@ const SRGB_GAMMA: f64 = 0.45455;
 
 /// A gamma outside of this range is no picture's.
 const GAMMAS: std::ops::RangeInclusive<f64> = 0.1..=10.0;
-
-/// Steps of the curves that are made of codes.
-const STEPS: u32 = 4096;
 
 /// Chunks that tell about colours.
 #[derive(Default)]
@@ -82,31 +79,7 @@ impl<'a> Chunks<'a> {
 /// without a meaning here, which count as absent.
 fn from_codes(data: &[u8]) -> Option<ColorProfile> {
     let &[primaries, transfer, 0, range @ (0 | 1)] = data else { return None };
-    let primaries = CicpColorPrimaries::try_from(primaries).ok()?;
-    let transfer = TransferCharacteristics::try_from(transfer).ok()?;
-    let mut profile = ColorProfile::new_from_cicp(CicpProfile {
-        color_primaries: primaries,
-        transfer_characteristics: transfer,
-        matrix_coefficients: MatrixCoefficients::Identity,
-        full_range: true,
-    });
-    profile.red_trc.as_ref()?;
-    // The codes of a high dynamic range tell about more light than a screen has. As everywhere, reference white
-    // (ITU-R BT.2408: 203 candela, of 10,000, or three quarters of the signal) becomes white, and what is brighter too.
-    let white = match transfer {
-        TransferCharacteristics::Smpte2084 => 203.0 / 10_000.0,
-        TransferCharacteristics::Hlg => transfer.linearize(0.75),
-        _ => 1.0,
-    };
-    let light = |step: u32| {
-        let value = f64::from(step) / f64::from(STEPS - 1);
-        // Narrow range, of 8 bits: from 16 to 235.
-        let value = if range == 1 { value } else { ((value * 255.0 - 16.0) / 219.0).clamp(0.0, 1.0) };
-        transfer.linearize(value) / white
-    };
-    set_curve(&mut profile, &curve(light));
-    profile.cicp = None;
-    Some(profile)
+    codes::profile(primaries.into(), transfer.into(), range == 1)
 }
 
 /// The profile of `gAMA` and `cHRM`. Without the one, the curve is that of sRGB; without the other, the primaries are.
@@ -145,17 +118,4 @@ fn is_triangle(&[wx, wy, rx, ry, gx, gy, bx, by]: &[f64; 8]) -> bool {
     let area = ((gx - rx) * (by - ry) - (bx - rx) * (gy - ry)).abs() / 2.0;
     let are_colours = [(wx, wy), (rx, ry), (gx, gy), (bx, by)].iter().all(|(x, y)| x + y <= 1.2);
     wy > 0.0 && ry > 0.0 && gy > 0.0 && by > 0.0 && are_colours && area > LEAST_AREA
-}
-
-/// A curve from values to light.
-fn curve(light: impl Fn(u32) -> f64) -> ToneReprCurve {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 16 bits")]
-    let value = |step| (light(step).clamp(0.0, 1.0) * 65535.0).round() as u16;
-    ToneReprCurve::Lut((0..STEPS).map(value).collect())
-}
-
-fn set_curve(profile: &mut ColorProfile, curve: &ToneReprCurve) {
-    profile.red_trc = Some(curve.clone());
-    profile.green_trc = Some(curve.clone());
-    profile.blue_trc = Some(curve.clone());
 }

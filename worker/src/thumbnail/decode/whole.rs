@@ -136,7 +136,7 @@ fn image_format(format: Format) -> Result<ImageFormat, ThumbnailError> {
         Format::Gif => ImageFormat::Gif,
         Format::WebP => ImageFormat::WebP,
         Format::Bmp => ImageFormat::Bmp,
-        Format::Tiff | Format::Unknown => {
+        Format::Tiff | Format::Heic | Format::Avif | Format::Unknown => {
             return Err(ThumbnailError::CannotBeDecoded("its format is not known".into()));
         }
     })

@@ -1,0 +1,101 @@
+//! One AV1 picture.
+
+use heifer_isobmff::HeifFile;
+use re_rav1d::dav1d::{
+    Decoder, Error as Av1Error, Picture, PixelLayout, PlanarImageComponent, Settings, pixel::YUVRange,
+};
+
+use crate::{
+    Error,
+    frame::{Plane, Shape, Signal},
+};
+
+/// Decodes an item, and hands over its planes.
+pub(crate) fn decode(
+    file: &HeifFile<'_>,
+    id: u32,
+    max_pixels: u64,
+    add: impl FnOnce(Shape, Planes<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let picture = picture(file.item_data(id)?.into_owned(), max_pixels)?;
+    let (sampling, planes) = match picture.pixel_layout() {
+        PixelLayout::I400 => (None, 1),
+        PixelLayout::I420 => (Some((2, 2)), 3),
+        PixelLayout::I422 => (Some((2, 1)), 3),
+        PixelLayout::I444 => (Some((1, 1)), 3),
+    };
+    let bits = picture.bits_per_component().map_or(8, |bits| bits.0);
+    let bits = u8::try_from(bits).map_err(Error::damaged)?;
+    let number =
+        |code: Result<usize, std::num::TryFromIntError>| code.ok().and_then(|code| u16::try_from(code).ok());
+    let signal = Signal {
+        primaries: number((picture.color_primaries() as u32).try_into()).unwrap_or(2),
+        transfer: number((picture.transfer_characteristic() as u32).try_into()).unwrap_or(2),
+        matrix: number((picture.matrix_coefficients() as u32).try_into()).unwrap_or(2),
+        full_range: picture.color_range() == YUVRange::Full,
+    };
+    let shape = Shape { bits, sampling, signal };
+    let components = [PlanarImageComponent::Y, PlanarImageComponent::U, PlanarImageComponent::V];
+    let data: Vec<_> = components.into_iter().take(planes).map(|plane| picture.plane(plane)).collect();
+    let sides = |plane: usize| {
+        let (across, down) = if plane == 0 { (1, 1) } else { sampling.unwrap_or((1, 1)) };
+        (picture.width().div_ceil(across), picture.height().div_ceil(down))
+    };
+    if picture.bit_depth() == 8 {
+        let planes: Vec<_> = data
+            .iter()
+            .enumerate()
+            .map(|(at, plane)| {
+                let (width, height) = sides(at);
+                Plane { samples: &plane[..], stride: picture.stride(components[at]) as usize, width, height }
+            })
+            .collect();
+        add(shape, Planes::Bytes(&planes))
+    } else {
+        // Two bytes a sample, in the order of the machine.
+        let words: Vec<Vec<u16>> = data
+            .iter()
+            .map(|plane| plane.as_chunks::<2>().0.iter().map(|bytes| u16::from_ne_bytes(*bytes)).collect())
+            .collect();
+        let planes: Vec<_> = words
+            .iter()
+            .enumerate()
+            .map(|(at, samples)| {
+                let (width, height) = sides(at);
+                let stride = picture.stride(components[at]) as usize / 2;
+                Plane { samples: samples.as_slice(), stride, width, height }
+            })
+            .collect();
+        add(shape, Planes::Words(&planes))
+    }
+}
+
+/// The planes of a picture, by the type of their samples.
+pub(crate) enum Planes<'a> {
+    Bytes(&'a [Plane<'a, u8>]),
+    Words(&'a [Plane<'a, u16>]),
+}
+
+fn picture(data: Vec<u8>, max_pixels: u64) -> Result<Picture, Error> {
+    let mut settings = Settings::new();
+    // The sandbox has one thread, and a single frame needs no more.
+    settings.set_n_threads(1);
+    settings.set_max_frame_delay(1);
+    // Only the best layer of a layered picture is decoded.
+    settings.set_all_layers(false);
+    // Checked before memory is allocated; 0 would be no limit.
+    settings.set_frame_size_limit(u32::try_from(max_pixels).unwrap_or(u32::MAX).max(1));
+    let mut decoder = Decoder::with_settings(&settings).map_err(Error::damaged)?;
+    let mut sent = decoder.send_data(data, None, None, None);
+    loop {
+        match decoder.get_picture() {
+            Err(Av1Error::Again) => {}
+            found => return found.map_err(Error::damaged),
+        }
+        match sent {
+            Err(Av1Error::Again) => sent = decoder.send_pending_data(),
+            Err(error) => return Err(Error::damaged(error)),
+            Ok(()) => return decoder.get_picture().map_err(Error::damaged),
+        }
+    }
+}

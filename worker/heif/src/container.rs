@@ -1,0 +1,315 @@
+//! The boxes and items of a file (ISO/IEC 14496-12 and 23008-12): what its picture is, without a pixel of it.
+
+use std::collections::HashMap;
+
+use heifer_isobmff::{
+    BoxIter, FourCC,
+    boxes::{self, FileType, ItemReference, Property, PropertyAssociation},
+};
+
+use crate::{Error, Unsupported, turning::Turning};
+
+/// The largest box `meta` that is read, in bytes. A picture of 200 megapixels in 768
+/// tiles has one of 39 kB.
+pub const MAX_META_BYTES: u64 = 1024 * 1024;
+
+/// Items of a file: a picture of 200 megapixels has 822.
+const MAX_ITEMS: usize = 4096;
+
+/// Properties of a file.
+const MAX_PROPERTIES: usize = 1024;
+
+/// Boxes inside one box, so that a stream of empty ones ends.
+const MAX_BOXES: usize = 4096;
+
+/// Pictures that are made of pictures: one more level than files have.
+const MAX_DEPTH: usize = 4;
+
+/// The most pixels of a stored picture, in multiples of those that its crops leave. Coders pad to whole blocks; crops by
+/// hand leave more than this.
+pub const MAX_CROPPED: u64 = 4;
+
+/// Properties that may be essential without changing how a picture is displayed: configuration of its decoder, choice of a
+/// layer, the shape of its pixels.
+const HARMLESS: [&[u8; 4]; 6] = [b"av1C", b"a1op", b"a1lx", b"lsel", b"pasp", b"pixi"];
+
+/// The codec of a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// H.265: the picture is a HEIC.
+    Hevc,
+    /// AV1: the picture is an AVIF.
+    Av1,
+}
+
+/// The picture as the boxes of a file describe it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Description {
+    /// How its pixels are coded.
+    pub codec: Codec,
+    /// Width in pixels as displayed.
+    pub width: u32,
+    /// Height in pixels as displayed.
+    pub height: u32,
+    /// How decoded pixels are turned for display, as in EXIF tag 274: 1 to 8.
+    pub orientation: u8,
+}
+
+/// Describes the picture of a file by its boxes `ftyp` and `meta`, each without its header.
+///
+/// # Errors
+/// [`Error::Damaged`], [`Error::Unsupported`] and [`Error::TooMany`].
+pub fn describe(file_type: &[u8], meta: &[u8]) -> Result<Description, Error> {
+    FileType::parse(file_type)?;
+    let container = Container::parse(meta)?;
+    let scene = container.scene()?;
+    let (width, height) = scene.turning.displayed();
+    Ok(Description { codec: scene.codec, width, height, orientation: scene.turning.exif_orientation() })
+}
+
+/// The items of a file.
+pub(crate) struct Container {
+    primary: u32,
+    kinds: HashMap<u32, FourCC>,
+    associations: HashMap<u32, Vec<PropertyAssociation>>,
+    properties: Vec<Property>,
+    references: Vec<ItemReference>,
+}
+
+/// The picture of a file.
+pub(crate) struct Scene {
+    pub(crate) id: u32,
+    pub(crate) codec: Codec,
+    pub(crate) composition: Composition,
+    /// Width and height as stored, before crops and turns.
+    pub(crate) stored: (u32, u32),
+    pub(crate) turning: Turning,
+}
+
+/// How a picture is made of coded pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Composition {
+    /// It is one.
+    Coded,
+    /// Rows of equal tiles.
+    Grid,
+    /// Another one, or several on top of each other.
+    Derived,
+}
+
+impl Container {
+    /// Reads the body of a box `meta`.
+    pub(crate) fn parse(meta: &[u8]) -> Result<Self, Error> {
+        if meta.len() as u64 > MAX_META_BYTES {
+            return Err(Error::TooMany("bytes in its description"));
+        }
+        // A full box: version and flags come first.
+        let body = meta.get(4..).ok_or_else(|| Error::damaged("its description is cut short"))?;
+        let mut container = Self {
+            primary: 0,
+            kinds: HashMap::new(),
+            associations: HashMap::new(),
+            properties: Vec::new(),
+            references: Vec::new(),
+        };
+        let (mut handler, mut primary) = (None, None);
+        for (kind, content) in children(body)? {
+            match &kind.0 {
+                b"hdlr" => handler = Some(boxes::parse_handler(content)?),
+                b"pitm" => primary = Some(boxes::parse_primary_item(content)?),
+                b"iinf" => {
+                    let infos = boxes::parse_item_infos(content)?;
+                    container.kinds = bounded(infos, MAX_ITEMS, "items")?
+                        .into_iter()
+                        .map(|info| (info.id, info.item_type))
+                        .collect();
+                }
+                b"iref" => {
+                    container.references =
+                        bounded(boxes::parse_item_references(content)?, MAX_ITEMS, "references")?;
+                }
+                b"iprp" => container.read_properties(content)?,
+                _ => {}
+            }
+        }
+        if handler.is_some_and(|handler| handler.0 != *b"pict") {
+            return Err(Unsupported::NoPicture.into());
+        }
+        container.primary = primary.ok_or_else(|| Error::damaged("it names no primary picture"))?;
+        Ok(container)
+    }
+
+    fn read_properties(&mut self, content: &[u8]) -> Result<(), Error> {
+        for (kind, content) in children(content)? {
+            match &kind.0 {
+                b"ipco" => {
+                    if children(content)?.len() > MAX_PROPERTIES {
+                        return Err(Error::TooMany("properties"));
+                    }
+                    self.properties = boxes::parse_property_container(content)?;
+                }
+                b"ipma" => {
+                    let associations = boxes::parse_property_associations(content)?;
+                    for (id, properties) in bounded(associations, MAX_ITEMS, "properties")? {
+                        self.associations.entry(id).or_insert(properties);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The picture to display.
+    pub(crate) fn scene(&self) -> Result<Scene, Error> {
+        let id = self.primary;
+        let codec = self.codec(id, 0)?;
+        let composition = match &self.kind(id)?.0 {
+            b"grid" => Composition::Grid,
+            b"iovl" | b"iden" => Composition::Derived,
+            _ => Composition::Coded,
+        };
+        if composition == Composition::Derived && codec == Codec::Av1 {
+            return Err(Unsupported::Composition.into());
+        }
+        let stored = self.sides(id)?;
+        let mut turning = Turning::none(stored);
+        for (property, essential) in self.properties(id)? {
+            match property {
+                Property::Rotation(quarters) => turning.turn(*quarters),
+                Property::Mirror(top_and_bottom) => turning.mirror(*top_and_bottom),
+                Property::CleanAperture { width, height, horiz_offset, vert_offset } => {
+                    turning.crop(*width, *height, *horiz_offset, *vert_offset)?;
+                }
+                Property::Unknown(kind, _) if essential && !HARMLESS.contains(&&kind.0) => {
+                    return Err(Unsupported::Property.into());
+                }
+                _ => {}
+            }
+        }
+        if area(stored) > MAX_CROPPED * area(turning.displayed()) {
+            return Err(Error::TooMany("pixels outside of its crop"));
+        }
+        // Its decoder turns it.
+        if composition == Composition::Derived {
+            turning = Turning::none(turning.displayed());
+        }
+        Ok(Scene { id, codec, composition, stored, turning })
+    }
+
+    /// The codec of an item, or of the first item that it is made of.
+    fn codec(&self, id: u32, depth: usize) -> Result<Codec, Error> {
+        match &self.kind(id)?.0 {
+            b"hvc1" | b"hev1" => Ok(Codec::Hevc),
+            b"av01" => Ok(Codec::Av1),
+            b"grid" | b"iovl" | b"iden" if depth < MAX_DEPTH => {
+                let first = self.references(id, b"dimg").first().copied();
+                self.codec(first.ok_or_else(|| Error::damaged("its picture is made of nothing"))?, depth + 1)
+            }
+            b"grid" | b"iovl" | b"iden" => Err(Error::TooMany("pictures within pictures")),
+            b"unci" => Err(Unsupported::Uncompressed.into()),
+            b"jpeg" => Err(Unsupported::Jpeg.into()),
+            b"avc1" => Err(Unsupported::H264.into()),
+            b"vvc1" => Err(Unsupported::H266.into()),
+            b"j2k1" => Err(Unsupported::Jpeg2000.into()),
+            _ => Err(Unsupported::Coding.into()),
+        }
+    }
+
+    pub(crate) fn kind(&self, id: u32) -> Result<FourCC, Error> {
+        self.kinds.get(&id).copied().ok_or_else(|| Error::damaged("it names an item that it does not have"))
+    }
+
+    /// Width and height of an item as stored.
+    pub(crate) fn sides(&self, id: u32) -> Result<(u32, u32), Error> {
+        let sides = self.properties(id)?.find_map(|(property, _)| match property {
+            Property::ImageSize { width, height } => Some((*width, *height)),
+            _ => None,
+        });
+        sides
+            .filter(|(width, height)| *width > 0 && *height > 0)
+            .ok_or_else(|| Error::damaged("a side has no pixels"))
+    }
+
+    /// The properties of an item in the order of the file, each with whether it is essential.
+    pub(crate) fn properties(&self, id: u32) -> Result<impl Iterator<Item = (&Property, bool)>, Error> {
+        let associations = self.associations.get(&id).map_or(&[][..], Vec::as_slice);
+        let properties: Result<Vec<_>, Error> = associations
+            .iter()
+            .filter(|association| association.index > 0)
+            .map(|association| {
+                let property = self.properties.get(usize::from(association.index) - 1);
+                let property =
+                    property.ok_or_else(|| Error::damaged("it names a property that it does not have"));
+                Ok((property?, association.essential))
+            })
+            .collect();
+        Ok(properties?.into_iter())
+    }
+
+    /// The items that an item refers to.
+    pub(crate) fn references(&self, from: u32, kind: &[u8; 4]) -> &[u32] {
+        self.references
+            .iter()
+            .find(|reference| reference.from == from && reference.ref_type.0 == *kind)
+            .map_or(&[], |reference| &reference.to)
+    }
+
+    /// The item with the alpha channel of an item, and whether colours are multiplied by it.
+    pub(crate) fn alpha(&self, of: u32) -> Result<Option<(u32, bool)>, Error> {
+        let auxiliary = self
+            .references
+            .iter()
+            .filter(|reference| reference.ref_type.0 == *b"auxl" && reference.to.contains(&of));
+        for reference in auxiliary {
+            let is_alpha = self.properties(reference.from)?.any(|(property, _)| {
+                matches!(property, Property::AuxiliaryType(urn) if ALPHA_URNS.contains(&urn.as_str()))
+            });
+            if is_alpha {
+                let is_multiplied = self.references(of, b"prem").contains(&reference.from);
+                return Ok(Some((reference.from, is_multiplied)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Pixels of a picture with these sides.
+pub(crate) const fn area((width, height): (u32, u32)) -> u64 {
+    width as u64 * height as u64
+}
+
+/// The names of alpha channels in HEIF and in MIAF.
+const ALPHA_URNS: [&str; 2] = ["urn:mpeg:hevc:2015:auxid:1", "urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"];
+
+/// The boxes inside a box.
+fn children(content: &[u8]) -> Result<Vec<(FourCC, &[u8])>, Error> {
+    let mut found = Vec::new();
+    for child in BoxIter::new(content) {
+        let child = child?;
+        if found.len() == MAX_BOXES {
+            return Err(Error::TooMany("boxes"));
+        }
+        found.push((child.header.box_type, child.content));
+    }
+    Ok(found)
+}
+
+fn bounded<T>(list: Vec<T>, most: usize, what: &'static str) -> Result<Vec<T>, Error> {
+    if list.len() > most { Err(Error::TooMany(what)) } else { Ok(list) }
+}
+
+/// The bodies of `ftyp` and `meta` in a whole file.
+pub(crate) fn boxes_of(file: &[u8]) -> Result<(&[u8], &[u8]), Error> {
+    let (mut file_type, mut meta) = (None, None);
+    for found in BoxIter::new(file).take(MAX_BOXES) {
+        // A file may be cut short behind both.
+        let Ok(found) = found else { break };
+        match &found.header.box_type.0 {
+            b"ftyp" => file_type = file_type.or(Some(found.content)),
+            b"meta" => meta = meta.or(Some(found.content)),
+            _ => {}
+        }
+    }
+    file_type.zip(meta).ok_or_else(|| Error::damaged("it has no description"))
+}

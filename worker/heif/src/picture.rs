@@ -1,0 +1,419 @@
+//! The picture of a file, shrunk.
+
+use heifer_isobmff::{
+    HeifFile,
+    boxes::{ColorInfo, Property},
+};
+
+use crate::{
+    Error, Unsupported,
+    canvas::{self, Canvas},
+    container::{self, Composition, Container, Scene, area},
+    frame::{Shrunk, Signal},
+    hdr, matrix,
+};
+
+/// The longest side of a tile, in pixels: those of cameras have at most 1,360.
+const MAX_TILE_SIDE: u32 = 8192;
+
+/// A decoded picture, in 8 bits a channel, as stored: neither turned nor mirrored, but cropped.
+#[derive(Debug)]
+pub struct Picture {
+    /// Width of the buffer in pixels.
+    pub width: u32,
+    /// Height of the buffer in pixels.
+    pub height: u32,
+    /// Red, green, blue, and alpha if `has_alpha`; rows without padding. Colours are not multiplied by alpha.
+    pub pixels: Vec<u8>,
+    /// Whether there is an alpha channel.
+    pub has_alpha: bool,
+    /// Width and height of the picture in pixels, as stored and cropped, before it was shrunk.
+    pub sides: (u32, u32),
+    /// The part of the buffer that the picture covers, from the top left, in pixels.
+    pub extent: (f64, f64),
+    /// The meaning of red, green and blue.
+    pub colour: Colour,
+    /// The value of EXIF tag 274 that turns it for display.
+    pub orientation: u8,
+}
+
+/// The meaning of red, green and blue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Colour {
+    /// As in sRGB.
+    Srgb,
+    /// As in an ICC profile.
+    Icc(Vec<u8>),
+    /// As in a `ColourPrimaries` and a `TransferCharacteristics` of ITU-T H.273.
+    Coded(u16, u16),
+}
+
+/// Decodes the picture of a file. It is shrunk if at least `least` (width and height as stored and cropped) and a margin
+/// stay. `max_pixels` bounds every coded picture, and the sum of all tiles.
+///
+/// # Errors
+/// See [`Error`].
+pub fn decode(bytes: &[u8], least: (u32, u32), max_pixels: u64) -> Result<Picture, Error> {
+    let (_, meta) = container::boxes_of(bytes)?;
+    let container = Container::parse(meta)?;
+    let scene = container.scene()?;
+    if area(scene.stored) > max_pixels {
+        return Err(Error::TooMany("pixels"));
+    }
+    // After `Container::parse`, whose bounds hold for it as well.
+    let file = HeifFile::parse(bytes)?;
+    if scene.composition == Composition::Derived {
+        return derived(bytes, &container, &scene, max_pixels);
+    }
+    let part = scene.turning.part;
+    let tiles = Tiles::of(&container, &file, scene.id, scene.stored)?;
+    let aligned = [part.left, part.top, tiles.across(), tiles.down()];
+    let factor = canvas::factor((part.width, part.height), least, &aligned);
+    let canvas = tiles.decode(&container, &file, scene.stored, factor, max_pixels)?;
+    let (stated, profile) = stated_colours(&container, &scene, &tiles)?;
+    let signal = signal(canvas.shape()?.signal, stated);
+    let alpha = match container.alpha(scene.id)? {
+        Some((id, is_multiplied)) => {
+            Some((alpha(&container, &file, id, &scene, factor, max_pixels)?, is_multiplied))
+        }
+        None => None,
+    };
+    let is_hdr = matches!(signal.transfer, hdr::PQ | hdr::HLG);
+    let mut pixels = rgb(&canvas, signal, is_hdr)?;
+    let (mut width, mut height) = (canvas.brightness.width, canvas.brightness.height);
+    let has_alpha = alpha.is_some();
+    if let Some((alpha, is_multiplied)) = alpha {
+        pixels = with_alpha(&pixels, (width, height), &alpha, is_multiplied)?;
+    }
+    let corner = (part.left / factor, part.top / factor);
+    let sides = (part.width.div_ceil(factor), part.height.div_ceil(factor));
+    if corner != (0, 0) || sides != (width, height) {
+        pixels = cropped(&pixels, width, if has_alpha { 4 } else { 3 }, corner, sides);
+        (width, height) = sides;
+    }
+    let colour = match profile {
+        _ if is_hdr => Colour::Srgb,
+        Some(profile) => Colour::Icc(profile),
+        None => coded(signal),
+    };
+    let extent = (f64::from(part.width) / f64::from(factor), f64::from(part.height) / f64::from(factor));
+    let orientation = scene.turning.exif_orientation();
+    Ok(Picture {
+        width,
+        height,
+        pixels,
+        has_alpha,
+        sides: (part.width, part.height),
+        extent,
+        colour,
+        orientation,
+    })
+}
+
+/// The coded pictures of an item, in rows.
+struct Tiles {
+    ids: Vec<u32>,
+    columns: u32,
+    side: (u32, u32),
+}
+
+impl Tiles {
+    /// The tiles of an item that covers `stored` pixels.
+    fn of(container: &Container, file: &HeifFile<'_>, id: u32, stored: (u32, u32)) -> Result<Self, Error> {
+        if container.kind(id)?.0 != *b"grid" {
+            return Ok(Self { ids: vec![id], columns: 1, side: stored });
+        }
+        let grid = file.grid(id)?;
+        let damaged = |reason: &str| Err(Error::damaged(reason));
+        if (grid.output_width, grid.output_height) != stored {
+            return damaged("its grid and its description disagree on the size");
+        }
+        let ids = container.references(id, b"dimg").to_vec();
+        let (columns, rows) = (u32::from(grid.columns), u32::from(grid.rows));
+        if ids.len() as u64 != u64::from(columns) * u64::from(rows) {
+            return damaged("its grid has another number of tiles than it says");
+        }
+        let first = ids.first().ok_or_else(|| Error::damaged("its grid has no tiles"))?;
+        let side = container.sides(*first)?;
+        if side.0 > MAX_TILE_SIDE || side.1 > MAX_TILE_SIDE {
+            return Err(Error::TooMany("pixels in a tile"));
+        }
+        // Only the last column and row may go beyond the picture.
+        let fits = |side: u32, count: u32, whole: u32| {
+            let (side, count, whole) = (u64::from(side), u64::from(count), u64::from(whole));
+            side * count >= whole && side * (count - 1) < whole
+        };
+        if !fits(side.0, columns, stored.0) || !fits(side.1, rows, stored.1) {
+            return damaged("its tiles do not cover the picture");
+        }
+        for tile in &ids {
+            if container.sides(*tile)? != side || container.kind(*tile)?.0 != container.kind(*first)?.0 {
+                return damaged("its tiles are of different kinds");
+            }
+        }
+        Ok(Self { ids, columns, side })
+    }
+
+    /// The number that the corners of tiles are multiples of; 0 if there is one column.
+    fn across(&self) -> u32 {
+        if self.columns > 1 { self.side.0 } else { 0 }
+    }
+
+    fn down(&self) -> u32 {
+        if self.ids.len() > self.columns as usize { self.side.1 } else { 0 }
+    }
+
+    fn decode(
+        &self,
+        container: &Container,
+        file: &HeifFile<'_>,
+        stored: (u32, u32),
+        factor: u32,
+        max_pixels: u64,
+    ) -> Result<Canvas, Error> {
+        let mut canvas = Canvas::new(stored, factor);
+        for (at, id) in (0_u32..).zip(&self.ids) {
+            let corner = (at % self.columns * self.side.0, at / self.columns * self.side.1);
+            let limit = max_pixels.min(area(self.side).saturating_mul(2));
+            decode_coded(container, file, *id, limit, self.side, corner, &mut canvas)?;
+        }
+        Ok(canvas)
+    }
+}
+
+/// Decodes one coded picture of known sides onto a canvas.
+fn decode_coded(
+    container: &Container,
+    file: &HeifFile<'_>,
+    id: u32,
+    limit: u64,
+    side: (u32, u32),
+    corner: (u32, u32),
+    canvas: &mut Canvas,
+) -> Result<(), Error> {
+    let agree = |found: Option<(u32, u32)>| {
+        if found == Some(side) {
+            Ok(())
+        } else {
+            Err(Error::damaged("header and picture disagree on the size"))
+        }
+    };
+    match &container.kind(id)?.0 {
+        #[cfg(feature = "heic")]
+        b"hvc1" | b"hev1" => crate::hevc::decode(file, id, limit, |shape, planes| {
+            agree(planes.first().map(|plane| (plane.width, plane.height)))?;
+            canvas.add(shape, planes, corner)
+        }),
+        #[cfg(feature = "avif")]
+        b"av01" => crate::av1::decode(file, id, limit, |shape, planes| match planes {
+            crate::av1::Planes::Bytes(planes) => {
+                agree(planes.first().map(|plane| (plane.width, plane.height)))?;
+                canvas.add(shape, planes, corner)
+            }
+            crate::av1::Planes::Words(planes) => {
+                agree(planes.first().map(|plane| (plane.width, plane.height)))?;
+                canvas.add(shape, planes, corner)
+            }
+        }),
+        #[cfg(not(feature = "heic"))]
+        b"hvc1" | b"hev1" => Err(Unsupported::Heic.into()),
+        #[cfg(not(feature = "avif"))]
+        b"av01" => Err(Unsupported::Avif.into()),
+        _ => Err(Unsupported::Composition.into()),
+    }
+}
+
+/// The colours that the boxes name: code points and a profile. A grid may leave it to its tiles.
+fn stated_colours(
+    container: &Container,
+    scene: &Scene,
+    tiles: &Tiles,
+) -> Result<(Option<Signal>, Option<Vec<u8>>), Error> {
+    let (mut signal, mut profile) = (None, None);
+    for id in [scene.id].into_iter().chain(tiles.ids.first().copied()) {
+        for (property, _) in container.properties(id)? {
+            match property {
+                Property::Color(ColorInfo::Icc(bytes)) if profile.is_none() => profile = Some(bytes.clone()),
+                Property::Color(ColorInfo::Nclx { primaries, transfer, matrix, full_range })
+                    if signal.is_none() =>
+                {
+                    let (primaries, transfer, matrix) = (*primaries, *transfer, *matrix);
+                    signal = Some(Signal { primaries, transfer, matrix, full_range: *full_range });
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok((signal, profile))
+}
+
+/// The boxes come before the coded picture; what both leave open is as browsers guess it.
+fn signal(coded: Signal, stated: Option<Signal>) -> Signal {
+    let mut signal = stated.unwrap_or(coded);
+    let known = |code: u16, otherwise: u16| if code == 2 { otherwise } else { code };
+    signal.primaries = known(signal.primaries, coded.primaries);
+    signal.transfer = known(signal.transfer, coded.transfer);
+    signal.matrix = known(signal.matrix, coded.matrix);
+    signal
+}
+
+/// The code points of a picture of standard range, if they differ from sRGB.
+fn coded(signal: Signal) -> Colour {
+    // Browsers show the curves of BT.709, BT.601 and BT.2020 as that of sRGB.
+    let transfer = match signal.transfer {
+        0 | 1 | 2 | 3 | 6 | 13 | 14 | 15 => 13,
+        other => other,
+    };
+    match (signal.primaries, transfer) {
+        (0..=2 | 5 | 6, 13) => Colour::Srgb,
+        (primaries, transfer) => Colour::Coded(primaries, transfer),
+    }
+}
+
+fn rgb(canvas: &Canvas, signal: Signal, is_hdr: bool) -> Result<Vec<u8>, Error> {
+    let pixels = canvas.brightness.samples.len();
+    let mut bytes = reserved(pixels * 3)?;
+    if is_hdr {
+        let mut light = Vec::new();
+        light.try_reserve_exact(pixels * 3).map_err(|_| Error::NeedsTooMuchMemory)?;
+        matrix::for_each_rgb(canvas, signal, |rgb| light.extend(rgb))?;
+        hdr::to_srgb(&mut light, signal.primaries, signal.transfer);
+        bytes.extend(light.into_iter().map(byte));
+    } else {
+        matrix::for_each_rgb(canvas, signal, |rgb| bytes.extend(rgb.map(byte)))?;
+    }
+    Ok(bytes)
+}
+
+fn byte(value: f32) -> u8 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a byte")]
+    let byte = (value * 255.0).round().clamp(0.0, 255.0) as u8;
+    byte
+}
+
+fn reserved(length: usize) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(length).map_err(|_| Error::NeedsTooMuchMemory)?;
+    Ok(bytes)
+}
+
+/// The alpha channel of a picture.
+struct Alpha {
+    plane: Shrunk,
+    black: f32,
+    range: f32,
+}
+
+fn alpha(
+    container: &Container,
+    file: &HeifFile<'_>,
+    id: u32,
+    scene: &Scene,
+    factor: u32,
+    max_pixels: u64,
+) -> Result<Alpha, Error> {
+    let stored = container.sides(id).unwrap_or(scene.stored);
+    if area(stored) > max_pixels {
+        return Err(Error::TooMany("pixels in its alpha channel"));
+    }
+    let tiles = Tiles::of(container, file, id, stored)?;
+    let aligned = |side: u32| side.is_multiple_of(factor);
+    let factor =
+        if stored == scene.stored && aligned(tiles.across()) && aligned(tiles.down()) { factor } else { 1 };
+    let canvas = tiles.decode(container, file, stored, factor, max_pixels)?;
+    let shape = canvas.shape()?;
+    let most = f32::from((1_u16 << shape.bits) - 1);
+    let step = f32::from(1_u16 << (shape.bits - 8));
+    let (black, range) = if shape.signal.full_range { (0.0, most) } else { (16.0 * step, 219.0 * step) };
+    Ok(Alpha { plane: canvas.brightness, black, range })
+}
+
+/// The pixels with an alpha channel, which may be of another size.
+fn with_alpha(
+    rgb: &[u8],
+    (width, height): (u32, u32),
+    alpha: &Alpha,
+    is_multiplied: bool,
+) -> Result<Vec<u8>, Error> {
+    let mut bytes = reserved(rgb.len() / 3 * 4)?;
+    let plane = &alpha.plane;
+    let at = |place: u32, of: u32, samples: u32| {
+        usize::try_from(u64::from(place) * u64::from(samples) / u64::from(of)).unwrap_or(0)
+    };
+    for (pixels, y) in rgb.chunks_exact(width as usize * 3).zip(0..height) {
+        let row =
+            &plane.samples[at(y, height, plane.height) * plane.width as usize..][..plane.width as usize];
+        for (pixel, x) in pixels.as_chunks::<3>().0.iter().zip(0..width) {
+            let alpha = byte((f32::from(row[at(x, width, plane.width)]) - alpha.black) / alpha.range);
+            let divided = |light: &u8| match alpha {
+                0 => 0,
+                alpha => {
+                    u8::try_from((u32::from(*light) * 255 / u32::from(alpha)).min(255)).unwrap_or(u8::MAX)
+                }
+            };
+            let [red, green, blue] = pixel;
+            if is_multiplied {
+                bytes.extend([divided(red), divided(green), divided(blue), alpha]);
+            } else {
+                bytes.extend([*red, *green, *blue, alpha]);
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+fn cropped(pixels: &[u8], width: u32, channels: usize, corner: (u32, u32), sides: (u32, u32)) -> Vec<u8> {
+    let stride = width as usize * channels;
+    pixels
+        .chunks_exact(stride)
+        .skip(corner.1 as usize)
+        .take(sides.1 as usize)
+        .flat_map(|row| &row[corner.0 as usize * channels..][..sides.0 as usize * channels])
+        .copied()
+        .collect()
+}
+
+/// An overlay or another view of a picture, decoded whole. Such files are rare and small.
+#[cfg(feature = "heic")]
+fn derived(bytes: &[u8], container: &Container, scene: &Scene, max_pixels: u64) -> Result<Picture, Error> {
+    /// Pictures that one may be made of, other than by a grid. Real ones have two or three.
+    const MAX_LAYERS: usize = 16;
+    let layers = container.references(scene.id, b"dimg");
+    if layers.len() > MAX_LAYERS {
+        return Err(Error::TooMany("layers"));
+    }
+    let mut sum = 0_u64;
+    for layer in layers {
+        sum = sum.saturating_add(area(container.sides(*layer)?));
+    }
+    if sum > max_pixels {
+        return Err(Error::TooMany("pixels in its layers"));
+    }
+    // One thread: the sandbox has no other.
+    let options = heifer::Options { max_threads: 1, max_pixels };
+    let image = heifer::decode_rgba8(bytes, &options).map_err(Error::damaged)?;
+    if (image.width, image.height) != scene.turning.displayed() {
+        return Err(Error::damaged("header and picture disagree on the size"));
+    }
+    let colour = stated_colours(container, scene, &Tiles { ids: layers.to_vec(), columns: 1, side: (1, 1) })?;
+    Ok(Picture {
+        width: image.width,
+        height: image.height,
+        sides: (image.width, image.height),
+        extent: (image.width.into(), image.height.into()),
+        has_alpha: image.has_alpha,
+        pixels: if image.has_alpha { image.data } else { image.into_rgb8() },
+        colour: match colour {
+            (_, Some(profile)) => Colour::Icc(profile),
+            (Some(signal), None) => coded(signal),
+            (None, None) => Colour::Srgb,
+        },
+        // It was turned by the library.
+        orientation: 1,
+    })
+}
+
+#[cfg(not(feature = "heic"))]
+fn derived(_: &[u8], _: &Container, _: &Scene, _: u64) -> Result<Picture, Error> {
+    Err(Unsupported::Heic.into())
+}

@@ -1,0 +1,137 @@
+//! Pictures of four flat quarters, in the codings and turnings of HEIC and AVIF.
+
+use thumbnail_heif::{Codec, Colour, Error, Picture, decode, describe};
+
+/// Red, green, blue and white: top left, top right, bottom left, bottom right.
+const UPRIGHT: [[u8; 3]; 4] = [[220, 40, 40], [40, 200, 40], [40, 40, 220], [240, 240, 240]];
+
+/// How far a channel may be from its value: the pictures are coded with loss.
+const TOLERANCE: u8 = 3;
+
+/// Distance of a looked-at pixel from the corner, in pixels.
+const INSET: u32 = 40;
+
+const MAX_PIXELS: u64 = 1_000_000;
+
+fn read(name: &str) -> Vec<u8> {
+    std::fs::read(format!("{}/tests/samples/{name}", env!("CARGO_MANIFEST_DIR"))).expect("a sample")
+}
+
+fn whole(name: &str) -> Picture {
+    decode(&read(name), (640, 480), MAX_PIXELS).expect("a picture")
+}
+
+/// The pixels of the four corners, as stored.
+fn corners(picture: &Picture) -> [Vec<u8>; 4] {
+    let channels = if picture.has_alpha { 4 } else { 3 };
+    let (right, bottom) = (picture.width - 1 - INSET, picture.height - 1 - INSET);
+    [(INSET, INSET), (right, INSET), (INSET, bottom), (right, bottom)].map(|(x, y)| {
+        let start = (y * picture.width + x) as usize * channels;
+        picture.pixels[start..][..channels].to_vec()
+    })
+}
+
+fn assert_near(found: &[u8], expected: &[u8], of: &str) {
+    let is_near = found.iter().zip(expected).all(|(found, expected)| found.abs_diff(*expected) <= TOLERANCE);
+    assert!(is_near, "{of}: {found:?} is not {expected:?}");
+}
+
+/// The boxes `ftyp` and `meta` of a file, without their headers.
+fn boxes(file: &[u8]) -> [&[u8]; 2] {
+    let mut rest = file;
+    let mut found = [&[][..]; 2];
+    while let Some((header, _)) = rest.split_first_chunk::<8>() {
+        let length = u32::from_be_bytes([header[0], header[1], header[2], header[3]]) as usize;
+        match &header[4..] {
+            b"ftyp" => found[0] = &rest[8..length],
+            b"meta" => found[1] = &rest[8..length],
+            _ => {}
+        }
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    found
+}
+
+#[test]
+fn every_coding_gives_the_colours_of_the_four_quarters() {
+    for name in
+        ["plain.heic", "c444.heic", "with-thumb.heic", "exif6-no-irot.heic", "plain.avif", "grid2x2.avif"]
+    {
+        let picture = whole(name);
+        assert_eq!((picture.width, picture.height), (640, 480), "{name}");
+        assert_eq!(picture.orientation, 1, "{name}: EXIF does not turn");
+        assert_eq!(picture.colour, Colour::Srgb, "{name}");
+        for (found, expected) in corners(&picture).iter().zip(UPRIGHT) {
+            assert_near(found, &expected, name);
+        }
+    }
+}
+
+#[test]
+fn transparency_is_kept_beside_the_colours() {
+    let picture = whole("alpha.heic");
+    assert!(picture.has_alpha);
+    for (found, [red, green, blue]) in corners(&picture).iter().zip(UPRIGHT) {
+        assert_near(found, &[red, green, blue, 128], "alpha.heic");
+    }
+}
+
+#[test]
+fn boxes_turn_and_mirror_the_picture() {
+    for (name, sides, orientation) in [("irot1.avif", (480, 640), 8), ("imir0.avif", (640, 480), 4)] {
+        let file = read(name);
+        let [file_type, meta] = boxes(&file);
+        let description = describe(file_type, meta).unwrap();
+        assert_eq!((description.width, description.height), sides, "{name}");
+        assert_eq!(description.orientation, orientation, "{name}");
+        assert_eq!(description.codec, Codec::Av1, "{name}");
+        let picture = whole(name);
+        assert_eq!(picture.orientation, orientation, "{name}");
+        // The stored pixels stand as they are.
+        assert_near(&corners(&picture)[0], &UPRIGHT[0], name);
+    }
+}
+
+#[test]
+fn a_picture_of_high_dynamic_range_is_neither_dark_nor_flat() {
+    let corners = corners(&whole("pq10.avif"));
+    assert!(corners[3].iter().all(|light| *light >= 250), "{corners:?}");
+    for (corner, strong) in corners.iter().zip(0..3) {
+        let others = (0..3).filter(|channel| *channel != strong);
+        assert!(others.map(|channel| corner[channel]).all(|weak| corner[strong] > weak + 60), "{corners:?}");
+    }
+}
+
+#[test]
+fn a_picture_is_shrunk_where_less_is_asked_for() {
+    for name in ["plain.heic", "plain.avif", "grid2x2.avif", "alpha.heic"] {
+        let picture = decode(&read(name), (160, 120), MAX_PIXELS).unwrap();
+        assert_eq!((picture.width, picture.height), (320, 240), "{name}: the margin stays");
+        assert_eq!(picture.extent, (320.0, 240.0), "{name}");
+        for (found, expected) in corners(&picture).iter().zip(UPRIGHT) {
+            assert_near(&found[..3], &expected, name);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_short_is_damaged() {
+    for name in ["half.heic", "cut60.heic"] {
+        let answer = decode(&read(name), (160, 120), MAX_PIXELS);
+        assert!(matches!(answer, Err(Error::Damaged(_))), "{name}: {answer:?}");
+    }
+    for name in ["plain.heic", "plain.avif", "grid2x2.avif", "alpha.heic", "pq10.avif"] {
+        let file = read(name);
+        for length in (0..file.len()).step_by(7) {
+            drop(decode(&file[..length], (160, 120), MAX_PIXELS));
+        }
+    }
+}
+
+#[test]
+fn more_pixels_than_the_limit_are_refused_before_they_are_decoded() {
+    for name in ["plain.heic", "plain.avif", "grid2x2.avif"] {
+        let answer = decode(&read(name), (160, 120), 640 * 480 - 1);
+        assert!(matches!(answer, Err(Error::TooMany("pixels"))), "{name}: {answer:?}");
+    }
+}

@@ -1,0 +1,35 @@
+//! Decodes HEIC and AVIF, shrunk tile by tile.
+
+use thumbnail_heif::Colour;
+
+use super::{Decoded, agree};
+use crate::{
+    probe::Header,
+    thumbnail::{
+        ThumbnailError, codes, colour,
+        picture::Picture,
+        pixels::{Layout, Pixels},
+    },
+};
+
+pub(super) fn decode(original: &[u8], header: &Header, least: (u32, u32)) -> Result<Decoded, ThumbnailError> {
+    let (width, height) = header.stored();
+    let pixels = u64::from(width) * u64::from(height);
+    let decoded = thumbnail_heif::decode(original, least, pixels * thumbnail_heif::MAX_CROPPED)?;
+    agree(header, decoded.sides)?;
+    let layout = if decoded.has_alpha { Layout::Rgba } else { Layout::Rgb };
+    let profile = match decoded.colour {
+        Colour::Srgb => None,
+        Colour::Icc(profile) => colour::profile(&profile),
+        Colour::Coded(primaries, transfer) => {
+            codes::profile(primaries, transfer, true).and_then(colour::unless_srgb)
+        }
+    };
+    let (width, height) = (decoded.width, decoded.height);
+    Ok(Decoded {
+        picture: Picture::Pixels(Pixels { width, height, layout, bytes: decoded.pixels }),
+        extent: decoded.extent,
+        profile,
+        is_cut_short: false,
+    })
+}
