@@ -2,7 +2,7 @@
 
 use std::{fs, io::Cursor, path::PathBuf};
 
-use image::{DynamicImage, GrayImage, ImageFormat, Rgb, RgbImage};
+use image::{DynamicImage, GrayImage, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
 
 /// The directories of Debian's packages of photographs.
 const PHOTOGRAPHS: &str = "/usr/share/backgrounds";
@@ -42,6 +42,18 @@ pub fn jpeg(width: u32, height: u32) -> Vec<u8> {
     #[expect(clippy::cast_possible_truncation, reason = "any colour will do")]
     let colour = |x: u32, y: u32| Rgb([(x ^ y) as u8, (x * y / 64) as u8, (x + y) as u8]);
     encode(RgbImage::from_fn(width, height, colour), ImageFormat::Jpeg)
+}
+
+/// A PNG whose transparency fades from left to right.
+#[must_use]
+pub fn glass(width: u32, height: u32) -> Vec<u8> {
+    #[expect(clippy::cast_possible_truncation, reason = "any colour will do")]
+    let colour =
+        |x: u32, y: u32| Rgba([(x ^ y) as u8, (x * y / 64) as u8, (x + y) as u8, (x * 255 / width) as u8]);
+    let mut bytes = Cursor::new(Vec::new());
+    let picture = DynamicImage::from(RgbaImage::from_fn(width, height, colour));
+    picture.write_to(&mut bytes, ImageFormat::Png).expect("a small picture can be encoded");
+    bytes.into_inner()
 }
 
 fn encode(image: RgbImage, format: ImageFormat) -> Vec<u8> {

@@ -6,6 +6,7 @@ mod components;
 pub(crate) mod deleting;
 mod openapi;
 pub(crate) mod operations;
+mod reading;
 mod schemas;
 
 use axum::{

@@ -96,6 +96,7 @@ fn start(config: &Config, lanes: Lanes) -> io::Result<Child> {
         .args(["--job-memory-bytes", &config.pixels.job_memory_bytes.to_string()])
         .args(["--confinement", config.pixels.confinement.name()])
         .args(["--sizes", &config.pixels.sizes.to_string()])
+        .args(["--webp", &config.pixels.webp.to_string()])
         // The server listens on this address already.
         .env_remove("UP_ADMIN_LISTEN")
         // The URLs are passed as variables, because a command line would show a broker's password.

@@ -8,7 +8,7 @@ use clap::{
 };
 
 use crate::{
-    Sizes,
+    Sizes, WebpSizes,
     confinement::{ConfinementMode, SandboxCommand},
     dead_letter_commands::DeadLetterArgs,
     logging::LogFormat,
@@ -119,6 +119,11 @@ pub struct PixelConfig {
     /// The longest side of each thumbnail, in pixels; pictures are never enlarged
     #[arg(long, env = "UP_SIZES", default_value_t, value_name = "SIZES")]
     pub sizes: Sizes,
+
+    /// The thumbnails that opaque pictures have as WebP as well, for clients that accept it: small,medium,large or none.
+    /// Pictures with transparency have all three, unless it is none
+    #[arg(long, env = "UP_WEBP", default_value_t, value_name = "SIZES")]
+    pub webp: WebpSizes,
 }
 
 /// The smallest memory limit of a job, in bytes: no photograph fits into less.

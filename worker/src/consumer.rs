@@ -275,21 +275,21 @@ impl Consumer {
         repeated: bool,
     ) -> Result<WorkDone, TransientError> {
         let making = Making::new(rand::random());
-        let put = made.thumbnails.into_iter().map(async |thumbnail: Thumbnail| {
-            let fact = thumbnail.fact();
-            self.storage.put_thumbnail(record.id, making, &fact, thumbnail.bytes.into()).await?;
-            Ok::<_, StorageError>(fact)
+        let facts = made.thumbnails.iter().map(Thumbnail::fact).collect();
+        let files = made.thumbnails.into_iter().flat_map(Thumbnail::into_files);
+        let put = files.map(|(size, encoding, bytes)| {
+            self.storage.put_thumbnail(record.id, making, size, encoding, bytes.into())
         });
         // Waits for every put: one that continued could write a file after its making was removed.
         let stored = timed("store", join_all(put)).await;
-        let result = match stored.into_iter().collect::<Result<Vec<_>, _>>() {
-            Ok(thumbnails) => {
+        let result = match stored.into_iter().collect::<Result<(), StorageError>>() {
+            Ok(()) => {
                 failpoint::hit("before-outcome", &record.name).await;
                 let result = UploadResult {
                     record: record.clone(),
                     making,
                     ended_at: clock::now(),
-                    thumbnails,
+                    thumbnails: facts,
                     thumbhash: BASE64_STANDARD.encode(made.thumbhash),
                     warnings: made.warnings,
                 };

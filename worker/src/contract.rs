@@ -1,11 +1,11 @@
 //! The contract of server and worker: ids, sizes, formats, facts, messages and keys. All of it is sent or stored.
 //!
 //! ```text
-//!  id  size  format  encoding  fingerprint  hour  names and values
+//!  id  size  webp_sizes  format  encoding  fingerprint  hour   names and values
 //!      ticket                                     the limits of a ticket, its uses, and shares of stored bytes
 //!      record                                     an accepted upload
 //!      result   failure   tombstone               the end of a generation, and of an upload
-//!      link   upload                              the view of clients
+//!      link   thumbnail_link   upload                              the view of clients
 //!      message                                    the messages
 //!      key                                        the paths in storage
 //! ```
@@ -24,7 +24,9 @@ pub mod message;
 pub mod record;
 pub mod result;
 pub mod size;
+pub mod thumbnail_link;
 pub mod ticket;
 pub mod tombstone;
 pub mod upload;
 pub mod warning;
+pub mod webp_sizes;

@@ -58,5 +58,6 @@ pub use contract::{
     tombstone::{ExpiryEntry, Tombstone},
     upload::{State, Upload},
     warning::Warning,
+    webp_sizes::WebpSizes,
 };
 pub use storage::{Storage, UploadStatus};

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 pub use crate::thumbnail::{Thumbnail, ThumbnailError, ThumbnailSet};
 use crate::{
-    Format, Sizes,
+    Format, Sizes, WebpSizes,
     config::PixelConfig,
     confinement::{Decoder, DecoderExit, Launch, Priority, StartError},
     probe, telemetry,
@@ -34,6 +34,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// Makes thumbnails of untrusted input, in sandboxed decoders.
 pub struct Maker {
     sizes: Sizes,
+    webp: WebpSizes,
     max_pixels: u64,
     job_timeout: Duration,
     launch: Launch,
@@ -127,6 +128,7 @@ impl Maker {
     pub fn new(pixels: &PixelConfig, launch: Launch) -> Self {
         Self {
             sizes: pixels.sizes,
+            webp: pixels.webp,
             max_pixels: pixels.max_pixels,
             job_timeout: pixels.job_timeout,
             launch,
@@ -158,7 +160,7 @@ impl Maker {
         let header = probe::probe(Cursor::new(&original), format).map_err(ThumbnailError::from)?;
         header.check(self.max_pixels).map_err(ThumbnailError::from)?;
         let displayed = (header.width, header.height);
-        let recipe = Recipe { format, sizes: self.sizes, max_pixels: self.max_pixels };
+        let recipe = Recipe { format, sizes: self.sizes, webp: self.webp, max_pixels: self.max_pixels };
         let mut reason: Option<MakeError> = None;
         for _ in 0..ATTEMPTS {
             // A retry gets a new decoder, which holds no memory of other jobs.

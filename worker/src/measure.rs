@@ -35,7 +35,7 @@ impl Stages {
         pixels: &PixelConfig,
         finished: impl FnMut(Stage),
     ) -> Result<ThumbnailSet, ThumbnailError> {
-        let recipe = Recipe { format, sizes: pixels.sizes, max_pixels: pixels.max_pixels };
+        let recipe = Recipe { format, sizes: pixels.sizes, webp: pixels.webp, max_pixels: pixels.max_pixels };
         thumbnail::make(&mut self.tools, original, &recipe, finished)
     }
 }

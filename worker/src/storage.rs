@@ -7,7 +7,7 @@
 //!  gone      tombstones of deleted uploads        expiry    which uploads are deleted by themselves, and when
 //!  secret    secrets of delete tokens             tickets   uses of tickets
 //!  shares    the stored bytes of a sender         url       the setting
-//!  json      the stored form, read tolerantly
+//!  json      the stored form, read tolerantly     thumbnails   the files of a making
 //! ```
 //!
 //! The keys are in [`crate::contract::key`]. Every write is whole or absent. Locally a write is also on the disk (file
@@ -23,6 +23,7 @@ mod local;
 mod rebuild;
 mod secret;
 mod shares;
+mod thumbnails;
 mod tickets;
 mod url;
 mod writer;
@@ -52,9 +53,7 @@ pub use self::{
     writer::{OriginalWriter, PieceGuard},
 };
 use self::{local::LocalRoot, shares::Allowance};
-use crate::contract::{
-    id::UploadId, key::StorageKey, result::Making, result::ThumbnailFact, ticket::TicketId,
-};
+use crate::contract::{id::UploadId, key::StorageKey, ticket::TicketId};
 
 /// Parts that an original is written in, in bytes. S3 accepts no parts below 5 MiB, except the last; on a disk, smaller
 /// parts keep the memory of many concurrent uploads low.
@@ -235,34 +234,6 @@ impl Storage {
         let found = self.store.get_opts(key.path(), options).await;
         let found = found.map_err(|source| StorageError::sort("read", &key, source))?;
         Ok(found.into_stream())
-    }
-
-    /// Reads a thumbnail whole.
-    ///
-    /// # Errors
-    /// See [`StorageError`].
-    pub async fn thumbnail(
-        &self,
-        id: UploadId,
-        making: Making,
-        fact: &ThumbnailFact,
-    ) -> Result<Bytes, StorageError> {
-        self.read(&StorageKey::of_fact(id, making, fact)).await
-    }
-
-    /// Stores a thumbnail under its making, with its media type if the store supports that.
-    ///
-    /// # Errors
-    /// See [`StorageError`].
-    pub async fn put_thumbnail(
-        &self,
-        id: UploadId,
-        making: Making,
-        fact: &ThumbnailFact,
-        bytes: Bytes,
-    ) -> Result<(), StorageError> {
-        let key = StorageKey::of_fact(id, making, fact);
-        self.put(&key, bytes, fact.content_type.content_type(), PutMode::Overwrite).await.map(drop)
     }
 
     /// Removes an original that was not accepted, with its directory.

@@ -79,7 +79,15 @@ pub fn record_of(id: UploadId) -> UploadRecord {
 }
 
 fn fact(size: Size, width: u32, height: u32, bytes: u64) -> ThumbnailFact {
-    ThumbnailFact { size, width, height, content_type: Encoding::Jpeg, bytes, etag: format!("etag-{size}") }
+    ThumbnailFact {
+        size,
+        width,
+        height,
+        content_type: Encoding::Jpeg,
+        bytes,
+        etag: format!("etag-{size}"),
+        alternatives: Vec::new(),
+    }
 }
 
 /// The result of the golden files.

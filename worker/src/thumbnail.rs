@@ -32,7 +32,9 @@ use sha2::{Digest, Sha256};
 pub use self::error::ThumbnailError;
 use self::{decode::Decoded, picture::Picture, scale::Scaler};
 use crate::{
-    Encoding, Format, Size, Sizes, ThumbnailFact, Warning, fit,
+    Encoding, Format, Size, Sizes, ThumbnailFact, Warning, WebpSizes,
+    contract::result::AlternativeFact,
+    fit,
     probe::{self, Orientation},
 };
 
@@ -43,6 +45,8 @@ pub(crate) struct Recipe {
     pub(crate) format: Format,
     /// The longest sides.
     pub(crate) sizes: Sizes,
+    /// The thumbnails that opaque pictures have as WebP as well.
+    pub(crate) webp: WebpSizes,
     /// The pixel limit of the original.
     pub(crate) max_pixels: u64,
 }
@@ -95,6 +99,8 @@ pub struct Thumbnail {
     pub encoding: Encoding,
     /// The file.
     pub bytes: Vec<u8>,
+    /// The same as WebP, if that is shorter.
+    pub webp: Option<Vec<u8>>,
 }
 
 /// Bytes of the digest that is the ETag: enough to make collisions improbable.
@@ -103,16 +109,31 @@ const ETAG_BYTES: usize = 16;
 impl Thumbnail {
     /// The facts of the thumbnail in a stored result.
     pub(crate) fn fact(&self) -> ThumbnailFact {
-        let digest = Sha256::digest(&self.bytes);
+        let webp = self.webp.iter().map(|webp| AlternativeFact {
+            content_type: Encoding::WebP,
+            bytes: webp.len() as u64,
+            etag: etag(webp),
+        });
         ThumbnailFact {
             size: self.size,
             width: self.width,
             height: self.height,
             content_type: self.encoding,
             bytes: self.bytes.len() as u64,
-            etag: digest[..ETAG_BYTES].iter().map(|byte| format!("{byte:02x}")).collect(),
+            etag: etag(&self.bytes),
+            alternatives: webp.collect(),
         }
     }
+
+    /// Its files.
+    pub(crate) fn into_files(self) -> impl Iterator<Item = (Size, Encoding, Vec<u8>)> {
+        let webp = self.webp.map(|webp| (self.size, Encoding::WebP, webp));
+        [(self.size, self.encoding, self.bytes)].into_iter().chain(webp)
+    }
+}
+
+fn etag(file: &[u8]) -> String {
+    Sha256::digest(file)[..ETAG_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The stages of [`make`], in order.
@@ -154,9 +175,9 @@ pub(crate) fn make(
 
     let thumbhash = hash::thumbhash(scaler, &small)?;
     let thumbnails = [
-        encode::encode(Size::Small, recipe.format, small)?,
-        encode::encode(Size::Medium, recipe.format, medium)?,
-        encode::encode(Size::Large, recipe.format, large)?,
+        encode::encode(Size::Small, recipe, small)?,
+        encode::encode(Size::Medium, recipe, medium)?,
+        encode::encode(Size::Large, recipe, large)?,
     ];
     finished(Stage::Encode);
     Ok(ThumbnailSet { width: header.width, height: header.height, thumbnails, thumbhash, warnings })

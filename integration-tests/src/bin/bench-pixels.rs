@@ -15,7 +15,7 @@ use std::{
 use image::{DynamicImage, ImageFormat, codecs::jpeg::JpegEncoder, imageops::FilterType};
 use integration_tests::rivals;
 use worker::{
-    Format, Size, Sizes,
+    Format, Size, Sizes, WebpSizes,
     config::PixelConfig,
     confinement::{ConfinementMode, Launch, Priority, SandboxCommand},
     maker::Maker,
@@ -103,6 +103,12 @@ async fn compare(photographs: &[Subject]) {
     let mut share: Vec<f64> = rows.iter().map(|row| row.sum / row.complete).collect();
     share.sort_by(f64::total_cmp);
     println!("thumbnail-jpeg takes {:.2} of libjpeg-turbo's time at the median", share[share.len() / 2]);
+    let mut share: Vec<f64> = rows.iter().map(|row| row.with_webp / row.job).collect();
+    share.sort_by(f64::total_cmp);
+    println!(
+        "with WebP as by default, a job takes {:.2} times as long at the median",
+        share[share.len() / 2]
+    );
     println!("\nother formats, made of one of the photographs:");
     for subject in others(&photographs[0]) {
         bench.row(&subject).await;
@@ -180,11 +186,15 @@ fn others(photograph: &Subject) -> Vec<Subject> {
 struct Bench {
     pixels: PixelConfig,
     maker: Maker,
+    /// A maker that makes WebP as well.
+    webp_maker: Maker,
 }
 
 /// The times of a picture, in milliseconds.
 struct Row {
     job: f64,
+    /// The job with WebP as by default.
+    with_webp: f64,
     sum: f64,
     /// The sum with the complete decoder.
     complete: f64,
@@ -203,14 +213,17 @@ impl Bench {
         let pixels = pixels();
         let maker = Maker::new(&pixels, Launch::own(pixels.confinement, pixels.job_memory_bytes));
         maker.warm(1).await.expect("a confined process starts");
-        Self { pixels, maker }
+        let with_webp = PixelConfig { webp: WebpSizes::default(), ..pixels.clone() };
+        let webp_maker = Maker::new(&with_webp, Launch::own(pixels.confinement, pixels.job_memory_bytes));
+        webp_maker.warm(1).await.expect("a confined process starts");
+        Self { pixels, maker, webp_maker }
     }
 
     async fn row(&self, subject: &Subject) -> Row {
         let Subject { name, format, bytes, sides: (width, height), .. } = subject;
         let original = bytes::Bytes::from(bytes.clone());
         let (mut stages, mut complete_stages) = (Stages::default(), Stages::with_complete_decoder());
-        let mut completes = Vec::new();
+        let (mut completes, mut webp_jobs) = (Vec::new(), Vec::new());
         let (mut split, mut sums, mut jobs, mut floors) = ([const { Vec::new() }; 3], vec![], vec![], vec![]);
         for _ in 0..RUNS {
             let mut begun = Instant::now();
@@ -226,12 +239,12 @@ impl Bench {
             let made = complete_stages.make(bytes, *format, &self.pixels, |_: Stage| {});
             completes.push(begun.elapsed());
             made.expect("a photograph can be decoded");
-            let begun = Instant::now();
-            self.maker
-                .make(original.clone(), *format, Priority::Normal)
-                .await
-                .expect("a photograph can be decoded");
-            jobs.push(begun.elapsed());
+            for (maker, times) in [(&self.maker, &mut jobs), (&self.webp_maker, &mut webp_jobs)] {
+                let begun = Instant::now();
+                let made = maker.make(original.clone(), *format, Priority::Normal).await;
+                times.push(begun.elapsed());
+                made.expect("a photograph can be decoded");
+            }
             floors.extend(floor(bytes, *format));
         }
         let plain: Vec<_> = (0..SLOW_RUNS).map(|_| plain(bytes, &self.pixels.sizes)).collect();
@@ -240,6 +253,7 @@ impl Bench {
         let sum = median(sums).expect("it ran");
         let row = Row {
             job: median(jobs).expect("it ran"),
+            with_webp: median(webp_jobs).expect("it ran"),
             sum,
             complete: median(completes).expect("it ran"),
             floor: median(floors),
@@ -306,6 +320,7 @@ fn pixels() -> PixelConfig {
         job_memory_bytes: 512 * 1024 * 1024,
         confinement: ConfinementMode::BestEffort,
         sizes: Sizes::default(),
+        webp: WebpSizes::NONE,
     }
 }
 

@@ -14,7 +14,7 @@ use image::{ImageFormat, Rgba, RgbaImage};
 use integration_tests::repository;
 use tempfile::TempDir;
 use worker::{
-    Encoding, Sizes, Warning,
+    Encoding, Sizes, Warning, WebpSizes,
     config::PixelConfig,
     confinement::ConfinementMode,
     measure::{Stages, ThumbnailSet},
@@ -89,6 +89,7 @@ fn made(stages: &mut Stages, file: &[u8]) -> Result<ThumbnailSet, String> {
         job_memory_bytes: 0,
         confinement: ConfinementMode::Off,
         sizes: Sizes::default(),
+        webp: WebpSizes::NONE,
     };
     stages.make(file, format, &pixels, |_| {}).map_err(|error| error.to_string())
 }
@@ -98,6 +99,7 @@ fn opened(made: &ThumbnailSet, size: usize) -> RgbaImage {
     let format = match thumbnail.encoding {
         Encoding::Jpeg => ImageFormat::Jpeg,
         Encoding::Png => ImageFormat::Png,
+        Encoding::WebP => ImageFormat::WebP,
     };
     image::load_from_memory_with_format(&thumbnail.bytes, format)
         .expect("a thumbnail can be opened")

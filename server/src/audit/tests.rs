@@ -106,13 +106,17 @@ async fn thumbnails_of_workers_that_died_are_removed() {
     let dead = worker::Making::new(1);
     for making in [result.making, dead] {
         for fact in &result.thumbnails {
-            audited.storage.put_thumbnail(record.id, making, fact, "jpg".into()).await.unwrap();
+            audited
+                .storage
+                .put_thumbnail(record.id, making, fact.size, fact.content_type, "jpg".into())
+                .await
+                .unwrap();
         }
     }
     audited.storage.store_result(&result).await.unwrap();
     audited.audit().await;
     for fact in &result.thumbnails {
-        audited.storage.thumbnail(record.id, result.making, fact).await.unwrap();
-        assert!(audited.storage.thumbnail(record.id, dead, fact).await.is_err());
+        audited.storage.thumbnail(record.id, result.making, fact.size, fact.content_type).await.unwrap();
+        assert!(audited.storage.thumbnail(record.id, dead, fact.size, fact.content_type).await.is_err());
     }
 }

@@ -7,16 +7,16 @@ use utoipa::openapi::{
     request_body::{RequestBody, RequestBodyBuilder},
     schema::{ArrayBuilder, Object, ObjectBuilder},
 };
-use worker::{Encoding, Format, Size, Upload};
+use worker::Upload;
 
 pub(super) use super::components::problems;
+pub(crate) use super::reading::{original, thumbnail};
 use super::{
     components::{
-        WithProblems, always, answer, binary, bytes, cached, html, id, if_none_match, in_path, json, link,
-        operation, path, prefer, request_header, seconds, see_other, sometimes, text,
+        WithProblems, always, answer, binary, bytes, html, id, if_none_match, in_path, json, link, operation,
+        path, prefer, request_header, seconds, see_other, sometimes, text,
     },
     deleting,
-    schemas::schema_ref,
 };
 use crate::{
     health::{Health, Limits, Readiness},
@@ -118,66 +118,6 @@ pub(crate) fn upload() -> PathItem {
     item.put = Some(put.build());
     item.delete = Some(deleting::delete().build());
     item
-}
-
-/// `/uploads/{id}/{size}`
-pub(crate) fn thumbnail() -> PathItem {
-    let whole = cached("The thumbnail. It never changes.");
-    let whole = [Encoding::Jpeg, Encoding::Png]
-        .into_iter()
-        .fold(whole, |answer, encoding| answer.content(encoding.content_type(), bytes()));
-    let get = operation(
-        "get_thumbnail",
-        "A thumbnail",
-        "404 with `Retry-After` until it is ready, so a client can poll this path alone.",
-    )
-    .parameter(id())
-    .parameter(in_path("size", "One of the three sizes.", schema_ref::<Size>()))
-    .parameter(if_none_match())
-    .response("200", whole)
-    .response("304", cached("The client has it."))
-    .with_problems(&[
-        Kind::UnknownUpload,
-        Kind::SlowDown,
-        Kind::NotYet,
-        Kind::NotFound,
-        Kind::Failed,
-        Kind::Gone,
-        Kind::Unavailable,
-    ]);
-    path(HttpMethod::Get, get)
-}
-
-/// `/uploads/{id}/original`
-pub(crate) fn original() -> PathItem {
-    let file = |description| {
-        let answer = cached(description)
-            .header("Accept-Ranges", always("`bytes`"))
-            .header("Content-Disposition", always("The file's name."));
-        Format::ALL.into_iter().fold(answer, |answer, format| answer.content(format.content_type(), bytes()))
-    };
-    let range = "One range of bytes. Anything else is ignored.";
-    let if_range = "The ETag of the client's partial copy. If it does not match, the whole file is answered.";
-    let get = operation("get_original", "The bytes as received", "")
-        .parameter(id())
-        .parameter(request_header("Range", range, "bytes=0-99", ObjectBuilder::new()))
-        .parameter(request_header("If-Range", if_range, "\"0199f3c2\"", ObjectBuilder::new()))
-        .parameter(if_none_match())
-        .response("200", file("The whole file."))
-        .response(
-            "206",
-            file("The requested range.")
-                .header("Content-Range", always("The range, and the length of the file in bytes.")),
-        )
-        .response("304", cached("The client has it."))
-        .with_problems(&[
-            Kind::UnknownUpload,
-            Kind::Gone,
-            Kind::SlowDown,
-            Kind::OutsideRange,
-            Kind::Unavailable,
-        ]);
-    path(HttpMethod::Get, get)
 }
 
 /// `/uploads/{id}/events`

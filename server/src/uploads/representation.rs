@@ -16,25 +16,33 @@ pub(crate) enum Representation {
 impl Representation {
     /// The preferred representation of the `Accept` header; the first one if several have the same quality.
     pub(crate) fn preferred(headers: &HeaderMap) -> Self {
-        let ranges = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let mut best = (Self::Json, 0.0);
-        for range in ranges.flat_map(|value| value.split(',')) {
-            let mut parts = range.split(';').map(str::trim);
-            let representation = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
-                "text/html" => Self::Html,
-                "text/plain" => Self::Plain,
-                "application/json" | "application/*" | "*/*" => Self::Json,
-                _ => continue,
-            };
-            let quality = parts
-                .find_map(|part| part.strip_prefix(['q', 'Q'])?.strip_prefix('='))
-                .map_or(Some(1.0), |q| q.parse().ok());
-            if quality.is_some_and(|quality: f32| quality > best.1) {
-                best = (representation, quality.unwrap_or(0.0));
-            }
-        }
-        best.0
+        let named = quality_of(headers, |media_type| match media_type {
+            "text/html" => Some(Self::Html),
+            "text/plain" => Some(Self::Plain),
+            "application/json" | "application/*" | "*/*" => Some(Self::Json),
+            _ => None,
+        });
+        named.map_or(Self::Json, |(representation, _)| representation)
     }
+}
+
+/// The first of the media types of `Accept` that `pick` knows and that has the highest quality, with its quality (RFC 9110
+/// §12.5.1), above 0. Media types are in lower case.
+pub(crate) fn quality_of<T>(headers: &HeaderMap, pick: impl Fn(&str) -> Option<T>) -> Option<(T, f32)> {
+    let ranges = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut best: Option<(T, f32)> = None;
+    for range in ranges.flat_map(|value| value.split(',')) {
+        let mut parts = range.split(';').map(str::trim);
+        let Some(picked) = pick(&parts.next().unwrap_or_default().to_ascii_lowercase()) else { continue };
+        let quality = parts
+            .find_map(|part| part.strip_prefix(['q', 'Q'])?.strip_prefix('='))
+            .map_or(Some(1.0), |quality| quality.parse().ok());
+        let least = best.as_ref().map_or(0.0, |(_, quality)| *quality);
+        if let Some(quality) = quality.filter(|quality: &f32| *quality > least) {
+            best = Some((picked, quality));
+        }
+    }
+    best
 }
 
 #[cfg(test)]

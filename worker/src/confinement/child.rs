@@ -51,8 +51,14 @@ fn serve(mode: ConfinementMode, memory: u64) -> io::Result<()> {
                     height: thumbnail.height,
                     encoding: thumbnail.encoding,
                     bytes: thumbnail.bytes.len() as u64,
+                    webp_bytes: thumbnail.webp.as_ref().map(|webp| webp.len() as u64),
                 });
-                let bytes = thumbnails.each_ref().map(|thumbnail| thumbnail.bytes.as_slice());
+                let bytes: Vec<_> = thumbnails
+                    .iter()
+                    .flat_map(|thumbnail| [Some(&thumbnail.bytes), thumbnail.webp.as_ref()])
+                    .flatten()
+                    .map(Vec::as_slice)
+                    .collect();
                 protocol::write(
                     &mut output,
                     &DecodeReply::Made { width, height, thumbhash, warnings, files, took },
@@ -91,7 +97,8 @@ impl JobBuffers {
         self.original.resize(self.original.len() + more, 0);
         input.read_exact(&mut self.original[..length])?;
         let sizes = request.sizes.parse().map_err(io::Error::other)?;
-        let recipe = Recipe { format: request.format, sizes, max_pixels: request.max_pixels };
+        let webp = request.webp.parse().map_err(io::Error::other)?;
+        let recipe = Recipe { format: request.format, sizes, webp, max_pixels: request.max_pixels };
         let (tools, original) = (&mut self.tools, &self.original[..length]);
         let made = panic::catch_unwind(AssertUnwindSafe(|| {
             let (mut took, mut since) = ([Duration::ZERO; 3], Instant::now());
@@ -136,6 +143,7 @@ mod tests {
         let request = DecodeRequest {
             format: Format::Jpeg,
             sizes: crate::Sizes::default().to_string(),
+            webp: crate::WebpSizes::default().to_string(),
             max_pixels: 1_000_000,
             timeout: Duration::from_secs(10),
             original_bytes: original.len() as u64,

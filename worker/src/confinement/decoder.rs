@@ -205,6 +205,7 @@ impl Decoder {
         let request = DecodeRequest {
             format: recipe.format,
             sizes: recipe.sizes.to_string(),
+            webp: recipe.webp.to_string(),
             max_pixels: recipe.max_pixels,
             timeout: time,
             original_bytes: original.len() as u64,
@@ -241,15 +242,25 @@ impl Decoder {
         recipe: &Recipe,
         displayed: (u32, u32),
     ) -> io::Result<Thumbnail> {
-        let FileHeader { width, height, encoding, bytes: length } = file;
+        let FileHeader { width, height, encoding, bytes, webp_bytes } = file;
         let expected = fit(displayed, recipe.sizes.longest_side(size));
         check((width, height) == expected, "a thumbnail has the wrong dimensions")?;
-        let most = u64::from(width) * u64::from(height) * 4 + FILE_MARGIN_BYTES;
+        check(encoding != Encoding::WebP, "a thumbnail has no encoding for every client")?;
+        let bytes = self.file(bytes, encoding, expected).await?;
+        let webp = match webp_bytes {
+            Some(length) => Some(self.file(length, Encoding::WebP, expected).await?),
+            None => None,
+        };
+        Ok(Thumbnail { size, width, height, encoding, bytes, webp })
+    }
+
+    async fn file(&mut self, length: u64, encoding: Encoding, sides: (u32, u32)) -> io::Result<Vec<u8>> {
+        let most = u64::from(sides.0) * u64::from(sides.1) * 4 + FILE_MARGIN_BYTES;
         check(length <= most, "a thumbnail is too long")?;
         let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
         self.output.read_exact(&mut bytes).await?;
-        check(is_thumbnail(&bytes, encoding, expected), "not a valid thumbnail")?;
-        Ok(Thumbnail { size, width, height, encoding, bytes })
+        check(is_thumbnail(&bytes, encoding, sides), "not a valid thumbnail")?;
+        Ok(bytes)
     }
 
     async fn message<T: DeserializeOwned>(&mut self) -> io::Result<T> {
@@ -319,6 +330,7 @@ fn is_thumbnail(bytes: &[u8], encoding: Encoding, sides: (u32, u32)) -> bool {
     let format = match encoding {
         Encoding::Jpeg => Format::Jpeg,
         Encoding::Png => Format::Png,
+        Encoding::WebP => Format::WebP,
     };
     probe::sniff(bytes) == probe::Sniff::Format(format)
         && probe::probe(io::Cursor::new(bytes), format).is_ok_and(|header| {

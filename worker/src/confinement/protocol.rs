@@ -26,6 +26,8 @@ pub(super) struct DecodeRequest {
     pub(super) format: Format,
     /// As on a command line.
     pub(super) sizes: String,
+    /// As on a command line.
+    pub(super) webp: String,
     pub(super) max_pixels: u64,
     pub(super) timeout: Duration,
     pub(super) original_bytes: u64,
@@ -34,7 +36,7 @@ pub(super) struct DecodeRequest {
 /// The outcome of a job.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum DecodeReply {
-    /// The three files follow, smallest first. `took`: decoding, scaling and encoding.
+    /// The three files follow, smallest first, each with its WebP behind it. `took`: decoding, scaling and encoding.
     Made {
         width: u32,
         height: u32,
@@ -54,6 +56,8 @@ pub(super) struct FileHeader {
     pub(super) height: u32,
     pub(super) encoding: Encoding,
     pub(super) bytes: u64,
+    /// The size of the same thumbnail as WebP, if there is one.
+    pub(super) webp_bytes: Option<u64>,
 }
 
 /// A length and JSON.

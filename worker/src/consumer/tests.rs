@@ -72,13 +72,16 @@ async fn a_redelivery_after_an_unfinished_making_removes_it() {
     let record = accepted(&storage, &script).await;
     let unfinished = Making::new(1);
     let fact = &testing::result().thumbnails[0];
-    storage.put_thumbnail(record.id, unfinished, fact, Bytes::from_static(b"cut")).await.unwrap();
+    storage
+        .put_thumbnail(record.id, unfinished, fact.size, fact.content_type, Bytes::from_static(b"cut"))
+        .await
+        .unwrap();
     drop(script.deliver());
     script.redeliver();
     work_off(&testing::worker(&storage, &script, Instantly::default()), &script).await;
     let UploadStatus::Ready(result) = storage.status(record.id).await.unwrap() else { panic!("it is ready") };
-    assert!(storage.thumbnail(record.id, result.making, fact).await.is_ok());
-    assert!(storage.thumbnail(record.id, unfinished, fact).await.is_err());
+    assert!(storage.thumbnail(record.id, result.making, fact.size, fact.content_type).await.is_ok());
+    assert!(storage.thumbnail(record.id, unfinished, fact.size, fact.content_type).await.is_err());
 }
 
 #[tokio::test]
@@ -164,7 +167,10 @@ async fn two_workers_store_one_making_and_remove_the_other() {
     assert_eq!(makings.len(), 2, "each worker writes under a token of its own");
     for making in makings {
         let making: Making = making.parse().unwrap();
-        let is_there = storage.thumbnail(record.id, making, &result.thumbnails[0]).await.is_ok();
+        let is_there = storage
+            .thumbnail(record.id, making, crate::Size::Small, result.thumbnails[0].content_type)
+            .await
+            .is_ok();
         assert_eq!(is_there, making == result.making);
     }
     let announced = script.announced();
@@ -177,7 +183,16 @@ async fn a_repeated_job_that_fails_leaves_the_files_that_another_worker_is_about
     let record = accepted(&storage, &script).await;
     let at_work = testing::result_of(record.clone());
     for fact in &at_work.thumbnails {
-        storage.put_thumbnail(record.id, at_work.making, fact, Bytes::from_static(b"jpg")).await.unwrap();
+        storage
+            .put_thumbnail(
+                record.id,
+                at_work.making,
+                fact.size,
+                fact.content_type,
+                Bytes::from_static(b"jpg"),
+            )
+            .await
+            .unwrap();
     }
     drop(script.deliver());
     script.redeliver();
@@ -186,7 +201,7 @@ async fn a_repeated_job_that_fails_leaves_the_files_that_another_worker_is_about
     storage.store_result(&at_work).await.unwrap();
     let UploadStatus::Ready(result) = storage.status(record.id).await.unwrap() else { panic!("it is ready") };
     for fact in &result.thumbnails {
-        storage.thumbnail(record.id, result.making, fact).await.unwrap();
+        storage.thumbnail(record.id, result.making, fact.size, fact.content_type).await.unwrap();
     }
 }
 
@@ -371,7 +386,7 @@ async fn a_worker_killed_between_any_two_steps_leaves_a_legal_state_and_an_end()
             assert!(ended.is_some(), "after {operations} operations: {end:?}");
             if let Some(UploadEnd::Ready(result)) = ended {
                 for fact in &result.thumbnails {
-                    storage.thumbnail(record.id, result.making, fact).await.unwrap();
+                    storage.thumbnail(record.id, result.making, fact.size, fact.content_type).await.unwrap();
                 }
             }
             assert!(!script.announced().is_empty(), "after {operations} operations a subscriber still waits");

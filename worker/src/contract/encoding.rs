@@ -9,9 +9,12 @@ pub enum Encoding {
     /// For opaque pictures.
     #[serde(rename = "image/jpeg")]
     Jpeg,
-    /// For pictures with transparency.
+    /// For pictures with transparency, and for drawings.
     #[serde(rename = "image/png")]
     Png,
+    /// For clients that ask for it, beside one of the others.
+    #[serde(rename = "image/webp")]
+    WebP,
 }
 
 impl Encoding {
@@ -21,6 +24,7 @@ impl Encoding {
         match self {
             Encoding::Jpeg => "image/jpeg",
             Encoding::Png => "image/png",
+            Encoding::WebP => "image/webp",
         }
     }
 
@@ -30,9 +34,16 @@ impl Encoding {
         match self {
             Encoding::Jpeg => "jpg",
             Encoding::Png => "png",
+            Encoding::WebP => "webp",
         }
     }
 
     /// Every encoding.
-    pub const ALL: [Encoding; 2] = [Encoding::Jpeg, Encoding::Png];
+    pub const ALL: [Encoding; 3] = [Encoding::Jpeg, Encoding::Png, Encoding::WebP];
+
+    /// The encoding with this extension.
+    #[must_use]
+    pub fn of_extension(extension: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|encoding| encoding.extension() == extension)
+    }
 }

@@ -30,7 +30,7 @@ use super::{
     hour::Hour,
     id::UploadId,
     record::JobName,
-    result::{Making, ThumbnailFact},
+    result::Making,
     size::Size,
     ticket::{StoredShare, TicketId},
 };
@@ -143,12 +143,6 @@ impl StorageKey {
     pub fn thumbnail(id: UploadId, making: Making, size: Size, encoding: Encoding) -> Self {
         let name = format!("{size}.{}", encoding.extension());
         Self(Self::upload(id).join(making.to_string()).join(name))
-    }
-
-    /// One thumbnail of a stored result.
-    #[must_use]
-    pub(crate) fn of_fact(id: UploadId, making: Making, fact: &ThumbnailFact) -> Self {
-        Self::thumbnail(id, making, fact.size, fact.content_type)
     }
 
     /// The index entry of a generation that has not ended.

@@ -114,6 +114,32 @@ pub struct ThumbnailFact {
     pub bytes: u64,
     /// A digest of the bytes: the strong ETag without its quotes.
     pub etag: String,
+    /// The same thumbnail in other encodings.
+    #[serde(default, deserialize_with = "known_entries", skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<AlternativeFact>,
+}
+
+/// The facts of a thumbnail in another encoding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlternativeFact {
+    /// The encoding, which also gives the file its extension.
+    pub content_type: Encoding,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// A digest of the bytes: the strong ETag without its quotes.
+    pub etag: String,
+}
+
+impl ThumbnailFact {
+    /// The ETag of the thumbnail in an encoding, without its quotes; `None` if there is none in it.
+    #[must_use]
+    pub fn etag_in(&self, encoding: Encoding) -> Option<&str> {
+        if encoding == self.content_type {
+            return Some(&self.etag);
+        }
+        let other = self.alternatives.iter().find(|other| other.content_type == encoding);
+        other.map(|other| other.etag.as_str())
+    }
 }
 
 #[cfg(test)]

@@ -6,14 +6,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use serde_json::json;
 
 use super::{
-    encoding::Encoding,
     failure::{Failure, UploadFailure},
     format::Format,
     id::UploadId,
     link::{LinkBase, Links},
     record::{UploadRecord, known_entries},
-    result::{ThumbnailFact, UploadResult},
-    size::Size,
+    result::UploadResult,
+    thumbnail_link::ThumbnailLink,
     warning::Warning,
 };
 
@@ -96,23 +95,6 @@ pub struct Upload {
     pub error: Option<Failure>,
     /// Its links.
     pub links: Links,
-}
-
-/// One thumbnail and its link.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ThumbnailLink {
-    /// One of the three sizes.
-    pub size: Size,
-    /// Its width in pixels.
-    pub width: u32,
-    /// Its height in pixels.
-    pub height: u32,
-    /// Its media type.
-    pub content_type: Encoding,
-    /// Its size in bytes.
-    pub bytes: u64,
-    /// Its path or URL.
-    pub url: String,
 }
 
 /// The example of the interface descriptions: the upload of a golden message, which must decode for ever.
@@ -234,19 +216,11 @@ impl Upload {
     #[must_use]
     pub fn ready(result: &UploadResult, base: &LinkBase) -> Self {
         let id = result.record.id;
-        let link = |fact: &ThumbnailFact| ThumbnailLink {
-            size: fact.size,
-            width: fact.width,
-            height: fact.height,
-            content_type: fact.content_type,
-            bytes: fact.bytes,
-            url: base.thumbnail(id, fact.size),
-        };
         Self {
             state: State::Ready,
             ended_at: Some(result.ended_at),
             thumbhash: Some(result.thumbhash.clone()),
-            thumbnails: result.thumbnails.iter().map(link).collect(),
+            thumbnails: result.thumbnails.iter().map(|fact| ThumbnailLink::of(fact, id, base)).collect(),
             warnings: result.warnings.clone(),
             ..Self::queued(&result.record, base)
         }
@@ -277,7 +251,7 @@ impl Upload {
     pub fn relink(mut self, base: &LinkBase) -> Self {
         self.links = base.links(self.id);
         for thumbnail in &mut self.thumbnails {
-            thumbnail.url = base.thumbnail(self.id, thumbnail.size);
+            thumbnail.relink(self.id, base);
         }
         self
     }

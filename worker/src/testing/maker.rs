@@ -68,6 +68,7 @@ impl Make for Instantly {
             width,
             height,
             encoding: Encoding::Jpeg,
+            webp: None,
             bytes: b"jpg".to_vec(),
         };
         Ok(ThumbnailSet {

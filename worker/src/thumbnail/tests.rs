@@ -10,7 +10,7 @@ fn make(original: &[u8], recipe: &Recipe) -> Result<ThumbnailSet, ThumbnailError
 }
 
 fn recipe(format: Format) -> Recipe {
-    Recipe { format, sizes: Sizes::default(), max_pixels: 100_000_000 }
+    Recipe { format, sizes: Sizes::default(), webp: WebpSizes::default(), max_pixels: 100_000_000 }
 }
 
 fn made(format: Format, file: &[u8]) -> ThumbnailSet {
@@ -22,6 +22,7 @@ fn opened(thumbnail: &Thumbnail) -> DynamicImage {
     let format = match thumbnail.encoding {
         Encoding::Jpeg => image::ImageFormat::Jpeg,
         Encoding::Png => image::ImageFormat::Png,
+        Encoding::WebP => image::ImageFormat::WebP,
     };
     let picture = image::load_from_memory_with_format(&thumbnail.bytes, format).unwrap();
     assert_eq!(picture.dimensions(), (thumbnail.width, thumbnail.height));
@@ -328,7 +329,7 @@ fn thumbnails_are_as_good_as_those_scaled_from_the_whole_picture() {
                 let ideal =
                     Scaler::default().shrink_from(&whole, (thumbnail.width, thumbnail.height)).unwrap();
                 let reference =
-                    encode::encode(thumbnail.size, format, Picture::Pixels(ideal.clone())).unwrap();
+                    encode::encode(thumbnail.size, &recipe(format), Picture::Pixels(ideal.clone())).unwrap();
                 let reference = psnr(opened(&reference).as_bytes(), &ideal.bytes);
                 let found = psnr(opened(&thumbnail).as_bytes(), &ideal.bytes);
                 println!("{width} {format} {}: {found:.2} dB of {reference:.2} dB", thumbnail.size);
@@ -467,7 +468,7 @@ proptest! {
     }
 }
 
-#[cfg(feature = "turbojpeg")]
 #[cfg(any(feature = "heic", feature = "avif"))]
 mod heif;
+#[cfg(feature = "turbojpeg")]
 mod planes;

@@ -9,7 +9,7 @@ use std::{
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use worker::{
-    Format, Sizes,
+    Format, Sizes, WebpSizes,
     config::PixelConfig,
     confinement::{ConfinementMode, Launch},
     maker::{MakeError, Maker, ThumbnailError},
@@ -35,6 +35,7 @@ pub(crate) fn pixels() -> PixelConfig {
         job_memory_bytes: MEMORY,
         confinement: ConfinementMode::Require,
         sizes: Sizes::default(),
+        webp: WebpSizes::default(),
     }
 }
 
