@@ -81,6 +81,8 @@ test-tools:
 	@./integration-tests/need /usr/lib/python3/dist-packages/numpy python3-numpy
 	@./integration-tests/need /usr/lib/python3/dist-packages/aiohttp python3-aiohttp
 	@./integration-tests/need /usr/lib/rabbitmq/bin/rabbitmq-server rabbitmq-server
+	@./integration-tests/need heif-enc libheif-examples
+	@./integration-tests/need avifenc libavif-bin
 	@./integration-tests/need npm npm
 	@./integration-tests/need chromium chromium
 	@./integration-tests/need firefox-esr firefox-esr

@@ -65,6 +65,8 @@ enum State {
     Pass(u64, After),
     /// So many bytes are overwritten; then the bytes of `end` stand instead of as many.
     Overwrite { left: u64, end: Vec<u8> },
+    /// Long XMP of a HEIC or an AVIF is overwritten up to its end.
+    OverwriteXmp,
     /// Compressed pixels of a JPEG, up to the next marker.
     Scan,
     /// All other bytes are passed on.
@@ -126,6 +128,9 @@ impl LocationFilter {
     /// The bytes that were held back when the file ended: the beginning of a block that is cut off, overwritten.
     pub(crate) fn end(mut self) -> Bytes {
         if self.container == Container::Heif {
+            if self.state == State::OverwriteXmp {
+                self.held.fill(b' ');
+            }
             heif::edit_rest(&mut self.held);
             return self.held.into();
         }
@@ -176,6 +181,15 @@ impl LocationFilter {
                     }
                     at += end.len();
                     output.append(end);
+                    self.state = State::Block;
+                }
+                State::OverwriteXmp => {
+                    let (length, is_end) = heif::rest_of_xmp(rest);
+                    output.resize(output.len() + length, b' ');
+                    at += length;
+                    if !is_end {
+                        return at;
+                    }
                     self.state = State::Block;
                 }
                 State::Scan => {

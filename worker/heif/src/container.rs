@@ -9,8 +9,7 @@ use heifer_isobmff::{
 
 use crate::{Error, Unsupported, turning::Turning};
 
-/// The largest box `meta` that is read, in bytes. A picture of 200 megapixels in 768
-/// tiles has one of 39 kB.
+/// The largest box `meta` that is read, in bytes. A picture of 200 megapixels in 768 tiles has one of 39 kB.
 pub const MAX_META_BYTES: u64 = 1024 * 1024;
 
 /// Items of a file: a picture of 200 megapixels has 822.
@@ -25,9 +24,9 @@ const MAX_BOXES: usize = 4096;
 /// Pictures that are made of pictures: one more level than files have.
 const MAX_DEPTH: usize = 4;
 
-/// The most pixels of a stored picture, in multiples of those that its crops leave. Coders pad to whole blocks; crops by
-/// hand leave more than this.
-pub const MAX_CROPPED: u64 = 4;
+/// The most pixels of a stored picture, in multiples of those that its crops leave. Coders pad to whole blocks,
+/// and crops by hand leave more than a sixteenth.
+pub const MAX_CROPPED: u64 = 16;
 
 /// Properties that may be essential without changing how a picture is displayed: configuration of its decoder, choice of a
 /// layer, the shape of its pixels.

@@ -28,17 +28,21 @@ pub(super) fn block(rest: &[u8]) -> Block {
             match memmem::find(part, XMP_END) {
                 Some(end) => Block::Metadata(end + XMP_END.len()),
                 None if rest.len() < MAX_BLOCK_BYTES => Block::Incomplete,
-                // The rest of it is no XMP any more.
-                None => Block::TooLong {
-                    beginning: Vec::new(),
-                    then: State::Overwrite { left: MAX_BLOCK_BYTES as u64, end: Vec::new() },
-                },
+                None => Block::TooLong { beginning: Vec::new(), then: State::OverwriteXmp },
             }
         }
         // Its length is not known.
         Some(0) if rest.len() < MAX_BLOCK_BYTES => Block::Incomplete,
         Some(0) => Block::Metadata(exif_block(&rest[..MAX_BLOCK_BYTES])),
         Some(before) => Block::Becomes(State::Pass(before as u64, After::Block)),
+    }
+}
+
+/// The bytes up to the end of XMP, and whether it is there. Its closing tag is left, and may be cut in two.
+pub(super) fn rest_of_xmp(rest: &[u8]) -> (usize, bool) {
+    match memmem::find(rest, XMP_END) {
+        Some(end) => (end, true),
+        None => ((rest.len() + 1).saturating_sub(XMP_END.len()), false),
     }
 }
 
