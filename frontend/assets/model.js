@@ -20,7 +20,7 @@ const NEXT = {
   removed: [],
 };
 
-const HOPELESS = /\/(cannot-be-decoded|unsupported-kind|took-too-long|too-much-memory|too-many-pixels|original-gone)$/;
+export const HOPELESS = /\/(cannot-be-decoded|unsupported-kind|took-too-long|too-much-memory|too-many-pixels|original-gone)$/;
 
 /** @param {Item} item @param {Upload} upload */
 function explain(item, { error }) {

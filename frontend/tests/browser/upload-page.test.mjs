@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import http from "node:http";
+import { readFile, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { test } from "node:test";
 import { damagedPng, file, pdf, png } from "./support/pictures.mjs";
 import { NETWORK, plain, scene, until } from "./support/scene.mjs";
@@ -67,12 +69,18 @@ test("a dead link and a refused form show a page whose slab does not stretch", a
   await tab.hasQuietConsole();
 });
 
-test("without script a form retries a failed upload", async (t) => {
-  const { open, proxy } = await scene(t);
+test("without script a form retries a failed upload, where a retry may help", async (t) => {
+  const { open, proxy, directory } = await scene(t);
   const path = await send(proxy.url, "damaged.png", damagedPng());
   const tab = await open(path, { javaScriptEnabled: false });
   await until(async () => (await heading(tab).catch(() => "")) === "damaged.png Failed. The file is damaged.", "it failed", 30_000);
-  await tab.page.getByRole("button", { name: "Retry" }).click();
+  const retry = tab.page.getByRole("button", { name: "Retry" });
+  assert.equal(await retry.count(), 0, "a damaged file stays damaged");
+  const files = await readdir(join(directory, "uploads"), { recursive: true });
+  const failure = join(directory, "uploads", files.find((file) => file.endsWith("failure.1.json")) ?? "");
+  await writeFile(failure, (await readFile(failure, "utf8")).replace("cannot-be-decoded", "exhausted"));
+  await tab.page.reload();
+  await retry.click();
   await until(() => proxy.seen.some((seen) => seen === `POST ${path}/retry`), "the retry is requested");
   await until(async () => (await heading(tab).catch(() => "")) === "damaged.png Failed. The file is damaged.", "it failed again", 30_000);
 });

@@ -1,6 +1,7 @@
 // Renders templates/upload.html without the server. Supports only the part of the template language that this file uses.
 
 import { readFile } from "node:fs/promises";
+import { HOPELESS } from "../../../assets/model.js";
 
 const TEMPLATE = new URL("../../../templates/upload.html", import.meta.url);
 const LARGE = 1024;
@@ -19,7 +20,7 @@ function context(upload, origin) {
     facts: `${thumbnail.width} × ${thumbnail.height}, ${kilobytes(thumbnail.bytes)}`,
   }));
   const large = made.at(-1) ?? { size: "large", width: fit(upload.width, LARGE), height: fit(upload.height, LARGE), facts: "", url: `${upload.links.self}/large` };
-  const isSharper = upload.format !== "tiff" && upload.width > large.width;
+  const isSharper = !["tiff", "heic"].includes(upload.format) && upload.width > large.width;
   const shown = isSharper ? upload : large;
   return {
     base: "../",
@@ -33,6 +34,7 @@ function context(upload, origin) {
     facts: `${upload.width} × ${upload.height}, ${kilobytes(upload.bytes)}`,
     expires: upload.expires_at ?? null,
     reason: upload.error?.title ?? null,
+    can_retry: upload.state === "failed" && !HOPELESS.test(upload.error?.type ?? ""),
     thumbnails: made,
     large,
     sharper: isSharper ? upload.links.original : null,
