@@ -12,6 +12,9 @@ TESTED := --workspace --features server/failpoints,worker/failpoints
 # Nothing, or what cargo needs to do without libjpeg-turbo. Asked only by who builds, hence no `:=`.
 PIXELS = $(shell ./integration-tests/fast-pixels)
 
+# The tests that run on every release of RabbitMQ: the claims of the port, and the soak.
+ON_EVERY_RELEASE := binary(transport) & test(rabbitmq::) + test(soak::)
+
 # The page's type checker and the libraries of its tests. `npm ci` writes this file, so it runs only after a
 # change of the lock file.
 PAGE_TOOLS := frontend/node_modules/.package-lock.json
@@ -23,6 +26,11 @@ run:
 
 test: test-page test-api
 	target/debug/with-rabbitmq cargo nextest run --locked $(TESTED) $(PIXELS)
+	@for release in $$(./integration-tests/trixie releases); do \
+		echo "again on RabbitMQ $$release"; \
+		UP_TEST_RABBITMQ_RELEASE=$$release UP_TEST_SOAK_SECONDS=$${UP_TEST_SOAK_SECONDS:-30} target/debug/with-rabbitmq \
+			cargo nextest run --locked $(TESTED) $(PIXELS) -E '$(ON_EVERY_RELEASE)' || exit 1; \
+	done
 
 # Some of the tests that need a broker: make test-rabbitmq FILTER=after_any_faults
 test-rabbitmq: test-tools
@@ -91,6 +99,7 @@ test-tools:
 	@./integration-tests/need openssl openssl
 	@./integration-tests/need faketime faketime
 	@./integration-tests/need /usr/share/backgrounds/Fossa_by_Jasper_Roks.jpg lomiri-wallpapers-20.04
+	@./integration-tests/trixie
 	@command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
 
 $(PAGE_TOOLS): frontend/package-lock.json

@@ -74,7 +74,22 @@ impl Fleet {
     /// A worker that reaches the broker by another port, where a proxy listens.
     #[must_use]
     pub fn worker_through(&self, port: u16) -> StartWorker {
-        StartWorker::on(&self.vhost.url_on(port), &self.storage())
+        self.worker_at(&self.vhost.url_on(port))
+    }
+
+    /// A worker with a broker of the caller's choice.
+    #[must_use]
+    pub fn worker_at(&self, broker: &str) -> StartWorker {
+        StartWorker::on(broker, &self.storage())
+    }
+
+    /// The queues as seen from a URL of the broker, or several.
+    ///
+    /// # Panics
+    /// When it is none.
+    #[must_use]
+    pub fn queue_at(urls: &str) -> RabbitTransport {
+        RabbitTransport::open(urls).expect("these are URLs")
     }
 
     /// The broker's queues.
@@ -88,13 +103,17 @@ impl Fleet {
 
     /// Waits until the queues hold nothing but so many dead letters.
     pub async fn assert_queue_holds(&self, dead: u64) {
-        let queue = self.queue();
+        Self::assert_holds(&self.queue(), dead, SOON).await;
+    }
+
+    /// The same for queues of the caller's choice.
+    pub async fn assert_holds(queue: &RabbitTransport, dead: u64, within: Duration) {
         let mut seen = None;
         let mut look = async || {
             seen = queue.depth().await.ok();
             (seen? == Depth { dead, ..Depth::default() }).then_some(())
         };
-        eventually("the queues are empty", SOON, &mut look).await;
+        eventually("the queues are empty", within, &mut look).await;
     }
 
     /// Waits until every upload is ready with three right thumbnails.

@@ -51,6 +51,12 @@ impl Proxy {
         self.network.send_replace(network);
     }
 
+    /// The network as it is now.
+    #[must_use]
+    pub fn network(&self) -> Network {
+        *self.network.borrow()
+    }
+
     /// Cuts every connection; new ones work.
     pub async fn cut(&self) {
         self.set(Network::AcceptsThenDrops);

@@ -1,228 +1,18 @@
-//! A private RabbitMQ node, and a vhost on it for every test.
+//! A private RabbitMQ node, or a cluster of them, and a vhost for every test.
 
-use std::{
-    fs::{self, File},
-    net::TcpListener,
-    os::unix::process::CommandExt,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+pub mod cluster;
+pub mod node;
+mod phone_book;
+pub mod release;
 
 use reqwest::{Client, Method, StatusCode};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
+pub use self::{cluster::Cluster, node::Node, release::Release};
 use crate::patience::{SOON, eventually};
-
-/// Debian's path of the programs that the wrappers in `/usr/sbin` start. The wrappers want users of their own.
-const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
-
-/// How long a node takes to start at most; it is a matter of seconds on an idle machine.
-const START: Duration = Duration::from_secs(150);
 
 /// The variable by which a node that is shared by all tests is handed to them: its AMQP and its HTTP port.
 pub const SHARED: &str = "UP_TEST_RABBITMQ";
-
-/// A node of our own. Dropped, it is killed and forgotten.
-pub struct Node {
-    directory: TempDir,
-    /// The port of AMQP, which stays the same when the node is started again.
-    pub amqp: u16,
-    /// The port of AMQP over TLS.
-    pub amqps: u16,
-    http: u16,
-    dist: u16,
-    epmd: u16,
-    processes: Vec<Child>,
-}
-
-impl Node {
-    /// Starts one and waits until it answers.
-    pub async fn start() -> Self {
-        let directory = TempDir::with_prefix("up-rabbit-").expect("a temporary directory can be made");
-        let [amqp, amqps, http, dist, epmd] = free_ports();
-        let mut node = Self { directory, amqp, amqps, http, dist, epmd, processes: Vec::new() };
-        node.write("plugins", "[rabbitmq_management].");
-        node.write(
-            "rabbitmq.conf",
-            &format!(
-                "listeners.tcp.1 = 127.0.0.1:{amqp}\nmanagement.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {http}\n\
-                 disk_free_limit.absolute = 1MB\n\
-                 listeners.ssl.1 = 127.0.0.1:{amqps}\nssl_options.cacertfile = {path}/ca.pem\n\
-                 ssl_options.certfile = {path}/server.pem\nssl_options.keyfile = {path}/server.key\n\
-                 ssl_options.verify = verify_none\nssl_options.fail_if_no_peer_cert = false\n",
-                path = node.path().display(),
-            ),
-        );
-        node.write_certificates();
-        node.spawn(Command::new("epmd").args(["-port", &epmd.to_string(), "-address", "127.0.0.1"]));
-        node.run().await;
-        node
-    }
-
-    /// Starts it again after [`kill`](Self::kill), with what it has on its disk.
-    pub async fn run(&mut self) {
-        let mut server = self.command("rabbitmq-server");
-        self.spawn(&mut server);
-        let management = self.management();
-        eventually("the broker answers", START, async || management.is_up().await.then_some(())).await;
-    }
-
-    /// Starts it again and does not wait.
-    pub fn run_later(&mut self) {
-        let mut server = self.command("rabbitmq-server");
-        self.spawn(&mut server);
-    }
-
-    /// A certificate for `localhost`, and the authority that vouches for it, which nobody trusts unless told to.
-    fn write_certificates(&self) {
-        let authority_key = rcgen::KeyPair::generate().expect("keys can be made");
-        let mut authority = rcgen::CertificateParams::default();
-        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let vouched = authority.self_signed(&authority_key).expect("an authority vouches for itself");
-        self.write("ca.pem", &vouched.pem());
-        let key = rcgen::KeyPair::generate().expect("keys can be made");
-        let server =
-            rcgen::CertificateParams::new(vec!["localhost".to_owned()]).expect("it is a host's name");
-        let issuer = rcgen::Issuer::new(authority, authority_key);
-        let certificate = server.signed_by(&key, &issuer).expect("an authority vouches for others");
-        self.write("server.pem", &certificate.pem());
-        self.write("server.key", &key.serialize_pem());
-    }
-
-    /// The certificate of the authority that vouches for this node.
-    #[must_use]
-    pub fn authority(&self) -> PathBuf {
-        self.path().join("ca.pem")
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.path().join(name), text).expect("the directory of the node can be written to");
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(Path::new(PROGRAMS).join(program));
-        let path = self.path();
-        command
-            .env("HOME", path)
-            .env("ERL_EPMD_PORT", self.epmd.to_string())
-            .env("RABBITMQ_NODENAME", format!("up{}@localhost", self.amqp))
-            .env("RABBITMQ_DIST_PORT", self.dist.to_string())
-            .env("RABBITMQ_CONFIG_FILE", path.join("rabbitmq.conf"))
-            .env("RABBITMQ_MNESIA_BASE", path.join("mnesia"))
-            .env("RABBITMQ_LOG_BASE", path.join("log"))
-            .env("RABBITMQ_PID_FILE", path.join("pid"))
-            .env("RABBITMQ_ENABLED_PLUGINS_FILE", path.join("plugins"))
-            // One core of the two is enough for a broker.
-            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none");
-        command
-    }
-
-    fn spawn(&mut self, command: &mut Command) {
-        let log = File::options().create(true).append(true).open(self.path().join("output"));
-        let log = log.expect("the log can be opened");
-        let again = log.try_clone().expect("a log can be written to twice");
-        let child = command.stdin(Stdio::null()).stdout(log).stderr(again).process_group(0).spawn();
-        self.processes.push(child.expect("RabbitMQ is installed: `make test` does it"));
-    }
-
-    /// Runs `rabbitmqctl`.
-    ///
-    /// # Panics
-    /// When it fails.
-    pub fn control(&self, arguments: &[&str]) {
-        let output = self.command("rabbitmqctl").args(arguments).output().expect("rabbitmqctl starts");
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    /// The broker's log.
-    #[must_use]
-    pub fn log(&self) -> String {
-        let files = fs::read_dir(self.path().join("log")).into_iter().flatten().flatten();
-        files.filter_map(|file| fs::read_to_string(file.path()).ok()).collect()
-    }
-
-    /// The process id of the broker itself.
-    ///
-    /// # Panics
-    /// When it has written none.
-    #[must_use]
-    pub fn pid(&self) -> Pid {
-        let pid = fs::read_to_string(self.path().join("pid")).expect("a running broker writes its pid");
-        Pid::from_raw(pid.trim().parse().expect("a pid is a number")).expect("a pid is not zero")
-    }
-
-    /// Sends a signal to the broker itself.
-    ///
-    /// # Panics
-    /// When it does not run.
-    pub fn signal(&self, signal: Signal) {
-        kill_process(self.pid(), signal).expect("the broker runs");
-    }
-
-    /// Kills the broker with -9, and waits for its end.
-    ///
-    /// # Panics
-    /// When it does not run.
-    pub fn kill(&mut self) {
-        self.signal(Signal::KILL);
-        let mut server = self.processes.pop().expect("the broker was started last");
-        let _ = server.wait();
-    }
-
-    /// Stops the broker as an operator would, and waits for its end.
-    ///
-    /// # Panics
-    /// When it does not run.
-    pub fn stop(&mut self) {
-        self.signal(Signal::TERM);
-        let mut server = self.processes.pop().expect("the broker was started last");
-        let _ = server.wait();
-    }
-
-    /// A vhost of its own on this node.
-    pub async fn vhost(&self) -> Vhost {
-        Vhost::create(self.amqp, self.management()).await
-    }
-
-    /// The value of [`SHARED`] that makes tests use this node.
-    #[must_use]
-    pub fn shared(&self) -> String {
-        format!("{}:{}", self.amqp, self.http)
-    }
-
-    fn management(&self) -> Management {
-        Management::new(self.http)
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        for mut process in self.processes.drain(..).rev() {
-            let _ = kill_process_group(Pid::from_child(&process), Signal::KILL);
-            let _ = process.wait();
-        }
-        if std::thread::panicking() {
-            let log = fs::read_to_string(self.path().join("output")).unwrap_or_default();
-            let tail: Vec<&str> = log.lines().rev().take(20).collect();
-            eprintln!("--- the end of the broker's output ---");
-            tail.iter().rev().for_each(|line| eprintln!("{line}"));
-        }
-    }
-}
-
-/// Ports that nobody listens on.
-fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
-    let held: [TcpListener; COUNT] =
-        std::array::from_fn(|_| TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port"));
-    held.each_ref().map(|listener| listener.local_addr().expect("it is bound").port())
-}
 
 /// The HTTP side of a node, for what AMQP cannot do.
 #[derive(Clone)]
@@ -239,6 +29,13 @@ impl Management {
     async fn is_up(&self) -> bool {
         let asked = self.client.get(format!("{}/overview", self.url)).basic_auth("guest", Some("guest"));
         asked.send().await.is_ok_and(|answer| answer.status() == StatusCode::OK)
+    }
+
+    /// The response to a request for something, if there is one.
+    async fn try_get(&self, path: &str) -> Option<Value> {
+        let asked = self.client.get(format!("{}/{path}", self.url)).basic_auth("guest", Some("guest"));
+        let answer = asked.timeout(SOON).send().await.ok()?.error_for_status().ok()?;
+        serde_json::from_str(&answer.text().await.ok()?).ok()
     }
 
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Value {
@@ -285,6 +82,12 @@ impl Vhost {
         // The maker of a vhost has its permissions.
         management.call(Method::PUT, &format!("vhosts/{name}"), None).await;
         Self { name, amqp, management, _node: None }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Its URL.

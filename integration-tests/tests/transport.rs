@@ -260,7 +260,8 @@ async fn what_is_announced_reaches_every_listener_that_listens<R: Rig>() {
     let rig = R::new().await;
     let (one, other, worker) = (rig.open().await, rig.open().await, rig.open().await);
     let early = UploadId::new();
-    worker.announce(&changed(early), None).await.unwrap();
+    // A broker that is reached for the first time may be late.
+    eventually("it is announced", SOON, async || worker.announce(&changed(early), None).await.ok()).await;
     let (mut first, mut second) = (one.listen().await.unwrap(), other.listen().await.unwrap());
     for number in 0..300 {
         let id = UploadId::new();
