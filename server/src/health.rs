@@ -1,6 +1,6 @@
 //! `/healthz`, `/readyz` and `/limits`.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
 use schemars::JsonSchema;
@@ -118,9 +118,19 @@ async fn check(app: &App) -> Report {
     // Uploads are accepted without the broker until the outbox is full.
     match broker {
         Ok(Ok(())) => Report::Ready,
-        Ok(Err(error)) => Report::Degraded(vec![error.to_string()]),
+        Ok(Err(error)) => Report::Degraded(vec![with_causes(&error)]),
         Err(_) => Report::Degraded(vec!["the broker does not answer".to_owned()]),
     }
+}
+
+/// An error and its causes in one line.
+fn with_causes(error: &dyn Error) -> String {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// The limits of uploads, so that clients can refuse a file before they send it.

@@ -22,6 +22,8 @@ const JOBS: &str = "up_jobs_total";
 const ACCEPTED_TO_ENDED: &str = "up_accepted_to_ended_seconds";
 /// Established connections to the broker, by `connection`; the first one is counted too.
 const CONNECTIONS: &str = "up_broker_connections_total";
+/// Queues of the broker that did not respond for minutes and were recreated.
+const QUEUES_RECREATED: &str = "up_broker_queues_recreated_total";
 /// Decoders that were killed or crashed, by `reason`: crash, or the last part of the problem type.
 const DECODERS_LOST: &str = "up_decoders_lost_total";
 
@@ -74,6 +76,7 @@ fn describe() {
     describe_counter!(JOBS, "The outcomes of deliveries.");
     describe_histogram!(ACCEPTED_TO_ENDED, "From the acceptance of an upload to its end.");
     describe_counter!(CONNECTIONS, "Established connections to the broker.");
+    describe_counter!(QUEUES_RECREATED, "Queues of the broker that did not respond and were recreated.");
     describe_counter!(DECODERS_LOST, "Decoders that were killed or crashed.");
 }
 
@@ -111,6 +114,11 @@ pub(crate) fn job(outcome: &'static str) {
 /// Counts a decoder that was killed or crashed.
 pub(crate) fn decoder_lost(reason: &'static str) {
     counter!(DECODERS_LOST, "reason" => reason).increment(1);
+}
+
+/// Counts queues of the broker that were recreated.
+pub(crate) fn queues_recreated(number: usize) {
+    counter!(QUEUES_RECREATED).increment(number as u64);
 }
 
 /// Counts a connection to the broker.

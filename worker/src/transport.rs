@@ -271,7 +271,7 @@ pub enum TransportError {
     #[error("the queue is closed")]
     Closed,
     /// Any other error. A retry may succeed.
-    #[error("could not {attempted} on the queue")]
+    #[error("could not {attempted}")]
     Unavailable {
         /// The attempted action, as a verb phrase.
         attempted: &'static str,

@@ -7,14 +7,36 @@ use std::{fmt, path::PathBuf, str::FromStr};
 pub enum BrokerUrl {
     /// `sqlite:///absolute/path/to/file`, or `sqlite:relative`.
     Sqlite(PathBuf),
-    /// `amqp://…` or `amqps://…`, credentials included: never printed.
+    /// `amqp://…` or `amqps://…`, or several for the nodes of a cluster, separated by commas. Credentials included: never
+    /// printed.
     Amqp(String),
 }
 
-/// The text is not a broker URL. The error does not repeat it, because it may hold a password.
+/// The text is not a broker setting. The errors do not repeat it, because it may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a broker URL; expected sqlite:///var/lib/up/queue.sqlite or amqps://user:password@host/vhost")]
-pub struct BadBrokerUrl;
+pub enum BadBrokerUrl {
+    /// A part of it is not a URL.
+    #[error(
+        "not a broker URL; expected sqlite:///var/lib/up/queue.sqlite or amqps://user:password@host/vhost, or several \
+         of the latter, separated by commas"
+    )]
+    Malformed,
+    /// Two URLs without a comma between them.
+    #[error(
+        "\"://\" occurs twice in one URL; separate the URLs of a cluster by commas: \
+         amqps://user:password@one/vhost,amqps://user:password@two/vhost"
+    )]
+    NotSeparated,
+    /// A comma that does not separate two URLs.
+    #[error(
+        "a comma must be followed by a whole URL: \
+         amqps://user:password@one/vhost,amqps://user:password@two/vhost; in a vhost it is written %2C"
+    )]
+    LooseComma,
+    /// The URLs name different vhosts.
+    #[error("the URLs of a cluster must name the same vhost")]
+    Vhosts,
+}
 
 impl FromStr for BrokerUrl {
     type Err = BadBrokerUrl;
@@ -24,19 +46,54 @@ impl FromStr for BrokerUrl {
             let foreign = rest.starts_with("//") && !rest.starts_with("///");
             let path = rest.strip_prefix("//").unwrap_or(rest);
             return if foreign || path.is_empty() {
-                Err(BadBrokerUrl)
+                Err(BadBrokerUrl::Malformed)
             } else {
                 Ok(Self::Sqlite(path.into()))
             };
         }
-        let host = text.strip_prefix("amqp://").or_else(|| text.strip_prefix("amqps://"));
-        match host {
-            Some(host) if !host.is_empty() && super::rabbitmq::is_url(text) => {
-                Ok(Self::Amqp(text.to_owned()))
+        let mut vhosts = amqp_urls(text).map(vhost_of);
+        let first = vhosts.next().ok_or(BadBrokerUrl::Malformed)??;
+        for vhost in vhosts {
+            if vhost? != first {
+                return Err(BadBrokerUrl::Vhosts);
             }
-            _ => Err(BadBrokerUrl),
         }
+        Ok(Self::Amqp(text.to_owned()))
     }
+}
+
+/// The URLs of a list: a comma before a scheme separates two.
+pub(super) fn amqp_urls(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let next =
+            text.match_indices(',').find(|(comma, _)| is_amqp(&text[comma + 1..])).map(|(comma, _)| comma);
+        rest = next.map(|comma| text[comma + 1..].trim_start());
+        Some(text[..next.unwrap_or(text.len())].trim())
+    })
+}
+
+fn is_amqp(text: &str) -> bool {
+    let text = text.trim_start();
+    text.starts_with("amqp://") || text.starts_with("amqps://")
+}
+
+/// The vhost of one URL, which may be empty.
+fn vhost_of(url: &str) -> Result<&str, BadBrokerUrl> {
+    let (scheme, rest) = url.split_once("://").ok_or(BadBrokerUrl::Malformed)?;
+    if rest.contains("://") {
+        return Err(BadBrokerUrl::NotSeparated);
+    }
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    if host.contains(',') {
+        return Err(BadBrokerUrl::LooseComma);
+    }
+    if !matches!(scheme, "amqp" | "amqps") || host.is_empty() || !super::rabbitmq::is_url(url) {
+        return Err(BadBrokerUrl::Malformed);
+    }
+    let vhost = host.split_once('/').map_or("", |(_, vhost)| vhost);
+    Ok(vhost.split_once('?').map_or(vhost, |(vhost, _)| vhost))
 }
 
 impl fmt::Display for BrokerUrl {
@@ -45,10 +102,13 @@ impl fmt::Display for BrokerUrl {
         match self {
             BrokerUrl::Sqlite(path) if path.is_absolute() => write!(f, "sqlite://{}", path.display()),
             BrokerUrl::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
-            BrokerUrl::Amqp(url) => {
-                let (scheme, rest) = url.split_once("://").unwrap_or(("amqp", ""));
-                let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-                write!(f, "{scheme}://{host}")
+            BrokerUrl::Amqp(urls) => {
+                for (number, url) in amqp_urls(urls).enumerate() {
+                    let (scheme, rest) = url.split_once("://").unwrap_or(("amqp", ""));
+                    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+                    write!(f, "{}{scheme}://{host}", if number == 0 { "" } else { "," })?;
+                }
+                Ok(())
             }
         }
     }
@@ -73,6 +133,31 @@ mod tests {
             ["", "sqlite:", "sqlite://host/x", "amqp://", "amqp://host:port", "http://x", "queue.sqlite"]
         {
             assert!(text.parse::<BrokerUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_nodes_of_a_cluster_are_separated_by_commas() {
+        let url: BrokerUrl = "amqp://u:a,b@h1/%2f, amqps://u:p@h2:5671/%2f,amqp://h3/%2f".parse().unwrap();
+        assert_eq!(url.to_string(), "amqp://h1/%2f,amqps://h2:5671/%2f,amqp://h3/%2f");
+        let BrokerUrl::Amqp(urls) = &url else { panic!("{url}") };
+        let urls: Vec<_> = amqp_urls(urls).collect();
+        assert_eq!(urls, ["amqp://u:a,b@h1/%2f", "amqps://u:p@h2:5671/%2f", "amqp://h3/%2f"]);
+    }
+
+    #[test]
+    fn a_list_that_is_not_one_is_refused_with_the_reason() {
+        for (text, reason) in [
+            ("amqp://u:p@h1amqp://u:p@h2/%2f", BadBrokerUrl::NotSeparated),
+            ("amqp://h1/%2famqp://h2/%2f", BadBrokerUrl::NotSeparated),
+            ("amqp://h1 amqp://h2", BadBrokerUrl::NotSeparated),
+            ("amqp://h1,h2/%2f", BadBrokerUrl::LooseComma),
+            ("amqp://h1/%2f,", BadBrokerUrl::LooseComma),
+            ("amqp://h1/%2f,sqlite:queue.sqlite", BadBrokerUrl::LooseComma),
+            ("amqp://h1/%2f,amqp://", BadBrokerUrl::Malformed),
+            ("amqp://h1/%2f,amqp://h2/up", BadBrokerUrl::Vhosts),
+        ] {
+            assert_eq!(text.parse::<BrokerUrl>(), Err(reason), "{text}");
         }
     }
 

@@ -5,13 +5,18 @@
 
 mod announcements;
 mod broker_connection;
+mod connecting;
 mod dead_queue;
 mod deliveries;
 pub mod description;
 mod headers;
+mod nodes;
+mod patience;
 mod publisher;
 mod queue_recovery;
 mod receipt;
+mod sessions;
+mod silent_queues;
 mod topology;
 
 use std::{
@@ -29,7 +34,10 @@ use self::{
     announcements::RabbitAnnouncements,
     broker_connection::{BrokerConnection, OpenConnection},
     deliveries::RabbitDeliveries,
+    nodes::BrokerNodes,
     publisher::{Publication, Publisher},
+    sessions::Sessions,
+    silent_queues::SilentQueues,
 };
 use super::{
     Announcements, Announcer, DeadLetters, Deliveries, Depth, JobQueue, LookUp, Posting, Slots, Transport,
@@ -85,14 +93,18 @@ pub enum ConnectError {
 }
 
 impl RabbitTransport {
-    /// Starts to connect; the broker may be unavailable. Must be called inside a runtime.
+    /// Starts to connect; the broker may be unavailable. Must be called inside a runtime. `urls` are those of the nodes
+    /// of a cluster, separated by commas, or one.
     ///
     /// # Errors
-    /// When the URL is malformed.
-    pub fn open(url: &str) -> Result<Self, BadAmqpUrl> {
-        let uri: AMQPUri = url.parse().map_err(|_| BadAmqpUrl)?;
-        let (publishing, consuming) =
-            (BrokerConnection::new(uri.clone(), "publishing"), BrokerConnection::new(uri, "consuming"));
+    /// When a URL is malformed.
+    pub fn open(urls: &str) -> Result<Self, BadAmqpUrl> {
+        let nodes = Arc::new(BrokerNodes::parse(urls)?);
+        let (sessions, silent) = (Arc::<Sessions>::default(), Arc::<SilentQueues>::default());
+        let connection = |name| {
+            BrokerConnection::new(Arc::clone(&nodes), (Arc::clone(&sessions), Arc::clone(&silent)), name)
+        };
+        let (publishing, consuming) = (connection("publishing"), connection("consuming"));
         let publisher = Publisher::new(publishing.clone());
         let shared = Arc::new(RabbitShared {
             publisher,
@@ -104,6 +116,10 @@ impl RabbitTransport {
         });
         // The task ends with `closing`, or in its next turn after the transport is dropped.
         tokio::spawn(forget_expired(Arc::downgrade(&shared), shared.closing.clone()));
+        if !nodes.is_cluster() {
+            let closing = shared.closing.clone();
+            tokio::spawn(recreate_silent_queues(Arc::downgrade(&shared), (nodes, silent), closing));
+        }
         Ok(Self { shared })
     }
 }
@@ -154,6 +170,22 @@ fn announcement(changed: &Changed, traceparent: Option<&str>) -> Publication {
         properties: headers::announcement_properties(changed.upload.id, traceparent),
         body: changed.encode(),
     }
+}
+
+/// Recreates queues of a single broker that do not respond; see [`queue_recovery`]. Ends with `closing`, or in its next
+/// turn after the transport is dropped.
+async fn recreate_silent_queues(
+    shared: Weak<RabbitShared>,
+    (nodes, silent): (Arc<BrokerNodes>, Arc<SilentQueues>),
+    closing: CancellationToken,
+) {
+    let looking = async {
+        while shared.strong_count() > 0 {
+            tokio::time::sleep(queue_recovery::LOOK_EVERY).await;
+            queue_recovery::recreate_silent(&nodes, &silent).await;
+        }
+    };
+    closing.run_until_cancelled(looking).await;
 }
 
 /// Removes the dead letters of jobs that expired in their lane, some time after the last of them was posted again.
@@ -236,10 +268,19 @@ impl JobQueue for RabbitTransport {
     }
 
     async fn check(&self) -> Result<(), TransportError> {
-        if !(self.shared.publishing.is_open() && self.shared.consuming.is_open()) {
-            return Err(unavailable("reach the broker", "it is unavailable"));
+        for connection in [&self.shared.publishing, &self.shared.consuming] {
+            if !connection.is_open() {
+                let source = connection.failure().map_or("it is unavailable".into(), Into::into);
+                return Err(TransportError::Unavailable { attempted: "connect to the broker", source });
+            }
         }
-        if self.shared.publishing.is_blocked() { Err(TransportError::Blocked) } else { Ok(()) }
+        if self.shared.publishing.is_blocked() {
+            return Err(TransportError::Blocked);
+        }
+        match self.shared.publishing.sessions().refusal() {
+            Some((attempted, error)) => Err(unavailable(attempted, error)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -158,6 +158,9 @@ async fn a_broker_that_stands_still_is_noticed_and_found_again() {
     node.signal(Signal::CONT);
     fleet.assert_all_ready(&server, &accepted, HEALED).await;
     fleet.assert_queue_holds(0).await;
+    for log in [server.log(), worker.log()] {
+        assert!(!log.contains("it is deleted"), "a queue that does not respond for a while is kept:\n{log}");
+    }
 }
 
 #[tokio::test]
@@ -224,8 +227,10 @@ async fn a_queue_that_a_killed_broker_has_forgotten_half_is_recreated() {
     fleet.vhost.declare("resize", arguments).await;
     node.kill();
     node.run().await;
-    let (server, other) = (fleet.server().start(), fleet.server().start());
-    let workers = [fleet.worker().start(), fleet.worker().start()];
+    // As if minutes had passed.
+    let server = || fleet.server().failing("silent-queue=drop").start();
+    let worker = || fleet.worker().failing("silent-queue=drop").start();
+    let (server, other, workers) = (server(), server(), [worker(), worker()]);
     let mut accepted = Vec::new();
     for seed in 0..20 {
         accepted.push(server.accepted("cat.png", pictures::tiny(seed)).await);

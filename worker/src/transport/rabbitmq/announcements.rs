@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     RabbitShared,
-    broker_connection::{AFTER_ERROR, BrokerConnection, OpenConnection},
+    broker_connection::{BrokerConnection, OpenConnection},
     headers, queue_recovery, topology,
 };
 use crate::{
@@ -24,6 +24,9 @@ use crate::{
 /// The time limit to start listening. After it, the start continues in the background, and the listener first receives
 /// an interruption.
 const LISTEN_WITHIN: Duration = Duration::from_secs(5);
+
+/// The purpose of a session.
+const LISTEN: &str = "listen to the reply exchange";
 
 pub(super) struct RabbitAnnouncements {
     shared: Arc<RabbitShared>,
@@ -42,7 +45,7 @@ struct ReplySession {
 
 impl ReplySession {
     async fn open(broker: BrokerConnection) -> Self {
-        broker.open_session("listen to the reply exchange", Self::on).await
+        broker.open_session(LISTEN, Self::on).await
     }
 
     async fn on(open: OpenConnection) -> lapin::Result<Self> {
@@ -114,7 +117,7 @@ impl Announcements for RabbitAnnouncements {
                     }
                     self.session = None;
                     self.interrupted = true;
-                    sleep(AFTER_ERROR).await;
+                    sleep(self.shared.consuming.sessions().ended(LISTEN)).await;
                 }
             }
         }

@@ -3,45 +3,34 @@
 //! lapin's own recovery is not used: it gives up after a while and leaves confirms pending meanwhile. A failed session
 //! is dropped as a whole, and the next one starts fresh.
 
-use std::{
-    error::Error,
-    io,
-    os::fd::{AsFd, OwnedFd},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{error::Error, io, sync::Arc, time::Duration};
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::StreamExt;
-use lapin::{
-    AsyncTcpStream, Connection, ConnectionProperties, Event,
-    tcp::{OwnedTLSConfig, TLSConfig},
-    uri::{AMQPScheme, AMQPUri},
-};
-use rustix::net::{Shutdown, shutdown};
+use lapin::{Connection, Event};
 use tokio::{
     sync::watch,
     time::{Instant, interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
+use super::{
+    connecting::{Socket, connect},
+    nodes::BrokerNodes,
+    sessions::{Backoff, Pause, Sessions},
+    silent_queues::SilentQueues,
+};
 use crate::telemetry;
 
-/// The time limit of connecting, handshake included. lapin has none.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-
-/// A silent connection is closed after twice this time. The broker's default of a minute detects a broken network too
-/// late.
-const HEARTBEAT_SECONDS: u16 = 10;
-
-/// The backoff after a failed connection doubles from the first to the longest pause: a starting broker is found soon,
-/// and an unavailable one is not flooded.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause after a failed connection: a broker that returns is found soon, and an unavailable one is not
+/// flooded.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// After a connection of at least this length the backoff is reset.
-const STEADY: Duration = Duration::from_secs(10);
+/// The time limit of opening a session in a cluster, which takes some tens of milliseconds. A node answers a request that
+/// it sent to a queue's lost leader only after many seconds, but a new request reaches the new leader. Increased by a
+/// quarter each time, up to the longest, because a slow cluster must be waited for.
+const OPEN_WITHIN_CLUSTER: Duration = Duration::from_secs(2);
+const LONGEST_OPEN_WITHIN: Duration = Duration::from_secs(30);
 
 /// The time limit of a clean close: a broker that is short of memory does not read the request.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
@@ -55,13 +44,12 @@ const REPLY_SUCCESS: u16 = 200;
 /// How often the status is polled, in case the event of its end was missed.
 const STATUS_POLL: Duration = Duration::from_secs(1);
 
-/// The pause before a channel is reopened on an open connection.
-pub(super) const AFTER_ERROR: Duration = Duration::from_millis(200);
-
 /// A handle on the connection in its current state.
 #[derive(Clone)]
 pub(super) struct BrokerConnection {
     state: watch::Receiver<BrokerState>,
+    nodes: Arc<BrokerNodes>,
+    sessions: Arc<Sessions>,
     closing: CancellationToken,
 }
 
@@ -78,16 +66,26 @@ struct BrokerState {
 pub(super) struct OpenConnection {
     pub(super) connection: Arc<Connection>,
     number: u64,
+    /// The turn of its node.
+    turn: usize,
+    socket: Arc<Socket>,
+    /// Whether the broker has other nodes.
+    pub(super) is_cluster: bool,
+    pub(super) silent: Arc<SilentQueues>,
 }
 
 impl BrokerConnection {
     /// Starts to connect. Reconnects until it is closed or the last clone is dropped.
-    pub(super) fn new(uri: AMQPUri, name: &'static str) -> Self {
+    pub(super) fn new(
+        nodes: Arc<BrokerNodes>,
+        (sessions, silent): (Arc<Sessions>, Arc<SilentQueues>),
+        name: &'static str,
+    ) -> Self {
         let (sender, state) = watch::channel(BrokerState::default());
         let closing = CancellationToken::new();
-        let closed = closing.clone();
+        let (closed, connected_to) = (closing.clone(), Arc::clone(&nodes));
         tokio::spawn(async move {
-            closed.run_until_cancelled(keep_connected(uri, name, &sender)).await;
+            closed.run_until_cancelled(keep_connected(&connected_to, name, &silent, &sender)).await;
             // The state is reset after the close: handles then drop their channels, and a channel must not be closed on
             // a closing connection.
             let last = sender.borrow().open.clone();
@@ -96,7 +94,28 @@ impl BrokerConnection {
             }
             sender.send_replace(BrokerState::default());
         });
-        Self { state, closing }
+        Self { state, nodes, sessions, closing }
+    }
+
+    /// Whether there is another node to go to.
+    pub(super) fn is_cluster(&self) -> bool {
+        self.nodes.is_cluster()
+    }
+
+    /// The number of nodes.
+    pub(super) fn nodes(&self) -> usize {
+        self.nodes.count()
+    }
+
+    /// The sessions of this process, on all its connections.
+    pub(super) fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Leaves the node of an open connection, which does not do its work. Both connections go to the next node.
+    pub(super) fn abandon(&self, open: &OpenConnection) {
+        self.nodes.leave(open.turn);
+        open.socket.shut_down();
     }
 
     /// Closes the connection cleanly; otherwise the broker logs an abnormal disconnect.
@@ -126,12 +145,32 @@ impl BrokerConnection {
         attempted: &'static str,
         session: impl Fn(OpenConnection) -> F,
     ) -> S {
+        let mut within = if self.is_cluster() { OPEN_WITHIN_CLUSTER } else { Duration::MAX };
         loop {
-            match session(self.wait_open().await).await {
-                Ok(session) => return session,
-                Err(error) => warn!(%error, "could not {attempted}"),
+            let open = self.wait_open().await;
+            let opened = match timeout(within, session(open.clone())).await {
+                Ok(opened) => opened,
+                Err(_) => {
+                    within = (within + within / 4).min(LONGEST_OPEN_WITHIN);
+                    let late = "the node does not respond; a queue may have no leader";
+                    Err(io::Error::new(io::ErrorKind::TimedOut, late).into())
+                }
+            };
+            match opened {
+                Ok(session) => {
+                    self.sessions.opened(attempted);
+                    return session;
+                }
+                Err(error) => self.pause(&open, self.sessions.failed(attempted, &error)).await,
             }
-            sleep(AFTER_ERROR).await;
+        }
+    }
+
+    /// Waits before the next session. When the connection was lost, the next connection has waited already.
+    pub(super) async fn pause(&self, open: &OpenConnection, wait: Duration) {
+        tokio::select! {
+            () = self.lost(open) => {}
+            () = sleep(wait) => {}
         }
     }
 
@@ -146,6 +185,11 @@ impl BrokerConnection {
                 (None, None) => broker.changed().await,
             }
         }
+    }
+
+    /// The last error of connecting, while there is no connection.
+    pub(super) fn failure(&self) -> Option<Arc<dyn Error + Send + Sync>> {
+        self.state.borrow().failure.clone()
     }
 
     /// Whether the connection is open.
@@ -187,47 +231,67 @@ async fn close_connection(connection: &Connection) -> lapin::Result<()> {
 }
 
 /// Reconnects until the last handle is dropped.
-async fn keep_connected(uri: AMQPUri, name: &'static str, sender: &watch::Sender<BrokerState>) {
-    let policy = ExponentialBuilder::default()
-        .with_min_delay(FIRST_PAUSE)
-        .with_max_delay(LONGEST_PAUSE)
-        .with_jitter()
-        .without_max_times();
-    let mut pauses = policy.build();
+async fn keep_connected(
+    nodes: &BrokerNodes,
+    name: &'static str,
+    silent: &Arc<SilentQueues>,
+    sender: &watch::Sender<BrokerState>,
+) {
+    let mut backoff = Backoff::new(LONGEST_PAUSE);
     for number in 0u64.. {
+        let (turn, uri) = nodes.current();
+        let socket = Arc::<Socket>::default();
         let connected = tokio::select! {
             () = sender.closed() => return,
-            connected = connect(&uri, name) => connected,
+            connected = connect(uri, name, nodes.connect_within(), &socket) => connected,
         };
-        match connected {
+        let pause = match connected {
             Ok(connection) => {
                 telemetry::connected(name);
                 info!(connection = name, "connected to the broker");
-                let since = Instant::now();
-                let open = OpenConnection { connection: Arc::new(connection), number };
-                if hold(open, sender).await.is_break() {
+                backoff.opened(Instant::now());
+                let (connection, is_cluster) = (Arc::new(connection), nodes.is_cluster());
+                let silent = Arc::clone(silent);
+                let open = OpenConnection { connection, number, turn, socket, is_cluster, silent };
+                if hold(open, nodes, sender).await.is_break() {
                     return;
                 }
                 warn!(connection = name, "lost the connection to the broker");
-                if since.elapsed() >= STEADY {
-                    pauses = policy.build();
-                }
+                backoff.failed(Instant::now())
             }
             Err(error) => {
-                warn!(connection = name, %error, "could not connect to the broker");
+                let pause = backoff.failed(Instant::now());
+                log_failure(name, &pause, &*error);
                 sender.send_modify(|state| state.failure = Some(error.into()));
+                pause
             }
-        }
+        };
+        nodes.leave(turn);
         tokio::select! {
             () = sender.closed() => return,
-            () = sleep(pauses.next().unwrap_or(LONGEST_PAUSE)) => {}
+            () = sleep(pause.wait) => {}
         }
     }
 }
 
+fn log_failure(connection: &'static str, pause: &Pause, error: &(dyn Error + Send + Sync)) {
+    let tries = pause.tries;
+    if pause.is_logged() {
+        warn!(connection, tries, %error, "could not connect to the broker");
+    } else {
+        debug!(connection, tries, %error, "could not connect to the broker again");
+    }
+}
+
 /// Publishes an open connection to all handles until it ends. Breaks when the last handle is dropped.
-async fn hold(open: OpenConnection, sender: &watch::Sender<BrokerState>) -> std::ops::ControlFlow<()> {
+async fn hold(
+    open: OpenConnection,
+    nodes: &BrokerNodes,
+    sender: &watch::Sender<BrokerState>,
+) -> std::ops::ControlFlow<()> {
     let connection = Arc::clone(&open.connection);
+    let (socket, turn) = (Arc::clone(&open.socket), open.turn);
+    let mut left = std::pin::pin!(nodes.left(turn));
     let mut events = std::pin::pin!(connection.events_listener());
     sender.send_replace(BrokerState { open: Some(open), ..BrokerState::default() });
     let mut poll = interval(STATUS_POLL);
@@ -250,6 +314,11 @@ async fn hold(open: OpenConnection, sender: &watch::Sender<BrokerState>) -> std:
                 Some(_) => {}
                 None => break,
             },
+            () = &mut left => {
+                info!("this process goes on to another node of the broker");
+                socket.shut_down();
+                break;
+            }
             _ = poll.tick() => if !connection.status().connected() {
                 break;
             },
@@ -257,48 +326,4 @@ async fn hold(open: OpenConnection, sender: &watch::Sender<BrokerState>) -> std:
     }
     sender.send_replace(BrokerState::default());
     std::ops::ControlFlow::Continue(())
-}
-
-async fn connect(uri: &AMQPUri, name: &'static str) -> Result<Connection, Box<dyn Error + Send + Sync>> {
-    let mut uri = uri.clone();
-    uri.query.heartbeat = Some(HEARTBEAT_SECONDS);
-    let socket: Arc<Mutex<Option<OwnedFd>>> = Arc::default();
-    let properties = ConnectionProperties::default().with_connection_name(format!("up! {name}").into());
-    let opened = Arc::clone(&socket);
-    let runtime = lapin::runtime::default_runtime()?;
-    let connecting = Connection::connector(
-        uri,
-        runtime,
-        async move |uri: AMQPUri, runtime| {
-            let io = |error: io::Error| lapin::Error::from(error);
-            let address = (uri.authority.host.clone(), uri.authority.port);
-            let stream =
-                AsyncTcpStream::connect(&runtime, runtime.to_socket_addrs(address)).await.map_err(io)?;
-            if let AsyncTcpStream::Plain(plain) = &stream {
-                let copy = plain.get_ref().as_fd().try_clone_to_owned().map_err(io)?;
-                *opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy);
-            }
-            match uri.scheme {
-                AMQPScheme::AMQP => Ok(stream),
-                AMQPScheme::AMQPS => {
-                    let config = OwnedTLSConfig::default();
-                    let config: TLSConfig<'_, '_, '_> = config.as_ref();
-                    stream.into_tls(&uri.authority.host, config).await.map_err(io)
-                }
-            }
-        },
-        properties,
-    );
-    let connected = timeout(CONNECT_WITHIN, connecting).await;
-    let socket = socket.lock().unwrap_or_else(PoisonError::into_inner).take();
-    match connected {
-        Ok(connected) => Ok(connected?),
-        Err(_) => {
-            // Otherwise lapin's thread would wait in the handshake for ever.
-            if let Some(socket) = socket {
-                let _ = shutdown(socket, Shutdown::Both);
-            }
-            Err(format!("the broker did not respond within {CONNECT_WITHIN:?}").into())
-        }
-    }
 }

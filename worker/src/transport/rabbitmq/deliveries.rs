@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use super::{
     RabbitShared,
-    broker_connection::{AFTER_ERROR, BrokerConnection, OpenConnection},
+    broker_connection::{BrokerConnection, OpenConnection},
     headers, queue_recovery,
     receipt::{RabbitReceipt, release},
     topology,
@@ -33,6 +33,9 @@ use crate::{
     },
     transport::{DeadLetter, Deliveries, Delivery, Slots, Task, Tries, delivery::read_job},
 };
+
+/// The purpose of a session.
+const CONSUME: &str = "consume";
 
 /// Deliveries from three queues. Prefetched messages of one queue wait while the other queues use all slots.
 pub(super) struct RabbitDeliveries {
@@ -64,7 +67,7 @@ impl RabbitDeliveries {
 
 impl ConsumeSession {
     async fn open(broker: BrokerConnection, slots: Slots) -> Self {
-        broker.open_session("consume", |open| Self::on(open, slots)).await
+        broker.open_session(CONSUME, |open| Self::on(open, slots)).await
     }
 
     async fn on(open: OpenConnection, slots: Slots) -> lapin::Result<Self> {
@@ -185,7 +188,7 @@ impl Deliveries for RabbitDeliveries {
                 }
                 None => {
                     self.session = None;
-                    sleep(AFTER_ERROR).await;
+                    sleep(self.shared.consuming.sessions().ended(CONSUME)).await;
                 }
             }
         }

@@ -45,6 +45,11 @@ pub(super) fn announcement_properties(id: UploadId, traceparent: Option<&str>) -
     described(id, traceparent).with_delivery_mode(TRANSIENT).with_type(Changed::TYPE.into())
 }
 
+/// The properties of a probe.
+pub(super) fn probe_properties() -> BasicProperties {
+    BasicProperties::default().with_message_id("probe".into()).with_delivery_mode(TRANSIENT)
+}
+
 fn described(id: UploadId, traceparent: Option<&str>) -> BasicProperties {
     let mut headers = FieldTable::default();
     if let Some(traceparent) = traceparent {

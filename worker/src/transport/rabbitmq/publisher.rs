@@ -13,13 +13,15 @@ use lapin::{
 };
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tracing::{debug, warn};
 
 use super::{
-    broker_connection::{AFTER_ERROR, BrokerConnection, OpenConnection},
-    queue_recovery, unavailable,
+    broker_connection::{BrokerConnection, OpenConnection},
+    headers,
+    patience::Patience,
+    queue_recovery, topology, unavailable,
 };
 use crate::transport::TransportError;
 
@@ -29,9 +31,16 @@ const PUBLISH_WITHIN: Duration = Duration::from_secs(30);
 /// The time limit of an announcement, while its worker waits. Servers read storage every 15 s.
 const ANNOUNCE_WITHIN: Duration = Duration::from_secs(1);
 
-/// The time limit of the confirms of a batch, on a connection that is not blocked. Then the session counts as broken.
-/// Heartbeats detect a stalled network earlier.
-const CONFIRM_WITHIN: Duration = Duration::from_secs(30);
+/// After so long without a confirm a process of a cluster publishes a probe. Without it an idle process would not notice
+/// that its node is cut off, and would receive no announcement.
+const PROBE_AFTER: Duration = Duration::from_secs(2);
+
+/// The purposes of sessions.
+const PUBLISH: &str = "publish jobs";
+const ANNOUNCE: &str = "publish announcements";
+
+/// How often a publisher without a connection looks whether it is still needed.
+const CLOSED_POLL: Duration = Duration::from_millis(200);
 
 /// The capacity of the line of messages, about 2 kB each. Further publishers wait.
 const QUEUED: usize = 256;
@@ -106,24 +115,19 @@ async fn submit(
 /// Publishes announcements until the last publisher is dropped.
 async fn serve_announcements(broker: BrokerConnection, mut line: mpsc::Receiver<PublishRequest>) {
     loop {
-        let open = tokio::select! {
-            open = broker.wait_open() => open,
+        let opening = broker.open_session(ANNOUNCE, async |open: OpenConnection| {
+            Ok((queue_recovery::open_channel(&open).await?, open))
+        });
+        let (channel, open) = tokio::select! {
+            opened = opening => opened,
             () = closed(&line) => return,
         };
-        match queue_recovery::open_channel(&open).await {
-            Ok(channel) => {
-                if let Err(error) = announce_all(&channel, &broker, &open, &mut line).await {
-                    warn!(%error, "publishing announcements was interrupted");
-                } else if line.is_closed() {
-                    return;
-                }
-            }
-            Err(error) => warn!(%error, "could not open a channel for announcements"),
+        if let Err(error) = announce_all(&channel, &broker, &open, &mut line).await {
+            warn!(%error, "publishing announcements was interrupted");
+        } else if line.is_closed() {
+            return;
         }
-        tokio::select! {
-            () = broker.lost(&open) => {}
-            () = sleep(AFTER_ERROR) => {}
-        }
+        broker.pause(&open, broker.sessions().ended(ANNOUNCE)).await;
     }
 }
 
@@ -159,36 +163,61 @@ async fn announce_all(
 
 /// Publishes messages until the last publisher is dropped.
 async fn serve(broker: BrokerConnection, mut line: mpsc::Receiver<PublishRequest>) {
+    let mut patience = Patience::new(broker.nodes());
     loop {
         let open = tokio::select! {
             open = broker.wait_open() => open,
             () = closed(&line) => return,
         };
-        let ended = match open_confirming(&open).await {
-            Ok(channel) => publish_all(&channel, &broker, &mut line).await,
-            Err(error) => Err(error),
+        let opened = timeout(patience.open_within(), open_confirming(&open)).await;
+        let (wait, is_stalled) = match opened {
+            Ok(Ok(channel)) => {
+                broker.sessions().opened(PUBLISH);
+                match publish_all(&channel, &broker, &mut line, &mut patience).await {
+                    Ok(()) => return,
+                    Err(error) => {
+                        warn!(%error, "publishing was interrupted");
+                        (broker.sessions().ended(PUBLISH), matches!(error, Interruption::Stalled))
+                    }
+                }
+            }
+            Ok(Err(error)) => (broker.sessions().failed(PUBLISH, &error), false),
+            Err(_) => (broker.sessions().failed(PUBLISH, &stalled()), true),
         };
-        match ended {
-            Ok(()) => return,
-            Err(error) => warn!(%error, "publishing was interrupted"),
+        if is_stalled && broker.is_cluster() {
+            patience.on_stall();
+            broker.abandon(&open);
         }
-        tokio::select! {
-            () = broker.lost(&open) => {}
-            () = sleep(AFTER_ERROR) => {}
-        }
+        broker.pause(&open, wait).await;
     }
 }
 
 async fn closed(line: &mpsc::Receiver<PublishRequest>) {
     while !(line.is_closed() && line.is_empty()) {
-        sleep(AFTER_ERROR).await;
+        sleep(CLOSED_POLL).await;
     }
+}
+
+/// Why a session that publishes has ended.
+#[derive(Debug, thiserror::Error)]
+enum Interruption {
+    #[error(transparent)]
+    Broken(#[from] lapin::Error),
+    #[error("the broker does not confirm messages")]
+    Stalled,
 }
 
 async fn open_confirming(open: &OpenConnection) -> lapin::Result<Channel> {
     let channel = queue_recovery::open_channel(open).await?;
+    if open.is_cluster {
+        topology::declare_probe(&channel, topology::PROBE_QUEUE).await?;
+    }
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     Ok(channel)
+}
+
+fn stalled() -> lapin::Error {
+    std::io::Error::new(std::io::ErrorKind::TimedOut, "the node does not declare the queues").into()
 }
 
 /// Publishes batches until the session breaks. `Ok` when the last publisher is dropped.
@@ -196,19 +225,30 @@ async fn publish_all(
     channel: &Channel,
     broker: &BrokerConnection,
     line: &mut mpsc::Receiver<PublishRequest>,
-) -> lapin::Result<()> {
+    patience: &mut Patience,
+) -> Result<(), Interruption> {
     let mut changes = broker.clone();
+    patience.confirmed = Instant::now();
     loop {
         let blocked = broker.is_blocked();
         let first = tokio::select! {
             biased;
+            () = sleep_until(patience.confirmed + PROBE_AFTER), if broker.is_cluster() && !blocked => {
+                let outcomes = publish_batch(channel, broker, &[probe()], patience.confirm_within).await?;
+                if !matches!(outcomes[..], [Ok(())]) {
+                    return Err(Interruption::Stalled);
+                }
+                patience.on_confirm();
+                continue;
+            }
             request = line.recv(), if !blocked => match request {
                 Some(request) => request,
                 None => return Ok(()),
             },
             () = changes.changed() => {
                 if !broker.is_open() {
-                    return Err(lapin::ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed).into());
+                    let closed = lapin::ErrorKind::InvalidConnectionState(lapin::ConnectionState::Closed);
+                    return Err(lapin::Error::from(closed).into());
                 }
                 continue;
             }
@@ -221,7 +261,58 @@ async fn publish_all(
         }
         // Skip publishers that gave up: they publish again.
         batch.retain(|request| !request.done.is_closed());
-        publish_batch(channel, broker, batch).await?;
+        let (waiting, publications): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|request| (request.done, request.publication)).unzip();
+        let outcomes = publish_batch(channel, broker, &publications, patience.confirm_within).await?;
+        if outcomes.iter().any(Result::is_ok) {
+            patience.on_confirm();
+        }
+        let mut broken = None;
+        for (outcome, done) in outcomes.into_iter().zip(waiting) {
+            let outcome = outcome.map_err(|refused| {
+                broken = refused.ends_session().or(broken.take());
+                refused.into()
+            });
+            let _ = done.send(outcome);
+        }
+        if let Some(error) = broken {
+            return Err(error.into());
+        }
+    }
+}
+
+/// A message that only proves that the node stores messages.
+fn probe() -> Publication {
+    let (exchange, key) = ("", topology::PROBE_QUEUE.to_owned());
+    Publication { exchange, key, properties: headers::probe_properties(), body: Vec::new() }
+}
+
+/// Why a message was not published.
+enum Refused {
+    /// No queue is bound for it: the next session declares it.
+    Returned,
+    Nacked,
+    Failed(lapin::Error),
+}
+
+impl Refused {
+    /// The error that ends the session, if it must end.
+    fn ends_session(&self) -> Option<lapin::Error> {
+        match self {
+            Self::Returned => Some(std::io::Error::other("a queue is missing").into()),
+            Self::Nacked => None,
+            Self::Failed(error) => Some(error.clone()),
+        }
+    }
+}
+
+impl From<Refused> for TransportError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Returned => unavailable("publish a message", "no queue is bound for it"),
+            Refused::Nacked => Self::Nacked,
+            Refused::Failed(error) => unavailable("publish a message", error),
+        }
     }
 }
 
@@ -229,10 +320,9 @@ async fn publish_all(
 async fn publish_batch(
     channel: &Channel,
     broker: &BrokerConnection,
-    batch: Vec<PublishRequest>,
-) -> lapin::Result<()> {
-    let (waiting, publications): (Vec<_>, Vec<_>) =
-        batch.into_iter().map(|request| (request.done, request.publication)).unzip();
+    publications: &[Publication],
+    within: Duration,
+) -> Result<Vec<Result<(), Refused>>, Interruption> {
     let confirms =
         publications.iter().map(async |publication| publish(channel, publication, true).await?.await);
     let mut confirmed = std::pin::pin!(join_all(confirms));
@@ -242,35 +332,21 @@ async fn publish_batch(
             biased;
             results = &mut confirmed => break results,
             () = changes.changed() => {}
-            () = sleep(CONFIRM_WITHIN), if !broker.is_blocked() => {
-                let late = std::io::Error::new(std::io::ErrorKind::TimedOut, "messages were not confirmed");
-                return Err(late.into());
-            }
+            () = sleep(within), if !broker.is_blocked() => return Err(Interruption::Stalled),
         }
     };
     let returned: HashSet<Address> =
         results.iter().filter_map(|result| returned(result.as_ref().ok()?)).collect();
-    let mut broken = None;
-    for ((result, done), publication) in results.into_iter().zip(waiting).zip(&publications) {
-        let outcome = match result {
-            Ok(_) if returned.contains(&address(publication)) => {
-                Err(unavailable("publish a message", "no queue is bound for it"))
-            }
-            Ok(Confirmation::Ack(_)) => Ok(()),
-            Ok(Confirmation::Nack(_)) => Err(TransportError::Nacked),
-            Ok(Confirmation::NotRequested) => Err(unavailable("publish a message", "confirms are off")),
-            Err(error) => {
-                broken = Some(error.clone());
-                Err(unavailable("publish a message", error))
-            }
-        };
-        let _ = done.send(outcome);
-    }
-    if !returned.is_empty() {
-        // A queue is missing: the next session declares it.
-        broken = broken.or_else(|| Some(lapin::Error::from(std::io::Error::other("a queue is missing"))));
-    }
-    broken.map_or(Ok(()), Err)
+    let outcome = |(result, publication): (lapin::Result<Confirmation>, &Publication)| match result {
+        Ok(_) if returned.contains(&address(publication)) => Err(Refused::Returned),
+        Ok(Confirmation::Ack(_)) => Ok(()),
+        Ok(Confirmation::Nack(_)) => Err(Refused::Nacked),
+        Ok(Confirmation::NotRequested) => {
+            Err(Refused::Failed(std::io::Error::other("confirms are off").into()))
+        }
+        Err(error) => Err(Refused::Failed(error)),
+    };
+    Ok(results.into_iter().zip(publications).map(outcome).collect())
 }
 
 /// Writes a message. The returned future resolves to its confirm.

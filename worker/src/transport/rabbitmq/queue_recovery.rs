@@ -1,37 +1,59 @@
-//! Recreates queues that exist but do not respond.
+//! Opens channels, and recreates queues of a single broker that exist but do not respond.
 //!
 //! A broker that is killed within about a second of a quorum queue's declaration can restart without the queue's
 //! members (seen with RabbitMQ 3.10). Such a queue has no leader, also after another restart. It accepts and delivers
-//! no messages, and a request to it blocks for a minute and ends the connection. It always looks empty. So before a
-//! session uses the queues it sends a request to each, and a queue that does not respond is deleted and redeclared. No
-//! upload is lost: pending uploads are posted again from storage. Dead letters in that queue disappear from the
-//! operators' list, but their uploads are `failed` and can be retried.
+//! no messages, and a request to it blocks for a minute and ends the connection. It always looks empty, but so does a
+//! healthy queue on a slow disk. So before a session uses the queues of a single broker, it sends a request to each that
+//! looks empty, and a queue that does not respond fails the session.
+//!
+//! A queue is deleted and redeclared only if all of this holds:
+//!
+//! 1. it has not responded for [`RECREATE_AFTER`];
+//! 2. `--broker` names one node: the queues of a cluster return with their nodes;
+//! 3. the broker confirms a message to a new quorum queue, so its disk and memory are well;
+//! 4. a second declaration still says that the queue is empty, and it still does not respond.
+//!
+//! No upload is lost: pending uploads are posted again from storage. Only one process does this at a time: the one that
+//! holds the lock, an exclusive queue that is deleted with its connection.
 //!
 //! The request to a queue that looks empty is `basic.get`. If it returns a message after all, the message is requeued,
 //! and the broker counts a failed delivery. The queues of the lanes limit those, so instead consuming from them must
 //! start in time.
-//!
-//! Only one process repeats the request and deletes queues: the one that holds the lock, an exclusive queue that is
-//! deleted with its connection. It also sends the request to the lanes.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
 use lapin::{
-    Channel, Connection, Consumer, Result,
+    BasicProperties, Channel, Confirmation, Connection, Consumer, Result,
     options::{
-        BasicConsumeOptions, BasicGetOptions, BasicNackOptions, QueueDeclareOptions, QueueDeleteOptions,
+        BasicConsumeOptions, BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions,
+        QueueDeclareOptions, QueueDeleteOptions,
     },
     types::FieldTable,
 };
-use tokio::time::timeout;
-use tracing::warn;
+use tokio::time::{Instant, timeout};
+use tracing::{info, warn};
+use uuid::Uuid;
 
-use super::{broker_connection::OpenConnection, topology};
+use super::{
+    broker_connection::OpenConnection, connecting::connect, nodes::BrokerNodes, silent_queues::SilentQueues,
+    topology,
+};
+use crate::{
+    failpoint::{self, Hit},
+    telemetry,
+};
 
 /// The time limit of a queue's response. It takes about a millisecond, and seconds while a broker starts and elects
 /// leaders.
 const RESPOND_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long a queue must have been silent before it is recreated: longer than any stall of a disk that was seen (70 s),
+/// and than a broker takes to start.
+const RECREATE_AFTER: Duration = Duration::from_secs(180);
+
+/// How often silent queues are looked for.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// The time limit of deleting a queue that does not respond: the broker itself waits five seconds for it.
 const DELETE_WITHIN: Duration = Duration::from_secs(20);
@@ -41,14 +63,19 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 const LOCK_QUEUE: &str = "up.mending";
 
-/// Opens a channel, declares exchanges and queues, and checks that every queue except the lanes responds.
+/// Opens a channel and declares exchanges and queues. On a single broker, checks that every queue except the lanes
+/// responds.
 pub(super) async fn open_channel(open: &OpenConnection) -> Result<Channel> {
     let channel = open.connection.create_channel().await?;
     let empty = topology::declare(&channel).await?;
+    if open.is_cluster {
+        return Ok(channel);
+    }
     for queue in empty.iter().filter(|queue| !topology::counts_deliveries(queue)) {
         if !responds(&channel, queue).await? {
-            return Err(recover(&open.connection, queue).await);
+            return Err(silent(open, queue));
         }
+        open.silent.on_response(queue);
     }
     Ok(channel)
 }
@@ -58,42 +85,101 @@ pub(super) async fn consume(open: &OpenConnection, channel: &Channel, queue: &st
     let options = BasicConsumeOptions::default();
     let consuming = channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
     match timeout(RESPOND_WITHIN, consuming).await {
-        Ok(consumer) => consumer,
-        Err(_) => Err(recover(&open.connection, queue).await),
+        Ok(consumer) => {
+            open.silent.on_response(queue);
+            consumer
+        }
+        Err(_) => Err(silent(open, queue)),
     }
 }
 
-/// Recreates queues and closes the connection on which a queue did not respond. Returns the error that ends the
-/// session.
-async fn recover(connection: &Connection, queue: &str) -> lapin::Error {
-    warn!(queue, "a queue does not respond");
-    let deleted = delete_unresponsive(connection).await;
-    // The broker would close it within a minute, in the middle of other work.
-    let _ = timeout(CLOSE_WITHIN, connection.close(320, "a queue does not respond".into())).await;
-    deleted.err().unwrap_or_else(|| late(format!("the queue {queue} does not respond")))
+fn silent(open: &OpenConnection, queue: &str) -> lapin::Error {
+    open.silent.on_silence(queue);
+    late(format!("the queue {queue} does not respond"))
 }
 
-/// Deletes the queues that look empty and do not respond.
-async fn delete_unresponsive(connection: &Connection) -> Result<()> {
+/// Recreates the queues of a single broker that have been silent for too long. Returns whether there was one.
+pub(super) async fn recreate_silent(nodes: &BrokerNodes, silent: &SilentQueues) {
+    let mut queues = silent.silent_for(Duration::ZERO, Instant::now());
+    if let Some(queue) = queues.first()
+        && failpoint::hit("silent-queue", queue).await == Hit::Pass
+    {
+        queues = silent.silent_for(RECREATE_AFTER, Instant::now());
+    }
+    if queues.is_empty() {
+        return;
+    }
+    // A connection of its own: one that publishes must not consume, and the broker closes it after a minute.
+    let (_, uri) = nodes.current();
+    let socket = Arc::default();
+    let recreated = match connect(uri, "recreating queues", nodes.connect_within(), &socket).await {
+        Ok(connection) => {
+            let recreated = recreate(&connection, &queues).await;
+            let _ = timeout(CLOSE_WITHIN, connection.close(200, "finished".into())).await;
+            socket.shut_down();
+            recreated.map_err(Into::into)
+        }
+        Err(error) => Err(error),
+    };
+    match recreated {
+        Ok(recreated) => {
+            recreated.iter().for_each(|queue| silent.on_response(queue));
+            telemetry::queues_recreated(recreated.len());
+        }
+        Err(error) => info!(%error, "queues do not respond and are not recreated yet"),
+    }
+}
+
+/// Deletes and redeclares those of the queues that look empty and still do not respond. Returns their names.
+async fn recreate(connection: &Connection, queues: &[String]) -> Result<Vec<String>> {
     let channel = connection.create_channel().await?;
     let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
     channel.queue_declare(LOCK_QUEUE.into(), exclusive, FieldTable::default()).await?;
+    match timeout(RESPOND_WITHIN, prove_well(connection)).await {
+        Ok(well) => well?,
+        Err(_) => return Err(late("the broker does not confirm a message to a new queue".to_owned())),
+    }
     // Another process may have recreated them since.
-    let empty = topology::declare(&channel).await?;
+    let mut empty = topology::declare(&channel).await?;
+    empty.retain(|queue| queues.contains(queue));
     let delete = async |queue: &String| {
         // Each request uses its own channel, because it may block.
         if responds(&connection.create_channel().await?, queue).await? {
-            return Ok(());
+            return Ok(None);
         }
         warn!(queue, "a queue does not respond; it is deleted and redeclared");
         let channel = connection.create_channel().await?;
         let deleting = channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default());
         let deleted = timeout(DELETE_WITHIN, deleting).await;
-        deleted.unwrap_or_else(|_| Err(late(format!("the broker does not delete {queue}")))).map(drop)
+        let deleted = deleted.unwrap_or_else(|_| Err(late(format!("the broker does not delete {queue}"))));
+        deleted.map(|_| Some(queue.clone()))
     };
-    let deleted: Vec<Result<()>> =
+    let deleted: Vec<Result<Option<String>>> =
         stream::iter(&empty).map(delete).buffer_unordered(empty.len().max(1)).collect().await;
-    deleted.into_iter().collect()
+    let deleted: Result<Vec<_>> = deleted.into_iter().collect();
+    topology::declare(&channel).await?;
+    Ok(deleted?.into_iter().flatten().collect())
+}
+
+/// Checks that the broker stores a message in a quorum queue: a new one, because an old one may be the trouble.
+async fn prove_well(connection: &Connection) -> Result<()> {
+    let channel = connection.create_channel().await?;
+    let queue = format!("{}.{}", topology::PROBE_QUEUE, Uuid::now_v7().simple());
+    topology::declare_probe(&channel, &queue).await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    let publishing = channel.basic_publish(
+        "".into(),
+        queue.as_str().into(),
+        BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() },
+        &[],
+        BasicProperties::default(),
+    );
+    let confirmed = publishing.await?.await;
+    channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await?;
+    match confirmed? {
+        Confirmation::Ack(None) => Ok(()),
+        _ => Err(late("the broker did not take a message to a new queue".to_owned())),
+    }
 }
 
 /// Whether a queue responds in time.

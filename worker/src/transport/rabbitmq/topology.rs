@@ -32,6 +32,8 @@ pub(super) const DONE: &str = "up.done";
 pub(super) const DEAD: &str = "dead";
 pub(super) const DEAD_QUEUE: &str = "resize.dead";
 pub(super) const BURIAL_QUEUE: &str = "resize.burial";
+/// The queue by which a process proves that a node of a cluster stores messages.
+pub(super) const PROBE_QUEUE: &str = "up.probe";
 pub(super) const BURIAL_RETRY_QUEUE: &str = "resize.burial.retry";
 
 /// The number of deliveries that end in a crash or a lost connection before the broker dead-letters a job.
@@ -128,6 +130,12 @@ pub(super) async fn declare_replies(channel: &Channel, session: &str) -> Result<
     channel.queue_declare(name.as_str().into(), options, arguments.0).await?;
     bind(channel, &name, DONE, "").await?;
     Ok(name)
+}
+
+/// Declares a queue that keeps the newest message only.
+pub(super) async fn declare_probe(channel: &Channel, name: &str) -> Result<()> {
+    let arguments = Arguments::quorum().number("x-max-length", 1).number("x-delivery-limit", UNLIMITED);
+    declare_queue(channel, name, arguments).await.map(drop)
 }
 
 /// The number of ready messages of a queue.
