@@ -11,7 +11,7 @@ const ROUNDS: usize = 7;
 
 /// The workers, and the jobs of each lane, which are more than the workers prefetch.
 const WORKERS: usize = 3;
-const JOBS: u32 = 40;
+const JOBS: u32 = 15;
 
 /// How long the run may take.
 const ENDED: Duration = Duration::from_secs(120);
