@@ -97,6 +97,7 @@ test-tools:
 	@./integration-tests/need /usr/sbin/nginx nginx-light
 	@./integration-tests/need /usr/bin/caddy caddy
 	@./integration-tests/need openssl openssl
+	@./integration-tests/need promtool prometheus
 	@./integration-tests/need faketime faketime
 	@./integration-tests/need /usr/share/backgrounds/Fossa_by_Jasper_Roks.jpg lomiri-wallpapers-20.04
 	@./integration-tests/trixie

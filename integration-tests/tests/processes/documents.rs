@@ -146,3 +146,42 @@ async fn protocol_lists_every_problem_and_each_has_a_page() {
         assert_eq!(page.status(), 200, "{kind}");
     }
 }
+
+#[test]
+fn the_rules_of_prometheus_are_those_of_the_table_of_alerts() {
+    let (rules, document) = (text_of("server/deploy/alerts.yaml"), text_of("server/OPERATING.md"));
+    let queries = section(&document, "## Alerts").lines().filter_map(|line| {
+        let query = line.split(" | `").nth(1)?.split('`').next()?;
+        Some(query.replace("\\|", "|"))
+    });
+    let queries: Vec<_> = queries.collect();
+    assert!(queries.len() > 15, "{queries:?}");
+    for query in &queries {
+        let is_a_rule = [format!("expr: {query}\n"), format!("expr: '{query}'\n")]
+            .iter()
+            .any(|rule| rules.contains(rule));
+        assert!(is_a_rule, "alerts.yaml lacks {query}");
+    }
+    assert_eq!(rules.matches("- alert: ").count(), queries.len());
+    let file = format!("{}/../server/deploy/alerts.yaml", env!("CARGO_MANIFEST_DIR"));
+    let checked = Command::new("promtool").args(["check", "rules", &file]).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
+
+#[test]
+fn the_dashboard_shows_metrics_that_exist() {
+    let dashboard: serde_json::Value = serde_json::from_str(&text_of("server/deploy/grafana.json")).unwrap();
+    let document = text_of("server/OPERATING.md");
+    let panels = dashboard["panels"].as_array().unwrap();
+    let queries = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+    let mut metrics = 0;
+    for query in queries.map(|target| target["expr"].as_str().unwrap()) {
+        let names = query.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        for name in names.filter(|name| name.starts_with("up_")) {
+            metrics += 1;
+            let name = name.trim_end_matches("_bucket");
+            assert!(document.contains(&format!("| `{name}` |")), "{name} is no metric");
+        }
+    }
+    assert!(metrics > 15, "{metrics}");
+}
