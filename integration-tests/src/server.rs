@@ -164,6 +164,7 @@ pub struct Start {
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
     limits: Option<String>,
+    executable: PathBuf,
 }
 
 impl Start {
@@ -177,7 +178,13 @@ impl Start {
     #[must_use]
     pub fn on(data: &Data) -> Self {
         let arguments = vec!["--workers".to_owned(), "2".to_owned()];
-        Self { data: data.clone(), arguments, variables: Vec::new(), limits: None }
+        Self {
+            data: data.clone(),
+            arguments,
+            variables: Vec::new(),
+            limits: None,
+            executable: binary("up-server"),
+        }
     }
 
     /// With a setting; the last of a flag counts.
@@ -211,6 +218,13 @@ impl Start {
         self
     }
 
+    /// With another file of the executable.
+    #[must_use]
+    pub fn executable(mut self, path: PathBuf) -> Self {
+        self.executable = path;
+        self
+    }
+
     /// Starts it and waits until it listens.
     ///
     /// # Panics
@@ -218,7 +232,7 @@ impl Start {
     #[must_use]
     pub fn start(self) -> Server {
         let log = File::options().create(true).append(true).open(self.data.path().join("server.log"));
-        let binary = binary("up-server");
+        let binary = self.executable;
         let mut command = match self.limits {
             None => Command::new(binary),
             Some(limits) => {

@@ -12,10 +12,26 @@ use worker::{
 };
 
 use crate::{
-    budget::Budget, client::Client, config::Config, connections::Connections, free_space::FreeSpace,
-    hub::Hub, keys_in_use::KeysInUse, memory::UploadMemory, origin, outbox::Outbox, problem::Problem,
-    quota::Quota, readiness::LastReport, relay_window::RelayWindow, results::Results, senders::Senders,
-    sightings::Sightings, tokens::Tokens, tombstones::Tombstones, unended::Unended,
+    budget::Budget,
+    client::Client,
+    config::Config,
+    connections::Connections,
+    free_space::FreeSpace,
+    hub::Hub,
+    keys_in_use::KeysInUse,
+    memory::UploadMemory,
+    origin,
+    outbox::Outbox,
+    problem::Problem,
+    quota::Quota,
+    readiness::{DownWorkers, LastReport},
+    relay_window::RelayWindow,
+    results::Results,
+    senders::Senders,
+    sightings::Sightings,
+    tokens::Tokens,
+    tombstones::Tombstones,
+    unended::Unended,
 };
 
 /// The parts of a running server.
@@ -47,6 +63,8 @@ pub(crate) struct App {
     /// Reads of storage for unknown ids, by client.
     pub(crate) unknown_reads: Budget,
     pub(crate) last_report: LastReport,
+    /// Its own worker processes that do not run.
+    pub(crate) down_workers: DownWorkers,
     /// Permits of sockets and event streams.
     pub(crate) watching: Arc<Quota>,
     pub(crate) connections: Arc<Connections>,
@@ -204,6 +222,7 @@ impl App {
             free_space: FreeSpace::new(Vec::new(), None),
             unknown_reads: Budget::of_unknown_reads(),
             last_report: LastReport::default(),
+            down_workers: DownWorkers::default(),
             watching: Quota::new(8, 8),
             connections: Connections::new(8),
             keys_in_use: Arc::default(),

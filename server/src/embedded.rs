@@ -3,6 +3,7 @@
 use std::{
     io,
     process::{ExitStatus, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,7 +19,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use worker::telemetry;
 
-use crate::config::{Config, Lanes, WORKER_COMMAND};
+use crate::{
+    app::App,
+    config::{Config, Lanes, WORKER_COMMAND},
+};
 
 /// The shortest and the longest backoff before a worker is restarted. It doubles while workers die early.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -30,21 +34,29 @@ const STARTED_AFTER: Duration = Duration::from_secs(10);
 /// Time that a worker has to drain, in addition to the timeout of its job.
 const DRAIN_MARGIN: Duration = Duration::from_secs(5);
 
+/// The executable of this process, even if its file was replaced or removed since, as an upgrade does.
+const OWN_EXECUTABLE: &str = "/proc/self/exe";
+
 /// Keeps worker processes running until `draining`, then lets them finish their jobs.
-pub(crate) async fn supervise(config: &Config, draining: CancellationToken) {
+pub(crate) async fn supervise(app: &Arc<App>, draining: CancellationToken) {
     let mut slots = JoinSet::new();
-    for lanes in config.worker_processes() {
-        slots.spawn(keep_one(config.clone(), lanes, draining.clone()));
+    for lanes in app.config.worker_processes() {
+        slots.spawn(keep_one(Arc::clone(app), lanes, draining.clone()));
     }
     slots.join_all().await;
 }
 
-async fn keep_one(config: Config, lanes: Lanes, draining: CancellationToken) {
+async fn keep_one(app: Arc<App>, lanes: Lanes, draining: CancellationToken) {
+    let (config, down) = (&app.config, &app.down_workers);
+    let mut is_down = false;
     let mut pauses = pauses();
     while !draining.is_cancelled() {
         let started = Instant::now();
-        match start(&config, lanes) {
+        match start(config, lanes) {
             Ok(mut child) => {
+                if std::mem::take(&mut is_down) {
+                    down.remove_one();
+                }
                 if let Some(metrics) = child.stdout.take() {
                     tokio::spawn(count(metrics));
                 }
@@ -59,6 +71,9 @@ async fn keep_one(config: Config, lanes: Lanes, draining: CancellationToken) {
                 }
             }
             Err(error) => error!(%error, "could not start a worker process; it is tried again"),
+        }
+        if !std::mem::replace(&mut is_down, true) {
+            down.add_one();
         }
         if started.elapsed() >= STARTED_AFTER {
             pauses = self::pauses();
@@ -81,8 +96,9 @@ fn start(config: &Config, lanes: Lanes) -> io::Result<Child> {
         worker::transport::broker_url::BrokerUrl::Amqp(url) => url,
         embedded => embedded.to_string(),
     };
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(OWN_EXECUTABLE);
     command
+        .arg0("up-server")
         .arg(WORKER_COMMAND)
         .arg("--with-parent")
         // One slot for each process, so that a crash is charged to the job that caused it.

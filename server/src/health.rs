@@ -117,6 +117,9 @@ async fn check(app: &App) -> Report {
     }
     // Uploads are accepted without the broker until the outbox is full.
     match broker {
+        Ok(Ok(())) if app.down_workers.are_all(app.config.worker_processes().count()) => {
+            Report::Degraded(vec!["no worker process of this server runs".to_owned()])
+        }
         Ok(Ok(())) => Report::Ready,
         Ok(Err(error)) => Report::Degraded(vec![with_causes(&error)]),
         Err(_) => Report::Degraded(vec!["the broker does not answer".to_owned()]),

@@ -42,7 +42,7 @@ use crate::{
     memory::UploadMemory,
     outbox::Outbox,
     quota::Quota,
-    readiness::LastReport,
+    readiness::{DownWorkers, LastReport},
     relay,
     relay_window::RelayWindow,
     results::Results,
@@ -162,6 +162,7 @@ impl Resources {
             free_space: FreeSpace::new(directories, config.min_free_bytes),
             unknown_reads: Budget::of_unknown_reads(),
             last_report: LastReport::default(),
+            down_workers: DownWorkers::default(),
             watching: Quota::new(files.sockets, config.max_sockets_per_client as usize),
             connections: Connections::new(files.connections),
             keys_in_use: Arc::default(),
@@ -204,7 +205,7 @@ impl Resources {
             relayed.clone().map(|outbox| tokio::spawn(relay::run(Arc::clone(&app), outbox, served.clone())));
         let workers = {
             let (app, served) = (Arc::clone(&app), served.clone());
-            tokio::spawn(async move { embedded::supervise(&app.config, served).await })
+            tokio::spawn(async move { embedded::supervise(&app, served).await })
         };
         Ok(Running {
             completions: tokio::spawn(completions::run(Arc::clone(&app))),

@@ -33,3 +33,4 @@ mod settings;
 mod signals;
 mod tour;
 mod unfinished_bodies;
+mod upgrades;
