@@ -428,12 +428,11 @@ def others():
     refused('jpeg-ls.jls', bytes(deep), 'A JPEG-LS picture is not supported.', 'JPEG-LS')
     deep[frame + 1] = 0xC5
     refused('jpeg-hierarchical.jpg', bytes(deep), 'A hierarchical JPEG is not supported.', 'hierarchical')
-    for name, brands, what in (
-        ('raw.cr3', b'crx \0\0\0\1crx isom', 'a camera raw file (CR3)'), ('general.avif', b'mif1\0\0\0\0mif1avifmiaf', 'an AVIF picture'),
-        ('plain.avif', b'avif\0\0\0\0avifmif1', 'an AVIF picture'), ('phone.heic', b'heic\0\0\0\0mif1heic', 'a HEIC picture'),
-        ('general.heic', b'mif1\0\0\0\0mif1heic', 'a HEIC picture'),
-    ):
-        refused(name, struct.pack('>I', 8 + len(brands)) + b'ftyp' + brands + b'avif' * 50, what, what)
+    raw = b'crx \0\0\0\1crx isom'
+    refused('raw.cr3', struct.pack('>I', 8 + len(raw)) + b'ftyp' + raw, 'a camera raw file (CR3)', 'CR3')
+    # Brands, and no picture behind them.
+    for name, brands in (('plain.avif', b'avif\0\0\0\0avifmif1'), ('phone.heic', b'heic\0\0\0\0mif1heic')):
+        refused(name, struct.pack('>I', 8 + len(brands)) + b'ftyp' + brands + b'avif' * 50, 'The file is damaged.', name)
     for name, head, what in (('cr2', b'II*\0\x10\0\0\0CR\2\0', 'CR2'), ('orf', b'IIRO\x08\0\0\0', 'ORF'), ('rw2', b'IIU\0\x18\0\0\0', 'RW2'),
                              ('raf', b'FUJIFILMCCD-RAW 0201', 'RAF')):
         refused(f'raw.{name}', head + b'\0' * 100, f'a camera raw file ({what})', what)
