@@ -14,8 +14,9 @@ use integration_tests::{
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-/// The time that an outage may take to heal: two heartbeats until it is noticed, the longest pause, and the work.
-const HEALED: Duration = Duration::from_secs(60);
+/// The time that an outage may take to heal: two heartbeats until it is noticed, a queue that was forgotten by half and is
+/// recreated, the longest pause, and the work.
+const HEALED: Duration = Duration::from_secs(120);
 
 async fn ready_state(server: &Server) -> Value {
     json(server.client.get(server.at("/readyz")).send().await.unwrap()).await["status"].take()

@@ -48,9 +48,9 @@ use crate::{
 /// leaders.
 const RESPOND_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long a queue must have been silent before it is recreated: longer than any stall of a disk that was seen (70 s),
-/// and than a broker takes to start.
-const RECREATE_AFTER: Duration = Duration::from_secs(180);
+/// How long a queue must have been silent before it is looked at again: a broker that has just started takes seconds for
+/// its leaders. A disk may stall for longer, but then the broker confirms no message to a new queue either.
+const RECREATE_AFTER: Duration = Duration::from_secs(10);
 
 /// How often silent queues are looked for.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
