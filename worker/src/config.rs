@@ -90,9 +90,27 @@ pub struct WorkerConfig {
 pub enum WorkerCommand {
     /// List, show, replay and drop dead letters
     Dead(DeadLetterArgs),
+    /// Attack the sandbox of decoders on this host, and print which layer stopped each attack
+    ///
+    /// A process with the sandbox of a decoder tries to get out: it opens files, connects, forks, takes memory and lies
+    /// about its thumbnails. Each layer that has to stop it is tested alone. Run it where the worker runs: in the same
+    /// container, with the same unit and user. The exit code is 0 if every layer held, else 1.
+    Drill(DrillArgs),
     /// Decode in a sandbox
     #[command(flatten)]
     Sandbox(SandboxCommand),
+}
+
+/// The settings of `up-worker drill`.
+#[derive(Debug, Clone, Args)]
+pub struct DrillArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+
+    /// The sandbox to attack, in place of the worker's setting
+    #[arg(long, hide = true)]
+    pub confinement: Option<ConfinementMode>,
 }
 
 /// The limits of one picture, and the sizes of its thumbnails.

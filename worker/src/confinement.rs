@@ -17,12 +17,13 @@
 //! | panics | a panic handler | cannot be decoded |
 //! | crashes | the kernel; one retry in a new process | cannot be decoded |
 
+mod attack;
+mod attacker;
 mod child;
 mod decoder;
 mod filter;
 mod layers;
 mod protocol;
-mod self_test;
 mod status;
 
 use std::process::ExitCode;
@@ -30,8 +31,20 @@ use std::process::ExitCode;
 use clap::{Parser, ValueEnum};
 use strum::IntoStaticStr;
 
-pub use self::decoder::{ALLOCATOR, Launch, StartError};
-pub(crate) use self::decoder::{Decoder, DecoderExit};
+pub use self::{
+    attack::AttackOrder,
+    decoder::{ALLOCATOR, Launch, StartError},
+};
+pub(crate) use self::{
+    attack::{Attack, Targets},
+    attacker::{ESCAPED, UNCLEAR},
+    decoder::{
+        Decoder, DecoderExit, LONG_MESSAGE, LONG_THUMBNAIL, NO_THUMBNAIL, OTHER_SIDES, WRONG_DIMENSIONS,
+        sandbox_status,
+    },
+    layers::SandboxLayers,
+    status::{LayerStatus, SandboxStatus},
+};
 use crate::contract::record::Lane;
 
 /// How much of the sandbox must be enforced.
@@ -77,6 +90,9 @@ impl From<Lane> for Priority {
 /// The subcommand that a worker starts a decoder with.
 const DECODER_COMMAND: &str = "confined-decoder";
 
+/// The subcommand that the drill starts an attacker with.
+const ATTACKER_COMMAND: &str = "confined-attacker";
+
 /// Hidden subcommands. Every executable that makes thumbnails has them, because it starts decoders from its own file.
 #[derive(Debug, Clone, Parser)]
 pub enum SandboxCommand {
@@ -88,13 +104,13 @@ pub enum SandboxCommand {
         /// Bytes that a job may allocate
         memory: u64,
     },
-    /// Attempt to escape from a sandbox with some layers; exit code 0 if every attempt is refused
-    #[command(name = "confinement-self-test", hide = true)]
-    SelfTest {
-        /// Bytes that the process may allocate
+    /// Attack the drill at the other end of the pipes, in the sandbox of a decoder
+    #[command(name = ATTACKER_COMMAND, hide = true)]
+    Attacker {
+        /// Bytes that the attack may allocate
         memory: u64,
-        /// The layers to enforce: limits, landlock, filter
-        layers: Vec<String>,
+        /// The attack, its targets and the layers of its sandbox
+        order: AttackOrder,
     },
 }
 
@@ -109,7 +125,7 @@ impl SandboxCommand {
     pub fn run(&self) -> ExitCode {
         match self {
             Self::Decoder { mode, memory } => child::run(*mode, *memory),
-            Self::SelfTest { memory, layers } => self_test::run(*memory, layers),
+            Self::Attacker { memory, order } => attacker::run(*memory, order),
         }
     }
 }

@@ -30,16 +30,9 @@ pub async fn hit(_name: &str, _subject: &str) -> Hit {
 /// Passes a point, and takes the action that `UP_FAILPOINTS` sets for it.
 #[cfg(feature = "failpoints")]
 pub async fn hit(name: &str, subject: &str) -> Hit {
-    let Ok(wanted) = std::env::var("UP_FAILPOINTS") else { return Hit::Pass };
-    let is_meant = |point: &str| match point.split_once(':') {
-        Some((wanted, whom)) => wanted == name && whom == subject,
-        None => point == name,
-    };
-    let action =
-        wanted.split(';').filter_map(|point| point.split_once('=')).find(|(point, _)| is_meant(point));
-    let Some((_, action)) = action else { return Hit::Pass };
+    let Some(action) = action(name, subject) else { return Hit::Pass };
     let action = match action.split_once('@') {
-        None => action,
+        None => action.as_str(),
         Some((action, marker)) if is_first(marker) => action,
         Some(_) => return Hit::Pass,
     };
@@ -50,6 +43,33 @@ pub async fn hit(name: &str, subject: &str) -> Hit {
         "drop" => Hit::Drop,
         other => panic!("the failpoint {name} has no action `{other}`"),
     }
+}
+
+/// Whether a command line drops this step, outside of async code. Never without the feature.
+#[cfg(not(feature = "failpoints"))]
+#[inline]
+#[must_use]
+pub const fn is_dropped(_name: &str, _subject: &str) -> bool {
+    false
+}
+
+/// Whether `UP_FAILPOINTS` drops this step, outside of async code.
+#[cfg(feature = "failpoints")]
+#[must_use]
+pub fn is_dropped(name: &str, subject: &str) -> bool {
+    action(name, subject).is_some_and(|action| action == "drop")
+}
+
+/// The action that `UP_FAILPOINTS` sets for a point and its subject.
+#[cfg(feature = "failpoints")]
+fn action(name: &str, subject: &str) -> Option<String> {
+    let wanted = std::env::var("UP_FAILPOINTS").ok()?;
+    let is_meant = |point: &str| match point.split_once(':') {
+        Some((wanted, whom)) => wanted == name && whom == subject,
+        None => point == name,
+    };
+    let mut points = wanted.split(';').filter_map(|point| point.split_once('='));
+    points.find(|(point, _)| is_meant(point)).map(|(_, action)| action.to_owned())
 }
 
 /// Whether this process reaches the point first. The marker file appears with its content, so that a waiting test can

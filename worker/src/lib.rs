@@ -13,6 +13,7 @@
 //! dead_letter_commands                    `up-worker dead`
 //! config                                  settings
 //! maker measure                           bytes in, thumbnails out; the stages alone, for benchmarks
+//! drill                                   `up-worker drill`: attacks on the sandbox
 //! consumer                                receive, make, store, announce and acknowledge
 //! testing                                 sample values, stores and a transport for tests
 //! process                                 from a command line to an exit code
@@ -25,6 +26,7 @@ pub mod consumer;
 pub mod contract;
 mod dead_letter_commands;
 pub mod delete;
+mod drill;
 pub mod failpoint;
 pub mod logging;
 pub mod maker;

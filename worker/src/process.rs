@@ -12,7 +12,7 @@ use crate::{
     config::{self, WorkerCommand, WorkerConfig},
     confinement::Launch,
     consumer::Consumer,
-    dead_letter_commands, logging,
+    dead_letter_commands, drill, logging,
     maker::Maker,
     shutdown, telemetry,
     transport::{
@@ -33,7 +33,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 pub fn start(config: &WorkerConfig) -> ExitCode {
     match &config.command {
         Some(WorkerCommand::Sandbox(command)) => return command.run(),
-        Some(WorkerCommand::Dead(_)) => logging::init_quiet(config.log_format),
+        Some(WorkerCommand::Dead(_) | WorkerCommand::Drill(_)) => logging::init_quiet(config.log_format),
         None => logging::init(config.log_format),
     }
     // One thread for messages; pixels have their own.
@@ -45,17 +45,20 @@ pub fn start(config: &WorkerConfig) -> ExitCode {
                 let transport = open_transport(&config.broker, u64::MAX)?;
                 let done = dead_letter_commands::run(dead, &storage, &transport).await;
                 transport.disconnect().await;
-                return done;
+                return done.map(|()| ExitCode::SUCCESS);
+            }
+            if let Some(WorkerCommand::Drill(drill)) = &config.command {
+                return drill::run(&config.pixels, drill).await;
             }
             let draining = shutdown::on_signal();
             if config.with_parent {
                 shutdown::with_parent(draining.clone());
             }
-            run(config, draining).await
+            run(config, draining).await.map(|()| ExitCode::SUCCESS)
         })
     });
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             match config.command {
                 None => error!("the worker stops: {error:#}"),

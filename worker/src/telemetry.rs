@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
-use metrics::{counter, describe_counter, describe_histogram, histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing::info;
 
@@ -26,6 +26,11 @@ const CONNECTIONS: &str = "up_broker_connections_total";
 const QUEUES_RECREATED: &str = "up_broker_queues_recreated_total";
 /// Decoders that were killed or crashed, by `reason`: crash, or the last part of the problem type.
 const DECODERS_LOST: &str = "up_decoders_lost_total";
+
+/// 1 if the kernel enforces every layer of the sandbox on decoders, else 0.
+const SANDBOX_ENFORCED: &str = "up_sandbox_enforced";
+/// Always 1, by the status of each layer: `mode`, `seccomp`, `landlock`, `landlock_abi`, `limits`.
+const SANDBOX_INFO: &str = "up_sandbox_info";
 
 /// Upper bounds in seconds: an announcement takes about one millisecond, a picture tens to hundreds, a job thirty
 /// seconds at most, and a retried one five minutes and more.
@@ -78,6 +83,8 @@ fn describe() {
     describe_counter!(CONNECTIONS, "Established connections to the broker.");
     describe_counter!(QUEUES_RECREATED, "Queues of the broker that did not respond and were recreated.");
     describe_counter!(DECODERS_LOST, "Decoders that were killed or crashed.");
+    describe_gauge!(SANDBOX_ENFORCED, "Whether every layer of the sandbox is enforced on decoders.");
+    describe_gauge!(SANDBOX_INFO, "The status of each layer of the sandbox.");
 }
 
 /// Times a stage of a job.
@@ -119,6 +126,12 @@ pub(crate) fn decoder_lost(reason: &'static str) {
 /// Counts queues of the broker that were recreated.
 pub(crate) fn queues_recreated(number: usize) {
     counter!(QUEUES_RECREATED).increment(number as u64);
+}
+
+/// Records the sandbox of a decoder that has started.
+pub(crate) fn sandbox(is_enforced: bool, layers: &[(&'static str, String); 5]) {
+    gauge!(SANDBOX_ENFORCED).set(if is_enforced { 1.0 } else { 0.0 });
+    gauge!(SANDBOX_INFO, layers).set(1.0);
 }
 
 /// Counts a connection to the broker.

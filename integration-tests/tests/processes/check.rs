@@ -190,6 +190,23 @@ fn a_check_tells_whether_decoders_are_confined_as_they_have_to_be() {
 }
 
 #[test]
+fn a_drill_on_a_kernel_without_landlock_says_so_and_tells_what_to_do() {
+    let mut command = Command::new(binary("without-landlock"));
+    let drilled = run(command.arg(binary("up-worker")).arg("drill"));
+    assert_eq!(drilled.code, Some(1), "{}", drilled.said);
+    let missing = |attempt: &str, layer: &str| {
+        let mut rows = drilled.said.lines().filter(|line| line.starts_with(attempt));
+        rows.any(|row| row[attempt.len()..].trim_start().starts_with(layer) && row.contains("  MISSING  "))
+    };
+    assert!(missing("read a file", "Landlock 1"), "{}", drilled.said);
+    assert!(missing("signal the worker", "Landlock 6"), "{}", drilled.said);
+    assert!(!missing("read a file", "seccomp"), "{}", drilled.said);
+    assert!(drilled.line("Landlock 1 is missing").contains("Linux 5.13 or later"), "{}", drilled.said);
+    let level = drilled.said.lines().last().unwrap();
+    assert!(level.starts_with("all 27 held, but a layer is MISSING; no Landlock"), "{level}");
+}
+
+#[test]
 fn a_check_tells_who_has_to_make_the_thumbnails() {
     let checked = check(&["--workers", "0"]);
     assert!(checked.line("pixels").contains("up-worker"), "{}", checked.said);

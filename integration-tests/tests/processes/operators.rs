@@ -66,6 +66,7 @@ async fn a_server_tells_operators_what_it_and_its_workers_did() {
         "up_job_stage_seconds_count{stage=\"decode\"} 1",
         "up_job_stage_seconds_count{stage=\"announce\"} 2",
         "up_accepted_to_ended_seconds_count 2",
+        "up_sandbox_enforced 1",
     ];
     eventually("the workers' figures have come", SOON, async || {
         let metrics = server.client.get(&url).send().await.unwrap().text().await.unwrap();
@@ -74,8 +75,13 @@ async fn a_server_tells_operators_what_it_and_its_workers_did() {
         if !missing.is_empty() {
             println!("not yet: {missing:?}");
         }
+        let sandbox = metrics.lines().find(|line| line.starts_with("up_sandbox_info{")).unwrap_or_default();
+        let is_told =
+            ["mode=\"best-effort\"", "seccomp=\"enforced\"", "limits=\"enforced\"", "landlock_abi=\""]
+                .into_iter()
+                .all(|label| sandbox.contains(label));
         let pushed = server.figure("up_ended_to_push_seconds_count").await;
-        (missing.is_empty() && pushed >= Some(1.0)).then_some(())
+        (is_told && missing.is_empty() && pushed >= Some(1.0)).then_some(())
     })
     .await;
 }
@@ -93,7 +99,8 @@ async fn a_worker_tells_operators_what_it_did_and_how_long_it_took() {
     eventually("the worker's figures have come", SOON, async || {
         let url = format!("http://{free}/metrics");
         let metrics = server.client.get(url).send().await.unwrap().text().await.unwrap();
-        let is_counted = metrics.lines().any(|line| line == "up_jobs_total{outcome=\"ready\"} 1");
+        let has = |figure: &str| metrics.lines().any(|line| line == figure);
+        let is_counted = has("up_jobs_total{outcome=\"ready\"} 1") && has("up_sandbox_enforced 1");
         (is_counted && figures.iter().all(|figure| metrics.contains(figure))).then_some(())
     })
     .await;

@@ -31,15 +31,21 @@ pub(super) fn run(mode: ConfinementMode, memory: u64) -> ExitCode {
     }
 }
 
-fn serve(mode: ConfinementMode, memory: u64) -> io::Result<()> {
+/// Enforces the sandbox of this process, for good, and tells the worker. Returns the pipes from and to the worker.
+pub(super) fn enter(layers: SandboxLayers, memory: u64) -> io::Result<(File, File)> {
     layers::close_leaked_descriptors()?;
     // Unbuffered copies, made before the limits allow no new descriptors.
-    let mut input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     // The reply reports a panic.
     panic::set_hook(Box::new(|_| {}));
-    let status = SandboxLayers::from(mode).enforce(memory);
+    let status = layers.enforce(memory);
     protocol::write(&mut output, &Ready { status }, &[])?;
+    Ok((input, output))
+}
+
+fn serve(mode: ConfinementMode, memory: u64) -> io::Result<()> {
+    let (mut input, mut output) = enter(mode.into(), memory)?;
     let mut buffers = JobBuffers::default();
     while let Some(request) = protocol::read::<DecodeRequest>(&mut input)? {
         layers::allow_cpu(request.timeout)?;

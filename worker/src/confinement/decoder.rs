@@ -13,11 +13,13 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    ConfinementMode, DECODER_COMMAND, Priority,
+    ATTACKER_COMMAND, ConfinementMode, DECODER_COMMAND, Priority,
+    attack::AttackOrder,
     protocol::{self, DecodeReply, DecodeRequest, FileHeader, Ready},
+    status::SandboxStatus,
 };
 use crate::{
-    Encoding, Format, Size, fit,
+    Encoding, Format, Size, failpoint, fit,
     probe::{self, Orientation},
     telemetry,
     thumbnail::{Recipe, Thumbnail, ThumbnailError, ThumbnailSet},
@@ -48,6 +50,13 @@ const MAX_THUMBHASH_BYTES: usize = 64;
 /// As many warnings as there are kinds.
 const MAX_WARNINGS: usize = 1;
 
+/// Why an answer is refused. The drill looks for these texts.
+pub(crate) const OTHER_SIDES: &str = "reply contradicts the header";
+pub(crate) const WRONG_DIMENSIONS: &str = "a thumbnail has the wrong dimensions";
+pub(crate) const LONG_THUMBNAIL: &str = "a thumbnail is too long";
+pub(crate) const NO_THUMBNAIL: &str = "not a valid thumbnail";
+pub(crate) const LONG_MESSAGE: &str = "a message is too long";
+
 /// Bytes that a thumbnail may have on top of four per pixel. No encoding here exceeds that.
 const FILE_MARGIN_BYTES: u64 = 64 * 1024;
 
@@ -70,13 +79,24 @@ pub struct Launch {
     pub mode: ConfinementMode,
     /// Bytes that a decoder may allocate on top of its address space at the start.
     pub job_memory_bytes: u64,
+    /// An attack in place of jobs. Only the drill orders one.
+    pub attack: Option<AttackOrder>,
 }
 
 impl Launch {
     /// The executable of this process, even if the file was replaced since.
     #[must_use]
     pub fn own(mode: ConfinementMode, job_memory_bytes: u64) -> Self {
-        Self { executable: "/proc/self/exe".into(), mode, job_memory_bytes }
+        Self { executable: "/proc/self/exe".into(), mode, job_memory_bytes, attack: None }
+    }
+
+    /// The command line of a decoder.
+    fn arguments(&self) -> Vec<String> {
+        let memory = self.job_memory_bytes.to_string();
+        match &self.attack {
+            None => vec![DECODER_COMMAND.to_owned(), self.mode.name().to_owned(), memory],
+            Some(order) => vec![ATTACKER_COMMAND.to_owned(), memory, order.to_string()],
+        }
     }
 }
 
@@ -133,11 +153,32 @@ impl Decoder {
     ///
     /// Dropping the future, or the decoder, kills the process.
     pub(crate) async fn start(launch: &Launch, priority: Priority) -> Result<Self, StartError> {
+        let (decoder, status) = Self::spawn(launch, priority).await?;
+        telemetry::sandbox(
+            status.is_enforced(),
+            &[
+                ("mode", launch.mode.name().to_owned()),
+                ("seccomp", status.filter.name().to_owned()),
+                ("landlock", status.landlock.name().to_owned()),
+                ("landlock_abi", status.landlock_abi.to_string()),
+                ("limits", status.limits.name().to_owned()),
+            ],
+        );
+        if status.is_enforced() || launch.mode == ConfinementMode::Off {
+            debug!(?status, "a decoder is ready");
+        } else if launch.mode == ConfinementMode::Require {
+            return Err(StartError::NotConfined(format!("{status:?}")));
+        } else {
+            warn!(?status, "the kernel cannot fully sandbox decoders: it is too old");
+        }
+        Ok(decoder)
+    }
+
+    /// Starts a decoder and waits for the status of its sandbox.
+    async fn spawn(launch: &Launch, priority: Priority) -> Result<(Self, SandboxStatus), StartError> {
         let mut child = Command::new(&launch.executable)
             .arg0("up-decoder")
-            .arg(DECODER_COMMAND)
-            .arg(launch.mode.name())
-            .arg(launch.job_memory_bytes.to_string())
+            .args(launch.arguments())
             .env_clear()
             .envs(ALLOCATOR)
             .stdin(Stdio::piped())
@@ -165,15 +206,7 @@ impl Decoder {
         let _ = rustix::pipe::fcntl_setpipe_size(&decoder.input, PIPE_BYTES);
         let ready: Ready =
             timeout(START_TIMEOUT, decoder.message()).await.map_err(|_| StartError::Late)??;
-        let status = ready.status;
-        if status.is_enforced() || launch.mode == ConfinementMode::Off {
-            debug!(?status, "a decoder is ready");
-        } else if launch.mode == ConfinementMode::Require {
-            return Err(StartError::NotConfined(format!("{status:?}")));
-        } else {
-            warn!(?status, "the kernel cannot fully sandbox decoders: it is too old");
-        }
-        Ok(decoder)
+        Ok((decoder, ready.status))
     }
 
     /// How many jobs it has begun.
@@ -217,10 +250,7 @@ impl Decoder {
             DecodeReply::Made { width, height, thumbhash, mut warnings, files, took } => {
                 warnings.truncate(MAX_WARNINGS);
                 let sides = (width, height) == displayed;
-                check(
-                    sides && (1..=MAX_THUMBHASH_BYTES).contains(&thumbhash.len()),
-                    "reply contradicts the header",
-                )?;
+                check(sides && (1..=MAX_THUMBHASH_BYTES).contains(&thumbhash.len()), OTHER_SIDES)?;
                 let [small, medium, large] = files;
                 let thumbnails = [
                     self.thumbnail(Size::Small, small, recipe, displayed).await?,
@@ -244,7 +274,7 @@ impl Decoder {
     ) -> io::Result<Thumbnail> {
         let FileHeader { width, height, encoding, bytes, webp_bytes } = file;
         let expected = fit(displayed, recipe.sizes.longest_side(size));
-        check((width, height) == expected, "a thumbnail has the wrong dimensions")?;
+        check((width, height) == expected, WRONG_DIMENSIONS)?;
         check(encoding != Encoding::WebP, "a thumbnail has no encoding for every client")?;
         let bytes = self.file(bytes, encoding, expected).await?;
         let webp = match webp_bytes {
@@ -256,16 +286,16 @@ impl Decoder {
 
     async fn file(&mut self, length: u64, encoding: Encoding, sides: (u32, u32)) -> io::Result<Vec<u8>> {
         let most = u64::from(sides.0) * u64::from(sides.1) * 4 + FILE_MARGIN_BYTES;
-        check(length <= most, "a thumbnail is too long")?;
+        check(length <= most, LONG_THUMBNAIL)?;
         let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
         self.output.read_exact(&mut bytes).await?;
-        check(is_thumbnail(&bytes, encoding, sides), "not a valid thumbnail")?;
+        check(is_thumbnail(&bytes, encoding, sides), NO_THUMBNAIL)?;
         Ok(bytes)
     }
 
     async fn message<T: DeserializeOwned>(&mut self) -> io::Result<T> {
         let length = self.output.read_u32_le().await?;
-        check(length <= protocol::MAX_JSON_BYTES, "a message is too long")?;
+        check(length <= protocol::MAX_JSON_BYTES, LONG_MESSAGE)?;
         let mut json = vec![0; length as usize];
         self.output.read_exact(&mut json).await?;
         Ok(serde_json::from_slice(&json)?)
@@ -304,9 +334,15 @@ impl Decoder {
     }
 }
 
+/// The status of the sandbox of a process that is started so, and ended.
+pub(crate) async fn sandbox_status(launch: &Launch) -> Result<SandboxStatus, StartError> {
+    Ok(Decoder::spawn(launch, Priority::Normal).await?.1)
+}
+
 /// Checks a reply of the child.
 fn check(holds: bool, otherwise: &'static str) -> io::Result<()> {
-    if holds { Ok(()) } else { Err(io::Error::new(io::ErrorKind::InvalidData, otherwise)) }
+    let is_accepted = holds || failpoint::is_dropped("check-of-reply", otherwise);
+    if is_accepted { Ok(()) } else { Err(io::Error::new(io::ErrorKind::InvalidData, otherwise)) }
 }
 
 /// The errors that a decoder may report. Only the worker reports the pixel limit and the time limit.

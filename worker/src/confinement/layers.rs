@@ -1,28 +1,31 @@
 //! The sandbox layers. A decoder enforces them on itself, for good, before it reads untrusted input.
 
-use std::{fs, io, os::fd::RawFd, time::Duration};
+use std::{cell::Cell, fs, io, os::fd::RawFd, time::Duration};
 
 use super::{
     ConfinementMode, filter,
     status::{LayerStatus, SandboxStatus},
 };
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, Ruleset, RulesetAttr,
+    RulesetStatus, Scope,
 };
 use rustix::{
     process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit},
+    thread::{CapabilitySet, CapabilitySets, set_capabilities},
     time::{ClockId, clock_gettime},
 };
+use serde::{Deserialize, Serialize};
 
 /// Seconds of processor time that a job gets on top of its timeout, so that the worker's clock ends the job first.
 const CPU_MARGIN_S: u64 = 1;
 
 /// The sandbox layers to enforce.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct SandboxLayers {
-    pub(super) limits: bool,
-    pub(super) landlock: bool,
-    pub(super) filter: bool,
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct SandboxLayers {
+    pub(crate) limits: bool,
+    pub(crate) landlock: bool,
+    pub(crate) filter: bool,
 }
 
 impl From<ConfinementMode> for SandboxLayers {
@@ -45,18 +48,23 @@ impl SandboxLayers {
         // The order matters: the address space is read from a file, Landlock needs a descriptor, and the filter refuses
         // the system calls of both.
         let base = address_space();
-        let landlock = enforced(self.landlock, &landlock);
+        let landlock_abi = Cell::new(0);
+        let landlock = enforced(self.landlock, &|| {
+            let (status, abi) = landlock()?;
+            landlock_abi.set(abi);
+            Ok(status)
+        });
         let limits = enforced(self.limits, &|| {
             let base = base.as_ref().map_err(ToString::to_string)?;
             limits(base.saturating_add(memory)).map_err(|error| error.to_string())
         });
         let filter = enforced(self.filter, &|| filter::apply().map_err(|error| error.to_string()));
-        SandboxStatus { limits, landlock, filter }
+        SandboxStatus { limits, landlock, landlock_abi: landlock_abi.get(), filter }
     }
 }
 
-/// Denies paths, TCP, abstract sockets and signals to other processes.
-fn landlock() -> Result<LayerStatus, String> {
+/// Denies paths, TCP, abstract sockets and signals to other processes. Also returns the ABI of the kernel.
+fn landlock() -> Result<(LayerStatus, u32), String> {
     let ruleset = || {
         Ruleset::default()
             .set_compatibility(CompatLevel::BestEffort)
@@ -67,14 +75,22 @@ fn landlock() -> Result<LayerStatus, String> {
             .restrict_self()
     };
     let status = ruleset().map_err(|error| error.to_string())?;
-    Ok(match status.ruleset {
+    let abi = match status.landlock {
+        LandlockStatus::Available { effective_abi, kernel_abi } => kernel_abi.unwrap_or(effective_abi as i32),
+        LandlockStatus::NotEnabled | LandlockStatus::NotImplemented => 0,
+    };
+    let enforced = match status.ruleset {
         RulesetStatus::FullyEnforced => LayerStatus::Enforced,
         RulesetStatus::PartiallyEnforced => LayerStatus::Partial,
         RulesetStatus::NotEnforced => return Err("the kernel does not support it".into()),
-    })
+    };
+    Ok((enforced, abi.unsigned_abs()))
 }
 
+/// Takes all capabilities of a worker that runs as root, with which it could raise the limits again, and sets them.
 fn limits(address_space: u64) -> io::Result<LayerStatus> {
+    let none = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // Open descriptors stay open.
     for (resource, limit) in

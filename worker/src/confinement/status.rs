@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The status of one sandbox layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum LayerStatus {
+pub(crate) enum LayerStatus {
     /// The kernel enforces all of it.
     Enforced,
     /// The kernel is too old to enforce all of it.
@@ -16,15 +16,29 @@ pub(super) enum LayerStatus {
 
 /// The status of every sandbox layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct SandboxStatus {
-    pub(super) limits: LayerStatus,
-    pub(super) landlock: LayerStatus,
-    pub(super) filter: LayerStatus,
+pub(crate) struct SandboxStatus {
+    pub(crate) limits: LayerStatus,
+    pub(crate) landlock: LayerStatus,
+    /// The Landlock ABI of the kernel; 0 where Landlock enforces nothing.
+    #[serde(default)]
+    pub(crate) landlock_abi: u32,
+    pub(crate) filter: LayerStatus,
+}
+
+impl LayerStatus {
+    /// One word: `enforced`, `partial` or `missing`.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Enforced => "enforced",
+            Self::Partial => "partial",
+            Self::Missing(_) => "missing",
+        }
+    }
 }
 
 impl SandboxStatus {
     /// Whether every layer is fully enforced.
-    pub(super) fn is_enforced(&self) -> bool {
+    pub(crate) fn is_enforced(&self) -> bool {
         [&self.limits, &self.landlock, &self.filter].into_iter().all(|layer| *layer == LayerStatus::Enforced)
     }
 }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use metrics::{
-    Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Label, Metadata, Recorder, SharedString,
-    Unit, counter, histogram,
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Label, Metadata, Recorder,
+    SharedString, Unit, counter, gauge, histogram,
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,8 @@ struct Line {
 enum Value {
     /// Added to a counter.
     Added(u64),
+    /// The value of a gauge from now on. Workers of one server write the same one, so the last counts.
+    Set(f64),
     /// Recorded in a histogram.
     Recorded(f64),
 }
@@ -40,6 +42,7 @@ pub(super) fn replay(line: &str) {
     let Ok(Line { name, labels, value }) = serde_json::from_str(line) else { return };
     match value {
         Value::Added(number) => counter!(name, &labels).increment(number),
+        Value::Set(number) => gauge!(name, &labels).set(number),
         Value::Recorded(number) => histogram!(name, &labels).record(number),
     }
 }
@@ -57,9 +60,8 @@ impl Recorder for Forward {
         Counter::from_arc(Arc::new(ForwardedMetric(key.clone())))
     }
 
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        // A worker has no gauges.
-        Gauge::noop()
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(Arc::new(ForwardedMetric(key.clone())))
     }
 
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
@@ -95,6 +97,20 @@ impl CounterFn for ForwardedMetric {
     }
 }
 
+impl GaugeFn for ForwardedMetric {
+    fn increment(&self, _: f64) {
+        debug_assert!(false, "gauges here are set");
+    }
+
+    fn decrement(&self, _: f64) {
+        debug_assert!(false, "gauges here are set");
+    }
+
+    fn set(&self, value: f64) {
+        self.send(Value::Set(value));
+    }
+}
+
 impl HistogramFn for ForwardedMetric {
     fn record(&self, value: f64) {
         self.send(Value::Recorded(value));
@@ -114,5 +130,7 @@ mod tests {
             "{\"name\":\"up_x\",\"labels\":[[\"stage\",\"make\"]],\"value\":{\"recorded\":0.25}}\n"
         );
         assert_eq!(serde_json::from_str::<Line>(&line).unwrap().value, Value::Recorded(0.25));
+        let gauge = metric.line(Value::Set(1.0));
+        assert_eq!(serde_json::from_slice::<Line>(&gauge).unwrap().value, Value::Set(1.0));
     }
 }

@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "an unwrap fails the test")]
 
 mod bombs;
+#[cfg(feature = "failpoints")]
+mod drill;
 mod hostile;
-mod layers;
 mod making;
 mod support;

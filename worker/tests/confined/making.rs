@@ -44,6 +44,49 @@ async fn one_warm_decoder_makes_all_pictures() {
     assert_eq!(only_child(), Some(warm), "the same all along");
 }
 
+/// Jobs after which a decoder is replaced.
+const MAX_JOBS: u32 = 100;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_decoder_gets_another_picture_after_a_failure() {
+    let maker = maker();
+    maker.warm(1).await.unwrap();
+    let first = only_child().unwrap();
+    let good = encoded(&picture(300, 200), ImageFormat::Png);
+    maker.make(good.clone().into(), Format::Png, Priority::Normal).await.unwrap();
+    assert_eq!(only_child(), Some(first), "a success keeps it");
+    let mut damaged = good;
+    let data = damaged.windows(4).position(|window| window == b"IDAT").unwrap();
+    damaged[data + 4..data + 12].fill(0xff);
+    reason(maker.make(damaged.into(), Format::Png, Priority::Normal).await);
+    eventually("another one takes its place", || only_child().is_some_and(|child| child != first));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_decoder_gets_more_than_a_hundred_pictures() {
+    let maker = maker();
+    maker.warm(1).await.unwrap();
+    let first = only_child().unwrap();
+    let good = encoded(&picture(16, 16), ImageFormat::Png);
+    for _ in 1..MAX_JOBS {
+        maker.make(good.clone().into(), Format::Png, Priority::Normal).await.unwrap();
+    }
+    assert_eq!(only_child(), Some(first), "after all but one");
+    maker.make(good.into(), Format::Png, Priority::Normal).await.unwrap();
+    eventually("another one takes its place", || only_child().is_some_and(|child| child != first));
+}
+
+#[tokio::test]
+async fn a_decoder_has_no_capability() {
+    let maker = maker();
+    maker.warm(1).await.unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", only_child().unwrap())).unwrap();
+    for set in ["CapInh", "CapPrm", "CapEff"] {
+        let line = status.lines().find_map(|line| line.strip_prefix(set)?.strip_prefix(':'));
+        assert_eq!(line.map(|line| line.trim().trim_matches('0')), Some(""), "{set}");
+    }
+}
+
 #[tokio::test]
 async fn a_decoder_inherits_nothing() {
     let maker = maker();
@@ -117,7 +160,7 @@ async fn a_failed_start_of_a_decoder_is_not_the_fault_of_the_picture() {
     let executable = "/nowhere/up-worker".into();
     let maker = Maker::new(
         &pixels(),
-        Launch { executable, mode: ConfinementMode::Require, job_memory_bytes: 1 << 28 },
+        Launch { executable, mode: ConfinementMode::Require, job_memory_bytes: 1 << 28, attack: None },
     );
     let original = encoded(&picture(300, 200), ImageFormat::Jpeg);
     let error = maker.make(original.into(), Format::Jpeg, Priority::Normal).await.unwrap_err();

@@ -41,7 +41,7 @@ pub(crate) fn pixels() -> PixelConfig {
 
 pub(crate) fn launch() -> Launch {
     let executable = PathBuf::from(env!("CARGO_BIN_EXE_up-worker"));
-    Launch { executable, mode: ConfinementMode::Require, job_memory_bytes: MEMORY }
+    Launch { executable, mode: ConfinementMode::Require, job_memory_bytes: MEMORY, attack: None }
 }
 
 pub(crate) fn maker() -> Maker {
