@@ -6,7 +6,7 @@ mod prose;
 
 use std::fs;
 
-use integration_tests::repository::{root, sources};
+use integration_tests::repository::{root, sources, text_of};
 
 /// Asserts that a word is named by those files only whose path begins with one of `allowed`.
 fn assert_named_only_by(word: &str, allowed: &[&str]) {
@@ -125,5 +125,17 @@ fn units_let_decoders_be_confined() {
         assert!(unit.contains("KillMode=mixed"), "{path}");
         // A call that is missing all the same is refused, and logged as what cannot be confined.
         assert!(unit.contains("SystemCallErrorNumber=EPERM"), "{path}");
+    }
+}
+
+#[test]
+fn what_is_shipped_requires_the_sandbox() {
+    for (path, setting) in [
+        ("server/deploy/up-server.service", "\nEnvironment=UP_CONFINEMENT=require\n"),
+        ("worker/deploy/up-worker.service", "\nEnvironment=UP_CONFINEMENT=require\n"),
+        ("server/deploy/Containerfile", "\nENV UP_CONFINEMENT=require\n"),
+        ("server/deploy/compose.yaml", "\n  UP_CONFINEMENT: require\n"),
+    ] {
+        assert!(text_of(path).contains(setting), "{path} lacks {setting}");
     }
 }
