@@ -21,7 +21,9 @@ use std::{
     thread,
 };
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, kill_process, set_parent_process_death_signal, setrlimit,
+};
 
 use super::{
     ATTACKER_COMMAND,
@@ -53,6 +55,8 @@ fn take_job(memory: u64, order: &AttackOrder) -> io::Result<()> {
     if *attack == Attack::Executed {
         return report(&mut io::stdout(), &Ok("it became another program".to_owned()));
     }
+    // No layer may be enforced that does it, and some attacks never end.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
     let (mut input, mut output) = child::enter(*layers, memory)?;
     let Some(request) = protocol::read::<DecodeRequest>(&mut input)? else { return Ok(()) };
     layers::allow_cpu(request.timeout)?;
