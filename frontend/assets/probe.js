@@ -16,7 +16,7 @@ const NOT_PICTURES = [
 export const DEFAULT_LIMITS = {
   max_upload_bytes: 50 * 1024 * 1024,
   max_pixels: 100_000_000,
-  formats: ["jpeg", "png", "gif", "webp", "bmp", "tiff"],
+  formats: ["jpeg", "png", "gif", "webp", "bmp", "tiff", "heic", "avif"],
 };
 
 /** @param {File} file */

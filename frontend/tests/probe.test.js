@@ -50,13 +50,14 @@ test("files that are not pictures are named by type", () => {
 
 test("files that the server would reject are refused with a reason", () => {
   const png = { name: "PNG", format: "png", width: 12_000, height: 10_000 };
+  const older = { ...DEFAULT_LIMITS, formats: ["jpeg", "png"] };
   assert.equal(reasonToRefuse(0, null, DEFAULT_LIMITS), "The file is empty.");
   assert.equal(reasonToRefuse(9, null, DEFAULT_LIMITS), "This file type isn't supported.");
   assert.equal(reasonToRefuse(9, { name: "PDF", article: "a PDF" }, DEFAULT_LIMITS), "This is a PDF, not a picture.");
-  assert.equal(reasonToRefuse(9, { name: "AVIF", format: "avif" }, DEFAULT_LIMITS), "AVIF isn't supported. Use JPEG, PNG or WebP.");
+  assert.equal(reasonToRefuse(9, { name: "AVIF", format: "avif" }, older), "AVIF isn't supported. Use JPEG, PNG or WebP.");
   assert.equal(reasonToRefuse(9, { name: "AVIF", format: "avif" }, { ...DEFAULT_LIMITS, formats: ["avif"] }), "");
   const heic = { name: "HEIC", format: "heic" };
-  assert.match(reasonToRefuse(9, heic, DEFAULT_LIMITS), /^HEIC pictures don't work here yet\./);
+  assert.match(reasonToRefuse(9, heic, older), /^HEIC pictures don't work here yet\./);
   for (const name of ["heic", "heif"]) assert.equal(reasonToRefuse(9, heic, { ...DEFAULT_LIMITS, formats: ["jpeg", name] }), "", name);
   assert.equal(reasonToRefuse(84_000_000, png, DEFAULT_LIMITS), "84 MB is too large. The limit is 50 MB.");
   assert.equal(reasonToRefuse(9, png, DEFAULT_LIMITS), "Too big: 120 megapixels. The limit is 100.");

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import { damagedPng, file, png } from "./support/pictures.mjs";
-import { makeDirectory } from "./support/server.mjs";
+import { makeDirectory, makeRetriable } from "./support/server.mjs";
 import { NETWORK, openPage, plain, scene, until } from "./support/scene.mjs";
 
 const GOOD = "up_k1_correct-horse";
@@ -135,12 +135,13 @@ test("a retry carries the key", async (t) => {
 });
 
 test("a retry on the page of one upload carries the key", async (t) => {
-  const { browser, open, proxy } = await scene(t);
+  const { browser, directory, open, proxy } = await scene(t);
   const seen = guard(proxy);
   const tab = await open(`/?key=${GOOD}`, { allowed: NETWORK });
   await tab.pill("Live");
   await tab.choose(file("damaged.png", damagedPng()));
   await tab.until("failed");
+  await makeRetriable(directory);
   const path = await tab.page.evaluate(() => Object.values(localStorage).map((text) => /"self":"([^"]+)"/.exec(text)?.[1]).find(Boolean));
   const one = await openPage(t, browser, proxy.url + path, { within: tab.context, allowed: NETWORK });
   await one.page.getByRole("button", { name: "Retry" }).click();

@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import http from "node:http";
-import { readFile, readdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { test } from "node:test";
 import { damagedPng, file, pdf, png } from "./support/pictures.mjs";
+import { makeRetriable } from "./support/server.mjs";
 import { NETWORK, plain, scene, until } from "./support/scene.mjs";
 
 /** Sends a picture without the page. @returns its path */
@@ -76,9 +75,7 @@ test("without script a form retries a failed upload, where a retry may help", as
   await until(async () => (await heading(tab).catch(() => "")) === "damaged.png Failed. The file is damaged.", "it failed", 30_000);
   const retry = tab.page.getByRole("button", { name: "Retry" });
   assert.equal(await retry.count(), 0, "a damaged file stays damaged");
-  const files = await readdir(join(directory, "uploads"), { recursive: true });
-  const failure = join(directory, "uploads", files.find((file) => file.endsWith("failure.1.json")) ?? "");
-  await writeFile(failure, (await readFile(failure, "utf8")).replace("cannot-be-decoded", "exhausted"));
+  await makeRetriable(directory);
   await tab.page.reload();
   await retry.click();
   await until(() => proxy.seen.some((seen) => seen === `POST ${path}/retry`), "the retry is requested");

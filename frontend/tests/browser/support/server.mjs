@@ -1,6 +1,6 @@
 // The server under test, with its own directory.
 
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -35,4 +35,11 @@ export async function startServer(t, directory, ...options) {
   const url = await within(STARTS_WITHIN_MS, Promise.race([listening, early]), "The start of the server");
   early.catch(() => {});
   return { url, stop: () => end("SIGTERM"), kill: () => end("SIGKILL") };
+}
+
+/** Makes the failure of an upload in a data directory one that a retry may help: these take minutes to come about. */
+export async function makeRetriable(directory) {
+  const files = await readdir(join(directory, "uploads"), { recursive: true });
+  const failure = join(directory, "uploads", files.find((file) => file.endsWith("failure.1.json")) ?? "");
+  await writeFile(failure, (await readFile(failure, "utf8")).replace("cannot-be-decoded", "exhausted"));
 }
