@@ -29,7 +29,7 @@ test("without script the form works, and the page refreshes until the pictures a
   await restart();
   await until(async () => (await heading(tab).catch(() => "")) === "foobar.png", "it is ready", 30_000);
   assert.equal(await tab.page.locator('meta[http-equiv="refresh"]').count(), 0);
-  assert.equal(await tab.page.locator(".hero img").evaluate((image) => image.naturalWidth), 800);
+  await until(() => tab.page.locator(".hero img").evaluate((image) => image.naturalWidth === 800), "the picture is loaded");
   assert.equal(await tab.page.locator(".sizes a").count(), 3);
   assert.equal(await tab.page.locator(".progress").count(), 0, "the journey has ended");
   const stranger = await open(new URL(tab.page.url()).pathname, { javaScriptEnabled: false });
