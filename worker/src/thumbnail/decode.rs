@@ -53,9 +53,9 @@ pub(super) fn first_frame(
         #[cfg(any(feature = "heic", feature = "avif"))]
         Format::Heic | Format::Avif => heif::decode(original, header, least),
         #[cfg(not(any(feature = "heic", feature = "avif")))]
-        Format::Heic => Err(UnsupportedKind::Heif(thumbnail_heif::Unsupported::Heic).into()),
+        Format::Heic => Err(thumbnail_heif::Error::from(thumbnail_heif::Unsupported::Heic).into()),
         #[cfg(not(any(feature = "heic", feature = "avif")))]
-        Format::Avif => Err(UnsupportedKind::Heif(thumbnail_heif::Unsupported::Avif).into()),
+        Format::Avif => Err(thumbnail_heif::Error::from(thumbnail_heif::Unsupported::Avif).into()),
         _ => whole::decode(original, header),
     }
 }

@@ -98,7 +98,7 @@ fn silent(open: &OpenConnection, queue: &str) -> lapin::Error {
     late(format!("the queue {queue} does not respond"))
 }
 
-/// Recreates the queues of a single broker that have been silent for too long. Returns whether there was one.
+/// Recreates the queues of a single broker that have been silent for too long.
 pub(super) async fn recreate_silent(nodes: &BrokerNodes, silent: &SilentQueues) {
     let mut queues = silent.silent_for(Duration::ZERO, Instant::now());
     if let Some(queue) = queues.first()
