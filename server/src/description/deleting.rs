@@ -14,11 +14,12 @@ use super::components::{
 use crate::problem::Kind;
 
 /// The problems of a deletion.
-const DELETE_PROBLEMS: [Kind; 6] = [
+const DELETE_PROBLEMS: [Kind; 7] = [
     Kind::TokenNeeded,
     Kind::CrossSite,
     Kind::WrongToken,
     Kind::UnknownUpload,
+    Kind::TooManyWrongKeys,
     Kind::Draining,
     Kind::Unavailable,
 ];
