@@ -1,14 +1,14 @@
 //! One AV1 picture.
 
 use heifer_isobmff::HeifFile;
-use re_rav1d::dav1d::{
-    Decoder, Error as Av1Error, Picture, PixelLayout, PlanarImageComponent, Settings, pixel::YUVRange,
-};
+use re_rav1d::dav1d::{Decoder, Error as Av1Error, Picture, PixelLayout, PlanarImageComponent, Settings};
 
 use crate::{
     Error,
-    frame::{Plane, Shape, Signal},
+    frame::{Plane, Shape},
 };
+
+mod sequence;
 
 /// Decodes an item, and hands over its planes.
 pub(crate) fn decode(
@@ -17,7 +17,12 @@ pub(crate) fn decode(
     max_pixels: u64,
     add: impl FnOnce(Shape, Planes<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let picture = picture(file.item_data(id)?.into_owned(), max_pixels)?;
+    let data = file.item_data(id)?.into_owned();
+    if data.is_empty() {
+        return Err(Error::Damaged("an item has no bytes".to_owned()));
+    }
+    let signal = sequence::signal(&data);
+    let picture = picture(data, max_pixels)?;
     let (sampling, planes) = match picture.pixel_layout() {
         PixelLayout::I400 => (None, 1),
         PixelLayout::I420 => (Some((2, 2)), 3),
@@ -26,14 +31,6 @@ pub(crate) fn decode(
     };
     let bits = picture.bits_per_component().map_or(8, |bits| bits.0);
     let bits = u8::try_from(bits).map_err(Error::damaged)?;
-    let number =
-        |code: Result<usize, std::num::TryFromIntError>| code.ok().and_then(|code| u16::try_from(code).ok());
-    let signal = Signal {
-        primaries: number((picture.color_primaries() as u32).try_into()).unwrap_or(2),
-        transfer: number((picture.transfer_characteristic() as u32).try_into()).unwrap_or(2),
-        matrix: number((picture.matrix_coefficients() as u32).try_into()).unwrap_or(2),
-        full_range: picture.color_range() == YUVRange::Full,
-    };
     let shape = Shape { bits, sampling, signal };
     let components = [PlanarImageComponent::Y, PlanarImageComponent::U, PlanarImageComponent::V];
     let data: Vec<_> = components.into_iter().take(planes).map(|plane| picture.plane(plane)).collect();
