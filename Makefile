@@ -52,6 +52,9 @@ lint: lint-tools $(PAGE_TOOLS)
 	cd frontend && npm run check
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets $(TESTED) $(PIXELS) -- -D warnings
+	@# As the image is built, and with as little as can be.
+	cargo clippy --locked -p server -p worker --no-default-features --features avif -- -D warnings
+	cargo clippy --locked -p server -p worker --no-default-features -- -D warnings
 	cargo deny --config .deny.toml check bans licenses sources
 	./integration-tests/advisories
 
@@ -61,7 +64,7 @@ bench: test-tools
 	@./integration-tests/need /usr/share/backgrounds/gnome gnome-backgrounds
 	cargo build --locked --release --bins -p server -p integration-tests $(PIXELS)
 	target/release/bench-pixels $(PICTURES)
-	target/release/bench
+	target/release/bench $(PICTURES)
 
 # FUZZ_SECONDS=3600 make fuzz takes an hour for each target. What a run learns is kept beside it, in fuzz/corpus.
 FUZZ_SECONDS ?= 60
@@ -71,7 +74,7 @@ define FUZZ
 endef
 fuzz:
 	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
-	$(call FUZZ,worker,probe,fuzz/seeds)
+	$(call FUZZ,worker,probe,fuzz/seeds heif/tests/samples)
 	$(call FUZZ,worker,messages,golden)
 	$(call FUZZ,worker,thumbnails,fuzz/seeds)
 	$(call FUZZ,worker,tiff,fuzz/seeds/tiff)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use worker::{
-    Sizes,
+    Sizes, WebpSizes,
     config::PixelConfig,
     confinement::ConfinementMode,
     measure::Stages,
@@ -24,6 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
         job_memory_bytes: 0,
         confinement: ConfinementMode::Off,
         sizes: "small=8,medium=24,large=64".parse().unwrap_or_else(|_| Sizes::default()),
+        webp: WebpSizes::default(),
     };
     if let Ok(made) = Stages::default().make(bytes, format, &pixels, |_| {}) {
         for thumbnail in made.thumbnails {

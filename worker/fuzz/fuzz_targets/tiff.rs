@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use worker::{Format, Sizes, config::PixelConfig, confinement::ConfinementMode, measure::Stages};
+use worker::{Format, Sizes, WebpSizes, config::PixelConfig, confinement::ConfinementMode, measure::Stages};
 
 /// Small, so that an input costs milliseconds.
 const MAX_PIXELS: u64 = 1_000_000;
@@ -16,6 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
         job_memory_bytes: 0,
         confinement: ConfinementMode::Off,
         sizes: "small=8,medium=24,large=64".parse().unwrap_or_else(|_| Sizes::default()),
+        webp: WebpSizes::NONE,
     };
     if let Ok(made) = Stages::default().make(bytes, Format::Tiff, &pixels, |_| {}) {
         for thumbnail in made.thumbnails {
