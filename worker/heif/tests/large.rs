@@ -26,14 +26,16 @@ fn tiled(columns: u16, rows: u16) -> Vec<u8> {
         .flat_map(|at| [at % TILE / 2, at / TILE / 2, 128])
         .map(|value| u8::try_from(value % 256).unwrap_or_default())
         .collect();
-    let one = heifer::encode_rgb8(TILE, TILE, &pixels, &heifer::EncodeOptions::default()).unwrap();
-    let one = HeifFile::parse(&one).unwrap();
-    let id = one.primary_item().unwrap().id;
-    let config = one.item_properties(id).unwrap().find_map(|property| match property {
-        Property::HevcConfig(config) => Some(config.clone()),
-        _ => None,
-    });
-    let (config, data) = (config.unwrap(), one.item_data(id).unwrap());
+    let one = heifer::encode_rgb8(TILE, TILE, &pixels, &heifer::EncodeOptions::default())
+        .expect("a tile can be encoded");
+    let one = HeifFile::parse(&one).expect("an encoder writes what can be read");
+    let id = one.primary_item().expect("it has a picture").id;
+    let config =
+        one.item_properties(id).expect("the picture has properties").find_map(|property| match property {
+            Property::HevcConfig(config) => Some(config.clone()),
+            _ => None,
+        });
+    let (config, data) = (config.expect("HEVC has a configuration"), one.item_data(id).expect("it has data"));
     let mut slices = Vec::new();
     let mut rest = &data[..];
     while let Some((length, after)) = rest.split_first_chunk::<4>() {
@@ -53,16 +55,16 @@ fn tiled(columns: u16, rows: u16) -> Vec<u8> {
 
 /// A value of this process's status in bytes.
 fn status(name: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    let status = fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux has this line");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("it is a number") * 1024
 }
 
 /// The most memory that decoding takes on top of what there is, in bytes.
 fn memory_of(file: &[u8], max_pixels: u64) -> u64 {
-    fs::write("/proc/self/clear_refs", "5").unwrap();
+    fs::write("/proc/self/clear_refs", "5").expect("Linux has it");
     let before = status("VmRSS:");
-    let picture = decode(file, LEAST, max_pixels).unwrap();
+    let picture = decode(file, LEAST, max_pixels).expect("the file is whole");
     assert!(picture.width >= LEAST.0 && picture.height >= LEAST.1);
     status("VmHWM:") - before
 }
