@@ -5,7 +5,7 @@
 //!
 //! | died after | the next delivery finds | the next delivery does |
 //! | --- | --- | --- |
-//! | receiving | nothing | everything |
+//! | receiving | nothing, or the mark that it was begun | everything |
 //! | storing thumbnails | the files of an unfinished making | everything, under a new token, and removes the other making |
 //! | storing the result | the result | announces, acknowledges, removes the pending entry |
 //! | storing the failure | the failure of its generation | removes the pending entry, announces, acknowledges |
@@ -13,7 +13,8 @@
 //! | acknowledging | there is no next delivery | the sweeper removes the pending entry |
 //!
 //! A first delivery reads the original, and after its result the tombstone. A redelivery, or a job of a later generation,
-//! first checks whether the upload was deleted or has ended.
+//! first checks whether the upload was deleted or has ended. A redelivery that is begun leaves a mark in storage: a broker
+//! also counts the returns of jobs that only waited in a worker's memory, and a job without marks has killed nobody.
 //!
 //! The pending entry of a *failed* generation is removed before the announcement: a client that receives the failure
 //! may retry at once. Errors of storage and of decoder starts are not counted against a job: it is postponed, and the
@@ -229,6 +230,9 @@ impl Consumer {
             if let Some(ended) = self.storage.end_of(job.name()).await? {
                 return self.ended(job.name(), ended, true).await;
             }
+        }
+        if deliveries > 1 {
+            self.storage.mark_begun(job.name()).await?;
         }
         failpoint::hit("job-started", &record.name).await;
         let original = match timed("fetch", self.storage.original(job.id)).await {

@@ -14,6 +14,7 @@
 //! and directory) before it returns.
 
 mod audit;
+mod beginnings;
 mod claim;
 mod expiry;
 mod facts;

@@ -8,9 +8,13 @@ use crate::{
     transport::{DeadLetter, DeathReason, Posting},
 };
 
+/// How often redeliveries of a job must have been begun before it counts as one that kills its workers: with its first
+/// delivery, which leaves no mark, as often as the embedded queue lets it.
+const MIN_BEGUN: usize = 2;
+
 impl Consumer {
     /// Buries a dead letter: stores that its upload failed, unless the generation has already ended. A job that expired
-    /// in its lane was never tried, so it is posted again instead.
+    /// in its lane, or that was returned before workers began it, was not tried, so it is posted again instead.
     pub(super) async fn bury(&self, letter: &DeadLetter) -> Result<WorkDone, TransientError> {
         let Some(id) = letter.id else {
             error!(reason = letter.reason.name(), "a dead letter has no upload id");
@@ -35,6 +39,12 @@ impl Consumer {
         };
         if letter.reason == DeathReason::Expired {
             warn!("a job expired in its queue by a broker policy and is posted again");
+            self.transport.publish(Posting::of_sweeper(record)).await?;
+            return Ok(WorkDone::nothing(None));
+        }
+        if letter.reason == DeathReason::KilledItsWorkers && self.storage.times_begun(job).await? < MIN_BEGUN
+        {
+            warn!("a job was returned before workers began it, and is posted again");
             self.transport.publish(Posting::of_sweeper(record)).await?;
             return Ok(WorkDone::nothing(None));
         }

@@ -242,6 +242,45 @@ async fn a_job_that_expired_in_its_lane_is_posted_again_and_has_not_failed() {
 }
 
 #[tokio::test]
+async fn a_job_that_was_returned_before_it_was_begun_is_posted_again_and_has_not_failed() {
+    let ((storage, _), script) = (storage(), Script::counting());
+    let record = accepted(&storage, &script).await;
+    let worker = testing::worker(&storage, &script, Instantly::default());
+    let bury = || {
+        let job = Some(ResizeJob::new(record.clone()));
+        let (id, generation, reason) = (Some(record.id), Some(1), DeathReason::KilledItsWorkers);
+        script.purge();
+        script.post_burial(DeadLetter { id, generation, job, reason });
+    };
+    // Of another generation, and one too few of this.
+    storage.mark_begun(JobName { id: record.id, generation: 2 }).await.unwrap();
+    storage.mark_begun(record.job()).await.unwrap();
+    bury();
+    worker.step(script.deliver().unwrap()).await;
+    assert!(matches!(storage.status(record.id).await.unwrap(), UploadStatus::Pending(_)));
+    assert_eq!(script.deliver().unwrap().task.id(), Some(record.id), "it is posted again");
+
+    storage.mark_begun(record.job()).await.unwrap();
+    bury();
+    work_off(&worker, &script).await;
+    assert_eq!(states(&script), [(1, crate::State::Failed)]);
+}
+
+#[tokio::test]
+async fn a_redelivery_that_is_begun_leaves_a_mark_and_an_end_removes_it() {
+    let ((storage, _), script) = (storage(), Script::searchable());
+    let record = accepted(&storage, &script).await;
+    drop(script.deliver());
+    script.redeliver();
+    let worker = testing::worker(&storage, &script, Instantly::failing([Instantly::killed as _]));
+    worker.step(script.deliver().unwrap()).await;
+    assert_eq!(storage.times_begun(record.job()).await.unwrap(), 1);
+    work_off(&worker, &script).await;
+    assert_eq!(states(&script), [(1, crate::State::Ready)]);
+    assert_eq!(storage.times_begun(record.job()).await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn an_outage_of_storage_is_charged_to_no_job_and_stops_the_worker() {
     let store = Logged::new(InMemory::new(), Fuse::never());
     let away = store.away();

@@ -3,6 +3,7 @@
 //! ```text
 //! uploads/<shard>/<id>/original                  the bytes as received
 //! uploads/<shard>/<id>/<making>/small.jpg …      the thumbnails of one making
+//! uploads/<shard>/<id>/<making>/begun.<gen>      a worker began a redelivered job of this generation
 //! uploads/<shard>/<id>/result.json               ready
 //! uploads/<shard>/<id>/failure.<gen>.json        failed, one per generation
 //! pending/<id>                                   generation 1 has not ended
@@ -50,6 +51,7 @@ const ORIGINAL: &str = "original";
 const RESULT: &str = "result.json";
 const DELETE_SECRET: &str = "delete.";
 const FAILURE: &str = "failure.";
+const BEGUN: &str = "begun.";
 const JSON: &str = ".json";
 
 /// Hexadecimal digits of an id that name its shard: about 4.7 hours of UUID v7 time.
@@ -143,6 +145,12 @@ impl StorageKey {
     pub fn thumbnail(id: UploadId, making: Making, size: Size, encoding: Encoding) -> Self {
         let name = format!("{size}.{}", encoding.extension());
         Self(Self::upload(id).join(making.to_string()).join(name))
+    }
+
+    /// The mark that a worker began a redelivered job. Each has a making of its own, and is removed like one.
+    #[must_use]
+    pub fn begun(job: JobName, making: Making) -> Self {
+        Self(Self::making(job.id, making).join(format!("{BEGUN}{}", job.generation)))
     }
 
     /// The index entry of a generation that has not ended.
@@ -341,6 +349,13 @@ impl StorageKey {
         let job = JobName { id: id.parse().ok()?, generation };
         // Each job has one name: `<id>.1` and `<id>.02` are not names.
         (Self::pending(job).path() == path).then_some(job)
+    }
+
+    /// Whether a path is a mark that a worker began this job.
+    pub(crate) fn is_begun(path: &Path, job: JobName) -> bool {
+        let mut parts = path.parts().rev();
+        let (name, making) = (parts.next(), parts.next().and_then(|making| making.as_ref().parse().ok()));
+        name.is_some() && making.is_some_and(|making| Self::begun(job, making).path() == path)
     }
 
     /// The upload and the part of it that a listed path is; `None` for any other path.

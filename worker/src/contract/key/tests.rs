@@ -16,6 +16,10 @@ fn keys_are_those_of_the_specification() {
             StorageKey::thumbnail(id, making, Size::Small, Encoding::Jpeg),
             "uploads/0199f3/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10/0000000000000007/small.jpg",
         ),
+        (
+            StorageKey::begun(job(2), making),
+            "uploads/0199f3/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10/0000000000000007/begun.2",
+        ),
         (StorageKey::pending(job(1)), "pending/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10"),
         (StorageKey::pending(job(2)), "pending/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10.2"),
         (StorageKey::gone(id), "gone/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10"),
@@ -43,8 +47,14 @@ fn every_part_of_an_upload_parses_back() {
         (StorageKey::result(id), StoredPart::Result),
         (StorageKey::failure(job(12)), StoredPart::Failure(12)),
         (StorageKey::thumbnail(id, making, Size::Large, Encoding::Png), StoredPart::Thumbnail(making)),
+        (StorageKey::begun(job(2), making), StoredPart::Thumbnail(making)),
     ] {
         assert_eq!(StorageKey::parse_part(key.path()), Some((id, part)));
+    }
+    let begun = StorageKey::begun(job(2), making);
+    assert!(StorageKey::is_begun(begun.path(), job(2)));
+    for other in [begun.path().clone(), StorageKey::result(id).path().clone(), Path::from("begun.1")] {
+        assert!(!StorageKey::is_begun(&other, job(1)), "{other}");
     }
     for foreign in ["uploads/x/original", "uploads/ffffff/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10/original"] {
         assert_eq!(StorageKey::parse_part(&Path::from(foreign)), None, "{foreign}");
