@@ -1,11 +1,15 @@
 //! Pictures: made here, or photographs from Debian's packages.
 
-use std::{fs, io::Cursor, path::PathBuf};
+use std::{
+    fs,
+    io::Cursor,
+    path::{Path, PathBuf},
+};
 
 use image::{DynamicImage, GrayImage, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
 
 /// The directories of Debian's packages of photographs.
-const PHOTOGRAPHS: &str = "/usr/share/backgrounds";
+pub const PHOTOGRAPHS: &str = "/usr/share/backgrounds";
 
 /// A small opaque PNG, different for every seed.
 #[must_use]
@@ -60,6 +64,31 @@ fn encode(image: RgbImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     DynamicImage::from(image).write_to(&mut bytes, format).expect("a small picture can be encoded");
     bytes.into_inner()
+}
+
+/// JPEGs below a directory, spread over the sizes that there are: the largest, and from there down in equal steps of rank,
+/// `many` of them.
+#[must_use]
+pub fn spread_below(directory: &Path, many: usize) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    walk(directory, &mut paths);
+    paths.sort_by_key(|path| fs::metadata(path).map_or(0, |data| data.len()));
+    let step = (paths.len() / many).max(1);
+    paths.into_iter().rev().step_by(step).take(many).collect()
+}
+
+fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_symlink() {
+            continue;
+        }
+        if path.is_dir() {
+            walk(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "jpg" || extension == "jpeg") {
+            found.push(path);
+        }
+    }
 }
 
 /// A photograph that no test made: where it is, its bytes and its sides, at least `megapixels` of them.

@@ -13,7 +13,7 @@ use std::{
 };
 
 use image::{DynamicImage, ImageFormat, codecs::jpeg::JpegEncoder, imageops::FilterType};
-use integration_tests::rivals;
+use integration_tests::{pictures, rivals};
 use worker::{
     Format, Size, Sizes, WebpSizes,
     config::PixelConfig,
@@ -26,7 +26,7 @@ use worker::{
 const RUNS: usize = 11;
 const SLOW_RUNS: usize = 3;
 
-/// Photographs that are taken from a directory: the largest, and from there down in equal steps of rank.
+/// Photographs that are taken from a directory.
 const PHOTOGRAPHS: usize = 12;
 
 /// The time that a job may take beyond the floor: half of it again, and a constant for the work of every job.
@@ -47,9 +47,9 @@ fn main() -> ExitCode {
         tell_memory(&env::args().nth(2).unwrap_or_default());
         return ExitCode::SUCCESS;
     }
-    let directory =
-        env::args_os().nth(1).map_or_else(|| PathBuf::from("/usr/share/backgrounds"), PathBuf::from);
-    let photographs = photographs(&directory);
+    let directory = env::args_os().nth(1).map_or_else(|| PathBuf::from(pictures::PHOTOGRAPHS), PathBuf::from);
+    let photographs: Vec<_> =
+        pictures::spread_below(&directory, PHOTOGRAPHS).iter().filter_map(|path| subject(path)).collect();
     if photographs.is_empty() {
         eprintln!("there are no photographs in {}: make bench installs some", directory.display());
         return ExitCode::FAILURE;
@@ -131,30 +131,6 @@ struct Subject {
     format: Format,
     bytes: Vec<u8>,
     sides: (u32, u32),
-}
-
-/// JPEGs below a directory, spread over the sizes that there are.
-fn photographs(directory: &Path) -> Vec<Subject> {
-    let mut paths = Vec::new();
-    walk(directory, &mut paths);
-    paths.sort_by_key(|path| fs::metadata(path).map_or(0, |data| data.len()));
-    let step = (paths.len() / PHOTOGRAPHS).max(1);
-    let chosen = paths.into_iter().rev().step_by(step).take(PHOTOGRAPHS);
-    chosen.filter_map(|path| subject(&path)).collect()
-}
-
-fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_symlink() {
-            continue;
-        }
-        if path.is_dir() {
-            walk(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "jpg" || extension == "jpeg") {
-            found.push(path);
-        }
-    }
 }
 
 fn subject(path: &Path) -> Option<Subject> {
