@@ -161,10 +161,15 @@ pub fn thumbnails_in(upload: &Path) -> [Vec<u8>; 3] {
 /// How to start a server.
 pub struct Start {
     data: Data,
+    /// The directory that the server gets as its own, if it is another one.
+    data_at: Option<PathBuf>,
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
     limits: Option<String>,
     executable: PathBuf,
+    /// A program that starts the executable.
+    through: Option<PathBuf>,
+    logs_by_default: bool,
 }
 
 impl Start {
@@ -177,13 +182,16 @@ impl Start {
     /// On data that another server may have left.
     #[must_use]
     pub fn on(data: &Data) -> Self {
-        let arguments = vec!["--workers".to_owned(), "2".to_owned()];
+        let arguments = ["--workers", "2", "--drain-delay", "0s"].map(str::to_owned).into();
         Self {
             data: data.clone(),
+            data_at: None,
             arguments,
             variables: Vec::new(),
             limits: None,
             executable: binary("up-server"),
+            through: None,
+            logs_by_default: false,
         }
     }
 
@@ -195,6 +203,13 @@ impl Start {
         } else {
             self.arguments.extend([flag.to_owned(), value.to_owned()]);
         }
+        self
+    }
+
+    /// With its data in another directory; the log stays where it is.
+    #[must_use]
+    pub fn data_at(mut self, directory: &Path) -> Self {
+        self.data_at = Some(directory.to_owned());
         self
     }
 
@@ -225,6 +240,20 @@ impl Start {
         self
     }
 
+    /// Started by another program, which gets the path of the executable.
+    #[must_use]
+    pub fn through(mut self, program: &str) -> Self {
+        self.through = Some(binary(program));
+        self
+    }
+
+    /// With the log as operators see it, instead of a longer one.
+    #[must_use]
+    pub fn logging_by_default(mut self) -> Self {
+        self.logs_by_default = true;
+        self
+    }
+
     /// Starts it and waits until it listens.
     ///
     /// # Panics
@@ -232,25 +261,8 @@ impl Start {
     #[must_use]
     pub fn start(self) -> Server {
         let log = File::options().create(true).append(true).open(self.data.path().join("server.log"));
-        let binary = self.executable;
-        let mut command = match self.limits {
-            None => Command::new(binary),
-            Some(limits) => {
-                let mut command = Command::new("sh");
-                command.args(["-c", &format!("ulimit {limits}; exec \"$0\" \"$@\"")]).arg(binary);
-                command
-            }
-        };
-        command.args(["--listen", "127.0.0.1:0"]).arg("--data").arg(self.data.path()).args(&self.arguments);
-        let mut child = command
-            .env("RUST_LOG", "debug,hyper=info,tungstenite=info,tokio_tungstenite=info,lapin=info")
-            .envs(self.variables)
-            .stdout(Stdio::piped())
-            .stderr(log.expect("the log can be opened"))
-            // A group of its own, so that a parked worker can be ended with it.
-            .process_group(0)
-            .spawn()
-            .expect("the server starts: `make test` builds it first");
+        let child = self.command().stderr(log.expect("the log can be opened")).spawn();
+        let mut child = child.expect("the server starts: `make test` builds it first");
         let output = child.stdout.take().expect("it is piped");
         let line = BufReader::new(output).lines().next();
         let line = line
@@ -258,6 +270,47 @@ impl Start {
             .unwrap_or_else(|| panic!("the server did not listen:\n{}", log_of(&self.data)));
         let url = line.strip_prefix("listening on ").expect("it says where").to_owned();
         Server { child, data: self.data, url, client: reqwest::Client::new() }
+    }
+}
+
+impl Start {
+    /// Runs it until it ends, since it must not start. Answers its exit code and all that it said.
+    ///
+    /// # Panics
+    /// When it cannot be run.
+    #[must_use]
+    pub fn refused(self) -> (Option<i32>, String) {
+        let output = self.command().output().expect("the server can be run");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    }
+
+    fn command(&self) -> Command {
+        let binary = self.through.as_ref().unwrap_or(&self.executable);
+        let mut command = match &self.limits {
+            None => Command::new(binary),
+            Some(limits) => {
+                let mut command = Command::new("sh");
+                command.args(["-c", &format!("ulimit {limits}; exec \"$0\" \"$@\"")]).arg(binary);
+                command
+            }
+        };
+        if self.through.is_some() {
+            command.arg(&self.executable);
+        }
+        let data = self.data_at.as_deref().unwrap_or_else(|| self.data.path());
+        command.args(["--listen", "127.0.0.1:0"]).arg("--data").arg(data).args(&self.arguments);
+        if self.logs_by_default {
+            command.env_remove("RUST_LOG");
+        } else {
+            command.env("RUST_LOG", "debug,hyper=info,tungstenite=info,tokio_tungstenite=info,lapin=info");
+        }
+        command
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdout(Stdio::piped())
+            // A group of its own, so that a parked worker can be ended with it.
+            .process_group(0);
+        command
     }
 }
 

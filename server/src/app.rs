@@ -70,7 +70,9 @@ pub(crate) struct App {
     pub(crate) connections: Arc<Connections>,
     /// Idempotency keys of uploads in flight.
     pub(crate) keys_in_use: Arc<KeysInUse>,
-    /// Cancelled by the first signal.
+    /// Cancelled by the first signal: load balancers are told to turn to other servers.
+    pub(crate) leaving: CancellationToken,
+    /// Cancelled `--drain-delay` later: nothing new is accepted.
     pub(crate) draining: CancellationToken,
     /// Uploads in flight and open sockets: a drain waits for them.
     pub(crate) in_flight: TaskTracker,
@@ -226,6 +228,7 @@ impl App {
             watching: Quota::new(8, 8),
             connections: Connections::new(8),
             keys_in_use: Arc::default(),
+            leaving: CancellationToken::new(),
             draining: CancellationToken::new(),
             in_flight: TaskTracker::new(),
             config,

@@ -15,7 +15,7 @@ use worker::{
     transport::{Transport, broker_url::BrokerUrl, rabbitmq::RabbitTransport},
 };
 
-use crate::{config::Config, senders::Senders};
+use crate::{config::Config, file_limit, senders::Senders};
 
 /// How long storage may take to write, read and delete one small object, DNS and handshakes included.
 const STORAGE_WITHIN: Duration = Duration::from_secs(10);
@@ -69,16 +69,17 @@ fn one_line(text: &str) -> String {
     text.split(char::is_control).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// Reads the files that settings name, and checks what settings mean together.
+/// Checks before a start what settings mean together, the files that they name, and the open-file limit.
 ///
 /// # Errors
-/// When a file cannot be read, or a setting needs another one.
-pub fn files_of_settings(config: &Config) -> anyhow::Result<()> {
-    Senders::open(config).map(drop)
+/// When a file cannot be read, a setting needs another one, or the limit is too low.
+pub fn before_start(config: &Config) -> anyhow::Result<()> {
+    Senders::open(config)?;
+    file_limit::check()
 }
 
 fn settings(config: &Config) -> anyhow::Result<String> {
-    files_of_settings(config)?;
+    before_start(config)?;
     Ok("all settings are valid".to_owned())
 }
 

@@ -6,6 +6,7 @@ use std::{
     iter,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use axum::http::HeaderName;
@@ -21,7 +22,7 @@ use worker::{
     transport::broker_url::BrokerUrl,
 };
 
-use self::values::{parse_format, parse_network, parse_origin, parse_public_url};
+use self::values::{parse_delay, parse_format, parse_network, parse_origin, parse_public_url};
 use crate::{keep::Keep, ticket_args::TicketArgs};
 
 /// One more than the uploads that one client may have in the interactive lane, so that a client that occupies every
@@ -205,6 +206,11 @@ pub struct Config {
     #[arg(long, env = "UP_ADMIN_LISTEN", value_name = "ADDRESS")]
     pub admin_listen: Option<SocketAddr>,
 
+    /// Time from the first SIGTERM until the server refuses uploads, in seconds or with a unit such as 500ms. /readyz
+    /// answers 503 meanwhile, so that load balancers turn to other servers first; 0s is off
+    #[arg(long, env = "UP_DRAIN_DELAY", default_value = "1s", value_parser = parse_delay, value_name = "TIME")]
+    pub drain_delay: Duration,
+
     /// Format of log records
     #[arg(long, env = "UP_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
@@ -381,6 +387,8 @@ mod tests {
             ("--public-url", "example.org"),
             ("--log-format", "xml"),
             ("--job-timeout", "0"),
+            ("--drain-delay", "soon"),
+            ("--drain-delay", "2h"),
             ("--keep", "soon"),
             ("--keep", "7d,1h"),
         ] {

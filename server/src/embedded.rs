@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use worker::telemetry;
+use worker::{consumer::RELEASE_AFTER, telemetry};
 
 use crate::{
     app::App,
@@ -31,8 +31,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A worker that ran this long has started successfully: its backoff is reset.
 const STARTED_AFTER: Duration = Duration::from_secs(10);
 
-/// Time that a worker has to drain, in addition to the timeout of its job.
-const DRAIN_MARGIN: Duration = Duration::from_secs(5);
+/// How long a worker may take to drain: it releases its job before, and settles it.
+pub(crate) const DRAIN_WITHIN: Duration = RELEASE_AFTER.saturating_add(Duration::from_secs(2));
 
 /// The executable of this process, even if its file was replaced or removed since, as an upgrade does.
 const OWN_EXECUTABLE: &str = "/proc/self/exe";
@@ -66,7 +66,7 @@ async fn keep_one(app: Arc<App>, lanes: Lanes, draining: CancellationToken) {
                 tokio::select! {
                     status = child.wait() => report(status),
                     () = draining.cancelled() => {
-                        return drain(child, config.pixels.job_timeout + DRAIN_MARGIN).await;
+                        return drain(child, DRAIN_WITHIN).await;
                     }
                 }
             }

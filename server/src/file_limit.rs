@@ -3,8 +3,12 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// Open files that are neither connections nor uploads: storage, the queue, pipes of workers, and a reserve.
+/// Open files that are neither connections nor uploads: storage, the queue, pipes of workers, and a reserve. At most half
+/// of a low limit.
 const OTHER_FILES: u64 = 1024;
+
+/// The fewest open files that a server starts with: below it hardly a client would be served.
+const FEWEST: u64 = 512;
 
 /// Files that clients hold open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,13 +21,31 @@ pub(crate) struct Files {
     pub(crate) uploads: usize,
 }
 
-/// Raises the open-file limit to its maximum, and reduces `wanted` in proportion if it does not fit.
-pub(crate) fn fit_open_files(wanted: Files) -> Files {
+/// Raises the open-file limit to its maximum. Returns it.
+fn raise() -> u64 {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         warn!(%error, "could not raise the open-file limit");
     }
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Checks that the open-file limit lets a server start.
+///
+/// # Errors
+/// When it is too low.
+pub(crate) fn check() -> anyhow::Result<()> {
+    let limit = raise();
+    anyhow::ensure!(
+        limit >= FEWEST,
+        "the open-file limit is {limit}, and a server needs {FEWEST}: raise it with ulimit -n or LimitNOFILE"
+    );
+    Ok(())
+}
+
+/// Raises the open-file limit to its maximum, and reduces `wanted` in proportion if it does not fit.
+pub(crate) fn fit_open_files(wanted: Files) -> Files {
+    let limit = raise();
     let fitting = fit(wanted, limit);
     if fitting != wanted {
         warn!(
@@ -38,7 +60,7 @@ pub(crate) fn fit_open_files(wanted: Files) -> Files {
 }
 
 fn fit(wanted: Files, limit: u64) -> Files {
-    let room = u128::from(limit.saturating_sub(OTHER_FILES));
+    let room = u128::from(limit - OTHER_FILES.min(limit / 2));
     let all = (wanted.connections + wanted.sockets + wanted.uploads) as u128;
     if all <= room {
         return wanted;
@@ -67,6 +89,8 @@ mod tests {
     fn a_low_limit_is_shared_in_proportion() {
         let fitting = fit(WANTED, OTHER_FILES + 9352);
         assert_eq!(fitting, Files { connections: 4096, sockets: 5000, uploads: 256 });
+        let fewest = fit(WANTED, FEWEST);
+        assert_eq!(fewest, Files { connections: 112, sockets: 136, uploads: 7 });
         assert_eq!(fit(WANTED, 0), Files { connections: 1, sockets: 1, uploads: 1 });
     }
 }

@@ -71,7 +71,7 @@ pub(crate) async fn healthz() -> Response {
 /// Uploads can be accepted: storage is writable, the outbox is not full, and the server does not drain. The reasons for
 /// a refusal are shown to operators only, at `/readyz` of the admin listener.
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    if app.draining.is_cancelled() {
+    if app.leaving.is_cancelled() {
         return Err(Problem::draining());
     }
     match report(&app).await {

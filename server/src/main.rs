@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         None => logging::init(config.log_format),
     }
     if config.command.is_none()
-        && let Err(error) = check::files_of_settings(&config)
+        && let Err(error) = check::before_start(&config)
     {
         error!("the server does not start: {error:#}");
         return ExitCode::from(EXIT_USAGE);

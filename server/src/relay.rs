@@ -23,7 +23,7 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// How long a draining server empties its outbox. A remaining job is relayed after the next start, or requeued by the
 /// sweeper of another server.
-const FLUSH_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const FLUSH_WITHIN: Duration = Duration::from_secs(3);
 
 /// How often a draining server checks whether its outbox is empty.
 const CHECK_EVERY: Duration = Duration::from_millis(20);

@@ -31,11 +31,11 @@ const CONNECTION_BUFFER_BYTES: usize = 64 * 1024;
 /// How long a client may read nothing while an answer is sent to it.
 const UNREAD_WITHIN: Duration = Duration::from_secs(30);
 
-/// How long uploads in flight may take to finish once the server drains.
-const FINISH_WITHIN: Duration = Duration::from_secs(30);
+/// How long uploads in flight may take to finish once the server drains. Clients repeat those that are cut.
+pub(crate) const FINISH_WITHIN: Duration = Duration::from_secs(8);
 
 /// How long connections may take to close after that.
-const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The pause after a failed accept, for instance at the open-file limit.
 const AFTER_ERROR: Duration = Duration::from_millis(100);

@@ -15,12 +15,12 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
+use anyhow::{Context, anyhow};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 use worker::{
-    Storage,
+    Storage, directory,
     process::{open_outbox, open_transport},
     storage::{SecretError, StorageUrl},
     transport::{Transport, broker_url::BrokerUrl, sqlite::SqliteTransport},
@@ -84,12 +84,28 @@ const SHUTDOWN: [Step; 8] = [
     Step::Broker,
 ];
 
-/// Opens everything, prints the address, serves until `draining`, and then finishes uploads in flight.
+/// Opens everything, prints the address, serves until `--drain-delay` after `leaving`, and then finishes uploads in
+/// flight.
 ///
 /// # Errors
-/// When storage or queue cannot be opened, or the admin address is taken.
-pub async fn run(config: Config, listener: TcpListener, draining: CancellationToken) -> anyhow::Result<()> {
-    let resources = Resources::open(config, draining).await?;
+/// When storage or queue cannot be opened, the admin address is taken, or the data directory is removed meanwhile.
+pub async fn run(config: Config, listener: TcpListener, leaving: CancellationToken) -> anyhow::Result<()> {
+    let (data, delay) = (config.data.clone(), config.drain_delay);
+    let resources = Resources::open(config, leaving.clone()).await?;
+    let draining = resources.app.draining.clone();
+    let is_data_gone = tokio::spawn(async move {
+        tokio::select! {
+            () = directory::vanished(&data) => {
+                leaving.cancel();
+                draining.cancel();
+                Err(anyhow!("the data directory {} was removed or replaced; start the server again", data.display()))
+            }
+            () = async { leaving.cancelled().await; sleep(delay).await } => {
+                draining.cancel();
+                Ok(())
+            }
+        }
+    });
     // Printed only now, because a client that reads this line may connect at once.
     println!("listening on http://{}", listener.local_addr()?);
     let mut running = resources.start(listener)?;
@@ -97,6 +113,7 @@ pub async fn run(config: Config, listener: TcpListener, draining: CancellationTo
         running.end(step).await?;
         debug!(?step, "ended a step of the shutdown");
     }
+    is_data_gone.await.context("the task that watches the data directory panicked")??;
     info!("the server has drained");
     Ok(())
 }
@@ -110,7 +127,7 @@ struct Resources {
 }
 
 impl Resources {
-    async fn open(config: Config, draining: CancellationToken) -> anyhow::Result<Self> {
+    async fn open(config: Config, leaving: CancellationToken) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&config.data)
             .with_context(|| format!("could not create the data directory {}", config.data.display()))?;
         let senders = Senders::open(&config)?;
@@ -166,7 +183,8 @@ impl Resources {
             watching: Quota::new(files.sockets, config.max_sockets_per_client as usize),
             connections: Connections::new(files.connections),
             keys_in_use: Arc::default(),
-            draining,
+            leaving,
+            draining: CancellationToken::new(),
             in_flight: TaskTracker::new(),
             config,
         });
@@ -284,6 +302,7 @@ mod tests {
 
     use clap::Parser;
     use tokio::{net::TcpStream, time::timeout};
+    use worker::transport::rabbitmq::DISCONNECT_WITHIN;
 
     use super::*;
 
@@ -308,10 +327,11 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let data = data.path().to_str().unwrap();
         let config = Config::parse_from(["up-server", "--data", data, "--workers", "0"]);
-        let draining = CancellationToken::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut running = Resources::open(config, draining.clone()).await.unwrap().start(listener).unwrap();
+        let resources = Resources::open(config, CancellationToken::new()).await.unwrap();
+        let draining = resources.app.draining.clone();
+        let mut running = resources.start(listener).unwrap();
         TcpStream::connect(address).await.unwrap();
         assert!([Step::Requests, Step::Completions].into_iter().all(|step| running.runs(step)));
         draining.cancel();
@@ -325,6 +345,19 @@ mod tests {
                 TcpStream::connect(address).await.unwrap_err();
             }
         }
+    }
+
+    #[test]
+    fn all_stages_of_a_drain_together_end_before_a_supervisor_kills() {
+        // What Kubernetes gives by default; the units and the compose file give as much or more.
+        let killed_after = Duration::from_secs(30);
+        let drain = Config::parse_from(["up-server"]).drain_delay
+            + serve::FINISH_WITHIN
+            + serve::CLOSE_WITHIN
+            + relay::FLUSH_WITHIN
+            + embedded::DRAIN_WITHIN
+            + DISCONNECT_WITHIN;
+        assert!(drain < killed_after, "{drain:?}");
     }
 
     #[test]

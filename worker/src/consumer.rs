@@ -35,9 +35,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, info_span, warn};
 
-pub use self::failures::FAILURE_KINDS;
 #[cfg(test)]
 pub(crate) use self::retries::RETRY_DELAYS;
+pub use self::{failures::FAILURE_KINDS, running::RELEASE_AFTER};
 use self::{
     failures::{failure_of_kind, failure_of_picture},
     retries::{ONE_OBJECT_DELAY, OUTAGE_DELAY, is_past_patience, retries_exhausted, retry_delay},
@@ -132,7 +132,12 @@ impl Consumer {
             Task::Resize(_) if retries_exhausted(delivery.tries.failures) => {
                 return delivery.dead_letter(DeathReason::Exhausted).await;
             }
-            Task::Resize(job) => self.resize(job, delivery.tries.deliveries).await,
+            Task::Resize(job) => {
+                tokio::select! {
+                    worked = self.resize(job, delivery.tries.deliveries) => worked,
+                    () = self.drained_for(RELEASE_AFTER) => Err(TransientError::Machine("the worker drains".into())),
+                }
+            }
             Task::Bury(letter) => self.bury(letter).await,
         };
         match worked {

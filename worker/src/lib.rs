@@ -4,7 +4,8 @@
 //! A module imports only modules of the lines above its own, or of its own line.
 //!
 //! ```text
-//! clock failpoint logging shutdown trace  time, crash points of tests, logs, signals, trace ids
+//! clock directory failpoint logging        time, a directory that vanishes, crash points of tests, logs
+//! shutdown trace                          signals, trace ids
 //! contract                                ids, facts, messages, keys: the stored form and the wire form
 //! probe                                   headers of pictures, without decoding
 //! storage telemetry                       facts and indexes; metrics
@@ -26,6 +27,7 @@ pub mod consumer;
 pub mod contract;
 mod dead_letter_commands;
 pub mod delete;
+pub mod directory;
 mod drill;
 pub mod failpoint;
 pub mod logging;

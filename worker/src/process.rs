@@ -12,7 +12,7 @@ use crate::{
     config::{self, WorkerCommand, WorkerConfig},
     confinement::Launch,
     consumer::Consumer,
-    dead_letter_commands, drill, logging,
+    dead_letter_commands, directory, drill, logging,
     maker::Maker,
     shutdown, telemetry,
     transport::{
@@ -94,9 +94,32 @@ pub async fn run(config: &WorkerConfig, draining: CancellationToken) -> anyhow::
     maker.warm(slots.total()).await?;
     info!(storage = %config.storage, broker = %config.broker, slots = slots.total(), "the worker is ready");
     let consumer = Consumer::new(storage, Arc::clone(&transport), Box::new(maker), draining);
-    Arc::new(consumer).run(slots).await;
+    tokio::select! {
+        () = Arc::new(consumer).run(slots) => {}
+        directory = lost_queue(&config.broker) => {
+            anyhow::bail!(
+                "the directory {} of the queue was removed or replaced; start the worker again",
+                directory.display()
+            )
+        }
+    }
     transport.disconnect().await;
     Ok(())
+}
+
+/// Resolves once the directory of an embedded queue was removed. Returns it.
+async fn lost_queue(broker: &BrokerUrl) -> &Path {
+    let directory = match broker {
+        BrokerUrl::Sqlite(path) => path.parent(),
+        BrokerUrl::Amqp(_) => None,
+    };
+    match directory {
+        Some(path) => {
+            directory::vanished(path).await;
+            path
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// Opens the transport that a URL names. `capacity` bounds the jobs that an embedded queue holds.

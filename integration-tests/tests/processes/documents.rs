@@ -185,3 +185,49 @@ fn the_dashboard_shows_metrics_that_exist() {
     }
     assert!(metrics > 15, "{metrics}");
 }
+
+#[test]
+fn the_examples_of_settings_name_settings_that_exist() {
+    for (program, file) in
+        [("up-server", "server/deploy/server.env"), ("up-worker", "worker/deploy/worker.env")]
+    {
+        let known: BTreeSet<_> = settings(program).into_values().map(|setting| setting.variable).collect();
+        let text = text_of(file);
+        let named: Vec<_> = text
+            .lines()
+            .map(|line| line.trim_start_matches('#'))
+            .filter_map(|line| line.split_once('=').map(|(name, _)| name))
+            .filter(|name| name.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_'))
+            .collect();
+        assert!(named.len() > 5, "{file}: {named:?}");
+        for name in named {
+            assert!(known.contains(name) || name.starts_with("AWS_"), "{file}: {name} is no setting");
+        }
+        assert!(text.contains("0600"), "{file} says how to install it");
+    }
+}
+
+#[test]
+fn images_are_pinned_and_watched() {
+    let container = text_of("server/deploy/Containerfile");
+    let compose = text_of("server/deploy/compose.yaml");
+    let bases = container.lines().filter_map(|line| line.strip_prefix("FROM ")?.split(' ').next());
+    let images = compose.lines().filter_map(|line| line.trim().strip_prefix("image: "));
+    // Our own image is built beside the file.
+    let pinned: Vec<_> = bases.chain(images.filter(|image| *image != "up")).collect();
+    assert_eq!(pinned.len(), 4, "{pinned:?}");
+    for image in pinned {
+        let (_, tag) = image.split_once(':').unwrap_or_else(|| panic!("{image} has no tag"));
+        let is_exact = tag.matches('.').count() >= 2 || tag.chars().filter(char::is_ascii_digit).count() >= 8;
+        assert!(is_exact, "{image} may change");
+    }
+    for instruction in ["HEALTHCHECK ", "EXPOSE 8080"] {
+        assert!(container.lines().any(|line| line.starts_with(instruction)), "{instruction}");
+    }
+    assert_eq!(
+        compose.matches("healthcheck:").count(),
+        3,
+        "broker, store and worker; the image has that of a server"
+    );
+    assert!(!compose.contains("minio"));
+}

@@ -26,6 +26,7 @@ mod ledger;
 mod live;
 mod many_stored;
 mod memory;
+mod operation;
 mod operators;
 mod pages;
 mod refusals;

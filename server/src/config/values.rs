@@ -1,6 +1,6 @@
 //! The values of settings, read from text. Errors say what is expected.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 use url::{Origin, Url};
@@ -34,6 +34,19 @@ pub(super) fn parse_network(text: &str) -> Result<IpNet, String> {
     text.parse()
         .or_else(|_| address())
         .map_err(|_| "not an address or network; example: 10.0.0.0/8, 192.0.2.1 or 2001:db8::/32".into())
+}
+
+/// The longest delay of a drain: supervisors kill sooner.
+const LONGEST_DELAY: Duration = Duration::from_secs(60 * 60);
+
+/// Reads seconds, or a time with a unit. Zero is allowed.
+pub(super) fn parse_delay(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map(Duration::from_secs);
+    let time = seconds.or_else(|_| humantime::parse_duration(text)).map_err(|error| error.to_string())?;
+    if time > LONGEST_DELAY {
+        return Err("the time must be at most one hour".into());
+    }
+    Ok(time)
 }
 
 pub(super) fn parse_public_url(text: &str) -> Result<Url, String> {

@@ -16,7 +16,17 @@ pub(super) const LONGEST_CHECK_PAUSE: Duration = Duration::from_secs(15);
 /// The pause after consuming failed.
 const AFTER_CONSUME_ERROR: Duration = Duration::from_secs(1);
 
+/// How long a draining worker goes on with its jobs. Then it releases them to other workers, and nothing is counted
+/// against them. Pictures take far less; all stages of a drain together must end before a supervisor kills.
+pub const RELEASE_AFTER: Duration = Duration::from_secs(8);
+
 impl Consumer {
+    /// Resolves this long after the worker has begun to drain.
+    pub(super) async fn drained_for(&self, time: Duration) {
+        self.draining.cancelled().await;
+        sleep(time).await;
+    }
+
     /// Works on a delivery in each slot until the worker drains, then finishes its deliveries. While storage or decoders
     /// are unavailable it consumes nothing and checks them with growing pauses.
     pub async fn run(self: Arc<Self>, slots: Slots) {

@@ -55,7 +55,10 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const FORGET_AFTER: Duration = Duration::from_secs(1);
 
 /// The time limit for releasing prefetched jobs when the transport closes.
-const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// The time limit of [`disconnect`](Transport::disconnect): prefetched jobs are released, and connections closed.
+pub const DISCONNECT_WITHIN: Duration = CLOSE_WITHIN.saturating_add(broker_connection::CLOSE_WITHIN);
 
 /// The transport over RabbitMQ. Clones share its connections.
 #[derive(Clone)]

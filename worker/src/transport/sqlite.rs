@@ -17,6 +17,7 @@ mod connection;
 mod dead_rows;
 mod deliveries;
 mod file;
+mod network_file_system;
 mod presence;
 mod queue;
 mod schema;
@@ -100,6 +101,18 @@ pub enum OpenQueueError {
         #[source]
         source: io::Error,
     },
+    /// It lies on a network file system.
+    #[error(
+        "the queue {} lies on a network file system ({kind}), where SQLite loses jobs: choose a local disk with --data, \
+         or with --broker",
+        path.display()
+    )]
+    NetworkFileSystem {
+        /// The path.
+        path: PathBuf,
+        /// The type of the file system.
+        kind: String,
+    },
     /// The file is not a queue, or has a newer version, or cannot be opened.
     #[error("could not open the queue {} (move it away to recreate it from storage)", path.display())]
     File {
@@ -157,6 +170,9 @@ impl SqliteTransport {
         // This directory exists only beside a file that was used as a queue. No other file is renamed.
         let was_used = directory.is_dir();
         fs::create_dir_all(&directory).map_err(unusable)?;
+        if let Some(kind) = network_file_system::kind_at(&directory).map_err(unusable)? {
+            return Err(OpenQueueError::NetworkFileSystem { path: path.to_owned(), kind });
+        }
         let instance = Uuid::now_v7().simple().to_string();
         let presence = Presence::new(&directory, &instance).map_err(unusable)?;
         let connection =

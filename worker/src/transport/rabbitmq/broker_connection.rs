@@ -33,7 +33,7 @@ const OPEN_WITHIN_CLUSTER: Duration = Duration::from_secs(2);
 const LONGEST_OPEN_WITHIN: Duration = Duration::from_secs(30);
 
 /// The time limit of a clean close: a broker that is short of memory does not read the request.
-const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often the status is polled for the broker's close confirmation, which has no event.
 const CLOSE_POLL: Duration = Duration::from_millis(5);
