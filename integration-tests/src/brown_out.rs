@@ -34,6 +34,35 @@ pub enum Fault {
     Late,
 }
 
+/// How the store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    /// It does what it is asked.
+    Reliable,
+    /// Every second request has a fault.
+    Unreliable,
+    /// Every request is answered with 503.
+    Unavailable,
+    /// Every reply is two seconds late.
+    Late,
+    /// Every request is refused, because the clocks differ.
+    Skewed,
+    /// A missing object is answered with 403, since the client may not list.
+    HidesMissing,
+    /// There is no bucket of this name.
+    NoBucket,
+    /// Requests are read and never answered.
+    Silent,
+}
+
+/// The answers of S3 to a request whose time is wrong, for a bucket that is missing, and for an object that may not be
+/// known to be missing.
+const SKEWED: &str = "<Error><Code>RequestTimeTooSkewed</Code><Message>The difference between the request time and the \
+                      current time is too large.</Message></Error>";
+const NO_BUCKET: &str =
+    "<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>";
+const DENIED: &str = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
+
 /// The proxy. Ends with the test.
 pub struct BrownOut {
     /// Where it listens.
@@ -42,9 +71,11 @@ pub struct BrownOut {
 }
 
 struct State {
-    active: bool,
+    mood: Mood,
     random: StdRng,
     faults: BTreeMap<Fault, u32>,
+    /// The requests so far: a method and a path each.
+    requests: Vec<String>,
 }
 
 impl BrownOut {
@@ -56,7 +87,12 @@ impl BrownOut {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("there is a free port");
         let at = listener.local_addr().expect("it is bound");
         let random = StdRng::seed_from_u64(seed);
-        let state = Arc::new(Mutex::new(State { active: false, random, faults: BTreeMap::new() }));
+        let state = Arc::new(Mutex::new(State {
+            mood: Mood::Reliable,
+            random,
+            faults: BTreeMap::new(),
+            requests: Vec::new(),
+        }));
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -68,9 +104,15 @@ impl BrownOut {
         Self { port: at.port(), state }
     }
 
-    /// Makes the store unreliable, or reliable again.
-    pub fn set_active(&self, active: bool) {
-        lock(&self.state).active = active;
+    /// Changes the store, for requests from now on.
+    pub fn set(&self, mood: Mood) {
+        lock(&self.state).mood = mood;
+    }
+
+    /// The requests so far: a method and a path each.
+    #[must_use]
+    pub fn requests(&self) -> Vec<String> {
+        lock(&self.state).requests.clone()
     }
 
     /// How often each fault happened so far.
@@ -88,7 +130,6 @@ impl State {
     /// The fault of a request: every second one has none.
     fn draw(&mut self, is_read: bool) -> Option<Fault> {
         let fault = match self.random.random_range(0..100) {
-            _ if !self.active => return None,
             0..20 => Fault::Unavailable,
             20..27 => Fault::LostRequest,
             27..34 => Fault::LostReply,
@@ -104,26 +145,53 @@ impl State {
 /// Passes one request on; both connections end with it, so that the end of the reply needs no parsing.
 async fn pass(mut client: TcpStream, port: u16, state: &Mutex<State>) -> io::Result<()> {
     let Some(request) = read_request(&mut client).await? else { return Ok(()) };
-    let fault = lock(state).draw(request.starts_with(b"GET "));
-    match fault {
-        Some(Fault::Unavailable) => return client.write_all(UNAVAILABLE).await,
-        Some(Fault::LostRequest) => return client.set_zero_linger(),
+    let (mood, fault) = {
+        let mut state = lock(state);
+        state.requests.push(method_and_path(&request));
+        let mood = state.mood;
+        (mood, if mood == Mood::Unreliable { state.draw(request.starts_with(b"GET ")) } else { None })
+    };
+    match (mood, fault) {
+        (Mood::Unavailable, _) | (_, Some(Fault::Unavailable)) => return client.write_all(UNAVAILABLE).await,
+        (Mood::Skewed, _) => return client.write_all(&refusal("403 Forbidden", SKEWED)).await,
+        (Mood::NoBucket, _) => return client.write_all(&refusal("404 Not Found", NO_BUCKET)).await,
+        (Mood::Silent, _) => {
+            // Until the client gives up.
+            let _ = client.read_to_end(&mut Vec::new()).await;
+            return Ok(());
+        }
+        (_, Some(Fault::LostRequest)) => return client.set_zero_linger(),
         _ => {}
     }
     let mut store = TcpStream::connect(("127.0.0.1", port)).await?;
     store.write_all(&request).await?;
     let mut reply = Vec::new();
     store.read_to_end(&mut reply).await?;
-    match fault {
-        Some(Fault::LostReply) => return client.set_zero_linger(),
-        Some(Fault::CutRead) => {
+    match (mood, fault) {
+        (Mood::Late, _) | (_, Some(Fault::Late)) => sleep(LATE).await,
+        (Mood::HidesMissing, _) if reply.starts_with(b"HTTP/1.1 404 ") => {
+            let body = if request.starts_with(b"HEAD ") { "" } else { DENIED };
+            reply = refusal("403 Forbidden", body);
+        }
+        (_, Some(Fault::LostReply)) => return client.set_zero_linger(),
+        (_, Some(Fault::CutRead)) => {
             let body = head_length(&reply).unwrap_or(reply.len());
             reply.truncate(body + (reply.len() - body) / 2);
         }
-        Some(Fault::Late) => sleep(LATE).await,
         _ => {}
     }
     client.write_all(&reply).await
+}
+
+fn refusal(status: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}").into_bytes()
+}
+
+fn method_and_path(request: &[u8]) -> String {
+    let line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let line = String::from_utf8_lossy(line);
+    line.rsplit_once(' ').map_or_else(|| line.to_string(), |(asked, _version)| asked.to_owned())
 }
 
 /// Reads a whole request, and has it ask the store to close the connection after the reply.
