@@ -19,6 +19,7 @@ use crate::{
 pub struct StartWorker {
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
+    logs_by_default: bool,
 }
 
 impl StartWorker {
@@ -27,7 +28,7 @@ impl StartWorker {
     pub fn on(broker: &str, storage: &str) -> Self {
         let arguments = ["--broker", broker, "--storage", storage, "--concurrency", "2"];
         let variables = vec![("UP_INTERACTIVE_SLOTS".to_owned(), "0".to_owned())];
-        Self { arguments: arguments.map(str::to_owned).into(), variables }
+        Self { arguments: arguments.map(str::to_owned).into(), variables, logs_by_default: false }
     }
 
     /// On the embedded queue and the storage of a server's data.
@@ -57,6 +58,13 @@ impl StartWorker {
         self.variable("UP_FAILPOINTS", failpoints)
     }
 
+    /// With the log as operators see it, instead of a longer one.
+    #[must_use]
+    pub fn logging_by_default(mut self) -> Self {
+        self.logs_by_default = true;
+        self
+    }
+
     /// Starts it; it may not have reached its broker yet.
     ///
     /// # Panics
@@ -66,9 +74,14 @@ impl StartWorker {
         let directory = TempDir::with_prefix("up-worker-").expect("a temporary directory can be made");
         let log = directory.path().join("worker.log");
         let output = File::create(&log).expect("the log can be made");
-        let child = Command::new(binary("up-worker"))
+        let mut command = Command::new(binary("up-worker"));
+        if self.logs_by_default {
+            command.env_remove("RUST_LOG");
+        } else {
+            command.env("RUST_LOG", "debug,hyper=info,lapin=info");
+        }
+        let child = command
             .args(&self.arguments)
-            .env("RUST_LOG", "debug,hyper=info,lapin=info")
             .envs(self.variables)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

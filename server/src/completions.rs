@@ -70,7 +70,7 @@ async fn on_changed(app: &App, changed: Changed) {
     if worker::failpoint::hit("hear", "").await == worker::failpoint::Hit::Drop {
         return;
     }
-    debug!(state = ?changed.upload.state, "an upload changed");
+    debug!(state = changed.upload.state.name(), "an upload changed");
     app.unended.on_changed(&changed.upload);
     app.relay_window.on_changed(&changed);
     app.sightings.on_changed(&changed, Instant::now());

@@ -17,9 +17,11 @@ pub(crate) fn is_allowed(headers: &HeaderMap, config: &Config) -> bool {
     if !is_allowed && hides_the_host(headers) {
         // Once: each page of every visitor is refused.
         PROXY_WARNING.call_once(|| {
+            let shown = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+            let (origin, host) = (shown(header::ORIGIN), shown(header::HOST));
             warn!(
-                origin = headers.get(header::ORIGIN).map(tracing::field::debug),
-                host = headers.get(header::HOST).map(tracing::field::debug),
+                origin = origin.as_deref(),
+                host = host.as_deref(),
                 "refused a page whose Origin differs from Host; if a proxy rewrites Host, set --public-url"
             );
         });

@@ -16,6 +16,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
+use strum::IntoStaticStr;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
@@ -60,7 +61,8 @@ use crate::{
 const HEADER_PROBES: usize = 16;
 
 /// A step of the shutdown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 enum Step {
     Requests,
     Relay,
@@ -70,6 +72,12 @@ enum Step {
     Outbox,
     Completions,
     Broker,
+}
+
+impl Step {
+    fn name(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// The order of the shutdown, which the table at the head of this file explains.
@@ -111,7 +119,7 @@ pub async fn run(config: Config, listener: TcpListener, leaving: CancellationTok
     let mut running = resources.start(listener)?;
     for step in SHUTDOWN {
         running.end(step).await?;
-        debug!(?step, "ended a step of the shutdown");
+        debug!(step = step.name(), "ended a step of the shutdown");
     }
     is_data_gone.await.context("the task that watches the data directory panicked")??;
     info!("the server has drained");

@@ -22,11 +22,12 @@
 
 mod burial;
 mod failures;
+mod finishing;
 mod retries;
 mod running;
 mod transient;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -128,6 +129,7 @@ impl Consumer {
     }
 
     async fn settle(&self, delivery: Delivery) -> Result<Settled, TransportError> {
+        let begun = Instant::now();
         let worked = match &delivery.task {
             Task::Resize(_) if retries_exhausted(delivery.tries.failures) => {
                 return delivery.dead_letter(DeathReason::Exhausted).await;
@@ -141,39 +143,9 @@ impl Consumer {
             Task::Bury(letter) => self.bury(letter).await,
         };
         match worked {
-            Ok(done) => self.finish(delivery, done).await,
+            Ok(done) => self.finish(delivery, done, begun).await,
             Err(error) => self.give_back(delivery, error).await,
         }
-    }
-
-    /// Announces, acknowledges and removes leftovers.
-    async fn finish(&self, delivery: Delivery, done: WorkDone) -> Result<Settled, TransportError> {
-        failpoint::hit("before-ack", &done.name).await;
-        let dropped = failpoint::hit("announce", &done.name).await == failpoint::Hit::Drop;
-        let settled = match done.changed {
-            Some(changed) if !dropped => {
-                telemetry::ended(&changed.upload);
-                timed("announce", delivery.finish(changed)).await
-            }
-            _ => delivery.ack().await,
-        };
-        failpoint::hit("after-ack", &done.name).await;
-        if let Some(job) = done.job
-            && matches!(settled, Ok(Settled::Done))
-        {
-            let cleared = async {
-                self.storage.remove_pending(job).await?;
-                match done.leftovers {
-                    Some(winner) => self.storage.remove_other_makings(job.id, winner).await,
-                    None => Ok(()),
-                }
-            };
-            if let Err(error) = cleared.await {
-                let error = &error as &dyn std::error::Error;
-                warn!(error, "could not remove the pending entry of an ended upload; the sweeper removes it");
-            }
-        }
-        settled
     }
 
     /// Settles a delivery whose work met a transient failure.
@@ -211,7 +183,11 @@ impl Consumer {
         }
         let after = retry_delay(delivery.tries.failures);
         telemetry::job("retried");
-        warn!(error = &error as &dyn std::error::Error, ?after, "a job failed and is retried");
+        warn!(
+            error = &error as &dyn std::error::Error,
+            after_seconds = after.as_secs(),
+            "a job failed and is retried"
+        );
         delivery.retry(after).await
     }
 
@@ -395,7 +371,6 @@ impl Consumer {
                 (Upload::failed(&failure, &LinkBase::default()), failure.record.lane(), None)
             }
         };
-        info!(state = ?upload.state, generation = upload.generation, "the upload has ended");
         Ok(WorkDone {
             job: Some(job),
             name: upload.name.clone(),

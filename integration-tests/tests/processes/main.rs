@@ -24,6 +24,7 @@ mod idempotency;
 mod keys;
 mod ledger;
 mod live;
+mod logs;
 mod many_stored;
 mod memory;
 mod operation;

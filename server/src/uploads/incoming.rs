@@ -245,8 +245,7 @@ async fn accept(
     if let Some(sender) = &declared.sender {
         telemetry::sent(sender.label(), bytes);
     }
-    let sender = record.sender.as_deref().map(tracing::field::debug);
-    info!(name = ?record.name, %format, bytes, sender, "accepted");
+    info!(name = record.name, %format, bytes, sender = record.sender, "accepted");
     Ok(Upload::queued(&record, &app.links))
 }
 

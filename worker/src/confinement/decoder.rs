@@ -165,11 +165,11 @@ impl Decoder {
             ],
         );
         if status.is_enforced() || launch.mode == ConfinementMode::Off {
-            debug!(?status, "a decoder is ready");
+            debug!(%status, "a decoder is ready");
         } else if launch.mode == ConfinementMode::Require {
-            return Err(StartError::NotConfined(format!("{status:?}")));
+            return Err(StartError::NotConfined(status.to_string()));
         } else {
-            warn!(?status, "the kernel cannot fully sandbox decoders: it is too old");
+            warn!(%status, "the kernel cannot fully sandbox decoders: it is too old");
         }
         Ok(decoder)
     }

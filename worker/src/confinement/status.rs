@@ -1,5 +1,7 @@
 //! The sandbox status: which layers the kernel enforces on a decoder.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The status of one sandbox layer.
@@ -40,5 +42,20 @@ impl SandboxStatus {
     /// Whether every layer is fully enforced.
     pub(crate) fn is_enforced(&self) -> bool {
         [&self.limits, &self.landlock, &self.filter].into_iter().all(|layer| *layer == LayerStatus::Enforced)
+    }
+}
+
+/// One line for the log: each layer, and why one is missing.
+impl fmt::Display for SandboxStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let layers = [("limits", &self.limits), ("landlock", &self.landlock), ("seccomp", &self.filter)];
+        for (name, layer) in layers {
+            write!(f, "{name} {}", layer.name())?;
+            if let LayerStatus::Missing(why) = layer {
+                write!(f, " ({why})")?;
+            }
+            write!(f, ", ")?;
+        }
+        write!(f, "Landlock ABI {}", self.landlock_abi)
     }
 }

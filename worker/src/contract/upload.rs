@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use serde_json::json;
+use strum::IntoStaticStr;
 
 use super::{
     failure::{Failure, UploadFailure},
@@ -20,8 +21,22 @@ use super::{
 ///
 /// `ready` outranks `failed`: when both are announced for one generation (a slow worker finished a job that was
 /// dead-lettered meanwhile), the thumbnails are there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum State {
     /// Stored and posted; becomes `processing`, `ready` or `failed`.
     Queued,
@@ -36,6 +51,12 @@ pub enum State {
 }
 
 impl State {
+    /// The name on the wire and in the log.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+
     /// Whether nothing more will happen to this generation by itself.
     #[must_use]
     pub const fn is_final(self) -> bool {
