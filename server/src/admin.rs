@@ -12,9 +12,8 @@ use axum::{
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     net::TcpListener,
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval},
 };
-use worker::transport::Depth;
 
 use crate::{app::App, health, readiness::Report};
 
@@ -56,63 +55,86 @@ async fn upkeep(recorded: PrometheusHandle) {
     }
 }
 
-/// All metrics in the text format of Prometheus: counters, histograms, and gauges of outbox, queue,
-/// subscriptions and connections.
+/// All metrics in the text format of Prometheus: counters, histograms, and gauges that are read now.
 async fn metrics(State((app, recorded)): State<(Arc<App>, PrometheusHandle)>) -> impl IntoResponse {
+    worker::telemetry::measure_process();
     let mut text = recorded.render();
-    // An unknown value is left out, because a zero would be wrong.
+    queues(&app, &mut text).await;
+    saturation(&app, &mut text).await;
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
+}
+
+/// The gauges of outbox and queue. An unknown value is left out, because a zero would be wrong.
+async fn queues(app: &App, text: &mut String) {
     if let Ok(outbox) = app.outbox.depth().await {
-        gauge(&mut text, "up_outbox_jobs", "Jobs in this server's outbox.", count(outbox.waiting()));
+        gauge(text, "up_outbox_jobs", "Jobs in this server's outbox.", count(outbox.waiting()));
         gauge(
-            &mut text,
+            text,
             "up_outbox_oldest_seconds",
             "Age of the oldest job in the outbox, in seconds.",
-            age(&outbox),
+            seconds(outbox.oldest),
         );
     }
     let queue = app.transport.depth().await;
-    gauge(&mut text, "up_broker_up", "Whether the broker answers.", if queue.is_ok() { 1.0 } else { 0.0 });
+    gauge(text, "up_broker_up", "Whether the broker answers.", if queue.is_ok() { 1.0 } else { 0.0 });
     if let Ok(depth) = queue {
-        gauge(&mut text, "up_queue_ready", "Jobs that are ready for a worker.", count(depth.ready));
+        gauge(text, "up_queue_ready", "Jobs that are ready for a worker.", count(depth.ready));
         gauge(
-            &mut text,
+            text,
             "up_queue_delayed",
             "Jobs that are delayed until their next attempt.",
             count(depth.delayed),
         );
         if let Some(unacked) = depth.unacked {
             gauge(
-                &mut text,
+                text,
                 "up_queue_unacked",
                 "Jobs that a worker has and has not acknowledged.",
                 count(unacked),
             );
         }
-        gauge(
-            &mut text,
-            "up_queue_dead",
-            "Dead letters: jobs that no worker gets any more.",
-            count(depth.dead),
-        );
+        gauge(text, "up_queue_dead", "Dead letters: jobs that no worker gets any more.", count(depth.dead));
     }
+    let oldest = app.sightings.oldest(worker::clock::now(), Instant::now());
+    gauge(
+        text,
+        "up_pending_oldest_seconds",
+        "Age of the oldest upload that has not ended, in seconds.",
+        seconds(oldest),
+    );
+}
+
+/// The gauges of what can be used up, beside their bounds.
+async fn saturation(app: &App, text: &mut String) {
+    let wanted = app.config.worker_processes().count();
     for (name, help, number) in [
-        ("up_subscriptions", "Subscriptions of clients to uploads.", app.hub.subscriptions()),
-        ("up_sockets", "Open sockets and event streams.", app.watching.taken()),
+        ("up_outbox_max_jobs", "The most jobs in this server's outbox.", app.config.max_outbox),
+        ("up_subscriptions", "Subscriptions of clients to uploads.", app.hub.subscriptions() as u64),
+        ("up_sockets", "Open sockets and event streams.", app.watching.taken() as u64),
         (
             "up_upload_memory_bytes",
             "Memory that the bodies of uploads in flight have reserved, in bytes.",
-            app.memory.reserved(),
+            app.memory.reserved() as u64,
         ),
-        ("up_uploads_in_flight", "Upload requests in flight.", app.uploading.taken()),
-        ("up_connections", "Open connections, without sockets.", app.connections.open()),
+        ("up_uploads_in_flight", "Upload requests in flight.", app.uploading.taken() as u64),
+        ("up_connections", "Open connections, without sockets.", app.connections.open() as u64),
+        (
+            "up_embedded_workers",
+            "Worker processes of this server that run.",
+            app.worker_processes.running() as u64,
+        ),
+        ("up_embedded_workers_wanted", "Worker processes that this server is to run.", wanted as u64),
     ] {
-        gauge(&mut text, name, help, count(number as u64));
+        gauge(text, name, help, count(number));
     }
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
+    let disks = app.free_space.disks().await;
+    let disks: Vec<_> =
+        disks.iter().map(|disk| (format!("{{disk=\"{}\"}}", disk.name), count(disk.available))).collect();
+    gauges(text, "up_free_disk_bytes", "Bytes on a disk that are free.", &disks);
 }
 
-fn age(depth: &Depth) -> f64 {
-    depth.oldest.map_or(0.0, |oldest| oldest.as_secs_f64())
+fn seconds(age: Option<Duration>) -> f64 {
+    age.map_or(0.0, |age| age.as_secs_f64())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and no count here comes near to 2^53")]
@@ -121,6 +143,14 @@ fn count(count: u64) -> f64 {
 }
 
 fn gauge(text: &mut String, name: &str, help: &str, value: f64) {
-    let written = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
+    gauges(text, name, help, &[(String::new(), value)]);
+}
+
+/// Writes a gauge with a value for each set of labels.
+fn gauges(text: &mut String, name: &str, help: &str, values: &[(String, f64)]) {
+    let written = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n");
     written.expect("a string can be written to");
+    for (labels, value) in values {
+        writeln!(text, "{name}{labels} {value}").expect("a string can be written to");
+    }
 }

@@ -24,7 +24,7 @@ use crate::{
     outbox::Outbox,
     problem::Problem,
     quota::Quota,
-    readiness::{DownWorkers, LastReport},
+    readiness::{LastReport, WorkerProcesses},
     relay_window::RelayWindow,
     results::Results,
     senders::Senders,
@@ -63,8 +63,7 @@ pub(crate) struct App {
     /// Reads of storage for unknown ids, by client.
     pub(crate) unknown_reads: Budget,
     pub(crate) last_report: LastReport,
-    /// Its own worker processes that do not run.
-    pub(crate) down_workers: DownWorkers,
+    pub(crate) worker_processes: WorkerProcesses,
     /// Permits of sockets and event streams.
     pub(crate) watching: Arc<Quota>,
     pub(crate) connections: Arc<Connections>,
@@ -224,7 +223,7 @@ impl App {
             free_space: FreeSpace::new(Vec::new(), None),
             unknown_reads: Budget::of_unknown_reads(),
             last_report: LastReport::default(),
-            down_workers: DownWorkers::default(),
+            worker_processes: WorkerProcesses::default(),
             watching: Quota::new(8, 8),
             connections: Connections::new(8),
             keys_in_use: Arc::default(),

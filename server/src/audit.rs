@@ -23,7 +23,7 @@ use worker::{
     storage::{ShardListing, StorageError},
 };
 
-use crate::uploads::idempotency::KEY_COUNTS_FOR;
+use crate::{telemetry, uploads::idempotency::KEY_COUNTS_FOR};
 
 /// How long after its close a shard is audited, and how old a staged file must be: far longer than a body may last.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -50,7 +50,9 @@ pub(crate) async fn run(storage: Storage, draining: CancellationToken) {
         loop {
             sleep(pause.mul_f64(random_range(JITTER))).await;
             pause = PAUSE;
-            if let Err(error) = audit(&storage, clock.now(), CHECK_AGAIN_AFTER).await {
+            let audited = audit(&storage, clock.now(), CHECK_AGAIN_AFTER).await;
+            telemetry::audited(audited.is_ok());
+            if let Err(error) = audited {
                 warn!(
                     error = &error as &dyn std::error::Error,
                     "could not finish the audit; it is tried again"

@@ -60,7 +60,7 @@ impl Connections {
                 if !has_evicted && let Some(entry) = opened.table.evict_for(newcomer, OwnEntries::Evictable) {
                     has_evicted = true;
                     debug!(?entry, "evicted a connection to make room for a new one");
-                    metrics::counter!(crate::telemetry::CONNECTIONS_EVICTED).increment(1);
+                    crate::telemetry::connection_evicted();
                 }
             }
             changed.await;

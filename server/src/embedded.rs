@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use worker::{consumer::RELEASE_AFTER, telemetry};
+use worker::{consumer::RELEASE_AFTER, telemetry::ForwardedMetrics};
 
 use crate::{
     app::App,
@@ -47,16 +47,14 @@ pub(crate) async fn supervise(app: &Arc<App>, draining: CancellationToken) {
 }
 
 async fn keep_one(app: Arc<App>, lanes: Lanes, draining: CancellationToken) {
-    let (config, down) = (&app.config, &app.down_workers);
+    let (config, processes) = (&app.config, &app.worker_processes);
     let mut is_down = false;
     let mut pauses = pauses();
     while !draining.is_cancelled() {
         let started = Instant::now();
         match start(config, lanes) {
             Ok(mut child) => {
-                if std::mem::take(&mut is_down) {
-                    down.remove_one();
-                }
+                let _running = processes.on_started(std::mem::take(&mut is_down));
                 if let Some(metrics) = child.stdout.take() {
                     tokio::spawn(count(metrics));
                 }
@@ -73,7 +71,7 @@ async fn keep_one(app: Arc<App>, lanes: Lanes, draining: CancellationToken) {
             Err(error) => error!(%error, "could not start a worker process; it is tried again"),
         }
         if !std::mem::replace(&mut is_down, true) {
-            down.add_one();
+            processes.on_down();
         }
         if started.elapsed() >= STARTED_AFTER {
             pauses = self::pauses();
@@ -130,9 +128,9 @@ fn start(config: &Config, lanes: Lanes) -> io::Result<Child> {
 
 /// Adds a worker's metrics to those of the server, until the worker ends.
 async fn count(metrics: ChildStdout) {
-    let mut lines = BufReader::new(metrics).lines();
+    let (mut lines, mut forwarded) = (BufReader::new(metrics).lines(), ForwardedMetrics::default());
     while let Ok(Some(line)) = lines.next_line().await {
-        telemetry::record_forwarded(&line);
+        forwarded.record(&line);
     }
 }
 

@@ -1,13 +1,19 @@
 //! The minimum of free disk space. Below it, uploads are refused with 507, so that workers can finish accepted ones.
 
 use std::{
-    path::PathBuf,
-    sync::{Mutex, PoisonError},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use rustix::fs::statvfs;
-use tokio::time::Instant;
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, timeout},
+};
 
 /// The default floor, in bytes. On a small disk it is one part in [`DEFAULT_PART`] of the disk.
 const DEFAULT_FLOOR: u64 = 1024 * 1024 * 1024;
@@ -16,21 +22,38 @@ const DEFAULT_PART: u64 = 20;
 /// How long a measurement is reused. Uploads write a few hundred megabytes at most in this time.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// The disks of the outbox and of local storage.
-pub(crate) struct FreeSpace {
-    directories: Vec<PathBuf>,
+/// The time limit of a measurement: a local disk answers within microseconds, and a network file system that is away does
+/// not answer. The last measurement counts then.
+const MEASURED_WITHIN: Duration = Duration::from_secs(1);
+
+/// The disks of the outbox and of local storage. Clones share the measurement.
+#[derive(Clone)]
+pub(crate) struct FreeSpace(Arc<Disks>);
+
+struct Disks {
+    directories: Vec<(&'static str, PathBuf)>,
     floor: Option<u64>,
-    seen: Mutex<Option<(Instant, u64)>>,
+    measured: Mutex<Option<(Instant, Vec<Disk>)>>,
+    is_measuring: AtomicBool,
 }
 
 /// Sizes of a disk, in bytes.
 #[derive(Debug, Clone, Copy)]
-struct Disk {
-    available: u64,
+pub(crate) struct Disk {
+    /// The use of the disk: `outbox` or `storage`.
+    pub(crate) name: &'static str,
+    pub(crate) available: u64,
     total: u64,
 }
 
 impl Disk {
+    /// `None` if it cannot be measured: the next write to it reports the error.
+    fn of(name: &'static str, directory: &Path) -> Option<Self> {
+        let disk = statvfs(directory).ok()?;
+        let size = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+        Some(Self { name, available: size(disk.f_bavail), total: size(disk.f_blocks) })
+    }
+
     /// The bytes above the floor.
     fn above(self, floor: Option<u64>) -> u64 {
         let floor = floor.unwrap_or_else(|| DEFAULT_FLOOR.min(self.total / DEFAULT_PART));
@@ -39,31 +62,44 @@ impl Disk {
 }
 
 impl FreeSpace {
-    pub(crate) fn new(directories: Vec<PathBuf>, floor: Option<u64>) -> Self {
-        Self { directories, floor, seen: Mutex::default() }
+    /// Of directories, each with the name of its disk.
+    pub(crate) fn new(directories: Vec<(&'static str, PathBuf)>, floor: Option<u64>) -> Self {
+        let (measured, is_measuring) = (Mutex::default(), AtomicBool::default());
+        Self(Arc::new(Disks { directories, floor, measured, is_measuring }))
     }
 
-    /// Whether a body of this many bytes leaves the floor free. Blocks for a moment, once in [`LOOK_EVERY`].
-    pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
-        self.room() > bytes
+    /// Whether a body of this many bytes leaves the floor free.
+    pub(crate) async fn has_room_for(&self, bytes: u64) -> bool {
+        let room = self.disks().await.into_iter().map(|disk| disk.above(self.0.floor)).min();
+        room.unwrap_or(u64::MAX) > bytes
     }
 
-    fn room(&self) -> u64 {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, room)) = *seen
+    /// The disks that can be measured. A measurement is reused for [`LOOK_EVERY`].
+    pub(crate) async fn disks(&self) -> Vec<Disk> {
+        if let Some((at, disks)) = &*self.0.measured()
             && at.elapsed() < LOOK_EVERY
         {
-            return room;
+            return disks.clone();
         }
-        let disk = |directory: &PathBuf| {
-            // A directory that cannot be measured is skipped: the next write to it reports the error.
-            let disk = statvfs(directory).ok()?;
-            let size = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
-            Some(Disk { available: size(disk.f_bavail), total: size(disk.f_blocks) }.above(self.floor))
-        };
-        let room = self.directories.iter().filter_map(disk).min().unwrap_or(u64::MAX);
-        *seen = Some((Instant::now(), room));
-        room
+        // One thread at most waits for a disk that does not answer.
+        if !self.0.is_measuring.swap(true, Ordering::Relaxed) {
+            let disks = Arc::clone(&self.0);
+            let _ = timeout(MEASURED_WITHIN, spawn_blocking(move || disks.measure())).await;
+        }
+        self.0.measured().as_ref().map(|(_, disks)| disks.clone()).unwrap_or_default()
+    }
+}
+
+impl Disks {
+    fn measure(&self) {
+        let disks =
+            self.directories.iter().filter_map(|(name, directory)| Disk::of(name, directory)).collect();
+        *self.measured() = Some((Instant::now(), disks));
+        self.is_measuring.store(false, Ordering::Relaxed);
+    }
+
+    fn measured(&self) -> MutexGuard<'_, Option<(Instant, Vec<Disk>)>> {
+        self.measured.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -75,16 +111,26 @@ mod tests {
 
     #[test]
     fn the_floor_is_a_gibibyte_or_the_twentieth_part_of_a_small_disk_or_what_is_set() {
-        let large = Disk { available: 3 * GIB, total: 100 * GIB };
-        let small = Disk { available: GIB, total: 10 * GIB };
+        let large = Disk { name: "storage", available: 3 * GIB, total: 100 * GIB };
+        let small = Disk { name: "storage", available: GIB, total: 10 * GIB };
         assert_eq!((large.above(None), small.above(None)), (2 * GIB, GIB / 2));
         assert_eq!((large.above(Some(0)), large.above(Some(4 * GIB))), (3 * GIB, 0));
     }
 
-    #[test]
-    fn a_directory_that_is_not_there_stops_nobody() {
+    #[tokio::test]
+    async fn a_directory_that_is_not_there_stops_nobody() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(FreeSpace::new(vec![directory.path().join("missing")], None).has_room_for(u64::MAX - 1));
-        assert!(!FreeSpace::new(vec![directory.path().to_owned()], Some(u64::MAX)).has_room_for(0));
+        let missing = vec![("storage", directory.path().join("missing"))];
+        assert!(FreeSpace::new(missing, None).has_room_for(u64::MAX - 1).await);
+        let there = vec![("storage", directory.path().to_owned())];
+        assert!(!FreeSpace::new(there, Some(u64::MAX)).has_room_for(0).await);
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_does_not_answer_is_waited_for_by_one_measurement_at_most() {
+        let directory = tempfile::tempdir().unwrap();
+        let space = FreeSpace::new(vec![("storage", directory.path().to_owned())], None);
+        space.0.is_measuring.store(true, Ordering::Relaxed);
+        assert!(timeout(Duration::ZERO, space.has_room_for(1)).await.is_ok_and(|has_room| has_room));
     }
 }

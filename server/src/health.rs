@@ -117,7 +117,7 @@ async fn check(app: &App) -> Report {
     }
     // Uploads are accepted without the broker until the outbox is full.
     match broker {
-        Ok(Ok(())) if app.down_workers.are_all(app.config.worker_processes().count()) => {
+        Ok(Ok(())) if app.worker_processes.are_all_down(app.config.worker_processes().count()) => {
             Report::Degraded(vec!["no worker process of this server runs".to_owned()])
         }
         Ok(Ok(())) => Report::Ready,

@@ -18,21 +18,45 @@ pub(crate) enum Report {
 /// The last report of a server, and its time.
 pub(crate) type LastReport = Mutex<Option<(Instant, Report)>>;
 
-/// The worker processes of a server that ended, or could not be started, and were not started again since.
+/// The worker processes of a server.
 #[derive(Default)]
-pub(crate) struct DownWorkers(AtomicUsize);
+pub(crate) struct WorkerProcesses {
+    running: AtomicUsize,
+    /// Those that ended, or could not be started, and were not started again since.
+    down: AtomicUsize,
+}
 
-impl DownWorkers {
-    pub(crate) fn add_one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+impl WorkerProcesses {
+    /// Counts a process as running until the guard is dropped. `was_down`: it was counted as down before.
+    pub(crate) fn on_started(&self, was_down: bool) -> RunningProcess<'_> {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        if was_down {
+            self.down.fetch_sub(1, Ordering::Relaxed);
+        }
+        RunningProcess(self)
     }
 
-    pub(crate) fn remove_one(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+    /// Counts a process that ended, or could not be started.
+    pub(crate) fn on_down(&self) {
+        self.down.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The number of processes that run.
+    pub(crate) fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
     }
 
     /// Whether none of so many runs any more.
-    pub(crate) fn are_all(&self, of: usize) -> bool {
-        of > 0 && self.0.load(Ordering::Relaxed) >= of
+    pub(crate) fn are_all_down(&self, of: usize) -> bool {
+        of > 0 && self.down.load(Ordering::Relaxed) >= of
+    }
+}
+
+/// A worker process that runs.
+pub(crate) struct RunningProcess<'server>(&'server WorkerProcesses);
+
+impl Drop for RunningProcess<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -13,10 +13,11 @@
 //! | `Completions` | announcements → hub | no worker announces any more, and subscribers have been closed by `Requests` |
 //! | `Broker` | the connection | nothing uses it any more |
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, anyhow};
-use strum::IntoStaticStr;
+use metrics_exporter_prometheus::PrometheusHandle;
+use strum::{IntoStaticStr, VariantArray};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
@@ -40,10 +41,12 @@ use crate::{
     free_space::FreeSpace,
     hub::Hub,
     keys,
+    live::protocol::Close,
     memory::UploadMemory,
     outbox::Outbox,
+    problem::Kind,
     quota::Quota,
-    readiness::{DownWorkers, LastReport},
+    readiness::{LastReport, WorkerProcesses},
     relay,
     relay_window::RelayWindow,
     results::Results,
@@ -131,7 +134,8 @@ struct Resources {
     app: Arc<App>,
     /// The outbox of this server, if a relay empties it into a broker.
     relayed: Option<Arc<SqliteTransport>>,
-    admin: Option<TcpListener>,
+    /// The listener for operators, and the metrics that it shows.
+    admin: Option<(TcpListener, PrometheusHandle)>,
 }
 
 impl Resources {
@@ -139,6 +143,10 @@ impl Resources {
         std::fs::create_dir_all(&config.data)
             .with_context(|| format!("could not create the data directory {}", config.data.display()))?;
         let senders = Senders::open(&config)?;
+        let admin = match config.admin_listen {
+            None => None,
+            Some(address) => Some(listen_for_operators(address).await?),
+        };
         let storage = Storage::open(&config.storage_url())?;
         let broker = config.broker_url();
         let transport = open_transport(&broker, config.max_outbox)?;
@@ -146,21 +154,14 @@ impl Resources {
             BrokerUrl::Sqlite(_) => None,
             BrokerUrl::Amqp(_) => Some(open_outbox(&config.outbox_path(), config.max_outbox)?),
         };
-        let admin = match config.admin_listen {
-            None => None,
-            Some(address) => {
-                let listening = TcpListener::bind(address).await;
-                Some(listening.with_context(|| format!("could not listen on {address} (--admin-listen)"))?)
-            }
-        };
         let files = fit_open_files(Files {
             connections: config.max_connections as usize,
             sockets: config.max_sockets as usize,
             uploads: config.max_concurrent_uploads as usize,
         });
         let directories = match config.storage_url() {
-            StorageUrl::Local(storage) => vec![config.data.clone(), storage],
-            StorageUrl::S3 { .. } => vec![config.data.clone()],
+            StorageUrl::Local(storage) => vec![("outbox", config.data.clone()), ("storage", storage)],
+            StorageUrl::S3 { .. } => vec![("outbox", config.data.clone())],
         };
         let app = Arc::new(App {
             storage,
@@ -187,7 +188,7 @@ impl Resources {
             free_space: FreeSpace::new(directories, config.min_free_bytes),
             unknown_reads: Budget::of_unknown_reads(),
             last_report: LastReport::default(),
-            down_workers: DownWorkers::default(),
+            worker_processes: WorkerProcesses::default(),
             watching: Quota::new(files.sockets, config.max_sockets_per_client as usize),
             connections: Connections::new(files.connections),
             keys_in_use: Arc::default(),
@@ -210,9 +211,7 @@ impl Resources {
 
     fn start(self, listener: TcpListener) -> anyhow::Result<Running> {
         let Self { app, relayed, admin } = self;
-        if let Some(listener) = admin {
-            let metrics = worker::telemetry::record()?;
-            telemetry::describe();
+        if let Some((listener, metrics)) = admin {
             info!("metrics on http://{}/metrics", listener.local_addr()?);
             tokio::spawn(admin::serve(listener, Arc::clone(&app), metrics));
         }
@@ -250,6 +249,16 @@ impl Resources {
             app,
         })
     }
+}
+
+/// Listens for operators, and records metrics from now on: before anything is opened that has metrics.
+async fn listen_for_operators(address: SocketAddr) -> anyhow::Result<(TcpListener, PrometheusHandle)> {
+    let listening = TcpListener::bind(address).await;
+    let listener = listening.with_context(|| format!("could not listen on {address} (--admin-listen)"))?;
+    let metrics = worker::telemetry::record()?;
+    let problems = Kind::VARIANTS.iter().map(|kind| kind.name());
+    telemetry::describe(problems, Close::VARIANTS.iter().map(|close| close.name()));
+    Ok((listener, metrics))
 }
 
 /// A running server: the tasks of its parts.

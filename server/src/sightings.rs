@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 use worker::{Changed, JobName, Lane, State, UploadId};
 
@@ -94,6 +95,17 @@ impl Sightings {
     /// Ends a listing: an upload that was not in it has ended and is forgotten.
     pub(crate) fn end(&self, round: u64) {
         self.state().seen.retain(|_, seen| seen.round == round);
+    }
+
+    /// The age of the oldest upload that was pending at the last listing: since its acceptance, or of a retried one
+    /// since this server saw it first. It tells the age of the oldest job where the queue cannot.
+    pub(crate) fn oldest(&self, wall: Timestamp, now: Instant) -> Option<Duration> {
+        let wall_ms = u64::try_from(wall.as_millisecond()).unwrap_or(0);
+        let age = |(job, seen): (&JobName, &Seen)| match job.generation {
+            1 => Duration::from_millis(wall_ms.saturating_sub(job.id.unix_ms())),
+            _ => now.duration_since(seen.since),
+        };
+        self.state().seen.iter().map(age).max()
     }
 
     /// Uploads that were pending at two sightings, at least [`SETTLED`] apart.

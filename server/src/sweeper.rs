@@ -27,6 +27,7 @@ use crate::{
     app::App,
     completions,
     sightings::{LaneState, SETTLED, Sightings},
+    telemetry,
 };
 
 /// The minimum pause between two sweeps, and the minimum ratio of the pause to the duration of the sweep: sweeps of a
@@ -179,7 +180,10 @@ impl Sweeper<'_> {
             .buffer_unordered(POSTS_AT_ONCE);
         while let Some((job, recovered)) = recovered.next().await {
             match recovered {
-                Ok(Recovered::Posted) => swept.posted += 1,
+                Ok(Recovered::Posted) => {
+                    telemetry::swept();
+                    swept.posted += 1;
+                }
                 Ok(Recovered::Cleared) => swept.cleared += 1,
                 Ok(Recovered::NotLost) => {}
                 Err(error) => {

@@ -20,17 +20,30 @@ const PUSH_SECONDS: &str = "up_ended_to_push_seconds";
 /// Sockets that the server closed, by `reason`.
 const SOCKETS_CLOSED: &str = "up_sockets_closed_total";
 /// Connections that were evicted for new ones.
-pub(crate) const CONNECTIONS_EVICTED: &str = "up_connections_let_go_total";
+const CONNECTIONS_EVICTED: &str = "up_connections_let_go_total";
 
 /// Deleted uploads, by `reason`: `client`, `expired`, or `finished` for a deletion that another process began.
 const DELETES: &str = "up_deletes_total";
+
+/// Lost jobs that the sweeper posted again.
+const SWEEPER_POSTS: &str = "up_sweeper_posts_total";
+/// Audits of storage, by `outcome`.
+const AUDITS: &str = "up_audits_total";
+
+/// The known reasons of deletes, and outcomes of audits. Their counters exist from the start.
+const DELETE_REASONS: [&str; 3] = ["client", "expired", "finished"];
+const AUDIT_OUTCOMES: [&str; 2] = ["finished", "failed"];
 
 /// Methods that have their own label. Any other, which a client may invent, is counted as `other`.
 const METHODS: [Method; 6] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS];
 
-/// Registers the descriptions of the metrics.
-pub(crate) fn describe() {
+/// Registers the metrics. Counters whose labels are known begin at zero; `problems` are the kinds of problems, and
+/// `closes` the reasons for which sockets are closed.
+pub(crate) fn describe(
+    problems: impl Iterator<Item = &'static str>,
+    closes: impl Iterator<Item = &'static str>,
+) {
     describe_counter!(REQUESTS, "Answers to HTTP requests.");
     describe_histogram!(
         REQUEST_SECONDS,
@@ -46,6 +59,31 @@ pub(crate) fn describe() {
     describe_counter!(SOCKETS_CLOSED, "Sockets that the server closed, by reason.");
     describe_counter!(DELETES, "Deleted uploads, by reason.");
     describe_counter!(CONNECTIONS_EVICTED, "Connections that were evicted to make room for new ones.");
+    describe_counter!(SWEEPER_POSTS, "Lost jobs that the sweeper posted again.");
+    describe_counter!(AUDITS, "Audits of storage, by outcome.");
+    problems.chain(["accepted"]).for_each(|outcome| counter!(UPLOADS, "outcome" => outcome).increment(0));
+    closes.for_each(|reason| counter!(SOCKETS_CLOSED, "reason" => reason).increment(0));
+    DELETE_REASONS.into_iter().for_each(|reason| counter!(DELETES, "reason" => reason).increment(0));
+    AUDIT_OUTCOMES.into_iter().for_each(|outcome| counter!(AUDITS, "outcome" => outcome).increment(0));
+    counter!(CONNECTIONS_EVICTED).increment(0);
+    counter!(SWEEPER_POSTS).increment(0);
+    let _ = histogram!(PUSH_SECONDS);
+}
+
+/// Counts a lost job that the sweeper posted again.
+pub(crate) fn swept() {
+    counter!(SWEEPER_POSTS).increment(1);
+}
+
+/// Counts an audit.
+pub(crate) fn audited(is_finished: bool) {
+    let [finished, failed] = AUDIT_OUTCOMES;
+    counter!(AUDITS, "outcome" => if is_finished { finished } else { failed }).increment(1);
+}
+
+/// Counts a connection that was evicted.
+pub(crate) fn connection_evicted() {
+    counter!(CONNECTIONS_EVICTED).increment(1);
 }
 
 /// Counts an answer.
@@ -80,6 +118,7 @@ pub(crate) fn pushed(upload: &Upload) {
 
 /// Counts a deletion.
 pub(crate) fn deleted(reason: &'static str) {
+    debug_assert!(DELETE_REASONS.contains(&reason), "{reason} is listed");
     counter!(DELETES, "reason" => reason).increment(1);
 }
 

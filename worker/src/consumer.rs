@@ -136,7 +136,8 @@ impl Consumer {
             }
             Task::Resize(job) => {
                 tokio::select! {
-                    worked = self.resize(job, delivery.tries.deliveries) => worked,
+                    // Boxed, because it is large, and every caller would hold it.
+                    worked = Box::pin(self.resize(job, delivery.tries.deliveries)) => worked,
                     () = self.drained_for(RELEASE_AFTER) => Err(TransientError::Machine("the worker drains".into())),
                 }
             }

@@ -8,6 +8,7 @@
 //!  secret    secrets of delete tokens             tickets   uses of tickets
 //!  shares    the stored bytes of a sender         url       the setting
 //!  json      the stored form, read tolerantly     thumbnails   the files of a making
+//!  timed     measures and deadlines of requests
 //! ```
 //!
 //! The keys are in [`crate::contract::key`]. Every write is whole or absent. Locally a write is also on the disk (file
@@ -26,6 +27,7 @@ mod secret;
 mod shares;
 mod thumbnails;
 mod tickets;
+mod timed;
 mod url;
 mod writer;
 
@@ -53,7 +55,7 @@ pub use self::{
     url::{BadStorageUrl, StorageUrl},
     writer::{OriginalWriter, PieceGuard},
 };
-use self::{local::LocalRoot, shares::Allowance};
+use self::{local::LocalRoot, shares::Allowance, timed::TimedStore};
 use crate::contract::{id::UploadId, key::StorageKey, ticket::TicketId};
 
 /// Parts that an original is written in, in bytes. S3 accepts no parts below 5 MiB, except the last; on a disk, smaller
@@ -74,7 +76,7 @@ const JSON_TYPE: &str = "application/json";
 /// The storage of uploads. Cheap to clone.
 #[derive(Clone)]
 pub struct Storage {
-    store: Arc<dyn ObjectStore>,
+    store: TimedStore,
     /// The directory of local storage, for files that `object_store` hides.
     local: Option<LocalRoot>,
     part_bytes: usize,
@@ -180,13 +182,20 @@ impl Storage {
     /// Storage over any object store.
     pub fn over(store: Arc<dyn ObjectStore>) -> Self {
         Self {
-            store,
+            store: TimedStore::new(store),
             local: None,
             part_bytes: S3_PART_BYTES,
             logged: Arc::default(),
             last_uses: Arc::default(),
             allowances: Arc::default(),
         }
+    }
+
+    /// The same storage, whose requests fail after this time: a handler does not wait for ever. A write has a second
+    /// more for each MiB; the body of a read has no deadline.
+    #[must_use]
+    pub fn within(self, deadline: Duration) -> Self {
+        Self { store: self.store.within(deadline), ..self }
     }
 
     /// Starts to write an original. Dropping the writer removes it.

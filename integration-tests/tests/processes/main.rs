@@ -27,6 +27,7 @@ mod live;
 mod logs;
 mod many_stored;
 mod memory;
+mod metrics;
 mod operation;
 mod operators;
 mod pages;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use strum::IntoStaticStr;
+use strum::{IntoStaticStr, VariantArray};
 use worker::{State, Upload};
 
 /// The name of the sub-protocol.
@@ -27,7 +27,7 @@ pub(crate) const PONG_WITHIN: Duration = Duration::from_secs(20);
 pub(crate) const POLL_MS: u64 = 2000;
 
 /// The reason for which the server closes a socket, with its close code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "lowercase")]
 pub(crate) enum Close {
     /// The server is shutting down; the client reconnects after `retry_ms`.

@@ -160,7 +160,7 @@ fn expires_after(text: &str) -> Result<Option<Duration>, Problem> {
 
 /// Admits an upload, or refuses it before its body is read.
 async fn admit(app: &App, headers: &HeaderMap, client: Client) -> Result<Permit, Problem> {
-    if !app.free_space.has_room_for(declared_length(headers).unwrap_or(0)) {
+    if !app.free_space.has_room_for(declared_length(headers).unwrap_or(0)).await {
         return Err(Problem::disk_full());
     }
     app.unended.check(client)?;

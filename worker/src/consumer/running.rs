@@ -7,7 +7,10 @@ use tokio::{task::JoinSet, time::sleep};
 use tracing::{info, warn};
 
 use super::Consumer;
-use crate::transport::{Deliveries, Slots};
+use crate::{
+    telemetry::{self, BusySlot},
+    transport::{Deliveries, Slots},
+};
 
 /// The pauses between two checks of unavailable storage or decoders.
 const FIRST_CHECK_PAUSE: Duration = Duration::from_millis(500);
@@ -30,6 +33,7 @@ impl Consumer {
     /// Works on a delivery in each slot until the worker drains, then finishes its deliveries. While storage or decoders
     /// are unavailable it consumes nothing and checks them with growing pauses.
     pub async fn run(self: Arc<Self>, slots: Slots) {
+        telemetry::slots(slots.total());
         let mut jobs = JoinSet::new();
         while !self.draining.is_cancelled() {
             if *self.outage.borrow() {
@@ -67,7 +71,10 @@ impl Consumer {
                 return;
             };
             let consumer = Arc::clone(self);
-            jobs.spawn(async move { consumer.step(delivery).await });
+            jobs.spawn(async move {
+                let _busy = BusySlot::take();
+                consumer.step(delivery).await;
+            });
         }
     }
 

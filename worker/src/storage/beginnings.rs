@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::PutMode;
+use object_store::{ObjectStore, PutMode};
 
 use super::{Storage, StorageError};
 use crate::contract::{key::StorageKey, record::JobName, result::Making};

@@ -1,6 +1,6 @@
 //! Writing an original piece by piece, whole or absent.
 
-use std::{mem, sync::Arc};
+use std::mem;
 
 use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
@@ -107,7 +107,7 @@ impl OriginalWriter {
     async fn send_part(&mut self) -> object_store::Result<()> {
         let path = StorageKey::original(self.id).path().clone();
         if self.upload.is_none() {
-            self.upload = Some(Arc::clone(&self.storage.store).put_multipart(&path).await?);
+            self.upload = Some(self.storage.store.put_multipart(&path).await?);
         }
         while self.in_flight.len() >= PARTS_IN_FLIGHT
             && let Some(stored) = self.in_flight.join_next().await

@@ -1,7 +1,7 @@
 //! Forwards the metrics of a worker to the server that started it, as lines of JSON on standard output. When the pipe
 //! is full, metrics are dropped: a job never waits for them.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Label, Metadata, Recorder,
@@ -23,6 +23,8 @@ enum Value {
     Added(u64),
     /// The value of a gauge from now on. Workers of one server write the same one, so the last counts.
     Set(f64),
+    /// The value of a gauge from now on. A server shows the sum over its workers.
+    Share(f64),
     /// Recorded in a histogram.
     Recorded(f64),
 }
@@ -37,13 +39,39 @@ pub(super) fn install() -> anyhow::Result<()> {
     metrics::set_global_recorder(Forward).map_err(|_| anyhow::anyhow!("the process already records metrics"))
 }
 
-/// Records a line that a worker wrote. Other lines are ignored.
-pub(super) fn replay(line: &str) {
-    let Ok(Line { name, labels, value }) = serde_json::from_str(line) else { return };
-    match value {
-        Value::Added(number) => counter!(name, &labels).increment(number),
-        Value::Set(number) => gauge!(name, &labels).set(number),
-        Value::Recorded(number) => histogram!(name, &labels).record(number),
+/// The gauges that a server sums over its workers.
+const SUMMED: [&str; 2] = [super::SLOTS, super::SLOTS_BUSY];
+
+/// The metrics that one worker with `--tell-parent` writes to its standard output. Dropped when the worker has ended: its
+/// share of summed gauges ends with it.
+#[derive(Default)]
+pub struct ForwardedMetrics {
+    /// The last value of each summed gauge. The value is absolute, so that a line that was dropped does not matter for
+    /// long.
+    shares: HashMap<String, f64>,
+}
+
+impl ForwardedMetrics {
+    /// Records a line. Other lines are ignored.
+    pub fn record(&mut self, line: &str) {
+        let Ok(Line { name, labels, value }) = serde_json::from_str(line) else { return };
+        match value {
+            Value::Added(number) => counter!(name, &labels).increment(number),
+            Value::Set(number) => gauge!(name, &labels).set(number),
+            Value::Share(number) => {
+                let last = self.shares.insert(name.clone(), number).unwrap_or(0.0);
+                gauge!(name).increment(number - last);
+            }
+            Value::Recorded(number) => histogram!(name, &labels).record(number),
+        }
+    }
+}
+
+impl Drop for ForwardedMetrics {
+    fn drop(&mut self) {
+        for (name, share) in self.shares.drain() {
+            gauge!(name).decrement(share);
+        }
     }
 }
 
@@ -107,7 +135,8 @@ impl GaugeFn for ForwardedMetric {
     }
 
     fn set(&self, value: f64) {
-        self.send(Value::Set(value));
+        let is_summed = SUMMED.contains(&self.0.name());
+        self.send(if is_summed { Value::Share(value) } else { Value::Set(value) });
     }
 }
 
