@@ -69,9 +69,10 @@ bench: test-tools
 # FUZZ_SECONDS=3600 make fuzz takes an hour for each target. What a run learns is kept beside it, in fuzz/corpus.
 # Leaks are left out: re_rav1d leaks 48 bytes a picture, and a decoder process ends after a hundred.
 FUZZ_SECONDS ?= 60
+# The last argument: more options of cargo fuzz.
 define FUZZ
 	cd $(1) && mkdir -p fuzz/corpus/$(2) && \
-		ASAN_OPTIONS=detect_leaks=0 RUSTC_BOOTSTRAP=1 cargo fuzz run $(2) fuzz/corpus/$(2) $(3) -- -max_total_time=$(FUZZ_SECONDS) -timeout=20
+		ASAN_OPTIONS=detect_leaks=0 RUSTC_BOOTSTRAP=1 cargo fuzz run $(4) $(2) fuzz/corpus/$(2) $(3) -- -max_total_time=$(FUZZ_SECONDS) -timeout=20
 endef
 fuzz:
 	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
@@ -80,7 +81,8 @@ fuzz:
 	$(call FUZZ,worker,thumbnails,fuzz/seeds)
 	$(call FUZZ,worker,tiff,fuzz/seeds/tiff)
 	$(call FUZZ,worker/jpeg,jpeg,../fuzz/seeds)
-	$(call FUZZ,worker/heif,heif,tests/samples)
+	@# Checks of borrows in re_rav1d take twenty seconds for a small picture.
+	$(call FUZZ,worker/heif,heif,tests/samples,--release)
 	$(call FUZZ,server,socket,fuzz/seeds/socket)
 	$(call FUZZ,server,forms,fuzz/seeds/forms)
 
