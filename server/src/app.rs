@@ -24,7 +24,7 @@ use crate::{
     outbox::Outbox,
     problem::Problem,
     quota::Quota,
-    readiness::{LastReport, WorkerProcesses},
+    readiness::{Reports, WorkerProcesses},
     relay_window::RelayWindow,
     results::Results,
     senders::Senders,
@@ -62,7 +62,7 @@ pub(crate) struct App {
     pub(crate) free_space: FreeSpace,
     /// Reads of storage for unknown ids, by client.
     pub(crate) unknown_reads: Budget,
-    pub(crate) last_report: LastReport,
+    pub(crate) reports: Reports,
     pub(crate) worker_processes: WorkerProcesses,
     /// Permits of sockets and event streams.
     pub(crate) watching: Arc<Quota>,
@@ -222,7 +222,7 @@ impl App {
             header_probes: Semaphore::new(1),
             free_space: FreeSpace::new(Vec::new(), None),
             unknown_reads: Budget::of_unknown_reads(),
-            last_report: LastReport::default(),
+            reports: Reports::default(),
             worker_processes: WorkerProcesses::default(),
             watching: Quota::new(8, 8),
             connections: Connections::new(8),

@@ -11,7 +11,7 @@ use worker::{
     confinement::Launch,
     maker::Maker,
     process::{open_outbox, open_transport},
-    storage::StorageUrl,
+    storage::{StorageError, StorageUrl},
     transport::{Transport, broker_url::BrokerUrl, rabbitmq::RabbitTransport},
 };
 
@@ -101,8 +101,16 @@ async fn storage(config: &Config) -> anyhow::Result<String> {
     let checked =
         within(STORAGE_WITHIN, "storage", async { Ok(Storage::open_impatient(&url)?.check().await?) });
     match checked.await {
-        Ok(()) => Ok(format!("an object was written to {url}, read and deleted")),
-        Err(error) => Err(error.context(format!("{url}{}", aws_hint(&url).unwrap_or_default()))),
+        Ok(()) => Ok(format!("an object was written to {url}, read, listed and deleted")),
+        Err(error) => {
+            // The mistake comes first, in words; the answer of the store follows.
+            let mistake = error.downcast_ref::<StorageError>().and_then(StorageError::misconfiguration);
+            let error = match mistake {
+                Some(mistake) => error.context(mistake),
+                None => error,
+            };
+            Err(error.context(format!("{url}{}", aws_hint(&url).unwrap_or_default())))
+        }
     }
 }
 

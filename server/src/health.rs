@@ -6,15 +6,19 @@ use axum::{extract::State, response::Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
-use worker::{Format, Size};
+use worker::{Format, Size, Storage};
 
 use crate::{answer::json, app::App, keep::Keep, problem::Problem, readiness::Report};
 
-/// The lifetime of a report. It bounds the checks that requests for `/readyz` can cause.
-const COUNTS_FOR: Duration = Duration::from_secs(3);
-
-/// The timeout of each check.
+/// The timeout of the checks of outbox and broker.
 const CHECK_WITHIN: Duration = Duration::from_secs(5);
+
+/// The timeout of the check of storage: each of its requests has a shorter one.
+const STORAGE_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long the check of storage may take before storage counts as slow: a second for each request. Uploads are slow
+/// then, and are accepted all the same.
+const SLOW_AFTER: Duration = Duration::from_secs(Storage::CHECK_REQUESTS as u64);
 
 /// The process is alive.
 #[derive(Serialize, JsonSchema)]
@@ -34,7 +38,7 @@ enum Alive {
 pub(crate) enum Readiness {
     /// Storage, outbox and broker answer.
     Ready,
-    /// The broker is unavailable; jobs wait in the outbox.
+    /// Uploads are accepted, but the broker is unavailable, storage is slow, or no worker process runs.
     Degraded,
 }
 
@@ -81,29 +85,27 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, Prob
     }
 }
 
-/// The last report, or a new one if the last has expired. Concurrent calls share one check.
-pub(crate) async fn report(app: &App) -> Report {
-    let mut last = app.last_report.lock().await;
-    if let Some((at, report)) = &*last
-        && at.elapsed() < COUNTS_FOR
-    {
-        return report.clone();
-    }
-    let report = check(app).await;
-    *last = Some((Instant::now(), report.clone()));
-    report
+/// The last report, or a new one if the last has expired.
+pub(crate) async fn report(app: &Arc<App>) -> Report {
+    let checking = Arc::clone(app);
+    app.reports.latest(|| tokio::spawn(async move { check(&checking).await })).await
 }
 
 async fn check(app: &App) -> Report {
     let mut reasons = Vec::new();
-    let (storage, outbox, broker) = tokio::join!(
-        timeout(CHECK_WITHIN, app.storage.check()),
+    let begun = Instant::now();
+    let checking_storage = async { (timeout(STORAGE_WITHIN, app.storage.check()).await, begun.elapsed()) };
+    let ((storage, took), outbox, broker) = tokio::join!(
+        checking_storage,
         timeout(CHECK_WITHIN, app.outbox.check()),
         timeout(CHECK_WITHIN, app.transport.check()),
     );
     match storage {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => reasons.push(error.to_string()),
+        Ok(Err(error)) => reasons.push(match error.misconfiguration() {
+            Some(mistake) => format!("{error}: {mistake}"),
+            None => with_causes(&error),
+        }),
         Err(_) => reasons.push("storage does not answer".to_owned()),
     }
     match outbox {
@@ -117,13 +119,18 @@ async fn check(app: &App) -> Report {
     }
     // Uploads are accepted without the broker until the outbox is full.
     match broker {
-        Ok(Ok(())) if app.worker_processes.are_all_down(app.config.worker_processes().count()) => {
-            Report::Degraded(vec!["no worker process of this server runs".to_owned()])
-        }
-        Ok(Ok(())) => Report::Ready,
-        Ok(Err(error)) => Report::Degraded(vec![with_causes(&error)]),
-        Err(_) => Report::Degraded(vec!["the broker does not answer".to_owned()]),
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => reasons.push(with_causes(&error)),
+        Err(_) => reasons.push("the broker does not answer".to_owned()),
     }
+    if app.worker_processes.are_all_down(app.config.worker_processes().count()) {
+        reasons.push("no worker process of this server runs".to_owned());
+    }
+    if took >= SLOW_AFTER {
+        let (requests, seconds) = (Storage::CHECK_REQUESTS, took.as_secs_f64());
+        reasons.push(format!("storage is slow: a check of {requests} requests took {seconds:.1} s"));
+    }
+    if reasons.is_empty() { Report::Ready } else { Report::Degraded(reasons) }
 }
 
 /// An error and its causes in one line.

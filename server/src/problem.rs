@@ -324,7 +324,8 @@ impl From<StorageError> for Problem {
                 Self::internal()
             }
             StorageError::Unavailable { .. } => {
-                error!(error = &error as &dyn std::error::Error, "storage is unavailable");
+                let mistake = error.misconfiguration().map(tracing::field::display);
+                error!(error = &error as &dyn std::error::Error, mistake, "storage is unavailable");
                 Self::unavailable()
             }
         }

@@ -13,7 +13,7 @@
 //! | `Completions` | announcements → hub | no worker announces any more, and subscribers have been closed by `Requests` |
 //! | `Broker` | the connection | nothing uses it any more |
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -46,7 +46,7 @@ use crate::{
     outbox::Outbox,
     problem::Kind,
     quota::Quota,
-    readiness::{LastReport, WorkerProcesses},
+    readiness::{Reports, WorkerProcesses},
     relay,
     relay_window::RelayWindow,
     results::Results,
@@ -62,6 +62,10 @@ use crate::{
 
 /// Headers that are read back from storage at a time. Each occupies two of the 512 blocking threads of the runtime.
 const HEADER_PROBES: usize = 16;
+
+/// How long storage may take for one request of a handler. Then the client is told to come back: it has waited long
+/// enough, and its connection is needed.
+const STORAGE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A step of the shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
@@ -147,7 +151,7 @@ impl Resources {
             None => None,
             Some(address) => Some(listen_for_operators(address).await?),
         };
-        let storage = Storage::open(&config.storage_url())?;
+        let storage = Storage::open(&config.storage_url())?.within(STORAGE_WITHIN);
         let broker = config.broker_url();
         let transport = open_transport(&broker, config.max_outbox)?;
         let relayed = match broker {
@@ -187,7 +191,7 @@ impl Resources {
             header_probes: Semaphore::new(HEADER_PROBES),
             free_space: FreeSpace::new(directories, config.min_free_bytes),
             unknown_reads: Budget::of_unknown_reads(),
-            last_report: LastReport::default(),
+            reports: Reports::default(),
             worker_processes: WorkerProcesses::default(),
             watching: Quota::new(files.sockets, config.max_sockets_per_client as usize),
             connections: Connections::new(files.connections),

@@ -8,7 +8,8 @@
 //!  secret    secrets of delete tokens             tickets   uses of tickets
 //!  shares    the stored bytes of a sender         url       the setting
 //!  json      the stored form, read tolerantly     thumbnails   the files of a making
-//!  timed     measures and deadlines of requests
+//!  timed     measures and deadlines of requests   cause     mistakes in the settings of a store, in plain words
+//!  health    whether storage works
 //! ```
 //!
 //! The keys are in [`crate::contract::key`]. Every write is whole or absent. Locally a write is also on the disk (file
@@ -16,10 +17,12 @@
 
 mod audit;
 mod beginnings;
+mod cause;
 mod claim;
 mod expiry;
 mod facts;
 mod gone;
+mod health;
 mod json;
 mod local;
 mod rebuild;
@@ -42,13 +45,18 @@ use std::{
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use object_store::{
-    Attribute, Attributes, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
-    RetryConfig, aws::AmazonS3Builder, local::LocalFileSystem, path::Path, prefix::PrefixStore,
+    Attribute, Attributes, ClientConfigKey, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode,
+    PutOptions, RetryConfig,
+    aws::{AmazonS3Builder, AmazonS3ConfigKey},
+    local::LocalFileSystem,
+    path::Path,
+    prefix::PrefixStore,
 };
 use tokio::time::sleep;
 
 pub use self::{
     audit::ShardListing,
+    cause::Misconfiguration,
     claim::Claim,
     facts::{UploadEnd, UploadStatus},
     secret::{DeleteSecret, KEPT_SECRETS, SECRET_BYTES, SecretError},
@@ -65,6 +73,13 @@ const LOCAL_PART_BYTES: usize = 256 * 1024;
 
 /// The time limit of a request to S3 by [`Storage::open_impatient`].
 const IMPATIENT_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long S3 may send nothing, as `object_store` reads it. It bounds a write as well.
+const SILENT_FOR: &str = "30 seconds";
+
+/// The longest read of an object from S3. It is only there because the client would cut each read after 30 seconds
+/// otherwise.
+const LONGEST_READ: &str = "1 day";
 
 /// The pauses between the tries of a delete: short, since clients wait for the end of some.
 const DELETE_PAUSES: [Duration; 3] =
@@ -115,7 +130,9 @@ impl StorageError {
     fn sort(attempted: &'static str, object: impl fmt::Display, source: object_store::Error) -> Self {
         use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         let object = object.to_string();
-        if matches!(source, object_store::Error::NotFound { .. }) {
+        if matches!(source, object_store::Error::NotFound { .. })
+            && Misconfiguration::of(&source) != Some(Misconfiguration::NoBucket)
+        {
             Self::NotFound(object)
         } else if has_kind(&source, &[FileTooLarge, QuotaExceeded, StorageFull]) {
             Self::Full(object)
@@ -123,6 +140,10 @@ impl StorageError {
             Self::Unavailable { attempted, object, source }
         }
     }
+}
+
+fn client(key: ClientConfigKey) -> AmazonS3ConfigKey {
+    AmazonS3ConfigKey::Client(key)
 }
 
 /// Whether an I/O error of one of these kinds is somewhere down the chain.
@@ -167,6 +188,9 @@ impl Storage {
             StorageUrl::S3 { bucket, prefix } => {
                 let store = AmazonS3Builder::from_env()
                     .with_bucket_name(bucket)
+                    // Only silence ends a request: a large original may be read for hours by a slow client.
+                    .with_config(client(ClientConfigKey::Timeout), LONGEST_READ)
+                    .with_config(client(ClientConfigKey::ReadTimeout), SILENT_FOR)
                     .with_retry(retry)
                     .build()
                     .map_err(OpenStorageError::Store)?;
@@ -226,7 +250,7 @@ impl Storage {
     /// See [`StorageError`].
     pub async fn original_range(&self, id: UploadId, range: Range<u64>) -> Result<Bytes, StorageError> {
         let key = StorageKey::original(id);
-        let read = self.store.get_range(key.path(), range).await;
+        let read = self.store.read_whole(key.path(), Some(range)).await;
         read.map_err(|source| StorageError::sort("read a part of", &key, source))
     }
 
@@ -256,18 +280,6 @@ impl Storage {
         Ok(())
     }
 
-    /// Checks that storage writes, reads and deletes an object.
-    ///
-    /// # Errors
-    /// See [`StorageError`].
-    pub async fn check(&self) -> Result<(), StorageError> {
-        let key = StorageKey::probe(UploadId::new());
-        self.put(&key, Bytes::from_static(b"up!"), JSON_TYPE, PutMode::Overwrite).await?;
-        self.read(&key).await?;
-        let deleted = self.store.delete(key.path()).await;
-        deleted.map_err(|source| StorageError::sort("delete", &key, source))
-    }
-
     /// Runs blocking work on the directory of local storage.
     async fn in_directory<T: Default + Send + 'static>(
         &self,
@@ -281,8 +293,8 @@ impl Storage {
     }
 
     async fn read(&self, key: &StorageKey) -> Result<Bytes, StorageError> {
-        let sort = |source| StorageError::sort("read", key, source);
-        self.store.get(key.path()).await.map_err(sort)?.bytes().await.map_err(sort)
+        let read = self.store.read_whole(key.path(), None).await;
+        read.map_err(|source| StorageError::sort("read", key, source))
     }
 
     async fn exists(&self, key: &StorageKey) -> Result<bool, StorageError> {

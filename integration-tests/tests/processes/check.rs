@@ -3,7 +3,9 @@
 use std::{fs, net::TcpListener, os::unix::process::CommandExt, process::Command};
 
 use integration_tests::{
+    brown_out::{BrownOut, Mood},
     rabbit::Vhost,
+    s3::Bucket,
     server::{Data, binary},
 };
 
@@ -128,7 +130,39 @@ fn a_check_explains_a_bucket_without_credentials() {
     let mut command = command(&data, &["--storage", "s3://pictures/up"]);
     // The address at which a cloud machine asks for the credentials of its role.
     command.env("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1");
-    run(&mut command).assert_blames("storage", &["s3://pictures/up", "AWS_ACCESS_KEY_ID", "AWS_REGION"]);
+    let words = ["s3://pictures/up", "AWS_ACCESS_KEY_ID", "AWS_REGION", "there are no credentials: set AWS"];
+    run(&mut command).assert_blames("storage", &words);
+}
+
+/// A check of a bucket, with variables that replace those of the bucket.
+fn check_bucket(bucket: &Bucket, port: u16, instead: &[(&str, &str)]) -> Checked {
+    let data = Data::new();
+    let mut command = command(&data, &["--storage", &bucket.url]);
+    command.envs(bucket.variables_through(port)).envs(instead.iter().copied());
+    run(&mut command)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_names_what_is_wrong_with_a_bucket_in_a_sentence() {
+    let bucket = Bucket::start().await;
+    let store = BrownOut::before(bucket.port(), 1).await;
+    let well = check_bucket(&bucket, store.port, &[]);
+    assert_eq!(well.code, Some(0), "{}", well.said);
+    assert!(well.line("storage").contains("written to s3://pictures/up/pictures, read, listed and deleted"));
+
+    let refused = "the store refuses the credentials: correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+    for wrong in [("AWS_SECRET_ACCESS_KEY", SECRET), ("AWS_ACCESS_KEY_ID", "nobody")] {
+        let checked = check_bucket(&bucket, store.port, &[wrong]);
+        checked.assert_blames("storage", &[refused]);
+    }
+    for (mood, sentence) in [
+        (Mood::NoBucket, "the bucket does not exist: create it, or correct --storage"),
+        (Mood::Skewed, "the clocks of this host and of the store differ by minutes: synchronize them (NTP)"),
+        (Mood::HidesMissing, "a missing object is answered with 403 instead of 404: allow s3:ListBucket"),
+    ] {
+        store.set(mood);
+        check_bucket(&bucket, store.port, &[]).assert_blames("storage", &[sentence]);
+    }
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod pages;
 mod refusals;
 mod settings;
 mod signals;
+mod slow_storage;
 mod tour;
 mod unfinished_bodies;
 mod upgrades;

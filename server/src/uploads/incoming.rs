@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::Stream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::{Instrument, info, info_span};
 use worker::{
     ExpiryEntry, FileDigest, Fingerprint, Format, Hour, Lane, Upload, UploadId, UploadRecord, clock,
@@ -33,6 +33,10 @@ const HEAD_BYTES: usize = 256 * 1024;
 /// How long an upload may take from its stored original to its commit. After a longer time the original is checked
 /// before the answer: the audit may have removed it as an orphan.
 const COMMIT_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long an answer waits for the removal of an upload that is not accepted: storage that does not answer has taken
+/// the time of its deadline already.
+const CLEANED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The properties of a picture that its request declares.
 pub(crate) struct Declared {
@@ -123,8 +127,9 @@ where
             let accepted =
                 accept(&app, id, declared, Probed { format, bytes, header, stored }, claiming, place).await;
             if accepted.as_ref().map_or(true, |upload| upload.id != id) {
+                let storage = app.storage.clone();
                 // If this fails, the audit removes the orphan.
-                let _ = app.storage.remove_original(id).await;
+                clean_up(&app, async move { drop(storage.remove_original(id).await) }).await;
             }
             accepted
         }
@@ -144,7 +149,7 @@ struct Probed {
 
 /// Commits a stored original. Returns its upload, or the one of another request with the same key.
 async fn accept(
-    app: &App,
+    app: &Arc<App>,
     id: UploadId,
     declared: Declared,
     probed: Probed,
@@ -224,21 +229,26 @@ async fn accept(
     match declared.context.timing.of("commit", commit).await {
         Ok(None) => place.keep(record.job()),
         outcome => {
+            let (server, job, expires_at) = (Arc::clone(app), record.job(), record.expires_at);
+            let key = claiming.filter(|_| outcome.is_err()).map(|(key, _)| key);
             // No client receives this upload's id, so its job is removed. If this fails, a worker
             // processes it, and no client sees the result.
-            let _ = app.storage.remove_pending(record.job()).await;
-            if let Some(expires_at) = record.expires_at {
-                let _ = app.storage.remove_expiry(Hour::of(expires_at), id).await;
-            }
-            if let Some(limits) = used {
-                let _ = app.storage.give_back_ticket(&limits, id).await;
-            }
-            if let Some(share) = kept {
-                let _ = app.storage.remove_share(share).await;
-            }
-            if let (Err(_), Some((key, _))) = (&outcome, &claiming) {
-                key.release(app, id).await;
-            }
+            let giving_back = async move {
+                let _ = server.storage.remove_pending(job).await;
+                if let Some(expires_at) = expires_at {
+                    let _ = server.storage.remove_expiry(Hour::of(expires_at), id).await;
+                }
+                if let Some(limits) = used {
+                    let _ = server.storage.give_back_ticket(&limits, id).await;
+                }
+                if let Some(share) = kept {
+                    let _ = server.storage.remove_share(share).await;
+                }
+                if let Some(key) = key {
+                    key.release(&server, id).await;
+                }
+            };
+            clean_up(app, giving_back).await;
             return outcome.and_then(|other| other.ok_or_else(Problem::internal));
         }
     }
@@ -247,6 +257,12 @@ async fn accept(
     }
     info!(name = record.name, %format, bytes, sender = record.sender, "accepted");
     Ok(Upload::queued(&record, &app.links))
+}
+
+/// Removes what was stored of an upload that is not accepted. A drain waits for the end; the answer waits a little, so
+/// that a repeated request mostly finds nothing.
+async fn clean_up(app: &App, removal: impl Future<Output = ()> + Send + 'static) {
+    let _ = timeout(CLEANED_WITHIN, app.in_flight.spawn(removal)).await;
 }
 
 /// Reads a repeated file and checks that it is the same. Stores nothing.

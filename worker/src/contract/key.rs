@@ -210,6 +210,11 @@ impl StorageKey {
         Self(Path::from_iter([PROBES, &id.to_string()]))
     }
 
+    /// The prefix of the objects of health checks.
+    pub(crate) fn probes() -> Path {
+        Path::from(PROBES)
+    }
+
     /// The prefix of all objects of one upload, without its index entries.
     pub(crate) fn upload(id: UploadId) -> Path {
         Self::shard(Shard::of(id)).join(id.to_string())

@@ -119,7 +119,7 @@ impl Storage {
             self.log_unreadable(key, &format_args!("it has {} bytes", found.meta.size));
             return Ok(Read::Unreadable);
         }
-        found.bytes().await.map(Read::Fact).map_err(sort)
+        self.store.read_rest(found).await.map(Read::Fact).map_err(sort)
     }
 
     /// Reads other stored JSON; an unreadable object counts as absent.

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, future::BoxFuture, stream, stream::BoxStream};
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart, path::Path,
+    CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload,
+    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    path::Path,
 };
 use tokio::time::{Instant, timeout};
 
@@ -38,6 +39,17 @@ impl TimedStore {
     /// The body of a read has no deadline.
     pub(super) fn within(self, deadline: Duration) -> Self {
         Self { deadline: Some(deadline), ..self }
+    }
+
+    /// Reads an object, or a part of it, whole before the deadline.
+    pub(super) async fn read_whole(&self, path: &Path, range: Option<Range<u64>>) -> Result<Bytes> {
+        let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
+        before(self.deadline, async { self.get_opts(path, options).await?.bytes().await }).await
+    }
+
+    /// Reads the rest of an object before the deadline.
+    pub(super) async fn read_rest(&self, found: GetResult) -> Result<Bytes> {
+        before(self.deadline, found.bytes()).await
     }
 
     async fn request<T>(

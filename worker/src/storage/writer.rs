@@ -1,10 +1,10 @@
 //! Writing an original piece by piece, whole or absent.
 
-use std::mem;
+use std::{mem, time::Duration};
 
 use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 use tracing::warn;
 
 use super::{Storage, StorageError};
@@ -13,6 +13,9 @@ use crate::contract::{id::UploadId, key::StorageKey};
 /// Parts of one original that may be on their way to the store at once. With the part size it bounds the memory of an
 /// upload.
 const PARTS_IN_FLIGHT: usize = 2;
+
+/// How long [`OriginalWriter::finish`] waits until an original that failed is removed.
+const REMOVED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A guard of a piece's memory, dropped once the store has taken the piece.
 pub type PieceGuard = Box<dyn Send>;
@@ -75,12 +78,13 @@ impl OriginalWriter {
     /// Makes the original visible and durable.
     ///
     /// # Errors
-    /// As [`StorageError`] says; nothing is left behind then.
+    /// As [`StorageError`] says. A task removes all that was written; this waits for it for [`REMOVED_WITHIN`].
     pub async fn finish(mut self) -> Result<(), StorageError> {
         let completed = self.complete().await.map_err(|source| self.error(source));
         self.is_finished = true;
         if completed.is_err() {
-            self.abandoned().remove().await;
+            let removing = tokio::spawn(self.abandoned().remove());
+            let _ = timeout(REMOVED_WITHIN, removing).await;
         }
         completed
     }
