@@ -68,7 +68,6 @@ async fn each_end_is_one_flat_line_with_name_duration_worker_and_outcome() {
         let sent = lines(&server.log());
         let [accepted] = about(&sent, &id, "accepted")[..] else { panic!("{}", server.log()) };
         assert_eq!((&accepted["name"], &accepted["trace_id"]), (&name.into(), &trace.into()), "{accepted}");
-        // It is logged after the announcement.
         let ended = eventually("the end is logged", SOON, async || {
             let lines = lines(&worker.log());
             let ends: Vec<Value> = about(&lines, &id, "the upload has ended").into_iter().cloned().collect();
@@ -78,10 +77,9 @@ async fn each_end_is_one_flat_line_with_name_duration_worker_and_outcome() {
         let [ended] = &ended[..] else { panic!("{ended:?}") };
         assert_eq!((&ended["name"], &ended["trace_id"]), (&name.into(), &trace.into()), "{ended}");
         assert_eq!(ended["outcome"], outcome, "{ended}");
-        assert!(
-            ended["seconds"].as_f64().unwrap() >= ended["worked_seconds"].as_f64().unwrap() / 2.0,
-            "{ended}"
-        );
+        for duration in ["seconds", "worked_seconds"] {
+            assert!(ended[duration].as_f64().is_some_and(|seconds| seconds > 0.0), "{ended}");
+        }
         let pid = worker.pid().as_raw_nonzero().to_string();
         assert!(ended["worker"].as_str().unwrap().ends_with(&format!(":{pid}")), "{ended}");
     }

@@ -35,12 +35,8 @@ impl Consumer {
         let settled = match done.changed {
             Some(changed) if !dropped => {
                 telemetry::ended(&changed.upload);
-                let upload = changed.upload.clone();
-                let settled = timed("announce", delivery.finish(changed)).await;
-                if matches!(settled, Ok(Settled::Done)) {
-                    log_end(&upload, begun.elapsed());
-                }
-                settled
+                log_end(&changed.upload, begun.elapsed());
+                timed("announce", delivery.finish(changed)).await
             }
             _ => delivery.ack().await,
         };
