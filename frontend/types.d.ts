@@ -14,7 +14,8 @@
 //   dom         creates and finds elements; text is never parsed as HTML. Builds the connection, and shows its level
 //   intake      accepts files and folders that are chosen, pasted or dropped
 //   summary     around the tiles: total, one bead per picture, tally, notices, the list “Earlier”, one large picture in a dialog
-//   tile        one picture with its state and its actions; previews; it draws a few tiles per frame
+//   drawer      a worker that draws previews: a photograph is decoded and shrunk in it, and the page answers meanwhile
+//   tile        one picture with its state and its actions; previews; the list draws one tile a frame
 //   upload      the page of one upload: reloads its content when the upload has ended
 //
 // The style sheet: pictures are square and stand on a line; a round marker on it shows the step of an upload, or where it
@@ -33,7 +34,7 @@
 //     firstLimits: what the server takes is known, or cannot be asked for: only then a kind is refused.
 //     randomKey: works without TLS too, unlike `randomUUID`.
 //     adding: several drops keep their order.
-//     TURN: files of a drop that are added in one task, so that a slow computer answers meanwhile.
+//     TURN: files of a drop that are added in one frame, so that a slow computer answers meanwhile.
 //     isPaused: files that wait; those on the way go on.
 //     keepsLocation: asked once per visit.
 //     removeTile: the neighbour takes the focus.
@@ -48,6 +49,8 @@
 //     icon: a copy of one in the HTML, with another symbol.
 //     isDrawable: waits until it is loaded and decoded.
 //     setRatio: `sides`: 0 if unknown.
+//     TURNS: per frame: each lays out one tile, or adds a few that are held.
+//     inTurn: `subject`: of several works for one only the last is done. A page that is hidden draws nothing, and has no frames.
 //     copyButton: `target`: for screen readers.
 //     copyLinks: returns whether they were copied.
 //     ROOT: the service may be below a path prefix.
@@ -184,18 +187,19 @@
 //   tile
 //     PREVIEW_WIDTH: of the widest tile, in CSS pixels.
 //     drawings: one at a time: a photograph takes 50 MB and more while it is drawn.
-//     toImage: small devices leave some of many canvases blank, but no image. A canvas without width frees its pixels at once.
+//     draw: an image: small devices leave some of many canvases blank. It is decoded before its URL is revoked.
 //     fadeIn: replaces the present picture.
 //     thumbnailImage: not loaded yet.
 //     preview: returns `null` if the browser cannot draw it.
 //     thumbnailImage: `sizes`: as in HTML.
 //     fadeIn: `picture`: decoded.
-//     REACH: from the middle, in viewports: browsers draw what is up to 1.5 viewports beyond it, and after a jump that is twenty tiles in one frame.
 //     whenSeen: near the viewport; a later call takes the place of an earlier one.
-//     skipped: browsers have not drawn them, or no longer do.
-//     drawInTurns: holds what a scroll brings near, and releases it from the middle outwards, one tile a frame.
+//     held: only a block in the list; one is released a frame, the near ones first, so that neither a large drop nor a jump makes a long task.
+//       `content-visibility: auto` does not bound the work of a frame, and each of its changes walks through all tiles.
+//     hang: appends a tile to the list. The first one gives the others their height.
+//     measureTiles: `onChange`: those that are held move what is below them.
+//     focus: what is held cannot have it.
 //     observer: a task each.
-//     toImage: it is decoded before its URL is revoked.
 //     showActions: new elements: moved buttons are a layout shift.
 //     lineKind: a part is recreated only when its kind changes.
 //     showKind: for files that the browser cannot draw.
@@ -568,6 +572,9 @@ interface ModelEnvironment {
 }
 
 /** A preview to draw; `done` takes `null` if the browser cannot draw it. */
+/** A preview by the worker, or `null` if the browser cannot draw the file. */
+type Drawn = (Sides & { blob: Blob }) | null;
+
 interface Drawing {
   file: Blob;
   /** Asked when its turn comes. */

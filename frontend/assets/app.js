@@ -1,11 +1,11 @@
-import { browser, connect, copyLinks, find, hasFocus, showPill } from "./dom.js";
+import { browser, connect, copyLinks, find, hasFocus, inTurn, showPill } from "./dom.js";
 import { DEFAULT_LIMITS, headOf, probe, withoutLocation } from "./probe.js";
 import { MAX_FILES, listenForFiles } from "./intake.js";
 import { Deletions, FORGOTTEN, KEY_NAME, Memory, Unsent, UploadKey } from "./memory.js";
 import { Model } from "./model.js";
 import { EarlierUploads, Lightbox, hideNotice, hopMark, reattachBelowTiles, showNotice, showSummary, showToSend, showUnsent } from "./summary.js";
 import { Network, Queue, requestRetry, sendWithRetries } from "./send.js";
-import { Tile, drawInTurns, preview, whenSeen } from "./tile.js";
+import { Tile, hang, measureTiles, preview, whenSeen } from "./tile.js";
 import * as words from "./words.js";
 
 const PROBE_TIMEOUT_MS = 10_000;
@@ -160,7 +160,7 @@ async function addInTurns({ files, unreadable }) {
     if (!unsent.left.length) hideNotice("unsent");
     reattachBelowTiles();
     showAll();
-    await new Promise((done) => setTimeout(done));
+    await new Promise((done) => inTurn(files, () => done(null)));
     if (index === 0) added[0]?.tile?.element.scrollIntoView({ block: "nearest" });
   }
 }
@@ -175,8 +175,8 @@ function addTile(item) {
     delete: () => item.upload && deletions.start(item.upload),
     undo: () => item.upload && deletions.undo(item.upload),
   });
-  find("#tiles").append(item.tile.element);
-  item.tile.show(item);
+  hang(find("#tiles"), item.tile.element);
+  item.tile.draw(item);
 }
 
 /** @param {Item} item @param {Item} [neighbour] */
@@ -304,7 +304,6 @@ function show(item) {
   item.held = hold(item);
   item.deletion = deletions.get(item.upload?.id);
   item.tile?.show(item);
-  item.tile?.showProgress(item);
   if (item.stage === "gone") lightbox.leaveOut(item);
   showAll();
 }
@@ -459,6 +458,6 @@ find("#here").textContent = new URL("./uploads/", location.href).href;
 reportUnsent();
 listenForFiles(add, () => tell("link", words.ANNOUNCEMENTS.link));
 listenForButtons();
-drawInTurns(find("#tiles"));
+measureTiles(find("#tiles"), reattachBelowTiles);
 restore();
 connection.start();

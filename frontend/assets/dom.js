@@ -65,6 +65,28 @@ export function copyButton(target, onClick) {
   return button("button", `Copy link to ${target}`, onClick, icon("link"), swap);
 }
 
+const TURNS = 2;
+/** @type {Map<unknown, () => void>} */
+const turns = new Map();
+
+let frame = 0;
+
+/** @param {unknown} subject @param {() => void} work */
+export function inTurn(subject, work) {
+  turns.set(subject, work);
+  frame ||= document.hidden ? setTimeout(takeTurns) : requestAnimationFrame(takeTurns);
+}
+
+function takeTurns() {
+  frame = 0;
+  for (const [subject, work] of [...turns].slice(0, document.hidden ? undefined : TURNS)) {
+    turns.delete(subject);
+    work();
+  }
+  const [next] = turns;
+  if (next) inTurn(...next);
+}
+
 const CONFIRM_MS = 2000;
 
 /** @param {HTMLElement} button @param {string[]} urls */

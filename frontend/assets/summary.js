@@ -17,11 +17,13 @@ export function showSummary(counts, stages, retriable, isPaused) {
   const heading = find("#total");
   const [first = "", ...others] = total.split(/(?=, )/);
   if (heading.textContent !== total) heading.replaceChildren(first, ...(others.length ? [make("span", {}, ...others)] : []));
+  find(".total").toggleAttribute("data-done", others.length > 0);
   showIcon(!words.isDone(counts) || isEmpty ? "" : counts.failed + counts.refused ? "failed" : "ready");
   document.title = words.totalOf(counts) ? `${total} · up!` : "up!";
   if (find(".tiles").hidden !== isEmpty) {
     for (const part of [".tiles", ".rest"]) find(part).hidden = isEmpty;
     find(".nothing").hidden = !isEmpty;
+    find(".page").toggleAttribute("data-started", !isEmpty);
     reattach([".slab", ".desk"]);
   }
   setText(find(".tally"), words.tally(counts));
@@ -178,6 +180,7 @@ export class EarlierUploads {
     const focused = [...old.values()].findIndex(hasFocus);
     list.replaceChildren(...this.#entries.values());
     section.hidden = uploads.length === 0;
+    find(".desk").toggleAttribute("data-known", !section.hidden);
     reattachBelowTiles();
     if (!hadFocus) return;
     const next = [...this.#entries.values()][Math.min(focused, this.#entries.size - 1)];

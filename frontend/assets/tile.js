@@ -1,4 +1,4 @@
-import { button, copyButton, fileName, find, hasFocus, icon, image, isDrawable, make, setRatio } from "./dom.js";
+import { button, copyButton, fileName, find, hasFocus, icon, image, inTurn, isDrawable, make, setRatio } from "./dom.js";
 import { Queue } from "./send.js";
 import * as words from "./words.js";
 
@@ -45,9 +45,14 @@ export class Tile {
 
   /** @param {Item} item */
   show(item) {
+    inTurn(this, () => item.stage === "removed" || this.draw(item));
+  }
+
+  /** @param {Item} item */
+  draw(item) {
     this.element.dataset.state = item.stage;
-    if (item.upload) setRatio(this.element, item.upload);
-    if (item.stage !== "uploading") this.element.style.removeProperty("--sent");
+    if (item.upload) setRatio(this.#print, item.upload);
+    if (item.stage !== "uploading") this.#print.style.removeProperty("--sent");
     this.#showLine(item);
     this.#showGauge(item);
     this.#percent.textContent = item.stage === "uploading" && !item.held ? words.percent(item.sent) : "";
@@ -60,12 +65,13 @@ export class Tile {
       this.#showThumbnails(item.upload);
     }
     if (item.stage === "gone") this.#clear();
+    this.showProgress(item);
   }
 
   /** @param {Item} item */
   showProgress(item) {
-    if (item.stage !== "uploading") return;
-    this.element.style.setProperty("--sent", words.percent(item.sent));
+    if (item.stage !== "uploading" || this.element.dataset.state !== item.stage) return;
+    this.#print.style.setProperty("--sent", words.percent(item.sent));
     const bar = this.#line.querySelector("progress");
     if (bar) bar.value = Math.floor(item.sent * 100);
     this.#percent.textContent = item.held ? "" : words.percent(item.sent);
@@ -75,20 +81,21 @@ export class Tile {
   /** @param {HTMLImageElement} picture */
   showPreview(picture) {
     if (this.#thumbnailsOf) return;
-    setRatio(this.element, picture);
+    setRatio(this.#print, picture);
     this.#setPicture(picture);
   }
 
   /** @param {string} kind @param {Partial<Sides>} [sides] */
   showKind(kind, sides = {}) {
     if (this.#thumbnailsOf) return;
-    if (sides.width && sides.height) setRatio(this.element, { width: sides.width, height: sides.height });
+    if (sides.width && sides.height) setRatio(this.#print, { width: sides.width, height: sides.height });
     this.#print.classList.add("kind");
     delete this.#print.dataset.empty;
     this.#print.replaceChildren(kind);
   }
 
   focus() {
+    release(this.element);
     const first = this.element.querySelector("a[href], button:not([hidden])");
     if (first instanceof HTMLElement) first.focus();
     return first !== null;
@@ -282,6 +289,10 @@ const PREVIEW_WIDTH = 352;
 const FADE_MS = 400;
 
 const drawings = new Queue(async (/** @type {Drawing} */ { file, isWanted, done }) => done(isWanted() ? await draw(file).catch(() => null) : null), 1);
+const IDLE_MS = 3000;
+/** @type {Worker | undefined} */
+let drawer;
+let idleTimer = 0;
 
 /** @param {Blob} file @param {() => boolean} isWanted */
 export function preview(file, isWanted) {
@@ -290,23 +301,22 @@ export function preview(file, isWanted) {
 
 /** @param {Blob} file */
 async function draw(file) {
-  const bitmap = await createImageBitmap(file, { resizeWidth: PREVIEW_WIDTH * Math.min(devicePixelRatio, 2), resizeQuality: "medium" });
-  const canvas = make("canvas");
-  canvas.width = bitmap.width;
-  canvas.height = bitmap.height;
-  canvas.getContext("2d")?.drawImage(bitmap, 0, 0);
-  bitmap.close();
-  return toImage(canvas);
-}
-
-/** @param {HTMLCanvasElement} canvas */
-async function toImage(canvas) {
-  /** @type {Blob | null} */
-  const blob = await new Promise((done) => canvas.toBlob(done));
-  const picture = image(canvas);
-  canvas.width = 0;
-  if (!blob) return null;
-  picture.src = URL.createObjectURL(blob);
+  drawer ??= new Worker(new URL("drawer.js", import.meta.url));
+  const worker = drawer;
+  clearTimeout(idleTimer);
+  /** @type {Drawn} */
+  const drawn = await new Promise((done, fail) => {
+    worker.onmessage = ({ data }) => done(data);
+    worker.onerror = fail;
+    worker.postMessage({ file, width: PREVIEW_WIDTH * Math.min(devicePixelRatio, 2) });
+  });
+  idleTimer = setTimeout(() => {
+    drawer?.terminate();
+    drawer = undefined;
+  }, IDLE_MS);
+  if (!drawn) return null;
+  const picture = image(drawn);
+  picture.src = URL.createObjectURL(drawn.blob);
   await picture.decode().finally(() => URL.revokeObjectURL(picture.src));
   return picture;
 }
@@ -332,8 +342,6 @@ export function fadeIn(picture, print) {
   }, FADE_MS);
 }
 
-const REACH = 2.25;
-
 /** @type {WeakMap<Element, () => void>} */
 const unseen = new WeakMap();
 const observer = new IntersectionObserver((entries) => {
@@ -353,36 +361,45 @@ export function whenSeen(element) {
   });
 }
 
-/** @param {HTMLElement} list */
-export function drawInTurns(list) {
-  new ResizeObserver(() => {
-    list.style.setProperty("--tall", `${list.firstElementChild?.getBoundingClientRect().height}px`);
-  }).observe(list);
-  /** @type {Set<any>} */
-  const skipped = new Set();
-  /** @type {any[]} */
-  let held = [];
-  list.addEventListener("contentvisibilityautostatechange", ({ target, skipped: isSkipped }) => {
-    if (isSkipped) skipped.add(target);
-    else skipped.delete(target);
-  });
-  const release = () => {
-    delete held.shift()?.dataset.held;
-    if (held.length) requestAnimationFrame(release);
-  };
-  addEventListener("scroll", () => {
-    if (!held.length) requestAnimationFrame(release);
-    const near = [...skipped].filter((item) => distance(item) < REACH * innerHeight);
-    held = [...held, ...near].sort((a, b) => distance(a) - distance(b));
-    for (const item of near) {
-      skipped.delete(item);
-      item.dataset.held = "";
-    }
-  });
+/** @type {Set<any>} */
+const held = new Set();
+/** @type {Set<any>} */
+const near = new Set();
+const reach = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) isIntersecting && held.has(target) ? near.add(target) : near.delete(target);
+}, { rootMargin: "100%" });
+
+/** @param {HTMLElement} list @param {HTMLElement} element */
+export function hang(list, element) {
+  if (list.firstElementChild) {
+    element.dataset.held = "";
+    held.add(element);
+    reach.observe(element);
+    inTurn(held, releaseNext);
+  }
+  list.append(element);
 }
 
-/** @param {Element} item */
-function distance(item) {
-  const { top, bottom } = item.getBoundingClientRect();
-  return Math.abs(top + bottom - innerHeight) / 2;
+/** @param {HTMLElement} element */
+function release(element) {
+  held.delete(element);
+  near.delete(element);
+  reach.unobserve(element);
+  delete element.dataset.held;
+}
+
+function releaseNext() {
+  const [next] = near.size ? near : held;
+  if (next) release(next);
+  if (held.size) inTurn(held, releaseNext);
+}
+
+/** @param {HTMLElement} list @param {() => void} onChange */
+export function measureTiles(list, onChange) {
+  new ResizeObserver(() => {
+    const tall = `${list.firstElementChild?.getBoundingClientRect().height}px`;
+    if (list.style.getPropertyValue("--tall") === tall) return;
+    list.style.setProperty("--tall", tall);
+    onChange();
+  }).observe(list);
 }

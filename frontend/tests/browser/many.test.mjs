@@ -6,13 +6,21 @@ import { test } from "node:test";
 import { scene, until } from "./support/scene.mjs";
 
 const COUNT = 120;
+/**
+ * Times of a computer that is four times as slow, by multiplication. Chromium's own slow-down makes a layout five to six times as
+ * long, since it interrupts the thread every 0.2 ms, and it spins on while the thread is out of its turn.
+ */
 const SLOWDOWN = 4;
-// The goal is 100 ms, in processor time. Measured on a machine that does three to four times as much as it can, which makes
-// every task longer: 229 to 292 ms, a frame in which one tile is drawn after a jump. With two tiles a frame, and rows that
-// moved when one was drawn: up to 282 ms, with half again as many above 50 ms. Before tiles were added in turns: 1756 ms.
-const MAX_TASK_MS = 350;
-// Of the renderer's own memory. Measured: 230 MB, of which 111 MB are decoded thumbnails, which Chromium keeps until memory
-// is short, also those that have left the page. Besides, 124 MB of the program are mapped, which all renderers share.
+// Of the processor's time of each task of the main thread: wall clocks also count what other processes take. Measured on two
+// processors with ten to sixteen processes that want to run: 75 to 104 ms, a frame in which two tiles are laid out. While the
+// browser left out tiles by itself, and previews were shrunk on the main thread: 192 ms. Before tiles were added in turns: 1756 ms.
+const MAX_TASK_MS = 100;
+/** Of some six thousand tasks, those in which a busy machine may have delayed the processor itself, and their own limit. */
+const MAX_LATE = 2;
+const MAX_LATE_MS = 150;
+// Of the renderer's own memory, RssAnon and RssShmem: what the page costs. Its resident size is some 120 MB more, which are pages
+// of the program that are mapped from its file: every renderer has them, an empty one too, and all share them. Measured: 255 to
+// 279 MB, of which 111 MB are decoded thumbnails, which Chromium keeps until memory is short, also those that have left the page.
 const MAX_OWN_BYTES = 300_000_000;
 const SAMPLE_MS = 100;
 
@@ -63,9 +71,6 @@ test("a hundred and twenty photographs leave the page quick and small", async (t
     for (let index = 0; index < count; index += 1) globalThis.dropped.items.add(new File([blob, String(index)], `photograph-${index}.jpg`, { type: "image/jpeg" }));
   }, COUNT);
   const session = await browser.newBrowserCDPSession();
-  const slow = await tab.context.newCDPSession(tab.page);
-  await slow.send("Emulation.setCPUThrottlingRate", { rate: SLOWDOWN });
-  // The processor's time of each task: wall clocks also count what other processes take.
   await browser.startTracing(tab.page, { categories: ["toplevel", "disabled-by-default-devtools.timeline"] });
   let most = 0;
   const sampling = setInterval(async () => (most = Math.max(most, await ownBytes(session).catch(() => 0))), SAMPLE_MS);
@@ -81,11 +86,12 @@ test("a hundred and twenty photographs leave the page quick and small", async (t
   clearInterval(sampling);
   const { traceEvents } = JSON.parse(await browser.stopTracing());
   const main = new Set(traceEvents.filter(({ name, args }) => name === "thread_name" && args.name === "CrRendererMain").map(({ pid, tid }) => `${pid} ${tid}`));
-  const tasks = traceEvents.filter(({ name, pid, tid, tdur }) => name === "ThreadControllerImpl::RunTask" && tdur && main.has(`${pid} ${tid}`)).map(({ tdur }) => tdur / 1000);
+  const tasks = traceEvents.filter(({ name, pid, tid, tdur }) => name === "ThreadControllerImpl::RunTask" && tdur && main.has(`${pid} ${tid}`)).map(({ tdur }) => (SLOWDOWN * tdur) / 1000);
   assert.ok(tasks.length > 1000, "the trace has the tasks of the page");
-  const longest = Math.max(...tasks);
-  t.diagnostic(`${bytes.length} bytes each; ${tasks.filter((ms) => ms > 50).length} tasks above 50 ms, the longest ${Math.round(longest)} ms; ${Math.round(most / 1e6)} MB at most`);
-  assert.ok(longest <= MAX_TASK_MS, `a task took ${longest} ms`);
+  const [longest, ...others] = tasks.sort((a, b) => b - a).map(Math.round);
+  t.diagnostic(`${bytes.length} bytes each; ${tasks.length} tasks, ${tasks.filter((ms) => ms > 50).length} above 50 ms, the longest ${[longest, ...others.slice(0, 4)].join(", ")} ms; ${Math.round(most / 1e6)} MB at most`);
+  assert.ok(others[MAX_LATE - 1] <= MAX_TASK_MS, `more than ${MAX_LATE} tasks took above ${MAX_TASK_MS} ms`);
+  assert.ok(longest <= MAX_LATE_MS, `a task took ${longest} ms`);
   assert.ok(most > 0 && most < MAX_OWN_BYTES, `the renderer took ${most} bytes`);
   assert.equal(await tab.page.locator(".tile canvas, .tile img[src^='blob:']").count(), 0, "previews are dropped");
   await tab.hasNoShifts();
