@@ -50,7 +50,8 @@
 //     isDrawable: waits until it is loaded and decoded.
 //     setRatio: `sides`: 0 if unknown.
 //     TURNS: per frame: each lays out one tile, or adds a few that are held.
-//     inTurn: `subject`: of several works for one only the last is done. A page that is hidden draws nothing, and has no frames.
+//     inTurn: at once if the frame has a turn left. `subject`: of several works that wait for one only the last is done. A page that is
+//       hidden draws nothing, and has no frames.
 //     copyButton: `target`: for screen readers.
 //     copyLinks: returns whether they were copied.
 //     ROOT: the service may be below a path prefix.
@@ -193,8 +194,8 @@
 //     preview: returns `null` if the browser cannot draw it.
 //     thumbnailImage: `sizes`: as in HTML.
 //     fadeIn: `picture`: decoded.
-//     whenSeen: near the viewport; a later call takes the place of an earlier one.
-//     held: only a block in the list; one is released a frame, the near ones first, so that neither a large drop nor a jump makes a long task.
+//     whenSeen: it has been near the viewport.
+//     held: only a block in the list; they are released in turn, the near ones first, so that neither a large drop nor a jump makes a long task.
 //       `content-visibility: auto` does not bound the work of a frame, and each of its changes walks through all tiles.
 //     hang: appends a tile to the list. The first one gives the others their height.
 //     measureTiles: `onChange`: those that are held move what is below them.

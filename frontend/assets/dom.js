@@ -69,19 +69,24 @@ const TURNS = 2;
 /** @type {Map<unknown, () => void>} */
 const turns = new Map();
 
+let left = TURNS;
 let frame = 0;
 
 /** @param {unknown} subject @param {() => void} work */
 export function inTurn(subject, work) {
-  turns.set(subject, work);
   frame ||= document.hidden ? setTimeout(takeTurns) : requestAnimationFrame(takeTurns);
+  if (!left || turns.has(subject)) return turns.set(subject, work);
+  left -= 1;
+  work();
 }
 
 function takeTurns() {
   frame = 0;
-  for (const [subject, work] of [...turns].slice(0, document.hidden ? undefined : TURNS)) {
+  left = document.hidden ? Infinity : TURNS;
+  for (const [subject, work] of turns) {
+    if (!left) break;
     turns.delete(subject);
-    work();
+    inTurn(subject, work);
   }
   const [next] = turns;
   if (next) inTurn(...next);

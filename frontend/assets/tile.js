@@ -112,6 +112,7 @@ export class Tile {
     this.#frame.removeAttribute("aria-label");
     this.#print.classList.add("kind");
     this.#print.replaceChildren();
+    if (hasFocus(this.#frame)) this.focus();
   }
 
   /** @param {Upload} upload */
@@ -289,10 +290,8 @@ const PREVIEW_WIDTH = 352;
 const FADE_MS = 400;
 
 const drawings = new Queue(async (/** @type {Drawing} */ { file, isWanted, done }) => done(isWanted() ? await draw(file).catch(() => null) : null), 1);
-const IDLE_MS = 3000;
 /** @type {Worker | undefined} */
 let drawer;
-let idleTimer = 0;
 
 /** @param {Blob} file @param {() => boolean} isWanted */
 export function preview(file, isWanted) {
@@ -303,17 +302,12 @@ export function preview(file, isWanted) {
 async function draw(file) {
   drawer ??= new Worker(new URL("drawer.js", import.meta.url));
   const worker = drawer;
-  clearTimeout(idleTimer);
   /** @type {Drawn} */
   const drawn = await new Promise((done, fail) => {
     worker.onmessage = ({ data }) => done(data);
     worker.onerror = fail;
     worker.postMessage({ file, width: PREVIEW_WIDTH * Math.min(devicePixelRatio, 2) });
   });
-  idleTimer = setTimeout(() => {
-    drawer?.terminate();
-    drawer = undefined;
-  }, IDLE_MS);
   if (!drawn) return null;
   const picture = image(drawn);
   picture.src = URL.createObjectURL(drawn.blob);
@@ -342,40 +336,38 @@ export function fadeIn(picture, print) {
   }, FADE_MS);
 }
 
-/** @type {WeakMap<Element, () => void>} */
-const unseen = new WeakMap();
+/** @type {WeakMap<Element, {seen: Promise<void>, done: () => void}>} */
+const watched = new WeakMap();
 const observer = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) {
     if (!isIntersecting) continue;
     observer.unobserve(target);
-    setTimeout(() => unseen.get(target)?.());
+    setTimeout(() => watched.get(target)?.done());
   }
-}, { rootMargin: "25%" });
+}, { rootMargin: "50%" });
 
-/** @param {Element} element @returns {Promise<void>} */
-export function whenSeen(element) {
-  return new Promise((done) => {
-    unseen.set(element, done);
-    observer.unobserve(element);
+/** @param {Element} element */
+export async function whenSeen(element) {
+  if (!watched.has(element)) {
+    let done = () => {};
+    watched.set(element, { seen: new Promise((resolve) => (done = resolve)), done: () => done() });
     observer.observe(element);
-  });
+  }
+  return watched.get(element)?.seen;
 }
 
-/** @type {Set<any>} */
+/** @type {Set<HTMLElement>} */
 const held = new Set();
-/** @type {Set<any>} */
-const near = new Set();
-const reach = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) isIntersecting && held.has(target) ? near.add(target) : near.delete(target);
-}, { rootMargin: "100%" });
+/** @type {HTMLElement[]} */
+const near = [];
 
 /** @param {HTMLElement} list @param {HTMLElement} element */
 export function hang(list, element) {
   if (list.firstElementChild) {
     element.dataset.held = "";
     held.add(element);
-    reach.observe(element);
-    inTurn(held, releaseNext);
+    whenSeen(element).then(() => near.push(element));
+    queueMicrotask(releaseInTurn);
   }
   list.append(element);
 }
@@ -383,14 +375,17 @@ export function hang(list, element) {
 /** @param {HTMLElement} element */
 function release(element) {
   held.delete(element);
-  near.delete(element);
-  reach.unobserve(element);
   delete element.dataset.held;
 }
 
 function releaseNext() {
-  const [next] = near.size ? near : held;
+  const [first] = held;
+  const next = near.find((element) => held.has(element)) ?? first;
   if (next) release(next);
+  queueMicrotask(releaseInTurn);
+}
+
+function releaseInTurn() {
   if (held.size) inTurn(held, releaseNext);
 }
 
