@@ -134,6 +134,7 @@ export async function openPage(t, browser, url, { viewport = { width: 1280, heig
         await page.setViewportSize({ width, height });
         for (const colorScheme of ["light", "dark"]) {
           await page.emulateMedia({ colorScheme });
+          await page.evaluate(() => scrollTo(0, 0));
           await this.shoot(`${name}-${width}-${colorScheme}`, more);
         }
       }
