@@ -129,19 +129,20 @@ export async function openPage(t, browser, url, { viewport = { width: 1280, heig
     /** Shoots the present state in every size, light and dark. */
     async shootAll(name, more) {
       if (!process.env.UP_SCREENSHOTS) return;
-      const shifts = await page.evaluate(() => globalThis.shifts?.length ?? 0);
+      const shifts = await page.evaluate(() => globalThis.shifts?.length ?? 0).catch(() => 0);
       for (const [width, height] of SIZES) {
         await page.setViewportSize({ width, height });
         for (const colorScheme of ["light", "dark"]) {
           await page.emulateMedia({ colorScheme });
-          await page.evaluate(() => scrollTo(0, 0));
+          // A page without script refreshes meanwhile.
+          await page.evaluate(() => scrollTo(0, 0)).catch(() => {});
           await this.shoot(`${name}-${width}-${colorScheme}`, more);
         }
       }
       await page.emulateMedia({ colorScheme: "light" });
       await page.setViewportSize(viewport);
       // Those of the changes of size.
-      await page.evaluate((shifts) => new Promise((done) => requestAnimationFrame(() => setTimeout(done))).then(() => globalThis.shifts?.splice(shifts)), shifts);
+      await page.evaluate((shifts) => new Promise((done) => requestAnimationFrame(() => setTimeout(done))).then(() => globalThis.shifts?.splice(shifts)), shifts).catch(() => {});
     },
   };
 }
