@@ -358,9 +358,8 @@ impl StorageKey {
 
     /// Whether a path is a mark that a worker began this job.
     pub(crate) fn is_begun(path: &Path, job: JobName) -> bool {
-        let mut parts = path.parts().rev();
-        let (name, making) = (parts.next(), parts.next().and_then(|making| making.as_ref().parse().ok()));
-        name.is_some() && making.is_some_and(|making| Self::begun(job, making).path() == path)
+        let making = path.parts().nth_back(1).and_then(|making| making.as_ref().parse().ok());
+        making.is_some_and(|making| Self::begun(job, making).path() == path)
     }
 
     /// The upload and the part of it that a listed path is; `None` for any other path.

@@ -35,9 +35,9 @@ async fn rolling_restarts_of_all_workers_in_a_bulk_run_dead_letter_nothing() {
     let mut accepted = Vec::new();
     for seed in 0..JOBS {
         // Both lanes, so that jobs of one wait in a prefetch while the other has the slots.
-        for lane in ["bulk", "interactive"] {
+        for query in ["?lane=bulk", ""] {
             let picture = pictures::jpeg(1600, 1200 + seed);
-            accepted.push(accepted_in(lane, &server, &format!("{seed}.jpg"), picture).await);
+            accepted.push(accepted_in(query, &server, &format!("{seed}.jpg"), picture).await);
         }
     }
     for _ in 0..ROUNDS {
@@ -56,8 +56,8 @@ async fn rolling_restarts_of_all_workers_in_a_bulk_run_dead_letter_nothing() {
 async fn a_job_that_only_waited_in_workers_that_were_killed_is_no_dead_letter() {
     let fleet = Fleet::new().await;
     let (server, queue) = (fleet.server().start(), fleet.queue());
-    let poison = accepted_in("interactive", &server, "poison.png", pictures::tiny(1)).await;
-    let waits = accepted_in("bulk", &server, "waits.png", pictures::tiny(2)).await;
+    let poison = accepted_in("", &server, "poison.png", pictures::tiny(1)).await;
+    let waits = accepted_in("?lane=bulk", &server, "waits.png", pictures::tiny(2)).await;
     let markers = tempfile::tempdir().unwrap();
     // The broker returns both jobs as often as it does before it dead-letters them.
     for death in 0..6 {
@@ -80,11 +80,11 @@ async fn a_job_that_only_waited_in_workers_that_were_killed_is_no_dead_letter() 
     fleet.assert_queue_holds(1).await;
 }
 
-/// Sends a picture into a lane, and returns its upload.
-async fn accepted_in(lane: &str, server: &Server, name: &str, picture: Vec<u8>) -> Value {
+/// Sends a picture with a query, and returns its upload.
+async fn accepted_in(query: &str, server: &Server, name: &str, picture: Vec<u8>) -> Value {
     let form = Form::new().part("file", Part::bytes(picture).file_name(name.to_owned()));
-    let form = if lane == "bulk" { form.text("lane", lane.to_owned()) } else { form };
-    let answer = server.client.post(server.at("/uploads")).multipart(form).send().await.unwrap();
+    let at = server.at(&format!("/uploads{query}"));
+    let answer = server.client.post(at).multipart(form).send().await.unwrap();
     assert_eq!(answer.status(), 202);
     json(answer).await["uploads"][0].take()
 }
