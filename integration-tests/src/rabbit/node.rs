@@ -96,10 +96,19 @@ impl Node {
         }
     }
 
-    /// Starts it again after [`kill`](Self::kill), with what it has on its disk.
+    /// Starts it again after [`kill`](Self::kill), with what it has on its disk. It is started again when it ends, as a
+    /// supervisor does: 4.0 with Khepri may fail to boot once, while it deletes exclusive queues of its last life.
     pub async fn run(&mut self) {
         self.run_later();
-        self.is_up().await;
+        let management = self.management();
+        eventually("the broker answers", START, async || {
+            let ended = self.server.as_mut().is_some_and(|server| matches!(server.try_wait(), Ok(Some(_))));
+            if ended {
+                self.run_later();
+            }
+            management.is_up().await.then_some(())
+        })
+        .await;
     }
 
     /// Starts it again and does not wait.
@@ -110,12 +119,6 @@ impl Node {
         let mut command = self.command("rabbitmq-server");
         let child = command.stdin(Stdio::null()).stdout(log).stderr(again).process_group(0).spawn();
         self.server = Some(child.expect("RabbitMQ is installed: `make test` does it"));
-    }
-
-    /// Waits until it answers.
-    pub(super) async fn is_up(&self) {
-        let management = self.management();
-        eventually("the broker answers", START, async || management.is_up().await.then_some(())).await;
     }
 
     /// A certificate for `localhost`, and the authority that vouches for it, which nobody trusts unless told to.

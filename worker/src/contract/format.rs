@@ -47,12 +47,9 @@ impl Format {
     /// Whether this build can decode the format.
     #[must_use]
     pub const fn is_built_in(self) -> bool {
-        match self {
-            Format::Heic => cfg!(feature = "heic"),
-            Format::Avif => cfg!(feature = "avif"),
-            Format::Unknown => false,
-            _ => true,
-        }
+        let is_left_out = matches!(self, Format::Heic) && !cfg!(feature = "heic")
+            || matches!(self, Format::Avif) && !cfg!(feature = "avif");
+        !is_left_out && !matches!(self, Format::Unknown)
     }
 
     /// The kind of file, as text for people: "a JPEG picture".
