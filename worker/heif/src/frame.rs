@@ -1,5 +1,8 @@
 //! Decoded planes of samples, shrunk by averaging squares.
 
+/// The code of what is not stated, in all three tables of ITU-T H.273.
+pub(crate) const UNSPECIFIED: u16 = 2;
+
 /// How samples are to be understood (ITU-T H.273).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Signal {
@@ -11,6 +14,12 @@ pub(crate) struct Signal {
     pub(crate) matrix: u16,
     /// Whether samples use all values; otherwise 16 to 235 of 8 bits.
     pub(crate) full_range: bool,
+}
+
+impl Default for Signal {
+    fn default() -> Self {
+        Self { primaries: UNSPECIFIED, transfer: UNSPECIFIED, matrix: UNSPECIFIED, full_range: false }
+    }
 }
 
 /// The kind of samples in all planes of a frame. All tiles of a picture must agree on it.

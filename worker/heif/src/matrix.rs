@@ -3,13 +3,11 @@
 use crate::{
     Error, Unsupported,
     canvas::Canvas,
-    frame::{Shrunk, Signal},
+    frame::{Shrunk, Signal, UNSPECIFIED},
 };
 
 /// `MatrixCoefficients`: the samples are green, blue and red.
 const IDENTITY: u16 = 0;
-/// Unspecified.
-const UNSPECIFIED: u16 = 2;
 /// YCgCo.
 const YCGCO: u16 = 8;
 /// Derived from the primaries.

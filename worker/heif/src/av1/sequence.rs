@@ -4,9 +4,6 @@
 
 use crate::frame::Signal;
 
-/// The code of what is not stated.
-const UNSPECIFIED: u16 = 2;
-
 /// The type of a sequence header.
 const SEQUENCE_HEADER: u32 = 1;
 
@@ -23,12 +20,6 @@ pub(super) fn signal(mut data: &[u8]) -> Signal {
         data = rest;
     }
     Signal::default()
-}
-
-impl Default for Signal {
-    fn default() -> Self {
-        Self { primaries: UNSPECIFIED, transfer: UNSPECIFIED, matrix: UNSPECIFIED, full_range: false }
-    }
 }
 
 /// The first unit of the data: its type, its content, and what follows it.
