@@ -213,7 +213,8 @@ impl Consumer {
                 return self.ended(job.name(), ended, true).await;
             }
         }
-        if deliveries > 1 {
+        // A refused upload has no pending entry, and nothing of it may be left.
+        if deliveries > 1 && self.storage.has_pending(job.name()).await? {
             self.storage.mark_begun(job.name()).await?;
         }
         failpoint::hit("job-started", &record.name).await;

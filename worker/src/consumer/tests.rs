@@ -281,6 +281,18 @@ async fn a_redelivery_that_is_begun_leaves_a_mark_and_an_end_removes_it() {
 }
 
 #[tokio::test]
+async fn a_redelivery_of_a_refused_upload_leaves_nothing() {
+    let ((storage, log), script) = (storage(), Script::searchable());
+    script.publish(Posting::of_client(testing::record_of(UploadId::new()))).await.unwrap();
+    drop(script.deliver());
+    script.redeliver();
+    let _ = log.take();
+    work_off(&testing::worker(&storage, &script, Instantly::default()), &script).await;
+    assert_eq!(log.take_counts()[0], 0, "nothing is written");
+    assert_eq!(states(&script), []);
+}
+
+#[tokio::test]
 async fn an_outage_of_storage_is_charged_to_no_job_and_stops_the_worker() {
     let store = Logged::new(InMemory::new(), Fuse::never());
     let away = store.away();

@@ -2,8 +2,7 @@
 //! their memory, which a broker does not.
 
 use bytes::Bytes;
-use futures::TryStreamExt;
-use object_store::{ObjectStore, PutMode};
+use object_store::PutMode;
 
 use super::{Storage, StorageError};
 use crate::contract::{key::StorageKey, record::JobName, result::Making};
@@ -23,13 +22,7 @@ impl Storage {
     /// # Errors
     /// See [`StorageError`].
     pub(crate) async fn times_begun(&self, job: JobName) -> Result<usize, StorageError> {
-        let prefix = StorageKey::upload(job.id);
-        let listed: Vec<_> = self
-            .store
-            .list(Some(&prefix))
-            .try_collect()
-            .await
-            .map_err(|source| StorageError::sort("list", &prefix, source))?;
-        Ok(listed.iter().filter(|object| StorageKey::is_begun(&object.location, job)).count())
+        let paths = self.paths_of(job.id).await?;
+        Ok(paths.iter().filter(|path| StorageKey::is_begun(path, job)).count())
     }
 }

@@ -7,7 +7,7 @@ use futures::{
     StreamExt, TryStreamExt,
     stream::{self, BoxStream},
 };
-use object_store::ObjectStore;
+use object_store::{ObjectStore, path::Path};
 
 use super::{
     Storage, StorageError,
@@ -279,22 +279,22 @@ impl Storage {
     /// # Errors
     /// See [`StorageError`]; never `NotFound`.
     pub async fn remove_other_makings(&self, id: UploadId, winner: Making) -> Result<(), StorageError> {
-        let prefix = StorageKey::upload(id);
-        let listed: Vec<_> = self
-            .store
-            .list(Some(&prefix))
-            .try_collect()
-            .await
-            .map_err(|source| StorageError::sort("list", &prefix, source))?;
-        for object in listed {
-            if let Some((_, StoredPart::Thumbnail(making))) = StorageKey::parse_part(&object.location)
+        for path in self.paths_of(id).await? {
+            if let Some((_, StoredPart::Thumbnail(making))) = StorageKey::parse_part(&path)
                 && making != winner
             {
-                self.delete_path(&object.location).await?;
+                self.delete_path(&path).await?;
             }
         }
         self.in_directory(move |local| local.remove_other_makings(id, winner)).await;
         Ok(())
+    }
+
+    /// The objects below the prefix of an upload.
+    pub(super) async fn paths_of(&self, id: UploadId) -> Result<Vec<Path>, StorageError> {
+        let prefix = StorageKey::upload(id);
+        let objects = self.store.list(Some(&prefix)).map_ok(|object| object.location);
+        objects.try_collect().await.map_err(|source| StorageError::sort("list", &prefix, source))
     }
 
     /// Removes everything below the prefix of an upload: its original, facts and thumbnails.
@@ -307,7 +307,7 @@ impl Storage {
         Ok(())
     }
 
-    pub(super) async fn remove_below(&self, prefix: object_store::path::Path) -> Result<(), StorageError> {
+    pub(super) async fn remove_below(&self, prefix: Path) -> Result<(), StorageError> {
         let mut objects = self.store.list(Some(&prefix));
         while let Some(object) =
             objects.try_next().await.map_err(|source| StorageError::sort("list", &prefix, source))?
