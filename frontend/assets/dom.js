@@ -72,9 +72,10 @@ const turns = new Map();
 let left = TURNS;
 let frame = 0;
 
-/** @param {unknown} subject @param {() => void} work */
-export function inTurn(subject, work) {
+/** @param {unknown} subject @param {() => void} work @param {boolean} [isLast] Gives up its place: what ended is shown before what began after it. */
+export function inTurn(subject, work, isLast) {
   frame ||= document.hidden ? setTimeout(takeTurns) : requestAnimationFrame(takeTurns);
+  if (isLast) turns.delete(subject);
   if (!left || turns.has(subject)) return turns.set(subject, work);
   left -= 1;
   work();

@@ -45,7 +45,7 @@ export class Tile {
 
   /** @param {Item} item */
   show(item) {
-    inTurn(this, () => item.stage === "removed" || this.draw(item));
+    inTurn(this, () => item.stage === "removed" || this.draw(item), item.stage === "uploading");
   }
 
   /** @param {Item} item */

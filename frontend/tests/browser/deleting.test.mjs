@@ -211,7 +211,10 @@ test("the lightbox closes when its picture is deleted, and leaves out another on
   await tab.pill("Live");
   await tab.choose(file("a.png", png(800, 600)), file("b.png", png(640, 480)), file("c.png", png(320, 240)));
   await tab.until("ready", 3);
-  const tokens = await tokensOf(tab);
+  const tokens = await until(async () => {
+    const all = await tokensOf(tab);
+    return Object.keys(all).length === 3 && all;
+  }, "all are remembered");
   const destroy = async (name) => {
     const [path, token] = tokens[name];
     assert.equal((await fetch(proxy.url + path, { method: "DELETE", headers: { authorization: `Bearer ${token}` } })).status, 204);
@@ -224,7 +227,7 @@ test("the lightbox closes when its picture is deleted, and leaves out another on
   await destroy("b.png");
   await dialog.waitFor({ state: "hidden" });
   await tab.until("gone", 2);
-  assert.ok(await button(tab, "Dismiss b.png").evaluate((one) => one === document.activeElement), "focus is on its tile");
+  await until(() => button(tab, "Dismiss b.png").evaluate((one) => one === document.activeElement), "focus is on its tile");
   await tab.hasQuietConsole();
 });
 

@@ -24,7 +24,7 @@ export async function startProxy(t, upstream, { fromDisk = process.env.UP_PAGE =
     upstream,
     refusesLive: false,
     /** Returns an answer `{status, headers, body}` to send instead of the server's, "cut" to close the connection, or `null`. */
-    answer: (_request) => null,
+    answer: (_request, _response) => null,
     /** Resolves when a socket may be connected to the server. */
     beforeLive: async (_socket) => {},
     /** Every request, as "GET /path". */
@@ -41,7 +41,7 @@ export async function startProxy(t, upstream, { fromDisk = process.env.UP_PAGE =
     request.url = request.url.slice(prefix.length);
     proxy.seen.push(`${request.method} ${request.url}`);
     try {
-      const ready = (await proxy.answer(request)) ?? (fromDisk && (await fromFolder(proxy, request)));
+      const ready = (await proxy.answer(request, response)) ?? (fromDisk && (await fromFolder(proxy, request)));
       if (ready === "cut") request.socket.destroy();
       else if (ready) {
         request.resume();
