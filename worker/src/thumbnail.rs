@@ -24,12 +24,14 @@ pub(crate) mod samples;
 mod scale;
 mod transpose;
 mod turn;
+mod webp;
 
 use std::io::Cursor;
 
 use sha2::{Digest, Sha256};
 
 pub use self::error::ThumbnailError;
+pub(crate) use self::webp::WebpThread;
 use self::{decode::Decoded, picture::Picture, scale::Scaler};
 use crate::{
     Encoding, Format, Size, Sizes, ThumbnailFact, Warning, WebpSizes,
@@ -56,15 +58,28 @@ pub(crate) struct Tools {
     /// The decoder of ordinary JPEGs. A benchmark compares with the complete decoder alone.
     decoder: Option<thumbnail_jpeg::Decoder>,
     scaler: Scaler,
+    /// Without it, WebP is encoded after the rest.
+    webp: Option<WebpThread>,
 }
 
 impl Default for Tools {
     fn default() -> Self {
-        Self { decoder: Some(thumbnail_jpeg::Decoder::default()), scaler: Scaler::default() }
+        let decoder = Some(thumbnail_jpeg::Decoder::default());
+        Self { decoder, scaler: Scaler::default(), webp: None }
     }
 }
 
 impl Tools {
+    /// Tools with a thread for WebP.
+    pub(crate) fn with_webp_thread(webp: Option<WebpThread>) -> Self {
+        Self { webp, ..Self::default() }
+    }
+
+    /// New tools, after a panic has left these in any state. The thread stays: a sandbox allows no other one.
+    pub(crate) fn renew(&mut self) {
+        *self = Self::with_webp_thread(self.webp.take());
+    }
+
     /// Tools that decode every JPEG with the complete decoder.
     pub(crate) fn with_complete_decoder() -> Self {
         Self { decoder: None, ..Self::default() }
@@ -157,7 +172,7 @@ pub(crate) fn make(
     recipe: &Recipe,
     mut finished: impl FnMut(Stage),
 ) -> Result<ThumbnailSet, ThumbnailError> {
-    let Tools { decoder, scaler } = tools;
+    let Tools { decoder, scaler, webp } = tools;
     let header = probe::probe(Cursor::new(original), recipe.format)?;
     header.check(recipe.max_pixels)?;
     let side = |size| fit((header.width, header.height), recipe.sizes.longest_side(size));
@@ -173,12 +188,14 @@ pub(crate) fn make(
     let small = medium.shrink_from(scaler, side(Size::Small))?;
     finished(Stage::Scale);
 
+    let begin = |size, picture| encode::begin(size, recipe, picture, webp.as_ref());
+    let medium = begin(Size::Medium, medium);
     let thumbhash = hash::thumbhash(scaler, &small)?;
-    let thumbnails = [
-        encode::encode(Size::Small, recipe, small)?,
-        encode::encode(Size::Medium, recipe, medium)?,
-        encode::encode(Size::Large, recipe, large)?,
-    ];
+    let small = begin(Size::Small, small);
+    let large = begin(Size::Large, large);
+    let encoded = [small.encode()?, medium.encode()?, large.encode()?];
+    let [small, medium, large] = encoded.map(encode::Encoded::finish);
+    let thumbnails = [small?, medium?, large?];
     finished(Stage::Encode);
     Ok(ThumbnailSet { width: header.width, height: header.height, thumbnails, thumbhash, warnings })
 }

@@ -57,7 +57,7 @@ fn take_job(memory: u64, order: &AttackOrder) -> io::Result<()> {
     }
     // No layer may be enforced that does it, and some attacks never end.
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    let (mut input, mut output) = child::enter(*layers, memory)?;
+    let (mut input, mut output) = child::enter(*layers, memory, || ())?;
     let Some(request) = protocol::read::<DecodeRequest>(&mut input)? else { return Ok(()) };
     layers::allow_cpu(request.timeout)?;
     io::copy(&mut (&mut input).take(request.original_bytes), &mut io::sink())?;

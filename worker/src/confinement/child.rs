@@ -15,7 +15,7 @@ use super::{
     layers::{self, SandboxLayers},
     protocol::{self, DecodeReply, DecodeRequest, FileHeader, Ready},
 };
-use crate::thumbnail::{self, Recipe, ThumbnailError, ThumbnailSet, Tools};
+use crate::thumbnail::{self, Recipe, ThumbnailError, ThumbnailSet, Tools, WebpThread};
 
 /// The largest original whose buffer is kept for the next job, in bytes. Larger ones are rare.
 const KEPT_BYTES: usize = 16 * 1024 * 1024;
@@ -32,21 +32,28 @@ pub(super) fn run(mode: ConfinementMode, memory: u64) -> ExitCode {
 }
 
 /// Enforces the sandbox of this process, for good, and tells the worker. Returns the pipes from and to the worker.
-pub(super) fn enter(layers: SandboxLayers, memory: u64) -> io::Result<(File, File)> {
+/// `start_threads` is called while threads can still be started.
+pub(super) fn enter(
+    layers: SandboxLayers,
+    memory: u64,
+    start_threads: impl FnOnce(),
+) -> io::Result<(File, File)> {
     layers::close_leaked_descriptors()?;
     // Unbuffered copies, made before the limits allow no new descriptors.
     let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     // The reply reports a panic.
     panic::set_hook(Box::new(|_| {}));
-    let status = layers.enforce(memory);
+    let status = layers.enforce(memory, start_threads);
     protocol::write(&mut output, &Ready { status }, &[])?;
     Ok((input, output))
 }
 
 fn serve(mode: ConfinementMode, memory: u64) -> io::Result<()> {
-    let (mut input, mut output) = enter(mode.into(), memory)?;
-    let mut buffers = JobBuffers::default();
+    let mut webp = None;
+    // Without it WebP takes longer.
+    let (mut input, mut output) = enter(mode.into(), memory, || webp = WebpThread::start().ok())?;
+    let mut buffers = JobBuffers { original: Vec::new(), tools: Tools::with_webp_thread(webp) };
     while let Some(request) = protocol::read::<DecodeRequest>(&mut input)? {
         layers::allow_cpu(request.timeout)?;
         match buffers.work(&mut input, &request)? {
@@ -121,8 +128,7 @@ impl JobBuffers {
             self.original[..length].fill(0);
         }
         Ok(made.unwrap_or_else(|panic| {
-            // The panic may have left it in any state.
-            self.tools = Tools::default();
+            self.tools.renew();
             Err(ThumbnailError::CannotBeDecoded(format!("the decoder panicked: {}", panic_message(&*panic))))
         }))
     }

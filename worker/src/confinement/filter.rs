@@ -45,7 +45,7 @@ const ALLOWED: [libc::c_long; 26] = [
     libc::SYS_rseq,
 ];
 
-/// Applies the filter to the calling thread and to its future children.
+/// Applies the filter to all threads.
 pub(super) fn apply() -> Result<LayerStatus, seccompiler::Error> {
     let mut rules: std::collections::BTreeMap<i64, Vec<Rule>> =
         ALLOWED.into_iter().map(|call| (call, Vec::new())).collect();
@@ -66,6 +66,6 @@ pub(super) fn apply() -> Result<LayerStatus, seccompiler::Error> {
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let filter = SeccompFilter::new(rules, refused, SeccompAction::Allow, ARCH.try_into()?)?;
     let program: BpfProgram = filter.try_into()?;
-    seccompiler::apply_filter(&program)?;
+    seccompiler::apply_filter_all_threads(&program)?;
     Ok(LayerStatus::Enforced)
 }

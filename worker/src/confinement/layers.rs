@@ -36,8 +36,10 @@ impl From<ConfinementMode> for SandboxLayers {
 }
 
 impl SandboxLayers {
-    /// Enforces the layers. The process may allocate `memory` bytes on top of its present address space.
-    pub(super) fn enforce(self, memory: u64) -> SandboxStatus {
+    /// Enforces the layers. The process may allocate `memory` bytes on top of its present address space. Threads inherit
+    /// Landlock and the loss of capabilities, and the filter reaches all of them but refuses to start any, so
+    /// `start_threads` is called before it.
+    pub(super) fn enforce(self, memory: u64, start_threads: impl FnOnce()) -> SandboxStatus {
         let enforced = |wanted: bool, layer: &dyn Fn() -> Result<LayerStatus, String>| {
             if wanted {
                 layer().unwrap_or_else(LayerStatus::Missing)
@@ -58,6 +60,7 @@ impl SandboxLayers {
             let base = base.as_ref().map_err(ToString::to_string)?;
             limits(base.saturating_add(memory)).map_err(|error| error.to_string())
         });
+        start_threads();
         let filter = enforced(self.filter, &|| filter::apply().map_err(|error| error.to_string()));
         SandboxStatus { limits, landlock, landlock_abi: landlock_abi.get(), filter }
     }

@@ -1,7 +1,5 @@
 //! Encodes thumbnails.
 
-use std::borrow::Cow;
-
 use image::{
     ExtendedColorType, ImageEncoder,
     codecs::png::{CompressionType, FilterType, PngEncoder},
@@ -13,79 +11,82 @@ use super::{
     picture::Picture,
     pixels::{Layout, Pixels},
     planes::Planes,
+    webp::{self, Pending, WebpThread},
 };
 use crate::{Encoding, Format, Size, WebpSizes};
 
 /// The quality of JPEG thumbnails, of 100. Above it, files grow faster than the visible quality.
 const JPEG_QUALITY: u8 = 80;
 
-/// The quality of WebP thumbnails, of 100: on twelve photographs as similar to the original as JPEG at 80, in four fifths
-/// of the bytes.
-const WEBP_QUALITY: f32 = 80.0;
-
-/// The effort for WebP, of 6. More makes files a few per cent shorter in twice the time.
-const WEBP_METHOD: i32 = 2;
-
-/// The quality of alpha channels in WebP, of 100: edges stay sharp.
-const WEBP_ALPHA_QUALITY: i32 = 90;
-
-/// Encodes a picture whose colours are multiplied by alpha. A drawing is looked for unless the original was a JPEG, which
-/// has lost its lines already.
-pub(super) fn encode(size: Size, recipe: &Recipe, picture: Picture) -> Result<Thumbnail, ThumbnailError> {
-    let (width, height) = picture.sides();
-    let has_webp = recipe.webp.contains(size);
-    let (encoding, bytes, webp) = match picture {
-        Picture::Planes(planes) => {
-            let webp = if has_webp { Some(webp(&planes.clone().into_pixels())?) } else { None };
-            (Encoding::Jpeg, jpeg_of_planes(size, planes)?, webp)
-        }
-        Picture::Pixels(mut pixels) => {
-            pixels.divide_alpha();
-            if pixels.layout.has_alpha() {
-                let webp = if recipe.webp == WebpSizes::NONE { None } else { Some(webp(&pixels)?) };
-                (Encoding::Png, png(&pixels, CompressionType::Fast)?, webp)
-            } else {
-                let is_jpeg = recipe.format == Format::Jpeg;
-                let drawing = if is_jpeg { Drawing::NONE } else { Drawing::of(&pixels) };
-                let (encoding, bytes) = opaque(size, &pixels, drawing)?;
-                // WebP has a quarter of the colours, and would smear what is sharp.
-                let is_photograph = encoding == Encoding::Jpeg && !drawing.is_sharp;
-                let webp = if has_webp && is_photograph { Some(webp(&pixels)?) } else { None };
-                (encoding, bytes, webp)
-            }
-        }
-    };
-    let webp = webp.filter(|webp| webp.len() < bytes.len());
-    Ok(Thumbnail { size, width, height, encoding, bytes, webp })
+/// A thumbnail before it is encoded.
+pub(super) struct Unencoded {
+    size: Size,
+    /// Its colours are not multiplied by alpha.
+    picture: Picture,
+    drawing: Drawing,
+    webp: Option<Pending>,
 }
 
-/// A WebP with loss; with the alpha channel of the picture, if it has one. Colours are not multiplied by alpha.
-fn webp(picture: &Pixels) -> Result<Vec<u8>, ThumbnailError> {
-    let (bytes, layout) = match picture.layout {
-        Layout::Rgb => (Cow::from(&picture.bytes), webp::PixelLayout::Rgb),
-        Layout::Rgba => (Cow::from(&picture.bytes), webp::PixelLayout::Rgba),
-        Layout::Grey => (picture.bytes.iter().flat_map(|grey| [*grey; 3]).collect(), webp::PixelLayout::Rgb),
-        Layout::GreyAlpha => {
-            let pixels = picture.bytes.as_chunks::<2>().0.iter();
-            let pixels = pixels.flat_map(|&[grey, alpha]| [grey, grey, grey, alpha]);
-            (pixels.collect(), webp::PixelLayout::Rgba)
+/// A thumbnail whose WebP may still be encoded.
+pub(super) struct Encoded {
+    thumbnail: Thumbnail,
+    webp: Option<Pending>,
+}
+
+/// Begins with WebP, on its thread, while other thumbnails are encoded here. The colours of `picture` are multiplied by
+/// alpha. A drawing is looked for unless the original was a JPEG, which has lost its lines already.
+pub(super) fn begin(
+    size: Size,
+    recipe: &Recipe,
+    mut picture: Picture,
+    thread: Option<&WebpThread>,
+) -> Unencoded {
+    let mut drawing = Drawing::NONE;
+    if let Picture::Pixels(pixels) = &mut picture {
+        pixels.divide_alpha();
+        if recipe.format != Format::Jpeg {
+            drawing = Drawing::of(pixels);
         }
-        Layout::Cmyk => return Err(ThumbnailError::damaged("its colours were not converted")),
+    }
+    let has_webp = if picture.has_alpha() {
+        recipe.webp != WebpSizes::NONE
+    } else {
+        // WebP has a quarter of the colours, and would smear what is sharp.
+        recipe.webp.contains(size) && !drawing.is_sharp
     };
-    let mut config =
-        webp::WebPConfig::new().map_err(|()| ThumbnailError::damaged("libwebp has another version"))?;
-    config.method = WEBP_METHOD;
-    config.quality = WEBP_QUALITY;
-    config.alpha_quality = WEBP_ALPHA_QUALITY;
-    let encoder = webp::Encoder::new(&bytes, layout, picture.width, picture.height);
-    let file = encoder.encode_advanced(&config);
-    file.map(|file| file.to_vec()).map_err(|error| match error {
-        webp::WebPEncodingError::VP8_ENC_ERROR_OUT_OF_MEMORY
-        | webp::WebPEncodingError::VP8_ENC_ERROR_BITSTREAM_OUT_OF_MEMORY => {
-            ThumbnailError::NeedsTooMuchMemory
-        }
-        error => ThumbnailError::damaged(format!("{error:?}")),
-    })
+    let webp = has_webp.then(|| webp::begin(picture.clone(), thread));
+    Unencoded { size, picture, drawing, webp }
+}
+
+impl Unencoded {
+    /// Encodes it for every client.
+    pub(super) fn encode(self) -> Result<Encoded, ThumbnailError> {
+        let Self { size, picture, drawing, mut webp } = self;
+        let (width, height) = picture.sides();
+        let (encoding, bytes) = match picture {
+            Picture::Planes(planes) => (Encoding::Jpeg, jpeg_of_planes(size, planes)?),
+            Picture::Pixels(pixels) if pixels.layout.has_alpha() => {
+                (Encoding::Png, png(&pixels, CompressionType::Fast)?)
+            }
+            Picture::Pixels(pixels) => {
+                let (encoding, bytes) = opaque(size, &pixels, drawing)?;
+                // Only photographs have a WebP.
+                webp = webp.filter(|_| encoding == Encoding::Jpeg);
+                (encoding, bytes)
+            }
+        };
+        Ok(Encoded { thumbnail: Thumbnail { size, width, height, encoding, bytes, webp: None }, webp })
+    }
+}
+
+impl Encoded {
+    /// Waits for its WebP, which is left out if it is not shorter.
+    pub(super) fn finish(self) -> Result<Thumbnail, ThumbnailError> {
+        let Self { mut thumbnail, webp } = self;
+        let webp = webp.map(Pending::finish).transpose()?;
+        thumbnail.webp = webp.filter(|webp| webp.len() < thumbnail.bytes.len());
+        Ok(thumbnail)
+    }
 }
 
 /// JPEG, or PNG where it is shorter.

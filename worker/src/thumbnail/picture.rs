@@ -3,6 +3,7 @@
 use super::{ThumbnailError, pixels::Pixels, planes::Planes, scale::Scaler};
 
 /// A picture in memory.
+#[derive(Clone)]
 pub(super) enum Picture {
     /// Pixels, from any format.
     Pixels(Pixels),
@@ -24,6 +25,14 @@ impl Picture {
         match self {
             Self::Pixels(pixels) => (pixels.width, pixels.height),
             Self::Planes(planes) => planes.sides(),
+        }
+    }
+
+    /// Whether it has an alpha channel.
+    pub(super) const fn has_alpha(&self) -> bool {
+        match self {
+            Self::Pixels(pixels) => pixels.layout.has_alpha(),
+            Self::Planes(_) => false,
         }
     }
 

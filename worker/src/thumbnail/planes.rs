@@ -80,14 +80,13 @@ impl Planes {
     /// small pictures.
     pub(super) fn into_pixels(self) -> Pixels {
         let (width, height) = self.sides();
-        let stride = self.colour[0].width as usize;
         let (across, down) = (self.sampling.0 as usize, self.sampling.1 as usize);
+        let stride = self.colour[0].width as usize;
         let mut bytes = Vec::with_capacity(self.brightness.bytes.len() * 3);
         for (y, row) in self.brightness.bytes.chunks_exact(width as usize).enumerate() {
-            for (x, brightness) in row.iter().enumerate() {
-                let [blue, red] =
-                    self.colour.each_ref().map(|plane| plane.bytes[y / down * stride + x / across]);
-                bytes.extend(rgb(*brightness, blue, red));
+            let [blue, red] = self.colour.each_ref().map(|plane| &plane.bytes[y / down * stride..][..stride]);
+            for ((pixels, blue), red) in row.chunks(across).zip(blue).zip(red) {
+                bytes.extend(pixels.iter().flat_map(|brightness| rgb(*brightness, *blue, *red)));
             }
         }
         Pixels { width, height, layout: Layout::Rgb, bytes }

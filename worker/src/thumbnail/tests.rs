@@ -9,6 +9,29 @@ fn make(original: &[u8], recipe: &Recipe) -> Result<ThumbnailSet, ThumbnailError
     super::make(&mut Tools::default(), original, recipe, |_| {})
 }
 
+/// Encodes one thumbnail.
+fn encoded(size: Size, format: Format, picture: Picture) -> Thumbnail {
+    let begun = encode::begin(size, &recipe(format), picture, None);
+    begun.encode().and_then(encode::Encoded::finish).unwrap()
+}
+
+#[test]
+fn with_a_thread_for_webp_the_thumbnails_are_the_same() {
+    let mut tools = Tools::with_webp_thread(Some(WebpThread::start().unwrap()));
+    let photograph = DynamicImage::from(samples::scenery(900, 700));
+    let mut clear = photograph.to_rgba8();
+    clear.pixels_mut().step_by(3).for_each(|pixel| pixel.0[3] = 100);
+    let clear = DynamicImage::from(clear);
+    for (format, picture) in [(Format::Jpeg, &photograph), (Format::Png, &photograph), (Format::Png, &clear)]
+    {
+        let file = samples::encode(format, picture, None);
+        let recipe = Recipe { webp: "small,medium,large".parse().unwrap(), ..recipe(format) };
+        let made = super::make(&mut tools, &file, &recipe, |_| {}).unwrap();
+        assert!(made.thumbnails.iter().all(|thumbnail| thumbnail.webp.is_some()), "{format}");
+        assert_eq!(made, make(&file, &recipe).unwrap(), "{format}");
+    }
+}
+
 fn recipe(format: Format) -> Recipe {
     Recipe { format, sizes: Sizes::default(), webp: WebpSizes::default(), max_pixels: 100_000_000 }
 }
@@ -328,8 +351,7 @@ fn thumbnails_are_as_good_as_those_scaled_from_the_whole_picture() {
             for thumbnail in make(&file, &Recipe { sizes, ..recipe(format) }).unwrap().thumbnails {
                 let ideal =
                     Scaler::default().shrink_from(&whole, (thumbnail.width, thumbnail.height)).unwrap();
-                let reference =
-                    encode::encode(thumbnail.size, &recipe(format), Picture::Pixels(ideal.clone())).unwrap();
+                let reference = encoded(thumbnail.size, format, Picture::Pixels(ideal.clone()));
                 let reference = psnr(opened(&reference).as_bytes(), &ideal.bytes);
                 let found = psnr(opened(&thumbnail).as_bytes(), &ideal.bytes);
                 println!("{width} {format} {}: {found:.2} dB of {reference:.2} dB", thumbnail.size);

@@ -77,13 +77,19 @@ async fn no_decoder_gets_more_than_a_hundred_pictures() {
 }
 
 #[tokio::test]
-async fn a_decoder_has_no_capability() {
+async fn no_thread_of_a_decoder_has_a_capability_or_is_without_the_filter() {
     let maker = maker();
     maker.warm(1).await.unwrap();
-    let status = fs::read_to_string(format!("/proc/{}/status", only_child().unwrap())).unwrap();
-    for set in ["CapInh", "CapPrm", "CapEff"] {
-        let line = status.lines().find_map(|line| line.strip_prefix(set)?.strip_prefix(':'));
-        assert_eq!(line.map(|line| line.trim().trim_matches('0')), Some(""), "{set}");
+    let threads = fs::read_dir(format!("/proc/{}/task", only_child().unwrap())).unwrap();
+    let threads: Vec<_> = threads.map(|thread| thread.unwrap().path().join("status")).collect();
+    assert_eq!(threads.len(), 2, "one decodes, one encodes WebP");
+    for thread in threads {
+        let status = fs::read_to_string(thread).unwrap();
+        let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        for set in ["CapInh:", "CapPrm:", "CapEff:"] {
+            assert_eq!(value(set).map(|set| set.trim_matches('0')), Some(""), "{set}");
+        }
+        assert_eq!(value("Seccomp:"), Some("2"), "a filter");
     }
 }
 

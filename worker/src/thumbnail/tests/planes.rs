@@ -118,9 +118,7 @@ fn every_sampling_lying_any_way_is_as_good_as_scaled_from_the_whole_picture() {
             for thumbnail in make(&file, &Recipe { sizes, ..recipe(Format::Jpeg) }).unwrap().thumbnails {
                 let sides = (thumbnail.width, thumbnail.height);
                 let ideal = Scaler::default().shrink_from(&whole, sides).unwrap();
-                let reference =
-                    encode::encode(thumbnail.size, &recipe(Format::Jpeg), Picture::Pixels(ideal.clone()))
-                        .unwrap();
+                let reference = encoded(thumbnail.size, Format::Jpeg, Picture::Pixels(ideal.clone()));
                 let ideal = RgbImage::from_raw(ideal.width, ideal.height, ideal.bytes).unwrap().into();
                 let reference = likeness(&opened(&reference), &ideal);
                 let found = likeness(&opened(&thumbnail), &ideal);
