@@ -420,6 +420,15 @@ impl Server {
         .await;
     }
 
+    /// Waits until it reports that it is ready: that it is connected to the broker, if it has one.
+    pub async fn is_ready(&self) {
+        eventually("the server is ready", SOON, async || {
+            let answer = self.client.get(self.at("/readyz")).send().await.ok()?;
+            (json(answer).await["status"] == "ready").then_some(())
+        })
+        .await;
+    }
+
     /// Sends a signal to the server alone.
     ///
     /// # Panics
