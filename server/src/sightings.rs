@@ -115,6 +115,11 @@ impl Sightings {
         settled.map(|(job, _)| *job).collect()
     }
 
+    /// Uploads that were in the last listing of the pending index.
+    pub(crate) fn all(&self) -> Vec<JobName> {
+        self.state().seen.keys().copied().collect()
+    }
+
     /// Whether an upload was in the last listing of the pending index.
     pub(crate) fn has(&self, job: JobName) -> bool {
         self.state().seen.contains_key(&job)

@@ -8,19 +8,22 @@
 //! | can be searched (SQLite) | the queue does not hold it |
 //! | can only be counted (RabbitMQ) | its lane was empty at two sweeps, or a worker started an upload of the lane that was accepted clearly later |
 //!
+//! When a queue of RabbitMQ had to be created, every pending upload of its lane is requeued at once. Some of their jobs may
+//! not be lost; a worker that receives a requeued job first looks whether its upload has ended.
+//!
 //! With an external broker, a job that is in this server's outbox is not lost. Lost jobs are published directly to the
 //! broker. In the embedded queue they do not count for the limit, so they take no capacity from clients.
 
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 use worker::{
     JobName, Lane, Storage, UploadId,
     clock::AgeClock,
     storage::{StorageError, UploadEnd},
-    transport::{JobQueue, LookUp, Posting, TransportError},
+    transport::{JobQueue, LookUp, LostLanes, Posting, TransportError},
 };
 
 use crate::{
@@ -46,6 +49,15 @@ const SEARCHED_AT_ONCE: usize = 1000;
 pub(crate) async fn run(app: Arc<App>, relayed: bool) {
     let draining = app.draining.clone();
     let clock = AgeClock::start();
+    let is_at_work = |id| app.hub.has_started(id);
+    let is_gone = |id| app.tombstones.contains(id);
+    let sweeper = Sweeper {
+        outbox: relayed.then(|| app.outbox.queue()),
+        is_at_work: &is_at_work,
+        is_gone: &is_gone,
+        ..Sweeper::new(&app.storage, &*app.transport, &app.sightings, app.config.pixels.job_timeout)
+    };
+    let mut lost_lanes = app.transport.lost_lanes();
     let sweeping = async {
         loop {
             let started = Instant::now();
@@ -60,13 +72,6 @@ pub(crate) async fn run(app: Arc<App>, relayed: bool) {
                     warn!(error, "could not sweep the tombstones; the next sweep tries again");
                 }
             }
-            let job_timeout = app.config.pixels.job_timeout;
-            let sweeper = Sweeper {
-                outbox: relayed.then(|| app.outbox.queue()),
-                is_at_work: &|id| app.hub.has_started(id),
-                is_gone: &|id| app.tombstones.contains(id),
-                ..Sweeper::new(&app.storage, &*app.transport, &app.sightings, job_timeout)
-            };
             match sweeper.sweep(started).await {
                 Ok(Swept { pending, posted, cleared }) => {
                     app.unended.on_listed(started, |job| app.sightings.has(job));
@@ -77,7 +82,8 @@ pub(crate) async fn run(app: Arc<App>, relayed: bool) {
                     "could not finish a sweep; the next one tries again"
                 ),
             }
-            sleep(PAUSE.max(started.elapsed() * PAUSE_FACTOR)).await;
+            let now = Instant::now();
+            sweeper.pause(now + PAUSE.max((now - started) * PAUSE_FACTOR), &mut *lost_lanes).await;
         }
     };
     draining.run_until_cancelled(sweeping).await;
@@ -146,8 +152,61 @@ pub(crate) enum SweepError {
 }
 
 impl Sweeper<'_> {
+    /// Waits for the next sweep, and meanwhile requeues the jobs of lanes that lost them.
+    async fn pause(&self, until: Instant, lost_lanes: &mut dyn LostLanes) {
+        loop {
+            let lanes = tokio::select! {
+                () = sleep_until(until) => return,
+                lanes = lost_lanes.next() => lanes,
+            };
+            let posted = match self.post_all(&lanes, Instant::now()).await {
+                Ok(Swept { pending, posted, .. }) => {
+                    info!(pending, posted, "posted the pending uploads of a created queue again");
+                    true
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    warn!(error, "could not post all pending uploads of a created queue; it is tried again");
+                    false
+                }
+            };
+            lost_lanes.settle(posted).await;
+        }
+    }
+
+    /// Requeues every pending upload of lanes that lost their jobs, unless it is in this server's outbox.
+    pub(crate) async fn post_all(&self, lanes: &[Lane], now: Instant) -> Result<Swept, SweepError> {
+        let mut swept = self.list(now).await?;
+        let proof = Proof::Lost(Lane::ALL.map(|lane| lanes.contains(&lane)));
+        let pending = self.not_in_outbox(self.sightings.all()).await?;
+        let suspects = pending.into_iter().map(|job| (job, proof)).collect();
+        match self.recover_all(suspects, now, &mut swept).await {
+            None => Ok(swept),
+            Some(error) => Err(error),
+        }
+    }
+
     /// Checks every pending upload once, and requeues lost jobs.
     pub(crate) async fn sweep(&self, now: Instant) -> Result<Swept, SweepError> {
+        let mut swept = self.list(now).await?;
+        let suspects = self.not_in_outbox(self.sightings.suspects(now)).await?;
+        let suspects = match self.missing(suspects, now).await {
+            Ok(suspects) => suspects,
+            Err(error) => {
+                // Without an answer of the broker, no job can be proved lost.
+                debug!(
+                    error = &error as &dyn std::error::Error,
+                    "could not look up pending jobs in the queue; the next sweep tries again"
+                );
+                return Ok(swept);
+            }
+        };
+        self.recover_all(suspects, now, &mut swept).await;
+        Ok(swept)
+    }
+
+    /// Lists the pending index.
+    async fn list(&self, now: Instant) -> Result<Swept, SweepError> {
         let mut swept = Swept::default();
         let round = self.sightings.begin(now);
         let mut entries = self.storage.list_pending();
@@ -163,18 +222,17 @@ impl Sweeper<'_> {
             self.sightings.see(job, (self.is_at_work)(job.id), now);
         }
         self.sightings.end(round);
-        let suspects = self.not_in_outbox(self.sightings.suspects(now)).await?;
-        let suspects = match self.missing(suspects, now).await {
-            Ok(suspects) => suspects,
-            Err(error) => {
-                // Without an answer of the broker, no job can be proved lost.
-                debug!(
-                    error = &error as &dyn std::error::Error,
-                    "could not look up pending jobs in the queue; the next sweep tries again"
-                );
-                return Ok(swept);
-            }
-        };
+        Ok(swept)
+    }
+
+    /// Requeues lost jobs, some at a time. Answers an error of one that could not be requeued.
+    async fn recover_all(
+        &self,
+        suspects: Vec<(JobName, Proof)>,
+        now: Instant,
+        swept: &mut Swept,
+    ) -> Option<SweepError> {
+        let mut failed = None;
         let mut recovered = stream::iter(suspects)
             .map(async |(job, proof)| (job, self.recover(job, proof, now).await))
             .buffer_unordered(POSTS_AT_ONCE);
@@ -187,12 +245,13 @@ impl Sweeper<'_> {
                 Ok(Recovered::Cleared) => swept.cleared += 1,
                 Ok(Recovered::NotLost) => {}
                 Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    warn!(id = %job.id, error, "could not requeue a lost job; the next sweep tries again");
+                    let cause = &error as &dyn std::error::Error;
+                    warn!(id = %job.id, error = cause, "could not requeue a lost job; the next sweep tries again");
+                    failed = Some(error);
                 }
             }
         }
-        Ok(swept)
+        failed
     }
 
     /// Leaves out jobs that this server's outbox still holds.
@@ -242,6 +301,7 @@ impl Sweeper<'_> {
     fn is_lost(&self, job: JobName, lane: Lane, proof: Proof, now: Instant) -> bool {
         match proof {
             Proof::Searched => true,
+            Proof::Lost(lanes) => lanes[lane as usize],
             Proof::Counted(states) => {
                 self.sightings.is_lost(job, lane, states[lane as usize], self.job_timeout, now)
             }
@@ -287,6 +347,8 @@ impl Sweeper<'_> {
 enum Proof {
     /// The queue was searched.
     Searched,
+    /// Queues of these lanes had to be created.
+    Lost([bool; Lane::ALL.len()]),
     /// The lanes were counted.
     Counted([LaneState; Lane::ALL.len()]),
 }

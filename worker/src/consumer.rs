@@ -12,8 +12,8 @@
 //! | a deletion, at any step | the tombstone | removes everything, announces the deletion, acknowledges |
 //! | acknowledging | there is no next delivery | the sweeper removes the pending entry |
 //!
-//! A first delivery reads the original, and after its result the tombstone. A redelivery, or a job of a later generation,
-//! first checks whether the upload was deleted or has ended. A redelivery that is begun leaves a mark in storage: a broker
+//! A first delivery reads the original, and after its result the tombstone. A redelivery, a job of a later generation, or
+//! one that was posted again first checks whether the upload was deleted or has ended. A redelivery that is begun leaves a mark in storage: a broker
 //! also counts the returns of jobs that only waited in a worker's memory, and a job without marks has killed nobody.
 //!
 //! The pending entry of a *failed* generation is removed before the announcement: a client that receives the failure
@@ -204,7 +204,7 @@ impl Consumer {
 
     /// Makes the thumbnails of one upload.
     async fn resize(&self, job: &ResizeJob, deliveries: u32) -> Result<WorkDone, TransientError> {
-        let (record, repeated) = (&job.record, deliveries > 1 || job.generation > 1);
+        let (record, repeated) = (&job.record, deliveries > 1 || job.generation > 1 || job.again);
         if repeated {
             if self.storage.is_gone(job.id).await? {
                 return self.drop_deleted(record).await;

@@ -112,8 +112,8 @@ impl Posting {
 
     /// The posting of a lost job.
     #[must_use]
-    pub const fn of_sweeper(record: UploadRecord) -> Self {
-        Self { job: ResizeJob::new(record), client: None, room: Room::Uncounted }
+    pub fn of_sweeper(record: UploadRecord) -> Self {
+        Self { job: ResizeJob::again(record), client: None, room: Room::Uncounted }
     }
 }
 
@@ -134,6 +134,11 @@ pub trait JobQueue: Send + Sync + 'static {
 
     /// Looks up which of these jobs of a lane are missing from the queue, as far as the transport can search it.
     async fn look_up(&self, lane: Lane, jobs: &[JobName]) -> Result<LookUp, TransportError>;
+
+    /// Listens to losses of whole lanes. A queue that can be searched needs no report.
+    fn lost_lanes(&self) -> Box<dyn LostLanes> {
+        Box::new(NeverLost)
+    }
 
     /// Checks whether jobs can be published, without publishing one.
     async fn check(&self) -> Result<(), TransportError>;
@@ -181,6 +186,30 @@ pub enum LookUp {
     /// The queue cannot be searched. This is the number of ready and delayed jobs of the lane, without deliveries at
     /// work.
     Waiting(u64),
+}
+
+/// Losses of lanes. One listener of all processes at a time receives them.
+#[async_trait]
+pub trait LostLanes: Send {
+    /// Lanes whose pending uploads must be posted again, because a queue of theirs had to be created. Waits while there
+    /// are none. Dropping the future loses nothing.
+    async fn next(&mut self) -> Vec<Lane>;
+
+    /// Whether every pending upload of these lanes was posted. Otherwise they are received again, here or elsewhere,
+    /// after a pause.
+    async fn settle(&mut self, posted: bool);
+}
+
+/// The losses of a queue that reports none.
+struct NeverLost;
+
+#[async_trait]
+impl LostLanes for NeverLost {
+    async fn next(&mut self) -> Vec<Lane> {
+        std::future::pending().await
+    }
+
+    async fn settle(&mut self, _posted: bool) {}
 }
 
 /// A stream of jobs.

@@ -1,5 +1,6 @@
 use std::sync::{Arc, atomic::Ordering};
 
+use tokio::time::sleep;
 use worker::{
     Changed, State, StorageKey, Upload, UploadId, UploadRecord, UploadStatus,
     testing::{self, Fuse, InMemory, Instantly, Log, Logged, ObjectStoreExt, Script, StorePath, work_off},
@@ -310,4 +311,38 @@ async fn a_sweep_during_an_outage_of_storage_fails_and_the_next_one_succeeds() {
         server.script.announced().iter().filter(|changed| changed.upload.state == State::Failed).count(),
         0
     );
+}
+
+#[tokio::test]
+async fn every_pending_upload_of_a_created_queue_is_posted_at_once_unless_it_is_in_the_outbox() {
+    let (server, outbox) = (SweptServer::new(Script::counting()), Script::searchable());
+    let [lost, ended, kept] = [server.stored().await, server.stored().await, server.stored().await];
+    let bulk = UploadRecord { bulk: true, ..testing::record_of(UploadId::new()) };
+    server.storage.create_pending(&bulk).await.unwrap();
+    server.storage.store_result(&testing::result_of(ended.clone())).await.unwrap();
+    outbox.publish(Posting::of_client(kept.clone())).await.unwrap();
+    let sweeper = Sweeper {
+        outbox: Some(&outbox),
+        ..Sweeper::new(&server.storage, &server.script, &server.sightings, JOB_TIMEOUT)
+    };
+    let swept = sweeper.post_all(&[Lane::Interactive], server.now).await.unwrap();
+    assert_eq!(swept, Swept { pending: 4, posted: 1, cleared: 1 });
+    assert_eq!(server.script.jobs(), [lost.job()]);
+    assert!(server.script.postings().iter().all(|posting| posting.job.again), "a worker looks first");
+    let swept = sweeper.post_all(&[Lane::Bulk], server.now).await.unwrap();
+    assert_eq!((swept.posted, server.script.jobs().len()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_posted_again_is_an_error_so_that_another_try_follows() {
+    let store = Logged::new(InMemory::new(), Fuse::never());
+    let away = store.away();
+    let server =
+        SweptServer { storage: Storage::over(Arc::new(store)), ..SweptServer::new(Script::counting()) };
+    server.stored().await;
+    let sweeper = Sweeper::new(&server.storage, &server.script, &server.sightings, JOB_TIMEOUT);
+    away.store(true, Ordering::Relaxed);
+    sweeper.post_all(&Lane::ALL, server.now).await.unwrap_err();
+    away.store(false, Ordering::Relaxed);
+    assert_eq!(sweeper.post_all(&Lane::ALL, server.now).await.unwrap().posted, 1);
 }

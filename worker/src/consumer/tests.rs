@@ -150,10 +150,21 @@ async fn a_paused_worker_that_missed_a_retry_leaves_no_client_behind() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_posted_again_makes_nothing_once_its_upload_has_ended() {
+    let ((storage, log), script) = (storage(), Script::counting());
+    let record = accepted(&storage, &script).await;
+    script.publish(Posting::of_sweeper(record)).await.unwrap();
+    work_off(&testing::worker(&storage, &script, Instantly::default()), &script).await;
+    assert_eq!(script.settled().len(), 2);
+    let fetched = |line: &&String| line.starts_with("GET") && line.ends_with("original");
+    assert_eq!(log.take().iter().filter(fetched).count(), 1);
+}
+
+#[tokio::test]
 async fn two_workers_store_one_making_and_remove_the_other() {
     let ((storage, log), script) = (storage(), Script::counting());
     let record = accepted(&storage, &script).await;
-    script.publish(Posting::of_sweeper(record.clone())).await.unwrap();
+    script.publish(Posting::of_client(record.clone())).await.unwrap();
     let (one, other) = (script.deliver().unwrap(), script.deliver().unwrap());
     let worker = testing::worker(&storage, &script, Instantly::default());
     tokio::join!(worker.step(one), worker.step(other));

@@ -30,6 +30,9 @@ pub struct ResizeJob {
     pub generation: u32,
     /// The record of the accepted upload.
     pub record: UploadRecord,
+    /// Whether the job is posted again because it may be lost. Then the upload may have ended, and a worker looks first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
 }
 
 impl ResizeJob {
@@ -39,7 +42,13 @@ impl ResizeJob {
     /// The job of a record.
     #[must_use]
     pub const fn new(record: UploadRecord) -> Self {
-        Self { v: VERSION, id: record.id, generation: record.generation, record }
+        Self { v: VERSION, id: record.id, generation: record.generation, record, again: false }
+    }
+
+    /// The same job, posted again because it may be lost.
+    #[must_use]
+    pub fn again(record: UploadRecord) -> Self {
+        Self { again: true, ..Self::new(record) }
     }
 
     /// The name of the job.

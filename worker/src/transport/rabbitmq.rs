@@ -6,10 +6,12 @@
 mod announcements;
 mod broker_connection;
 mod connecting;
+mod created;
 mod dead_queue;
 mod deliveries;
 pub mod description;
 mod headers;
+mod lost_lanes;
 mod nodes;
 mod patience;
 mod publisher;
@@ -34,14 +36,15 @@ use self::{
     announcements::RabbitAnnouncements,
     broker_connection::{BrokerConnection, OpenConnection},
     deliveries::RabbitDeliveries,
+    lost_lanes::RabbitLostLanes,
     nodes::BrokerNodes,
     publisher::{Publication, Publisher},
     sessions::Sessions,
     silent_queues::SilentQueues,
 };
 use super::{
-    Announcements, Announcer, DeadLetters, Deliveries, Depth, JobQueue, LookUp, Posting, Slots, Transport,
-    TransportError, dead_job::DeadJob,
+    Announcements, Announcer, DeadLetters, Deliveries, Depth, JobQueue, LookUp, LostLanes, Posting, Slots,
+    Transport, TransportError, dead_job::DeadJob,
 };
 use crate::contract::{
     message::Changed,
@@ -268,6 +271,10 @@ impl JobQueue for RabbitTransport {
             Ok(LookUp::Waiting(jobs))
         };
         self.request("count the jobs of a lane", count).await
+    }
+
+    fn lost_lanes(&self) -> Box<dyn LostLanes> {
+        Box::new(RabbitLostLanes::new(Arc::clone(&self.shared)))
     }
 
     async fn check(&self) -> Result<(), TransportError> {

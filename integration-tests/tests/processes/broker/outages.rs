@@ -13,10 +13,15 @@ use integration_tests::{
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 /// The time that an outage may take to heal: two heartbeats until it is noticed, a queue that was forgotten by half and is
 /// recreated, the longest pause, and the work.
 const HEALED: Duration = Duration::from_secs(120);
+
+/// How long after a queue was created pending uploads may take to be posted again and done. A sweep alone takes more
+/// than ten seconds to prove that a job is lost.
+const POSTED_AGAIN: Duration = Duration::from_secs(8);
 
 async fn ready_state(server: &Server) -> Value {
     json(server.client.get(server.at("/readyz")).send().await.unwrap()).await["status"].take()
@@ -241,4 +246,28 @@ async fn a_queue_that_a_killed_broker_has_forgotten_half_is_recreated() {
     let logs = [server.log(), other.log()].into_iter().chain(workers.iter().map(|worker| worker.log()));
     let deletions = logs.map(|log| log.matches("it is deleted and redeclared").count()).sum::<usize>();
     assert_eq!(deletions, 1, "one queue is stuck, and one process deletes it");
+}
+
+#[tokio::test]
+async fn uploads_are_posted_again_at_once_by_one_server_after_a_worker_created_a_deleted_queue() {
+    let fleet = Fleet::new().await;
+    let servers = [fleet.server().start(), fleet.server().start()];
+    let mut accepted = Vec::new();
+    for seed in 0..6 {
+        accepted.push(servers[seed as usize % 2].accepted("cat.png", pictures::tiny(seed)).await);
+    }
+    let queue = fleet.queue();
+    eventually("the jobs are on the broker", SOON, async || {
+        (worker::transport::JobQueue::depth(&queue).await.ok()?.ready == 6).then_some(())
+    })
+    .await;
+    assert_eq!(fleet.vhost.delete_queues("resize").await, 11, "every queue that may hold jobs");
+    let worker = fleet.worker().start();
+    worker.takes_jobs().await;
+    let created = Instant::now();
+    fleet.assert_all_ready(&servers[0], &accepted, POSTED_AGAIN).await;
+    assert!(created.elapsed() < POSTED_AGAIN, "they were posted at once");
+    let posted = |server: &Server| server.log().matches("was lost; it is requeued").count();
+    assert_eq!(servers.iter().map(posted).sum::<usize>(), 6, "each once, by one of the servers");
+    fleet.assert_queue_holds(0).await;
 }

@@ -13,14 +13,19 @@
 //! 3. the broker confirms a message to a new quorum queue, so its disk and memory are well;
 //! 4. a second declaration still says that the queue is empty, and it still does not respond.
 //!
-//! No upload is lost: pending uploads are posted again from storage. Only one process does this at a time: the one that
-//! holds the lock, an exclusive queue that is deleted with its connection.
+//! Only one process does this at a time: the one that holds the lock, an exclusive queue that is deleted with its
+//! connection. No upload is lost: before a process creates a queue of jobs that is missing, it asks for the pending uploads
+//! of its lane to be posted again; see [`super::created`].
 //!
 //! The request to a queue that looks empty is `basic.get`. If it returns a message after all, the message is requeued,
 //! and the broker counts a failed delivery. The queues of the lanes limit those, so instead consuming from them must
 //! start in time.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures::{StreamExt, stream};
 use lapin::{
@@ -36,8 +41,8 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::{
-    broker_connection::OpenConnection, connecting::connect, nodes::BrokerNodes, silent_queues::SilentQueues,
-    topology,
+    broker_connection::OpenConnection, connecting::connect, created, nodes::BrokerNodes,
+    silent_queues::SilentQueues, topology,
 };
 use crate::{
     failpoint::{self, Hit},
@@ -66,8 +71,7 @@ const LOCK_QUEUE: &str = "up.mending";
 /// Opens a channel and declares exchanges and queues. On a single broker, checks that every queue except the lanes
 /// responds.
 pub(super) async fn open_channel(open: &OpenConnection) -> Result<Channel> {
-    let channel = open.connection.create_channel().await?;
-    let empty = topology::declare(&channel).await?;
+    let (channel, empty) = declare(&open.connection, &open.silent, open.is_cluster).await?;
     if open.is_cluster {
         return Ok(channel);
     }
@@ -78,6 +82,48 @@ pub(super) async fn open_channel(open: &OpenConnection) -> Result<Channel> {
         open.silent.on_response(queue);
     }
     Ok(channel)
+}
+
+/// Declares exchanges and queues, on a new channel. Before queues of jobs are created, a server is told of it, unless
+/// the broker is new. Returns the channel, and the queues that look empty.
+async fn declare(
+    connection: &Connection,
+    silent: &SilentQueues,
+    is_cluster: bool,
+) -> Result<(Channel, Vec<String>)> {
+    let mut creating = None;
+    let mut missing = topology::missing(connection).await?;
+    if !missing.is_empty() {
+        // The other sessions of this process find them missing, too.
+        creating = Some(silent.creating.lock().await);
+        missing = topology::missing(connection).await?;
+    }
+    // The queue of the messages is created last. A process that has never seen it with the others begins with them.
+    let is_new = !silent.have_existed.load(Ordering::Relaxed)
+        && missing.iter().any(|queue| queue == topology::CREATED_QUEUE);
+    let loses_jobs = missing.iter().any(|queue| !topology::lanes_of(queue).is_empty());
+    // Before they are created: if this process dies in between, the next one finds them missing.
+    if loses_jobs && !is_new && !created::tell(connection, &missing).await? {
+        silent.on_silence(topology::CREATED_QUEUE);
+        return Err(late(format!("the queue {} takes no message", topology::CREATED_QUEUE)));
+    }
+    let declared = declare_on_channel(connection, is_cluster).await?;
+    silent.have_existed.store(true, Ordering::Relaxed);
+    drop(creating);
+    Ok(declared)
+}
+
+async fn declare_on_channel(connection: &Connection, is_cluster: bool) -> Result<(Channel, Vec<String>)> {
+    if is_cluster {
+        let channel = connection.create_channel().await?;
+        if topology::declare_at_once(&channel).await.is_ok() {
+            return Ok((channel, Vec::new()));
+        }
+        // One after the other, so that the error names the queue.
+    }
+    let channel = connection.create_channel().await?;
+    let empty = topology::declare(&channel).await?;
+    Ok((channel, empty))
 }
 
 /// Starts to consume from a queue on such a channel.
@@ -114,7 +160,7 @@ pub(super) async fn recreate_silent(nodes: &BrokerNodes, silent: &SilentQueues) 
     let socket = Arc::default();
     let recreated = match connect(uri, "recreating queues", nodes.connect_within(), &socket).await {
         Ok(connection) => {
-            let recreated = recreate(&connection, &queues).await;
+            let recreated = recreate(&connection, silent, &queues).await;
             let _ = timeout(CLOSE_WITHIN, connection.close(200, "finished".into())).await;
             socket.shut_down();
             recreated.map_err(Into::into)
@@ -131,7 +177,7 @@ pub(super) async fn recreate_silent(nodes: &BrokerNodes, silent: &SilentQueues) 
 }
 
 /// Deletes and redeclares those of the queues that look empty and still do not respond. Returns their names.
-async fn recreate(connection: &Connection, queues: &[String]) -> Result<Vec<String>> {
+async fn recreate(connection: &Connection, silent: &SilentQueues, queues: &[String]) -> Result<Vec<String>> {
     let channel = connection.create_channel().await?;
     let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
     channel.queue_declare(LOCK_QUEUE.into(), exclusive, FieldTable::default()).await?;
@@ -139,12 +185,12 @@ async fn recreate(connection: &Connection, queues: &[String]) -> Result<Vec<Stri
         Ok(well) => well?,
         Err(_) => return Err(late("the broker does not confirm a message to a new queue".to_owned())),
     }
-    // Another process may have recreated them since.
-    let mut empty = topology::declare(&channel).await?;
-    empty.retain(|queue| queues.contains(queue));
     let delete = async |queue: &String| {
         // Each request uses its own channel, because it may block.
-        if responds(&connection.create_channel().await?, queue).await? {
+        let channel = connection.create_channel().await?;
+        // Another process may have recreated it since.
+        if topology::count(&channel, queue).await? > 0 || responds(&channel, queue).await? {
+            silent.on_response(queue);
             return Ok(None);
         }
         warn!(queue, "a queue does not respond; it is deleted and redeclared");
@@ -155,9 +201,9 @@ async fn recreate(connection: &Connection, queues: &[String]) -> Result<Vec<Stri
         deleted.map(|_| Some(queue.clone()))
     };
     let deleted: Vec<Result<Option<String>>> =
-        stream::iter(&empty).map(delete).buffer_unordered(empty.len().max(1)).collect().await;
+        stream::iter(queues).map(delete).buffer_unordered(queues.len().max(1)).collect().await;
     let deleted: Result<Vec<_>> = deleted.into_iter().collect();
-    topology::declare(&channel).await?;
+    declare(connection, silent, false).await?;
     Ok(deleted?.into_iter().flatten().collect())
 }
 

@@ -1,8 +1,8 @@
-//! The queues that do not respond.
+//! The queues that do not respond, and whether this process has seen the queues.
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -10,23 +10,29 @@ use tokio::time::Instant;
 
 /// The queues that do not respond, and since when.
 #[derive(Default)]
-pub(super) struct SilentQueues(Mutex<BTreeMap<String, Instant>>);
+pub(super) struct SilentQueues {
+    silent: Mutex<BTreeMap<String, Instant>>,
+    /// Whether the queues existed, or this process has created them.
+    pub(super) have_existed: AtomicBool,
+    /// Held by the session that creates queues.
+    pub(super) creating: tokio::sync::Mutex<()>,
+}
 
 impl SilentQueues {
     /// A queue did not respond.
     pub(super) fn on_silence(&self, queue: &str) {
-        let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queues = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
         queues.entry(queue.to_owned()).or_insert_with(Instant::now);
     }
 
     /// A queue responded.
     pub(super) fn on_response(&self, queue: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(queue);
+        self.silent.lock().unwrap_or_else(PoisonError::into_inner).remove(queue);
     }
 
     /// The queues that have been silent for so long.
     pub(super) fn silent_for(&self, time: Duration, now: Instant) -> Vec<String> {
-        let queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let queues = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
         let long = queues.iter().filter(|(_, since)| now.duration_since(**since) >= time);
         long.map(|(queue, _)| queue.clone()).collect()
     }

@@ -10,6 +10,7 @@
 //! up.dlx   direct ─── dead ─┬──────► resize.dead       ◄─┤   stays until an operator handles it
 //!                           └──────► resize.burial     ◄─┘   a worker writes `failed` and announces it
 //! up.done  fanout ────────────► up.done.<session>            one for every web server, exclusive
+//! up.created                                                 tells a server of queues that had to be created
 //! ```
 //!
 //! At-least-once dead-lettering needs a quorum queue, an exchange, and `reject-publish`: without any of the three the
@@ -18,8 +19,9 @@
 use std::time::Duration;
 
 use lapin::{
-    Channel, ExchangeKind, Result,
+    Channel, Connection, ErrorKind, ExchangeKind, Result,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    protocol::{AMQPErrorKind, AMQPSoftError, constants::REPLY_SUCCESS},
     types::{AMQPValue, FieldTable, ShortString},
 };
 
@@ -35,6 +37,11 @@ pub(super) const BURIAL_QUEUE: &str = "resize.burial";
 /// The queue by which a process proves that a node of a cluster stores messages.
 pub(super) const PROBE_QUEUE: &str = "up.probe";
 pub(super) const BURIAL_RETRY_QUEUE: &str = "resize.burial.retry";
+/// The queue of messages that tell a server which queues had to be created.
+pub(super) const CREATED_QUEUE: &str = "up.created";
+
+/// An exchange that every broker has.
+const BUILT_IN: &str = "amq.direct";
 
 /// The number of deliveries that end in a crash or a lost connection before the broker dead-letters a job.
 const MAX_CRASHES: u32 = 5;
@@ -76,16 +83,94 @@ pub(super) fn retry_queues(lane: Lane) -> impl Iterator<Item = String> {
     DELAYS.into_iter().map(move |(delay, _)| retry_queue(lane, delay))
 }
 
+/// The lanes that lose jobs with a queue. A dead letter is no job, and a burial may be of either lane.
+pub(super) fn lanes_of(name: &str) -> Vec<Lane> {
+    let holds = |lane: &Lane| {
+        [BURIAL_QUEUE, BURIAL_RETRY_QUEUE].contains(&name)
+            || queue(*lane) == name
+            || retry_queues(*lane).any(|retry| retry == name)
+    };
+    Lane::ALL.into_iter().filter(holds).collect()
+}
+
+/// The queues that lose jobs if they are deleted.
+fn queues_of_jobs() -> Vec<String> {
+    let lanes = Lane::ALL.into_iter();
+    let queues = lanes.flat_map(|lane| retry_queues(lane).chain([queue(lane).to_owned()]));
+    queues.chain([BURIAL_QUEUE, BURIAL_RETRY_QUEUE].map(str::to_owned)).collect()
+}
+
+/// The queues of jobs, and the one that tells of created queues, that do not exist. Costs one round trip if all exist,
+/// and asks no leader of a queue.
+pub(super) async fn missing(connection: &Connection) -> Result<Vec<String>> {
+    let mut queues = queues_of_jobs();
+    queues.push(CREATED_QUEUE.to_owned());
+    if all_exist(connection, &queues).await? {
+        return Ok(Vec::new());
+    }
+    let mut missing = Vec::new();
+    for queue in queues {
+        // The broker closes the channel if it is missing.
+        match count(&connection.create_channel().await?, &queue).await {
+            Ok(_) => {}
+            Err(error) if is_gone(&error) => missing.push(queue),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(missing)
+}
+
+/// Whether all these queues exist, as far as one channel can tell.
+async fn all_exist(connection: &Connection, queues: &[String]) -> Result<bool> {
+    let channel = connection.create_channel().await?;
+    let looked = async {
+        // The broker waits for the leader of a queue only to respond.
+        let passive = QueueDeclareOptions { passive: true, nowait: true, ..QueueDeclareOptions::default() };
+        for queue in queues {
+            channel.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await?;
+        }
+        respond(&channel).await
+    };
+    match looked.await {
+        Ok(()) => channel.close(REPLY_SUCCESS, "finished".into()).await.map(|()| true),
+        Err(error) if !connection.status().connected() => Err(error),
+        Err(_closed) => Ok(false),
+    }
+}
+
+/// Waits until the broker has handled everything that was sent on a channel.
+async fn respond(channel: &Channel) -> Result<()> {
+    let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+    channel.exchange_declare(BUILT_IN.into(), ExchangeKind::Direct, passive, FieldTable::default()).await
+}
+
+fn is_gone(error: &lapin::Error) -> bool {
+    let ErrorKind::ProtocolError(refused) = error.kind() else { return false };
+    *refused.kind() == AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND)
+}
+
 /// Whether a queue limits deliveries: only those of the lanes do.
 pub(super) fn counts_deliveries(name: &str) -> bool {
     [Lane::Interactive, Lane::Bulk].into_iter().any(|lane| queue(lane) == name)
 }
 
-/// Declares everything except reply queues. Returns the queues that look empty.
+/// Declares everything except reply queues, and waits for the leaders of the queues. Returns those that look empty.
 pub(super) async fn declare(channel: &Channel) -> Result<Vec<String>> {
+    let waiting = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    declare_with(channel, waiting).await
+}
+
+/// Declares everything except reply queues, and waits for no leader of a queue.
+pub(super) async fn declare_at_once(channel: &Channel) -> Result<()> {
+    let at_once = QueueDeclareOptions { durable: true, nowait: true, ..QueueDeclareOptions::default() };
+    declare_with(channel, at_once).await?;
+    respond(channel).await
+}
+
+async fn declare_with(channel: &Channel, options: QueueDeclareOptions) -> Result<Vec<String>> {
     let mut empty = Vec::new();
-    let mut declare_queue = async |name: &str, arguments| {
-        if declare_queue(channel, name, arguments).await? == 0 {
+    let mut declare_queue = async |name: &str, arguments: Arguments| {
+        if channel.queue_declare(name.into(), options, arguments.0).await?.message_count() == 0 {
             empty.push(name.to_owned());
         }
         Ok::<_, lapin::Error>(())
@@ -96,11 +181,10 @@ pub(super) async fn declare(channel: &Channel) -> Result<Vec<String>> {
         let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         channel.exchange_declare(exchange.into(), kind, options, FieldTable::default()).await?;
     }
-    let burial = Arguments::quorum().number("x-delivery-limit", UNLIMITED);
-    declare_queue(BURIAL_QUEUE, burial.clone()).await?;
+    declare_queue(BURIAL_QUEUE, Arguments::unlimited()).await?;
     bind(channel, BURIAL_QUEUE, JOBS, BURIAL_QUEUE).await?;
     bind(channel, BURIAL_QUEUE, DEAD_LETTERS, DEAD).await?;
-    declare_queue(DEAD_QUEUE, burial).await?;
+    declare_queue(DEAD_QUEUE, Arguments::unlimited()).await?;
     bind(channel, DEAD_QUEUE, DEAD_LETTERS, DEAD).await?;
     let retry = Arguments::delayed(BURIAL_DELAY, BURIAL_QUEUE);
     declare_queue(BURIAL_RETRY_QUEUE, retry).await?;
@@ -114,6 +198,8 @@ pub(super) async fn declare(channel: &Channel) -> Result<Vec<String>> {
             declare_queue(&retry_queue(lane, delay), retry).await?;
         }
     }
+    // Last: where it exists, the others did.
+    declare_queue(CREATED_QUEUE, Arguments::unlimited()).await?;
     Ok(empty)
 }
 
@@ -134,8 +220,12 @@ pub(super) async fn declare_replies(channel: &Channel, session: &str) -> Result<
 
 /// Declares a queue that keeps the newest message only.
 pub(super) async fn declare_probe(channel: &Channel, name: &str) -> Result<()> {
-    let arguments = Arguments::quorum().number("x-max-length", 1).number("x-delivery-limit", UNLIMITED);
-    declare_queue(channel, name, arguments).await.map(drop)
+    declare_queue(channel, name, Arguments::unlimited().number("x-max-length", 1)).await.map(drop)
+}
+
+/// Declares the queue that tells of created queues.
+pub(super) async fn declare_created(channel: &Channel) -> Result<()> {
+    declare_queue(channel, CREATED_QUEUE, Arguments::unlimited()).await.map(drop)
 }
 
 /// The number of ready messages of a queue.
@@ -160,7 +250,6 @@ fn milliseconds(time: Duration) -> u32 {
     u32::try_from(time.as_millis()).expect("the delays here are minutes at most")
 }
 
-#[derive(Clone)]
 struct Arguments(FieldTable);
 
 impl Arguments {
@@ -168,10 +257,15 @@ impl Arguments {
         Self(FieldTable::default()).text("x-queue-type", "quorum")
     }
 
+    /// A queue whose messages are never dropped.
+    fn unlimited() -> Self {
+        Self::quorum().number("x-delivery-limit", UNLIMITED)
+    }
+
     /// A retry queue: its messages go to a queue of `up.jobs` after a delay.
     fn delayed(delay: Duration, then: &str) -> Self {
-        let arguments = Self::quorum().number("x-message-ttl", milliseconds(delay));
-        arguments.number("x-delivery-limit", UNLIMITED).dead_letters_to(JOBS, then)
+        let arguments = Self::unlimited().number("x-message-ttl", milliseconds(delay));
+        arguments.dead_letters_to(JOBS, then)
     }
 
     fn dead_letters_to(self, exchange: &str, key: &str) -> Self {
@@ -196,6 +290,17 @@ impl Arguments {
 mod tests {
     use super::*;
     use crate::consumer::RETRY_DELAYS;
+
+    #[test]
+    fn a_queue_that_holds_jobs_is_of_their_lanes() {
+        let of = |queues: &[&str]| queues.iter().flat_map(|queue| lanes_of(queue)).collect::<Vec<_>>();
+        assert_eq!(of(&["resize", "resize.retry.5s"]), [Lane::Interactive, Lane::Interactive]);
+        assert_eq!(of(&["resize.bulk", "resize.bulk.retry.5m"]), [Lane::Bulk, Lane::Bulk]);
+        assert_eq!(of(&[BURIAL_QUEUE]), Lane::ALL);
+        assert!(of(&[DEAD_QUEUE, CREATED_QUEUE, PROBE_QUEUE]).is_empty());
+        assert_eq!(queues_of_jobs().len(), 10);
+        assert!(queues_of_jobs().iter().all(|queue| !lanes_of(queue).is_empty()));
+    }
 
     #[test]
     fn every_retry_delay_of_the_consumer_has_its_queue() {
