@@ -58,7 +58,7 @@ impl Cluster {
             let others = others.map(|(_, to, proxy)| (names[*to].clone(), proxy.port)).collect();
             // The second and the third join the first. A minority pauses, and a node that is cut off is missed within
             // seconds, as operators are told to have it.
-            let mut configuration = "cluster_partition_handling = pause_minority\nnet_ticktime = 5\n\
+            let mut configuration = "cluster_partition_handling = pause_minority\nnet_ticktime = 4\n\
                  cluster_formation.peer_discovery_backend = classic_config\n"
                 .to_owned();
             for (number, peer) in [0, node].into_iter().take(if node == 0 { 0 } else { 2 }).enumerate() {

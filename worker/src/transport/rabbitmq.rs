@@ -12,6 +12,7 @@ mod deliveries;
 pub mod description;
 mod headers;
 mod lost_lanes;
+mod node_search;
 mod nodes;
 mod patience;
 mod publisher;
@@ -122,7 +123,9 @@ impl RabbitTransport {
         });
         // The task ends with `closing`, or in its next turn after the transport is dropped.
         tokio::spawn(forget_expired(Arc::downgrade(&shared), shared.closing.clone()));
-        if !nodes.is_cluster() {
+        if nodes.is_cluster() {
+            tokio::spawn(node_search::run(Arc::downgrade(&nodes)));
+        } else {
             let closing = shared.closing.clone();
             tokio::spawn(recreate_silent_queues(Arc::downgrade(&shared), (nodes, silent), closing));
         }

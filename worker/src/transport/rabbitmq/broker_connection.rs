@@ -27,8 +27,8 @@ use crate::telemetry;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The time limit of opening a session in a cluster, which takes some tens of milliseconds. A node answers a request that
-/// it sent to a queue's lost leader only after many seconds, but a new request reaches the new leader. Increased by a
-/// quarter each time, up to the longest, because a slow cluster must be waited for.
+/// it sent to a lost leader only after many seconds, but a new request reaches the new leader. Increased by a quarter
+/// each time, up to the longest, because a slow cluster must be waited for.
 const OPEN_WITHIN_CLUSTER: Duration = Duration::from_secs(2);
 const LONGEST_OPEN_WITHIN: Duration = Duration::from_secs(30);
 
@@ -148,20 +148,17 @@ impl BrokerConnection {
         let mut within = if self.is_cluster() { OPEN_WITHIN_CLUSTER } else { Duration::MAX };
         loop {
             let open = self.wait_open().await;
-            let opened = match timeout(within, session(open.clone())).await {
-                Ok(opened) => opened,
-                Err(_) => {
-                    within = (within + within / 4).min(LONGEST_OPEN_WITHIN);
-                    let late = "the node does not respond; a queue may have no leader";
-                    Err(io::Error::new(io::ErrorKind::TimedOut, late).into())
-                }
-            };
-            match opened {
-                Ok(session) => {
+            match timeout(within, session(open.clone())).await {
+                Ok(Ok(session)) => {
                     self.sessions.opened(attempted);
                     return session;
                 }
-                Err(error) => self.pause(&open, self.sessions.failed(attempted, &error)).await,
+                Ok(Err(error)) => self.pause(&open, self.sessions.failed(attempted, &error)).await,
+                Err(_) => {
+                    // It has waited already.
+                    self.sessions.failed(attempted, &late());
+                    within = (within + within / 4).min(LONGEST_OPEN_WITHIN);
+                }
             }
         }
     }
@@ -220,6 +217,12 @@ impl BrokerConnection {
     }
 }
 
+/// The error of a node that does not open a session in time.
+pub(super) fn late() -> lapin::Error {
+    let late = "the node does not respond; a queue may have no leader";
+    io::Error::new(io::ErrorKind::TimedOut, late).into()
+}
+
 /// Closes a connection and waits for the broker's confirmation. lapin only waits until the request is sent; the broker
 /// logs an error if the socket closes before its confirmation.
 async fn close_connection(connection: &Connection) -> lapin::Result<()> {
@@ -239,11 +242,14 @@ async fn keep_connected(
 ) {
     let mut backoff = Backoff::new(LONGEST_PAUSE);
     for number in 0u64.. {
-        let (turn, uri) = nodes.current();
         let socket = Arc::<Socket>::default();
-        let connected = tokio::select! {
+        let connecting = async {
+            let (turn, uri) = nodes.current().await;
+            (turn, connect(uri, name, nodes.connect_within(), &socket).await)
+        };
+        let (turn, connected) = tokio::select! {
             () = sender.closed() => return,
-            connected = connect(uri, name, nodes.connect_within(), &socket) => connected,
+            connected = connecting => connected,
         };
         let pause = match connected {
             Ok(connection) => {

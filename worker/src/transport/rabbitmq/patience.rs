@@ -13,6 +13,9 @@ const CONFIRM_WITHIN: Duration = Duration::from_secs(30);
 /// confirmed nothing, because then the disks are slow.
 const CONFIRM_WITHIN_CLUSTER: Duration = Duration::from_secs(3);
 
+/// How often a process tries to open a session before it leaves a node.
+const TRIES: u32 = 3;
+
 /// How long a process waits for confirms.
 pub(super) struct Patience {
     nodes: usize,
@@ -40,6 +43,12 @@ impl Patience {
         if self.stalls.is_multiple_of(self.nodes) {
             self.confirm_within = (self.confirm_within * 2).min(CONFIRM_WITHIN);
         }
+    }
+
+    /// The time limit of one try to open a session, of which several are made in a cluster: a node answers a request that
+    /// it sent to a lost leader only after many seconds.
+    pub(super) fn try_within(&self) -> Duration {
+        if self.nodes > 1 { self.confirm_within / TRIES } else { Duration::MAX }
     }
 
     /// The time limit of opening a session: on a single broker it may wait for the queues.

@@ -18,7 +18,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    broker_connection::{BrokerConnection, OpenConnection},
+    broker_connection::{BrokerConnection, OpenConnection, late},
     headers,
     patience::Patience,
     queue_recovery, topology, unavailable,
@@ -169,7 +169,14 @@ async fn serve(broker: BrokerConnection, mut line: mpsc::Receiver<PublishRequest
             open = broker.wait_open() => open,
             () = closed(&line) => return,
         };
-        let opened = timeout(patience.open_within(), open_confirming(&open)).await;
+        let opening = async {
+            loop {
+                if let Ok(opened) = timeout(patience.try_within(), open_confirming(&open)).await {
+                    return opened;
+                }
+            }
+        };
+        let opened = timeout(patience.open_within(), opening).await;
         let (wait, is_stalled) = match opened {
             Ok(Ok(channel)) => {
                 broker.sessions().opened(PUBLISH);
@@ -182,7 +189,7 @@ async fn serve(broker: BrokerConnection, mut line: mpsc::Receiver<PublishRequest
                 }
             }
             Ok(Err(error)) => (broker.sessions().failed(PUBLISH, &error), false),
-            Err(_) => (broker.sessions().failed(PUBLISH, &stalled()), true),
+            Err(_) => (broker.sessions().failed(PUBLISH, &late()), true),
         };
         if is_stalled && broker.is_cluster() {
             patience.on_stall();
@@ -214,10 +221,6 @@ async fn open_confirming(open: &OpenConnection) -> lapin::Result<Channel> {
     }
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     Ok(channel)
-}
-
-fn stalled() -> lapin::Error {
-    std::io::Error::new(std::io::ErrorKind::TimedOut, "the node does not declare the queues").into()
 }
 
 /// Publishes batches until the session breaks. `Ok` when the last publisher is dropped.

@@ -156,7 +156,7 @@ pub(super) async fn recreate_silent(nodes: &BrokerNodes, silent: &SilentQueues) 
         return;
     }
     // A connection of its own: one that publishes must not consume, and the broker closes it after a minute.
-    let (_, uri) = nodes.current();
+    let (_, uri) = nodes.current().await;
     let socket = Arc::default();
     let recreated = match connect(uri, "recreating queues", nodes.connect_within(), &socket).await {
         Ok(connection) => {
