@@ -191,8 +191,8 @@ async fn dead_letters_can_be_listed_and_forgotten_one_by_one<R: Rig>() {
         assert_eq!(dead[0].body, postings[0].job.encode());
     }
     let dead = operator.dead_letters().await.unwrap();
-    assert_eq!(operator.forget_dead(&dead[0]).await.unwrap(), 1);
-    assert_eq!(operator.forget_dead(&dead[0]).await.unwrap(), 0);
+    assert_eq!(operator.forget_dead(&dead[0].key).await.unwrap(), 1);
+    assert_eq!(operator.forget_dead(&dead[0].key).await.unwrap(), 0);
     assert_eq!(operator.dead_letters().await.unwrap().len(), 1);
     assert_depth(&transport, Depth { dead: 1, ..EMPTY }).await;
 }

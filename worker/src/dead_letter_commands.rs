@@ -68,7 +68,7 @@ pub(crate) async fn run(
         Action::Show { id } => show(find(&letters, id)?, dead.json, storage).await,
         Action::Drop { id } => {
             let letter = find(&letters, id)?;
-            transport.forget_dead(letter).await.context("could not drop the dead letter")?;
+            transport.forget_dead(&letter.key).await.context("could not drop the dead letter")?;
             print(dead.json, &json!({ "dropped": letter.key }), &format!("dropped {}", letter.key))
         }
         Action::Replay { id: Some(id), .. } => {
@@ -180,7 +180,7 @@ async fn replay(
         Err(error) => return Err(error).with_context(|| format!("could not replay {key}")),
     };
     transport
-        .forget_dead(letter)
+        .forget_dead(&letter.key)
         .await
         .context("the job is posted, but its dead letter could not be deleted")?;
     print(

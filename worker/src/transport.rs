@@ -160,8 +160,8 @@ pub trait DeadLetters: Send + Sync + 'static {
     /// The dead letters, oldest first, at most [`dead_job::MAX_LISTED`].
     async fn dead_letters(&self) -> Result<Vec<DeadJob>, TransportError>;
 
-    /// Removes every message of a dead letter. Returns their number.
-    async fn forget_dead(&self, dead: &DeadJob) -> Result<usize, TransportError>;
+    /// Removes every dead letter with this [key](DeadJob::key). Returns the number of messages.
+    async fn forget_dead(&self, key: &str) -> Result<usize, TransportError>;
 }
 
 /// The whole port. Adapters are named by technology and are in `transport/`.

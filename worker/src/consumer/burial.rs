@@ -5,7 +5,7 @@ use tracing::{error, info, warn};
 use super::{Consumer, WorkDone, failures::failure_of_death, transient::TransientError};
 use crate::{
     contract::record::JobName,
-    transport::{DeadLetter, DeathReason, Posting, dead_job::DeadJob},
+    transport::{DeadLetter, DeathReason, Posting},
 };
 
 /// How often redeliveries of a job must have been begun before it counts as one that kills its workers: with its first
@@ -45,17 +45,8 @@ impl Consumer {
         if letter.reason == DeathReason::KilledItsWorkers && self.storage.times_begun(job).await? < MIN_BEGUN
         {
             warn!("a job was returned before workers began it, and is posted again");
-            let dead = DeadJob {
-                key: id.to_string(),
-                id: letter.id,
-                reason: letter.reason,
-                failures: 0,
-                lane: record.lane(),
-                posted_at: None,
-                body: Vec::new(),
-            };
             self.transport.publish(Posting::of_sweeper(record)).await?;
-            if let Err(error) = self.transport.forget_dead(&dead).await {
+            if let Err(error) = self.transport.forget_dead(&id.to_string()).await {
                 let error = &error as &dyn std::error::Error;
                 warn!(error, "could not remove the dead letter of a job that is posted again");
             }

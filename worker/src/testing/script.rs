@@ -273,10 +273,10 @@ impl DeadLetters for Script {
         Ok(self.inner().dead.iter().map(dead).collect())
     }
 
-    async fn forget_dead(&self, dead: &DeadJob) -> Result<usize, TransportError> {
+    async fn forget_dead(&self, key: &str) -> Result<usize, TransportError> {
         let mut inner = self.inner();
         let before = inner.dead.len();
-        inner.dead.retain(|job| Some(job.id) != dead.id);
+        inner.dead.retain(|job| job.id.to_string() != key);
         Ok(before - inner.dead.len())
     }
 }

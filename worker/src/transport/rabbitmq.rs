@@ -314,8 +314,8 @@ impl DeadLetters for RabbitTransport {
         self.request("read dead letters", async |open| dead_queue::list(&open).await).await
     }
 
-    async fn forget_dead(&self, dead: &DeadJob) -> Result<usize, TransportError> {
-        self.request("delete a dead letter", async |open| dead_queue::forget(&open, dead).await).await
+    async fn forget_dead(&self, key: &str) -> Result<usize, TransportError> {
+        self.request("delete a dead letter", async |open| dead_queue::forget(&open, key).await).await
     }
 }
 

@@ -342,9 +342,9 @@ impl DeadLetters for SqliteTransport {
         self.shared.connection.call("read dead letters", Durability::Read, |_| &[], dead_rows::list).await
     }
 
-    async fn forget_dead(&self, dead: &DeadJob) -> Result<usize, TransportError> {
-        let dead = dead.clone();
-        let forget = move |tx: &rusqlite::Connection| dead_rows::forget(tx, &dead);
+    async fn forget_dead(&self, key: &str) -> Result<usize, TransportError> {
+        let key = key.to_owned();
+        let forget = move |tx: &rusqlite::Connection| dead_rows::forget(tx, &key);
         self.shared.connection.call("delete a dead letter", Durability::Process, |_| &[], forget).await
     }
 }

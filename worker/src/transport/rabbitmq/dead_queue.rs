@@ -23,11 +23,11 @@ pub(super) async fn list(open: &OpenConnection) -> lapin::Result<Vec<DeadJob>> {
     Ok(messages.iter().map(read).collect())
 }
 
-/// Removes every message of a dead letter. Returns their number.
-pub(super) async fn forget(open: &OpenConnection, dead: &DeadJob) -> lapin::Result<usize> {
+/// Removes every message of a key. Returns their number.
+pub(super) async fn forget(open: &OpenConnection, key: &str) -> lapin::Result<usize> {
     let (channel, messages) = take(open).await?;
     let mut forgotten = 0;
-    for message in messages.iter().filter(|message| read(message).key == dead.key) {
+    for message in messages.iter().filter(|message| read(message).key == key) {
         forgotten += usize::from(message.ack(BasicAckOptions::default()).await?);
     }
     requeue_rest(&channel).await?;

@@ -5,7 +5,7 @@ use rusqlite::{Connection, Result, params};
 
 use super::queue::LANE_BULK;
 use crate::{
-    contract::record::Lane,
+    contract::{id::UploadId, record::Lane},
     transport::{
         DeathReason,
         dead_job::{DeadJob, MAX_LISTED, key},
@@ -34,14 +34,15 @@ pub(super) fn list(tx: &Connection) -> Result<Vec<DeadJob>> {
     .collect()
 }
 
-/// Removes a dead job. Returns the number of its rows.
-pub(super) fn forget(tx: &Connection, dead: &DeadJob) -> Result<usize> {
-    match dead.id {
-        Some(id) => {
-            tx.prepare_cached("DELETE FROM jobs WHERE state >= 2 AND id = ?1")?.execute([id.to_string()])
-        }
-        None => {
+/// Removes the dead jobs of a key. Returns the number of their rows.
+pub(super) fn forget(tx: &Connection, key: &str) -> Result<usize> {
+    if key.parse::<UploadId>().is_ok() {
+        return tx.prepare_cached("DELETE FROM jobs WHERE state >= 2 AND id = ?1")?.execute([key]);
+    }
+    match list(tx)?.into_iter().find(|dead| dead.key == key) {
+        Some(dead) => {
             tx.prepare_cached("DELETE FROM jobs WHERE state >= 2 AND body = ?1")?.execute(params![dead.body])
         }
+        None => Ok(0),
     }
 }
