@@ -26,6 +26,9 @@ pub enum LogFormat {
 /// its retries to itself.
 const DEFAULT_FILTER: &str = "info,memory_serve=warn,rusqlite_migration=warn,lapin=off,object_store=warn";
 
+/// The log filter before `RUST_LOG`, which may name the library: a level for everything does not let it repeat our lines.
+const BEFORE_OWN: &str = "lapin=off,";
+
 /// The log filter of commands that print to a terminal.
 const QUIET_FILTER: &str = "error";
 
@@ -40,7 +43,8 @@ pub fn init_quiet(format: LogFormat) {
 }
 
 fn init_filtered(format: LogFormat, otherwise: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(otherwise));
+    let own = std::env::var(EnvFilter::DEFAULT_ENV).ok();
+    let filter = own.and_then(|own| own_filter(&own)).unwrap_or_else(|| EnvFilter::new(otherwise));
     let records = match format {
         LogFormat::Text => tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
@@ -50,4 +54,25 @@ fn init_filtered(format: LogFormat, otherwise: &str) {
         LogFormat::Json => JsonLines.boxed(),
     };
     let _ = tracing_subscriber::registry().with(filter).with(records).try_init();
+}
+
+/// The filter of `RUST_LOG`, if it is one.
+fn own_filter(own: &str) -> Option<EnvFilter> {
+    EnvFilter::try_new(format!("{BEFORE_OWN}{own}")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_amqp_library_is_silent_unless_it_is_named() {
+        let lapin = |own: &str| {
+            let filter = own_filter(own).unwrap().to_string();
+            filter.split(',').filter(|part| part.starts_with("lapin")).collect::<Vec<_>>().join(",")
+        };
+        assert_eq!(lapin("debug"), "lapin=off");
+        assert_eq!(lapin("info,lapin=warn"), "lapin=warn");
+        assert!(own_filter("a=b=c").is_none());
+    }
 }
