@@ -230,6 +230,7 @@ async fn the_audit_removes_what_killed_writers_left_and_no_upload_that_has_not_e
     // Every clock of this server runs fast, and so the quarter of an hour until the first audit passes in seconds.
     let server = Start::on(&data)
         .with("--workers", "0")
+        .with("--admin-listen", "127.0.0.1:0")
         .variable("LD_PRELOAD", library().display().to_string())
         .variable("FAKETIME", "+0 x120")
         .variable("NO_FAKE_STAT", "1")
@@ -244,6 +245,10 @@ async fn the_audit_removes_what_killed_writers_left_and_no_upload_that_has_not_e
     assert!(data.upload(&ended).join("original").exists(), "it has ended");
     assert!(data.upload(&young).join("original#1").exists(), "its writer may live");
     assert_eq!(server.upload(&waiting).await["state"], "queued");
+    eventually("the audit is counted", Duration::from_secs(60), async || {
+        server.figure("up_audits_total{outcome=\"finished\"}").await.filter(|audits| *audits >= 1.0)
+    })
+    .await;
     drop(server);
     let server = Start::on(&data).start();
     server.assert_ready(&server.end(&waiting, POSTED_AGAIN).await).await;
