@@ -13,8 +13,9 @@
 //! | acknowledging | there is no next delivery | the sweeper removes the pending entry |
 //!
 //! A first delivery reads the original, and after its result the tombstone. A redelivery, a job of a later generation, or
-//! one that was posted again first checks whether the upload was deleted or has ended. A redelivery that is begun leaves a mark in storage: a broker
-//! also counts the returns of jobs that only waited in a worker's memory, and a job without marks has killed nobody.
+//! one that was posted again first checks whether the upload was deleted or has ended. A redelivery that is begun leaves a
+//! mark in storage: a broker also counts the returns of jobs that only waited in a worker's memory, and a job without
+//! marks has killed nobody.
 //!
 //! The pending entry of a *failed* generation is removed before the announcement: a client that receives the failure
 //! may retry at once. Errors of storage and of decoder starts are not counted against a job: it is postponed, and the
