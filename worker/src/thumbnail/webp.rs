@@ -210,7 +210,11 @@ mod tests {
     fn a_thread_that_panicked_fails_one_picture_and_the_next_one_is_encoded_without_it() {
         let thread = WebpThread::start().unwrap();
         let short = Pixels { width: 8, height: 8, layout: Layout::Rgb, bytes: vec![0; 3] };
-        begin(Picture::Pixels(short), Some(&thread)).finish().unwrap_err();
+        let pending = begin(Picture::Pixels(short), Some(&thread));
+        while !thread.0.lock().orders.is_empty() {
+            thread::yield_now();
+        }
+        pending.finish().unwrap_err();
         begin(grey(8), Some(&thread)).finish().unwrap();
     }
 }
