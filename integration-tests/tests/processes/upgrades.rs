@@ -4,9 +4,9 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use integration_tests::{
     descendants::children,
-    patience::{SOON, eventually},
+    patience::SOON,
     pictures,
-    server::{Data, Start, binary, id, json},
+    server::{Data, Start, binary, id},
 };
 use rustix::process::{Signal, kill_process};
 
@@ -28,10 +28,6 @@ async fn workers_are_started_again_though_the_executable_was_replaced_or_removed
         }
         let ready = server.end(&id(&server.accepted("after.png", pictures::tiny(2)).await), SOON).await;
         assert_eq!(ready["state"], "ready", "removed: {is_removed}");
-        let is_ready = async || {
-            let answer = server.client.get(server.at("/readyz")).send().await.unwrap();
-            (json(answer).await["status"] == "ready").then_some(())
-        };
-        eventually("the server is ready", SOON, is_ready).await;
+        server.is_ready().await;
     }
 }

@@ -23,7 +23,7 @@ export async function startProxy(t, upstream, { fromDisk = process.env.UP_PAGE =
   const proxy = {
     upstream,
     refusesLive: false,
-    /** Returns an answer `{status, headers, body}` to send instead of the server's, "cut" to close the connection, or `null`. */
+    /** Returns an answer `{status, headers, body}` to send instead of the server's, "cut" to close the connection, or `null`. The given response is only to listen to. */
     answer: (_request, _response) => null,
     /** Resolves when a socket may be connected to the server. */
     beforeLive: async (_socket) => {},

@@ -81,10 +81,7 @@ async fn a_broker_that_is_restarted_or_started_last_delays_and_loses_nothing() {
     accepted.push(server.accepted("late.png", pictures::tiny(6)).await);
     node.run().await;
     fleet.assert_all_ready(&server, &accepted, HEALED).await;
-    eventually("everything is well again", SOON, async || {
-        (ready_state(&server).await == "ready").then_some(())
-    })
-    .await;
+    server.is_ready().await;
     fleet.assert_queue_holds(0).await;
     server.signal(Signal::TERM);
     assert!(server.ended(SOON).await.success());

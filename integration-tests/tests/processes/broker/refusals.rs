@@ -51,8 +51,7 @@ async fn a_queue_with_other_arguments_is_degraded_and_said_a_few_times_and_its_r
     }
     assert_eq!(fleet.vhost.delete_queues("resize.bulk").await, 1);
     fleet.assert_all_ready(&server, &[upload], FOUND).await;
-    eventually("all is well again", SOON, async || (readiness(&server).await.0 == "ready").then_some(()))
-        .await;
+    server.is_ready().await;
 }
 
 #[tokio::test]
@@ -72,6 +71,5 @@ async fn a_missing_permission_is_degraded_and_its_repair_is_found() {
     is_degraded_because(&server, "ACCESS_REFUSED").await;
     user([".*", ".*", ".*"]);
     fleet.assert_all_ready(&server, &[upload], FOUND).await;
-    eventually("all is well again", SOON, async || (readiness(&server).await.0 == "ready").then_some(()))
-        .await;
+    server.is_ready().await;
 }
