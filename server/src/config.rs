@@ -157,8 +157,8 @@ pub struct Config {
     pub keep: Option<Keep>,
 
     /// Host names of this server, separated by commas. A page that was loaded under another name is treated as a page
-    /// of another site, which prevents DNS rebinding [default: loopback names and the name in --public-url if --listen
-    /// is a loopback address; otherwise all]
+    /// of another site, which prevents DNS rebinding [default: the name in --public-url, and loopback names; unless
+    /// --listen is a loopback address, IP addresses too, and without --public-url all names]
     #[arg(long, env = "UP_HOSTS", value_delimiter = ',', value_name = "NAMES")]
     pub hosts: Vec<String>,
 
@@ -278,21 +278,6 @@ impl Config {
             if self.formats.is_empty() { format.is_built_in() } else { self.formats.contains(format) }
         };
         Format::ALL.into_iter().filter(is_accepted).collect()
-    }
-
-    /// Whether the name in a `Host` header is one of `--hosts`, or of their default.
-    #[must_use]
-    pub fn believes_host(&self, host: &str) -> bool {
-        let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
-        let name = name.map_or(host, |(name, _)| name);
-        let is = |known: &str| known.eq_ignore_ascii_case(name);
-        if !self.hosts.is_empty() {
-            return self.hosts.iter().any(|known| is(known));
-        }
-        let is_loopback =
-            matches!(name, "127.0.0.1" | "[::1]") || is("localhost") || name.ends_with(".localhost");
-        let is_public = self.public_url.as_ref().and_then(Url::host_str).is_some_and(is);
-        !self.listen.ip().is_loopback() || is_loopback || is_public
     }
 
     /// The storage of pictures.

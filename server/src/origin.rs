@@ -1,6 +1,6 @@
 //! The origin check: pages of this server and of the configured origins may use it.
 
-use std::sync::Once;
+use std::{net::IpAddr, sync::Once};
 
 use axum::http::{HeaderMap, header};
 use tracing::warn;
@@ -52,13 +52,32 @@ fn is_listed(headers: &HeaderMap, config: &Config) -> bool {
         return false;
     };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let own = host.filter(|host| config.believes_host(host)).is_some_and(|host| {
+    let own = host.filter(|host| is_own_name(host, config)).is_some_and(|host| {
         authority(&origin).is_some_and(|it| it.eq_ignore_ascii_case(strip_port(&origin, host)))
     });
     let origin = origin.origin();
     own || config.public_url.as_ref().is_some_and(|public| public.origin() == origin)
         || config.allowed_origins.contains(&origin)
         || config.cors_origins.contains(&origin)
+}
+
+/// Whether the name in a `Host` header is one of `--hosts`, or of their default.
+fn is_own_name(host: &str, config: &Config) -> bool {
+    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    let name = name.map_or(host, |(name, _)| name);
+    let is = |known: &str| known.eq_ignore_ascii_case(name);
+    if !config.hosts.is_empty() {
+        return config.hosts.iter().any(|known| is(known));
+    }
+    let is_loopback =
+        matches!(name, "127.0.0.1" | "[::1]") || is("localhost") || name.ends_with(".localhost");
+    let is_public = config.public_url.as_ref().and_then(Url::host_str).is_some_and(is);
+    if config.listen.ip().is_loopback() {
+        return is_loopback || is_public;
+    }
+    // Nobody can rebind an address, as they can a name.
+    let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    config.public_url.is_none() || is_loopback || is_public || is_address
 }
 
 /// The host, and the port unless it is the default of the scheme.
@@ -135,11 +154,23 @@ mod tests {
     #[test]
     fn named_hosts_are_believed_and_others_are_not() {
         let believes = |arguments: &[&str], host| {
-            Config::parse_from([&["up-server"], arguments].concat()).believes_host(host)
+            is_own_name(host, &Config::parse_from([&["up-server"], arguments].concat()))
         };
         assert!(believes(&["--hosts", "up.example,other.example"], "UP.example:8080"));
         assert!(!believes(&["--hosts", "up.example"], "localhost:8080"));
         assert!(believes(&["--listen", "0.0.0.0:80"], "any.example"));
-        assert!(!believes(&["--public-url", "https://up.example/"], "any.example"));
+        let public = ["--public-url", "https://up.example/", "--listen"];
+        let elsewhere = |listen| move |host| believes(&[&public[..], &[listen]].concat(), host);
+        let (local, everywhere) = (elsewhere("127.0.0.1:80"), elsewhere("0.0.0.0:80"));
+        for (host, locally, from_everywhere) in [
+            ("up.example", true, true),
+            ("localhost:80", true, true),
+            ("any.example", false, false),
+            ("192.0.2.1:80", false, true),
+            ("[2001:db8::1]", false, true),
+            ("192.0.2.1.any.example", false, false),
+        ] {
+            assert_eq!((local(host), everywhere(host)), (locally, from_everywhere), "{host}");
+        }
     }
 }
