@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request},
+    extract::DefaultBodyLimit,
     http::StatusCode,
     middleware,
     response::{IntoResponse, Response},
@@ -20,11 +20,7 @@ use crate::{
     live::{events, socket},
     problem::{Problem, help_page},
     request,
-    uploads::{
-        accept,
-        body::{closing, unread},
-        delete, originals, retry, status, thumbnails,
-    },
+    uploads::{accept, body::drain_refused, delete, originals, retry, status, thumbnails},
 };
 
 /// All endpoints of clients.
@@ -51,24 +47,16 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/asyncapi.json", get(asyncapi::asyncapi), operations::asyncapi())
         .merge(frontend::router(), "/", operations::home())
         .described_at("/openapi.json")
-        .method_not_allowed_fallback(async |request: Request| refuse(Problem::method_not_allowed(), request))
-        .fallback(async |request: Request| refuse(Problem::not_found(), request))
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .fallback(async || Problem::not_found())
         // Each handler limits its body while it streams.
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(drain_refused))
         .with_state(app);
     let router = if cors_origins.is_empty() { router } else { router.layer(cors::layer(&cors_origins)) };
     // Outside of all handlers, so that every answer has a request id, and the page of a problem can show it.
     router.layer(middleware::from_fn(request::identify)).layer(middleware::from_fn(error_page::for_browsers))
-}
-
-/// Refuses a request whose body may be arriving.
-fn refuse(problem: Problem, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    match unread(&parts.headers, body) {
-        None => problem.into_response(),
-        rest => closing(problem, rest),
-    }
 }
 
 fn panicked(_what: Box<dyn std::any::Any + Send>) -> Response {

@@ -2,19 +2,22 @@
 
 use std::{
     pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use axum::{
     body::Body,
+    extract::Request,
     http::{HeaderMap, header},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use headers::{ContentLength, HeaderMapExt};
-use http_body::Body as _;
+use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::problem::Problem;
@@ -72,6 +75,53 @@ pub(crate) fn closing(refusal: impl IntoResponse, rest: Option<PacedBody>) -> Re
         rest.drain();
     }
     ([(header::CONNECTION, "close")], refusal).into_response()
+}
+
+/// Drains what a handler left of a body when it refused the request, so that every refusal can be read. A handler that
+/// has drained its body closes the connection itself.
+pub(crate) async fn drain_refused(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    if body.is_end_stream() || parts.headers.contains_key(header::EXPECT) {
+        return next.run(Request::from_parts(parts, body)).await;
+    }
+    let lent = LentBody(Arc::new(Mutex::new(body)));
+    let response = next.run(Request::from_parts(parts, Body::new(lent.clone()))).await;
+    let is_refused = response.status().is_client_error() || response.status().is_server_error();
+    if !is_refused || response.headers().contains_key(header::CONNECTION) || lent.is_end_stream() {
+        return response;
+    }
+    let rest = std::mem::take(&mut *lent.body());
+    closing(response, Some(PacedBody::new(rest)))
+}
+
+/// A body that is lent to a handler.
+#[derive(Clone)]
+struct LentBody(Arc<Mutex<Body>>);
+
+impl LentBody {
+    fn body(&self) -> MutexGuard<'_, Body> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl http_body::Body for LentBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut *self.body()).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body().is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body().size_hint()
+    }
 }
 
 /// A body that fails when it arrives too slowly.
