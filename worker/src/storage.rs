@@ -98,7 +98,8 @@ pub struct Storage {
     /// Unreadable objects that were logged.
     logged: Arc<Mutex<HashSet<StorageKey>>>,
     /// The last use of tickets, by their prefix.
-    last_uses: Arc<Mutex<HashMap<Path, u32>>>,
+    last_uses: Arc<Mutex<HashMap<Path, tickets::LastUse>>>,
+    claims: Arc<tickets::ClaimLocks>,
     /// What senders may store before their shares are listed again.
     allowances: Arc<Mutex<HashMap<TicketId, Allowance>>>,
 }
@@ -211,6 +212,7 @@ impl Storage {
             part_bytes: S3_PART_BYTES,
             logged: Arc::default(),
             last_uses: Arc::default(),
+            claims: Arc::default(),
             allowances: Arc::default(),
         }
     }

@@ -27,6 +27,41 @@ use crate::contract::{
 /// Tickets whose last use is remembered, about 100 bytes each.
 const MAX_REMEMBERED: usize = 1000;
 
+/// Locks of claims, which share them by the ids of their tickets: claims of one process do not race each other for a
+/// use, where each but one would have to read again.
+const CLAIM_LOCKS: usize = 64;
+
+/// The last use of a ticket that this process knows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LastUse {
+    number: u32,
+    /// The bytes of all uses; 0 if they were not read.
+    total: u64,
+}
+
+impl LastUse {
+    /// Whether a ticket allows an upload of so many bytes after this use.
+    fn is_followed(self, ticket: &TicketLimits, bytes: u64) -> bool {
+        self.number < ticket.files && self.total.saturating_add(bytes) <= ticket.bytes
+    }
+}
+
+/// The locks of claims.
+pub(super) struct ClaimLocks([tokio::sync::Mutex<()>; CLAIM_LOCKS]);
+
+impl Default for ClaimLocks {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| tokio::sync::Mutex::default()))
+    }
+}
+
+impl ClaimLocks {
+    fn of(&self, ticket: TicketId) -> &tokio::sync::Mutex<()> {
+        let at = usize::try_from(ticket.0 % CLAIM_LOCKS as u64).unwrap_or(0);
+        &self.0[at]
+    }
+}
+
 /// A use of a ticket, as storage has it.
 enum Use {
     Of(TicketUse),
@@ -46,6 +81,7 @@ impl Storage {
         bytes: u64,
     ) -> Result<bool, StorageError> {
         let hour = Hour::of(ticket.until);
+        let _lock = self.claims.of(ticket.id).lock().await;
         loop {
             let last = self.last_use(hour, ticket.id).await?;
             let before = match last {
@@ -54,7 +90,10 @@ impl Storage {
                     match self.ticket_use(&StorageKey::ticket_use(hour, ticket.id, number)).await? {
                         // This upload: storage created it, and its reply was lost.
                         Use::Of(last) if last.id == upload => return Ok(true),
-                        Use::Of(last) => last.total,
+                        Use::Of(last) => {
+                            self.remember_use(hour, ticket.id, LastUse { number, total: last.total });
+                            last.total
+                        }
                         // Without a total nothing is allowed any more.
                         Use::Unreadable => return Ok(false),
                         // It was given back.
@@ -72,9 +111,29 @@ impl Storage {
             }
             let next = to_json(&TicketUse { id: upload, total });
             if self.create(&StorageKey::ticket_use(hour, ticket.id, number), next).await? {
+                self.remember_use(hour, ticket.id, LastUse { number, total });
                 return Ok(true);
             }
         }
+    }
+
+    /// Whether a ticket may allow an upload of so many bytes, before they come. Storage is read only if the last use that
+    /// this process knows allows none: it may have been given back.
+    ///
+    /// # Errors
+    /// See [`StorageError`].
+    pub async fn may_use_ticket(&self, ticket: &TicketLimits, bytes: u64) -> Result<bool, StorageError> {
+        let hour = Hour::of(ticket.until);
+        let known = self.last_uses().get(&StorageKey::ticket(hour, ticket.id)).copied();
+        let Some(known) = known.filter(|known| !known.is_followed(ticket, bytes)) else { return Ok(true) };
+        Ok(match self.ticket_use(&StorageKey::ticket_use(hour, ticket.id, known.number)).await? {
+            Use::Of(last) => LastUse { total: last.total, ..known }.is_followed(ticket, bytes),
+            Use::Unreadable => false,
+            Use::Absent => {
+                self.last_uses().remove(&StorageKey::ticket(hour, ticket.id));
+                true
+            }
+        })
     }
 
     /// Gives back the last use of a ticket, for an upload that was not accepted. A use that others followed stays.
@@ -99,7 +158,7 @@ impl Storage {
     /// The number of the last use of a ticket. Lists from the last one that this process knows.
     async fn last_use(&self, hour: Hour, ticket: TicketId) -> Result<Option<u32>, StorageError> {
         let prefix = StorageKey::ticket(hour, ticket);
-        let known = self.last_uses().get(&prefix).copied();
+        let known = self.last_uses().get(&prefix).map(|last| last.number);
         let uses = match known {
             Some(number) => {
                 let known = StorageKey::ticket_use(hour, ticket, number);
@@ -110,18 +169,21 @@ impl Storage {
         let listed = uses.try_collect::<Vec<_>>().await;
         let listed = listed.map_err(|source| StorageError::sort("list", &prefix, source))?;
         let newer = listed.iter().filter_map(|object| StorageKey::parse_ticket_use(&object.location)).max();
-        let last = newer.or(known);
-        if let Some(last) = last {
-            let mut uses = self.last_uses();
-            if uses.len() >= MAX_REMEMBERED {
-                uses.clear();
-            }
-            uses.insert(prefix, last);
+        if let Some(number) = newer {
+            self.remember_use(hour, ticket, LastUse { number, total: 0 });
         }
-        Ok(last)
+        Ok(newer.or(known))
     }
 
-    fn last_uses(&self) -> MutexGuard<'_, HashMap<Path, u32>> {
+    fn remember_use(&self, hour: Hour, ticket: TicketId, last: LastUse) {
+        let mut uses = self.last_uses();
+        if uses.len() >= MAX_REMEMBERED {
+            uses.clear();
+        }
+        uses.insert(StorageKey::ticket(hour, ticket), last);
+    }
+
+    fn last_uses(&self) -> MutexGuard<'_, HashMap<Path, LastUse>> {
         // No code that can panic runs under the lock.
         self.last_uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -188,8 +250,11 @@ mod tests {
     #[tokio::test]
     async fn of_twenty_that_race_for_five_uses_five_get_one() {
         let storage = Storage::over(Arc::new(InMemory::new()));
+        let another = || Storage { last_uses: Arc::default(), claims: Arc::default(), ..storage.clone() };
+        let servers = [another(), another()];
         let ticket = ticket(5, u64::MAX);
-        let uses = join_all((0..20).map(|_| storage.use_ticket(&ticket, UploadId::new(), 1))).await;
+        let uses = (0..20).map(|number| servers[number % 2].use_ticket(&ticket, UploadId::new(), 1));
+        let uses = join_all(uses).await;
         assert_eq!(uses.into_iter().filter(|used| *used.as_ref().unwrap()).count(), 5);
         let other = TicketLimits { id: TicketId(8), ..ticket };
         assert!(storage.use_ticket(&other, UploadId::new(), 1).await.unwrap(), "another ticket");
@@ -201,6 +266,27 @@ mod tests {
         let ticket = ticket(100, 10);
         let uses = async |bytes| storage.use_ticket(&ticket, UploadId::new(), bytes).await.unwrap();
         assert!(uses(6).await && !uses(5).await && uses(4).await && !uses(1).await);
+    }
+
+    #[tokio::test]
+    async fn a_ticket_that_is_used_up_is_known_before_a_body_comes_and_one_that_is_given_back_is_not() {
+        let storage = Storage::over(Arc::new(InMemory::new()));
+        let (ticket, id) = (ticket(2, 10), UploadId::new());
+        let may = async |bytes| storage.may_use_ticket(&ticket, bytes).await.unwrap();
+        assert!(may(10).await, "nothing is known yet");
+        assert!(storage.use_ticket(&ticket, id, 6).await.unwrap());
+        assert_eq!([may(4).await, may(5).await], [true, false]);
+        storage.give_back_ticket(&ticket, id).await.unwrap();
+        assert!(may(10).await);
+        for _ in 0..2 {
+            assert!(storage.use_ticket(&ticket, UploadId::new(), 1).await.unwrap());
+        }
+        assert!(!may(0).await);
+        // Another server gives the last use back.
+        let other = Storage { last_uses: Arc::default(), ..storage.clone() };
+        let last = StorageKey::ticket_use(Hour::of(ticket.until), ticket.id, 2);
+        other.delete(&last).await.unwrap();
+        assert!(may(0).await);
     }
 
     #[tokio::test]
