@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -19,12 +19,15 @@ use tokio::{
 const DEFAULT_FLOOR: u64 = 1024 * 1024 * 1024;
 const DEFAULT_PART: u64 = 20;
 
-/// How long a measurement is reused. Uploads write a few hundred megabytes at most in this time.
+/// How long a measurement is reused. What uploads write in this time is counted.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The time limit of a measurement: a local disk answers within microseconds, and a network file system that is away does
 /// not answer. The last measurement counts then.
 const MEASURED_WITHIN: Duration = Duration::from_secs(1);
+
+/// The name of the disk that pictures are written to.
+pub(crate) const STORAGE: &str = "storage";
 
 /// The disks of the outbox and of local storage. Clones share the measurement.
 #[derive(Clone)]
@@ -35,6 +38,8 @@ struct Disks {
     floor: Option<u64>,
     measured: Mutex<Option<(Instant, Vec<Disk>)>>,
     is_measuring: AtomicBool,
+    /// Bytes that were written to storage since the last measurement.
+    written: AtomicU64,
 }
 
 /// Sizes of a disk, in bytes.
@@ -64,14 +69,29 @@ impl Disk {
 impl FreeSpace {
     /// Of directories, each with the name of its disk.
     pub(crate) fn new(directories: Vec<(&'static str, PathBuf)>, floor: Option<u64>) -> Self {
-        let (measured, is_measuring) = (Mutex::default(), AtomicBool::default());
-        Self(Arc::new(Disks { directories, floor, measured, is_measuring }))
+        let (measured, is_measuring, written) = Default::default();
+        Self(Arc::new(Disks { directories, floor, measured, is_measuring, written }))
     }
 
     /// Whether a body of this many bytes leaves the floor free.
     pub(crate) async fn has_room_for(&self, bytes: u64) -> bool {
-        let room = self.disks().await.into_iter().map(|disk| disk.above(self.0.floor)).min();
-        room.unwrap_or(u64::MAX) > bytes
+        let disks = self.disks().await;
+        let written = self.0.written.load(Ordering::Relaxed);
+        let room = disks.into_iter().map(|disk| {
+            let above = disk.above(self.0.floor);
+            if disk.name == STORAGE { above.saturating_sub(written) } else { above }
+        });
+        room.min().unwrap_or(u64::MAX) > bytes
+    }
+
+    /// Whether so many bytes more can be written to storage, which then count as written. Not every body tells its
+    /// length, and many may come at once.
+    pub(crate) async fn take(&self, bytes: u64) -> bool {
+        let has_room = self.has_room_for(bytes).await;
+        if has_room {
+            self.0.written.fetch_add(bytes, Ordering::Relaxed);
+        }
+        has_room
     }
 
     /// The disks that can be measured. A measurement is reused for [`LOOK_EVERY`].
@@ -95,6 +115,7 @@ impl Disks {
         let disks =
             self.directories.iter().filter_map(|(name, directory)| Disk::of(name, directory)).collect();
         *self.measured() = Some((Instant::now(), disks));
+        self.written.store(0, Ordering::Relaxed);
         self.is_measuring.store(false, Ordering::Relaxed);
     }
 
@@ -111,8 +132,8 @@ mod tests {
 
     #[test]
     fn the_floor_is_a_gibibyte_or_the_twentieth_part_of_a_small_disk_or_what_is_set() {
-        let large = Disk { name: "storage", available: 3 * GIB, total: 100 * GIB };
-        let small = Disk { name: "storage", available: GIB, total: 10 * GIB };
+        let large = Disk { name: STORAGE, available: 3 * GIB, total: 100 * GIB };
+        let small = Disk { name: STORAGE, available: GIB, total: 10 * GIB };
         assert_eq!((large.above(None), small.above(None)), (2 * GIB, GIB / 2));
         assert_eq!((large.above(Some(0)), large.above(Some(4 * GIB))), (3 * GIB, 0));
     }
@@ -120,17 +141,35 @@ mod tests {
     #[tokio::test]
     async fn a_directory_that_is_not_there_stops_nobody() {
         let directory = tempfile::tempdir().unwrap();
-        let missing = vec![("storage", directory.path().join("missing"))];
+        let missing = vec![(STORAGE, directory.path().join("missing"))];
         assert!(FreeSpace::new(missing, None).has_room_for(u64::MAX - 1).await);
-        let there = vec![("storage", directory.path().to_owned())];
+        let there = vec![(STORAGE, directory.path().to_owned())];
         assert!(!FreeSpace::new(there, Some(u64::MAX)).has_room_for(0).await);
     }
 
     #[tokio::test]
     async fn a_disk_that_does_not_answer_is_waited_for_by_one_measurement_at_most() {
         let directory = tempfile::tempdir().unwrap();
-        let space = FreeSpace::new(vec![("storage", directory.path().to_owned())], None);
+        let space = FreeSpace::new(vec![(STORAGE, directory.path().to_owned())], None);
         space.0.is_measuring.store(true, Ordering::Relaxed);
         assert!(timeout(Duration::ZERO, space.has_room_for(1)).await.is_ok_and(|has_room| has_room));
+    }
+
+    #[tokio::test]
+    async fn bytes_that_are_written_between_two_measurements_count() {
+        let with_room = |name| {
+            let space = FreeSpace::new(Vec::new(), Some(0));
+            // A measurement that stays new.
+            let measured_at = Instant::now() + Duration::from_secs(3600);
+            *space.0.measured() = Some((measured_at, vec![Disk { name, available: 100, total: 100 }]));
+            space
+        };
+        let storage = with_room(STORAGE);
+        assert_eq!(
+            [storage.take(50).await, storage.take(50).await, storage.take(49).await],
+            [true, false, true]
+        );
+        let outbox = with_room("outbox");
+        assert!(outbox.take(99).await && outbox.take(99).await, "pictures are not written to it");
     }
 }
