@@ -13,12 +13,11 @@ use std::{
 use axum::body::{Body, Bytes};
 use http_body::{Frame, SizeHint};
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
     client::Client,
-    fair_share::{Activity, Entry, Holder, OwnEntries, Table},
+    fair_share::{Activity, Entry, Handle, Holder, OwnEntries, Table},
 };
 
 /// All connections.
@@ -69,12 +68,12 @@ impl Connections {
 
     /// Adds a connection, which is idle until its first request.
     pub(crate) fn add(self: &Arc<Self>, holder: Holder) -> Arc<Connection> {
-        let evicted = CancellationToken::new();
+        let handle = Handle::default();
         let mut opened = self.opened();
         opened.connections += 1;
-        let entry = opened.table.add(holder, Activity::Idle, evicted.clone());
+        let entry = opened.table.add(holder, Activity::Idle, handle.clone());
         drop(opened);
-        Arc::new(Connection { all: Arc::clone(self), holder, evicted, entry: Mutex::new(entry) })
+        Arc::new(Connection { all: Arc::clone(self), holder, handle, entry: Mutex::new(entry) })
     }
 
     fn opened(&self) -> MutexGuard<'_, OpenConnections> {
@@ -87,14 +86,14 @@ impl Connections {
 pub(crate) struct Connection {
     all: Arc<Connections>,
     holder: Holder,
-    evicted: CancellationToken,
+    handle: Handle,
     entry: Mutex<Entry>,
 }
 
 impl Connection {
     /// Resolves when the connection is evicted.
     pub(crate) async fn evicted(&self) {
-        self.evicted.cancelled().await;
+        self.handle.evicted().await;
     }
 
     /// Makes the connection busy until the guard is dropped.
@@ -107,7 +106,7 @@ impl Connection {
         let mut opened = self.all.opened();
         let mut entry = self.entry.lock().unwrap_or_else(PoisonError::into_inner);
         opened.table.remove(*entry);
-        *entry = opened.table.add(self.holder, activity, self.evicted.clone());
+        *entry = opened.table.add(self.holder, activity, self.handle.clone());
     }
 }
 

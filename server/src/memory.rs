@@ -3,9 +3,10 @@
 //! An upload reserves its next buffer before it reads more of its body, and releases it when storage has the bytes. A
 //! buffer counts in full, even if little of it is filled.
 //!
-//! When the budget is used up, the largest upload of the client that holds most is evicted, if that client holds more
-//! than the newcomer's client would. Otherwise the newcomer waits, at most [`WAIT_WITHIN`]. Slow uploads of one
-//! client therefore do not delay other clients.
+//! When the budget is used up, the largest upload of the holder that holds most is evicted, if that is more than the
+//! newcomer's client would hold. A holder is a client, or all [slow](Handle::is_slow) uploads of other clients
+//! together. Otherwise the newcomer waits, at most [`WAIT_WITHIN`]. Slow uploads of one client, or of many, therefore
+//! do not delay other clients.
 
 use std::{
     collections::HashMap,
@@ -17,9 +18,8 @@ use tokio::{
     sync::Notify,
     time::{Instant, timeout_at},
 };
-use tokio_util::sync::CancellationToken;
 
-use crate::client::Client;
+use crate::{client::Client, fair_share::Handle};
 
 /// How long an upload waits for memory before it is refused with 503: an evicted upload ends within milliseconds, and a
 /// part is stored within a second or two.
@@ -42,7 +42,7 @@ struct Reservations {
 
 struct OpenUpload {
     bytes: usize,
-    evicted: CancellationToken,
+    handle: Handle,
 }
 
 impl Reservations {
@@ -50,17 +50,18 @@ impl Reservations {
         self.by_client.get(&client).map_or(0, |uploads| uploads.values().map(|upload| upload.bytes).sum())
     }
 
-    /// Evicts the largest upload of the client that holds most, if that is more than `least`.
-    fn evict(&self, least: usize) {
-        let totals = self.by_client.keys().map(|client| (self.of(*client), *client));
-        let Some((_, client)) = totals.max_by_key(|(bytes, _)| *bytes).filter(|(bytes, _)| *bytes > least)
-        else {
-            return;
-        };
-        let uploads = self.by_client.get(&client).into_iter().flat_map(HashMap::values);
-        let candidates = uploads.filter(|upload| !upload.evicted.is_cancelled());
+    /// Evicts the largest upload of the holder that holds most, if that is more than `least`. The slow uploads of the
+    /// newcomer's own client are left out.
+    fn evict(&self, newcomer: Client, least: usize) {
+        let others = self.by_client.iter().filter(|(client, _)| **client != newcomer);
+        let uploads = others.flat_map(|(_, uploads)| uploads.values());
+        let slow: Vec<_> = uploads.filter(|upload| upload.handle.is_slow()).collect();
+        let holders = self.by_client.values().map(|uploads| uploads.values().collect()).chain([slow]);
+        let held = |uploads: &Vec<&OpenUpload>| uploads.iter().map(|upload| upload.bytes).sum::<usize>();
+        let Some(most) = holders.max_by_key(held).filter(|uploads| held(uploads) > least) else { return };
+        let candidates = most.into_iter().filter(|upload| !upload.handle.is_evicted());
         if let Some(largest) = candidates.max_by_key(|upload| upload.bytes) {
-            largest.evicted.cancel();
+            largest.handle.evict();
         }
     }
 }
@@ -74,12 +75,12 @@ impl UploadMemory {
         Arc::new(Self { budget, held: Mutex::default(), released: Notify::new() })
     }
 
-    /// Opens the account of an upload. `evicted` is cancelled when the upload is evicted.
-    pub(crate) fn open(self: &Arc<Self>, client: Client, evicted: CancellationToken) -> Account {
+    /// Opens the account of an upload.
+    pub(crate) fn open(self: &Arc<Self>, client: Client, handle: Handle) -> Account {
         let mut held = self.held();
         held.last_number += 1;
         let number = held.last_number;
-        held.by_client.entry(client).or_default().insert(number, OpenUpload { bytes: 0, evicted });
+        held.by_client.entry(client).or_default().insert(number, OpenUpload { bytes: 0, handle });
         drop(held);
         Account(Arc::new(OpenAccount { memory: Arc::clone(self), client, number }))
     }
@@ -120,7 +121,7 @@ impl Account {
                     self.0.count(&mut held, |held| *held += bytes);
                     return Ok(Reserved { account: Arc::clone(&self.0), bytes });
                 }
-                held.evict(held.of(*client) + bytes);
+                held.evict(*client, held.of(*client) + bytes);
             }
             timeout_at(deadline, released).await.map_err(|_| OutOfMemory)?;
         }
@@ -177,9 +178,9 @@ mod tests {
         Client::at([192, 0, 2, last].into())
     }
 
-    fn open(memory: &Arc<UploadMemory>, last: u8) -> (Account, CancellationToken) {
-        let evicted = CancellationToken::new();
-        (memory.open(client(last), evicted.clone()), evicted)
+    fn open(memory: &Arc<UploadMemory>, last: u8) -> (Account, Handle) {
+        let handle = Handle::default();
+        (memory.open(client(last), handle.clone()), handle)
     }
 
     #[tokio::test]
@@ -205,7 +206,7 @@ mod tests {
         let (newcomer, _) = open(&memory, 2);
         let mut waiting = Box::pin(newcomer.reserve(30));
         assert!((&mut waiting).now_or_never().is_none());
-        assert_eq!((small.1.is_cancelled(), great.1.is_cancelled()), (false, true));
+        assert_eq!((small.1.is_evicted(), great.1.is_evicted()), (false, true));
         drop(held);
         waiting.await.unwrap();
     }
@@ -216,6 +217,31 @@ mod tests {
         let [one, other, mine] = [open(&memory, 1), open(&memory, 2), open(&memory, 2)];
         let _held = (one.0.reserve(45).await.unwrap(), other.0.reserve(55).await.unwrap());
         assert!(mine.0.reserve(10).now_or_never().is_none());
-        assert!(!one.1.is_cancelled() && !other.1.is_cancelled());
+        assert!(!one.1.is_evicted() && !other.1.is_evicted());
+    }
+
+    #[tokio::test]
+    async fn slow_uploads_of_many_clients_give_way_before_the_largest_one_that_moves() {
+        let memory = UploadMemory::new(BUDGET);
+        let slow = [1, 2, 3].map(|last| open(&memory, last));
+        let moving = open(&memory, 4);
+        let mut held = Vec::new();
+        for ((account, handle), bytes) in slow.iter().zip([20, 21, 19]) {
+            held.push(account.reserve(bytes).await.unwrap());
+            handle.has_waited(Duration::from_secs(3));
+        }
+        held.push(moving.0.reserve(40).await.unwrap());
+        let (newcomer, _) = open(&memory, 5);
+        assert!(newcomer.reserve(10).now_or_never().is_none());
+        let evicted = [&slow[0], &slow[1], &slow[2], &moving].map(|(_, handle)| handle.is_evicted());
+        assert_eq!(evicted, [false, true, false, false]);
+        // Another client holds more than they do together.
+        let great = open(&memory, 6);
+        drop(held.remove(1));
+        held.push(great.0.reserve(21).await.unwrap());
+        drop(held.remove(0));
+        held.push(great.0.reserve(20).await.unwrap());
+        assert!(newcomer.reserve(10).now_or_never().is_none());
+        assert_eq!((great.1.is_evicted(), slow[2].1.is_evicted()), (true, false));
     }
 }

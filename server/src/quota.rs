@@ -2,11 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio_util::sync::CancellationToken;
-
 use crate::{
     client::Client,
-    fair_share::{Activity, Entry, OwnEntries, Table},
+    fair_share::{Activity, Entry, Handle, OwnEntries, Table},
 };
 
 /// A quota of permits of one kind.
@@ -41,7 +39,8 @@ impl Quota {
         self.issue(&mut self.issued(), client)
     }
 
-    /// Issues a permit. At capacity, a permit of a client over its fair share is [evicted](Permit::evicted).
+    /// Issues a permit. At capacity, a permit of a client over its fair share, or a slow one of another client, is
+    /// [evicted](Permit::evicted).
     pub(crate) fn acquire_or_evict(self: &Arc<Self>, client: Client) -> Result<Permit, QuotaError> {
         let mut issued = self.issued();
         if issued.permits >= self.in_all
@@ -61,9 +60,9 @@ impl Quota {
             return Err(QuotaError::AtCapacity);
         }
         issued.permits += 1;
-        let evicted = CancellationToken::new();
-        let entry = issued.table.add(client.into(), Activity::Busy, evicted.clone());
-        Ok(Permit { quota: Arc::clone(self), entry, evicted })
+        let handle = Handle::default();
+        let entry = issued.table.add(client.into(), Activity::Busy, handle.clone());
+        Ok(Permit { quota: Arc::clone(self), entry, handle })
     }
 
     /// How many permits are taken.
@@ -81,7 +80,7 @@ impl Quota {
 pub(crate) struct Permit {
     quota: Arc<Quota>,
     entry: Entry,
-    evicted: CancellationToken,
+    handle: Handle,
 }
 
 impl Permit {
@@ -90,14 +89,14 @@ impl Permit {
         self.entry.client()
     }
 
-    /// A token that is cancelled when the permit is evicted.
-    pub(crate) fn eviction(&self) -> CancellationToken {
-        self.evicted.clone()
+    /// Evicts the permit, and tells for how long it has waited for its client.
+    pub(crate) const fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     /// Resolves when the permit is evicted.
     pub(crate) async fn evicted(&self) {
-        self.evicted.cancelled().await;
+        self.handle.evicted().await;
     }
 }
 
@@ -112,6 +111,8 @@ impl Drop for Permit {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::fair_share::FAIR_SHARE;
 
@@ -142,7 +143,7 @@ mod tests {
         let held: Vec<_> = (0..=FAIR_SHARE)
             .flat_map(|_| [1, 2].map(|last| quota.acquire_or_evict(client(last)).unwrap()))
             .collect();
-        let evicted = || held.iter().filter(|permit| permit.evicted.is_cancelled()).count();
+        let evicted = || held.iter().filter(|permit| permit.handle.is_evicted()).count();
         assert_eq!(quota.acquire_or_evict(client(1)).err(), Some(QuotaError::OverQuota));
         assert_eq!(quota.acquire(client(3)).err(), Some(QuotaError::AtCapacity));
         assert_eq!(evicted(), 0);
@@ -152,8 +153,27 @@ mod tests {
             2,
             "then no client is over its fair share"
         );
-        assert_eq!((evicted(), held[..2].iter().all(|permit| permit.evicted.is_cancelled())), (2, true));
+        assert_eq!((evicted(), held[..2].iter().all(|permit| permit.handle.is_evicted())), (2, true));
         drop((held, newcomers));
         assert_eq!(quota.taken(), 0);
+    }
+
+    #[test]
+    fn slow_permits_of_many_clients_within_their_shares_give_way_the_longest_wait_first() {
+        let quota = Quota::new(8, 4);
+        let held: Vec<_> = (0..8).map(|number| quota.acquire_or_evict(client(number / 2)).unwrap()).collect();
+        let evicted = || held.iter().map(|permit| permit.handle.is_evicted()).collect::<Vec<_>>();
+        assert_eq!(quota.acquire_or_evict(client(9)).err(), Some(QuotaError::AtCapacity));
+        held.iter().for_each(|permit| permit.handle.wait_for_client());
+        assert_eq!(quota.acquire_or_evict(client(9)).err(), Some(QuotaError::AtCapacity), "none is slow yet");
+        held[0].handle.has_waited(Duration::from_secs(9));
+        held[0].handle.end_wait();
+        held[3].handle.has_waited(Duration::from_secs(3));
+        held[5].handle.has_waited(Duration::from_secs(4));
+        let newcomer = quota.acquire_or_evict(client(9));
+        assert!(newcomer.is_ok());
+        assert_eq!(evicted(), [false, false, false, false, false, true, false, false]);
+        assert_eq!(quota.acquire_or_evict(client(1)).err(), Some(QuotaError::AtCapacity), "it is its own");
+        assert_eq!(quota.acquire_or_evict(client(9)).err(), Some(QuotaError::AtCapacity), "it holds as many");
     }
 }

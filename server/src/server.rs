@@ -38,7 +38,7 @@ use crate::{
     connections::Connections,
     embedded, expiry,
     file_limit::{Files, fit_open_files},
-    free_space::{self, FreeSpace},
+    free_space::{FreeSpace, STORAGE},
     hub::Hub,
     keys,
     live::protocol::Close,
@@ -164,9 +164,7 @@ impl Resources {
             uploads: config.max_concurrent_uploads as usize,
         });
         let directories = match config.storage_url() {
-            StorageUrl::Local(storage) => {
-                vec![("outbox", config.data.clone()), (free_space::STORAGE, storage)]
-            }
+            StorageUrl::Local(storage) => vec![("outbox", config.data.clone()), (STORAGE, storage)],
             StorageUrl::S3 { .. } => vec![("outbox", config.data.clone())],
         };
         let app = Arc::new(App {

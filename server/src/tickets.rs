@@ -134,6 +134,12 @@ pub async fn run(config: &Config, arguments: &TicketArgs) -> anyhow::Result<()> 
     };
     let link = format!("{base}/?key={ticket}");
     println!("{link}");
+    if config.public_url.is_none() && (config.listen.ip().is_unspecified() || config.listen.port() == 0) {
+        eprintln!(
+            "The link names {}, where nobody can open it. Set --public-url to the address of the page.",
+            config.listen
+        );
+    }
     if *qr {
         let code = QrCode::new(&link).context("could not draw the QR code")?;
         println!("{}", code.render::<unicode::Dense1x2>().build());

@@ -17,7 +17,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// How long a connection is listened to that should have been answered.
@@ -293,6 +293,28 @@ async fn a_server_full_of_clients_within_their_share_answers_503() {
     let unknown = worker::UploadId::new();
     let events = server.client.get(server.at(&format!("/uploads/{unknown}/events"))).send().await.unwrap();
     assert_eq!(events.status(), 503);
+}
+
+#[tokio::test]
+async fn slow_uploads_of_many_addresses_within_their_share_give_way_to_one_that_moves() {
+    let server = Start::new().with("--workers", "0").with("--max-concurrent-uploads", "8").start();
+    let mut slow = Vec::new();
+    for number in 0..8 {
+        let stream = raw::connect_from(&format!("127.0.1.{}", number / 2), &server.url).await;
+        let mut stream = raw::begin_upload_on(stream, "", 90_000).await;
+        stream.write_all(&pictures::tiny(1)[..40]).await.unwrap();
+        slow.push(stream);
+    }
+    let post = || server.post("cat.png", pictures::tiny(2));
+    assert_eq!(post().await.status(), 503, "they may still be quick");
+    let since = Instant::now();
+    while post().await.status() != 202 {
+        assert!(since.elapsed() < SOON, "a good upload is refused");
+        sleep(Duration::from_millis(200)).await;
+    }
+    let mut answer = vec![0; 12];
+    timeout(SOON, slow[0].read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(answer, b"HTTP/1.1 503", "it has waited longest");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use integration_tests::{
     proxy::{Network, Proxy},
     raw,
     s3::Bucket,
-    server::{Server, Start, id},
+    server::{Data, Server, Start, id, json},
 };
 use serde_json::Value;
 use tokio::{
@@ -277,4 +277,25 @@ async fn an_upload_that_loses_its_place_after_its_body_was_read_is_accepted_all_
     let (status, body) = answer(&mut first).await;
     assert_eq!(status, 202, "{body}");
     server.assert_ready(&server.end(&id(&body["uploads"][0]), SOON).await).await;
+}
+
+#[tokio::test]
+async fn a_form_without_a_length_does_not_fill_the_disk_beyond_the_floor() {
+    const FILES: usize = 6;
+    let data = Data::new();
+    let disk = rustix::fs::statvfs(data.path()).unwrap();
+    let floor = disk.f_bavail * disk.f_frsize - 60_000_000;
+    let server = Start::on(&data).with("--workers", "0").with("--min-free-bytes", &floor.to_string()).start();
+    let file = [pictures::tiny(1), vec![0; 40_000_000]].concat();
+    let form = (0..FILES).fold(reqwest::multipart::Form::new(), |form, _| {
+        let file = reqwest::Body::wrap_stream(futures::stream::iter([Ok::<_, std::io::Error>(file.clone())]));
+        form.part("file", reqwest::multipart::Part::stream(file).file_name("cat.png"))
+    });
+    let answer = json(server.client.post(server.at("/uploads")).multipart(form).send().await.unwrap()).await;
+    let refused = answer["rejected"].as_array().unwrap();
+    assert!(
+        !refused.is_empty() && refused.iter().all(|one| one["type"] == "/problems/disk-full"),
+        "{answer}"
+    );
+    assert!(server.data.uploads().len() < FILES - 1, "{answer}");
 }

@@ -191,7 +191,9 @@ impl SocketSession {
     /// Subscribes first, then reads storage, then sends the snapshot: so no completion is missed.
     async fn subscribe(&mut self, reference: Option<u64>, texts: &[String]) -> Ended {
         let (mut ids, mut unknown) = (Vec::new(), Vec::new());
-        for text in texts {
+        // An id that is named twice is read and sent once: a snapshot is held in memory whole.
+        let mut named = HashSet::new();
+        for text in texts.iter().filter(|text| named.insert(text.as_str())) {
             match text.parse::<UploadId>() {
                 Ok(id) => ids.push(id),
                 Err(_) => unknown.push(text.clone()),

@@ -125,7 +125,8 @@ async fn receive(
         Ok(key) => key,
         Err(problem) => return refuse(problem, body),
     };
-    let file_context = FileContext { bulk, expires, key, context, permit: &permit, secrets, sender };
+    let length = declared_length(&headers).filter(|_| matches!(source, BodyKind::Raw { .. }));
+    let file_context = FileContext { length, bulk, expires, key, context, permit: &permit, secrets, sender };
     let results = match source {
         BodyKind::Form { boundary } => {
             receive_form(app, Form::new(body, boundary, app.config.max_upload_bytes), file_context).await
@@ -207,6 +208,8 @@ struct FileContext<'request> {
     key: Option<Key>,
     context: Context,
     permit: &'request Permit,
+    /// Bytes of the picture, if it is the body and the request tells them.
+    length: Option<u64>,
 }
 
 impl FileContext<'_> {
@@ -222,6 +225,7 @@ impl FileContext<'_> {
             key,
             sender: self.sender.clone(),
             context: self.context.clone(),
+            length: self.length,
         }
     }
 }
@@ -274,7 +278,15 @@ async fn receive_files(
     file_context: &mut FileContext<'_>,
     results: &mut UploadResults,
 ) -> Result<(), Problem> {
+    // The bytes between two parts are held by the parser.
+    let account = app.memory.open(file_context.permit.client(), file_context.permit.handle().clone());
+    let _searched = tokio::select! {
+        biased;
+        reserved = account.reserve(form::SEARCHED_BYTES) => reserved.map_err(|_| Problem::busy())?,
+        () = file_context.permit.evicted() => return Err(Problem::busy()),
+    };
     loop {
+        file_context.permit.handle().wait_for_client();
         let part = tokio::select! {
             biased;
             part = form.next() => part?,

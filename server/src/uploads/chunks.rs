@@ -23,6 +23,8 @@ pub(crate) struct Chunks<'body, S> {
     account: Account,
     /// The rest of a piece that did not fit into the last chunk.
     rest: Bytes,
+    /// Bytes that came since the wait for the client began. Before the first wait, as many as end one.
+    arrived: usize,
 }
 
 /// Bytes in memory, and the reservation of that memory.
@@ -48,16 +50,25 @@ where
     Refusal: From<E>,
 {
     pub(crate) fn new(body: &'body mut S, permit: &'body Permit, account: Account) -> Self {
-        Self { body, permit, account, rest: Bytes::new() }
+        Self { body, permit, account, rest: Bytes::new(), arrived: CHUNK_BYTES }
     }
 
     /// Fills a chunk up to a length in bytes. Returns whether the body may have more bytes.
     pub(crate) async fn fill(&mut self, chunk: &mut Chunk, length: usize) -> Result<bool, Refusal> {
+        self.wait_anew();
+        let filled = self.read_into(chunk, length).await;
+        // What follows waits for storage.
+        self.permit.handle().end_wait();
+        filled
+    }
+
+    async fn read_into(&mut self, chunk: &mut Chunk, length: usize) -> Result<bool, Refusal> {
         while chunk.bytes.len() < length {
             let room = chunk.reserved.len() * CHUNK_BYTES - chunk.bytes.len();
             if room == 0 {
                 chunk.reserved.push(self.reserve(CHUNK_BYTES).await?);
                 chunk.bytes.reserve(CHUNK_BYTES);
+                self.wait_anew();
                 continue;
             }
             if self.rest.is_empty() {
@@ -73,8 +84,15 @@ where
         Ok(true)
     }
 
+    /// From now on the upload waits for the next [`CHUNK_BYTES`] of its client.
+    fn wait_anew(&mut self) {
+        self.arrived = 0;
+        self.permit.handle().wait_for_client();
+    }
+
     /// Reserves memory for as many bytes beside the chunks.
     pub(crate) async fn reserve(&mut self, bytes: usize) -> Result<Reserved, Refusal> {
+        self.permit.handle().end_wait();
         tokio::select! {
             biased;
             reserved = self.account.reserve(bytes) => Ok(reserved?),
@@ -84,10 +102,15 @@ where
 
     /// The next piece, or an error if the upload was evicted. A body that was read to its end can no longer be evicted.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Refusal> {
-        tokio::select! {
-            biased;
-            piece = self.body.next() => Ok(piece.transpose()?),
-            () = self.permit.evicted() => Err(Refusal::Evicted),
+        if self.arrived >= CHUNK_BYTES {
+            self.wait_anew();
         }
+        let piece = tokio::select! {
+            biased;
+            piece = self.body.next() => piece.transpose()?,
+            () = self.permit.evicted() => return Err(Refusal::Evicted),
+        };
+        self.arrived += piece.as_ref().map_or(0, Bytes::len);
+        Ok(piece)
     }
 }

@@ -22,6 +22,7 @@ use worker::probe::{self, Sniff};
 
 use super::{
     body::{BodyError, PacedBody, body_problem},
+    chunks::CHUNK_BYTES,
     disposition::Disposition,
     name,
 };
@@ -38,9 +39,13 @@ const FORM_OVERHEAD_BYTES: u64 = 4 * 1024 * 1024;
 /// at most 255, and percent-encoding triples them.
 const MAX_HEADER_BYTES: usize = 8 * 1024;
 
-/// The maximum number of bytes that are read to find the next part: its headers, and the data behind them in the same
-/// piece of the body. All of it is held in memory.
-const MAX_SEARCH_BYTES: u64 = 256 * 1024;
+/// The maximum number of bytes that are read to find the next part: its headers, and two pieces of the body, which may
+/// hold data before and behind them. All of it is held in memory.
+pub(super) const SEARCHED_BYTES: usize = MAX_HEADER_BYTES + 2 * CHUNK_BYTES;
+
+/// Bytes that are gathered before they are searched for the next part. `multer` searches all that it holds each time, so
+/// a client that sends one byte at a time would cost a search a byte.
+const GATHERED_BYTES: usize = 4 * 1024;
 
 /// The field that says when the files after it expire.
 const EXPIRES: &str = "expires";
@@ -74,7 +79,7 @@ impl Form {
 
     /// The next part. The previous one must have been read to its end, or [skipped](Part::skip).
     pub(crate) async fn next(&mut self) -> Result<Option<Part>, Problem> {
-        self.body.allow(MAX_SEARCH_BYTES);
+        self.body.allow(SEARCHED_BYTES as u64);
         let (body, multipart) = (&self.body, &mut self.multipart);
         let next = poll_fn(|context| body.poll_buffered_first(|| multipart.poll_next_field(context))).await;
         self.body.allow(u64::MAX);
@@ -125,8 +130,9 @@ pub(crate) enum Field {
 
 impl Part {
     /// Detects whether the part is a file. A part is a file if it has a file name, if its field is named `file`, if its
-    /// declared type is a picture, or if its first bytes are those of a picture. Browsers send an empty file name for
-    /// an empty file input: such a part is a file if it has bytes.
+    /// declared type is a picture, bytes or parts of its own, or if its first bytes are those of a picture or of no text: no
+    /// picture of any kind is left out in silence. Browsers send an empty file name for an empty file input:
+    /// such a part is a file if it has bytes.
     pub(crate) async fn kind(&mut self) -> Result<PartKind, multer::Error> {
         let disposition = self.field.headers().get(header::CONTENT_DISPOSITION);
         let Disposition { field, file } =
@@ -134,7 +140,10 @@ impl Part {
         if let Some(name) = file.as_deref().filter(|name| !name.is_empty()) {
             return Ok(PartKind::File(name::clean_of_form(name)));
         }
-        let is_declared = self.field.content_type().is_some_and(|declared| declared.type_() == "image");
+        let is_declared = self.field.content_type().is_some_and(|declared| {
+            matches!(declared.type_().as_str(), "image" | "multipart")
+                || declared.essence_str() == "application/octet-stream"
+        });
         let is_empty_input = file.is_some();
         if !is_empty_input && (is_declared || field.as_deref() == Some("file")) {
             return Ok(PartKind::File(name::clean("")));
@@ -147,7 +156,7 @@ impl Part {
         let is_file = if is_empty_input {
             !self.beginning.is_empty()
         } else {
-            matches!(probe::sniff(&self.beginning), Sniff::Format(_))
+            matches!(probe::sniff(&self.beginning), Sniff::Format(_)) || is_binary(&self.beginning)
         };
         Ok(match field.as_deref() {
             _ if is_file => PartKind::File(name::clean("")),
@@ -216,6 +225,11 @@ pub(super) fn form_problem(error: &multer::Error) -> Problem {
     }
 }
 
+/// Whether bytes have a control character that texts do not have.
+fn is_binary(bytes: &[u8]) -> bool {
+    bytes.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace())
+}
+
 fn bytes_of(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
@@ -230,6 +244,8 @@ struct SharedBody {
     may_read: Arc<AtomicBool>,
     /// Whether the last poll returned a piece.
     returned_piece: bool,
+    /// Small pieces, until they are searched together.
+    gathered: BytesMut,
 }
 
 impl SharedBody {
@@ -239,6 +255,7 @@ impl SharedBody {
             allowed: Arc::new(AtomicU64::new(u64::MAX)),
             may_read: Arc::default(),
             returned_piece: false,
+            gathered: BytesMut::new(),
         }
     }
 
@@ -275,18 +292,41 @@ impl Stream for SharedBody {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let next = match &mut *self.body.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(body) => ready!(body.poll_next_unpin(context)),
-            None => None,
-        };
-        if let Some(Ok(piece)) = &next {
+        let next = ready!(self.poll_piece(context));
+        self.returned_piece = next.is_some();
+        Poll::Ready(next)
+    }
+}
+
+impl SharedBody {
+    /// The next piece; while the next part is searched for, at least [`GATHERED_BYTES`] or the last ones.
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        loop {
+            let next = match &mut *self.body.lock().unwrap_or_else(PoisonError::into_inner) {
+                Some(body) => ready!(body.poll_next_unpin(context)),
+                None => None,
+            };
+            let piece = match next {
+                Some(Ok(piece)) => piece,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => {
+                    let rest = self.gathered.split().freeze();
+                    return Poll::Ready((!rest.is_empty()).then_some(Ok(rest)));
+                }
+            };
             let (allowed, length) = (self.allowed.load(Ordering::Relaxed), piece.len() as u64);
             if length > allowed {
                 return Poll::Ready(Some(Err(BodyError::Overlong)));
             }
             self.allowed.store(allowed - length, Ordering::Relaxed);
+            let is_searching = allowed != u64::MAX;
+            if self.gathered.is_empty() && (!is_searching || piece.len() >= GATHERED_BYTES) {
+                return Poll::Ready(Some(Ok(piece)));
+            }
+            self.gathered.extend_from_slice(&piece);
+            if !is_searching || self.gathered.len() >= GATHERED_BYTES {
+                return Poll::Ready(Some(Ok(self.gathered.split().freeze())));
+            }
         }
-        self.returned_piece = next.is_some();
-        Poll::Ready(next)
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct Declared {
     pub(crate) sender: Option<Sender>,
     /// The context of the request.
     pub(crate) context: Context,
+    /// Bytes of the picture, if the request tells them.
+    pub(crate) length: Option<u64>,
 }
 
 /// Receives one picture. A refused picture leaves nothing in storage, nor does one whose client disconnects.
@@ -62,12 +64,20 @@ where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     Refusal: From<E>,
 {
-    let account = app.memory.open(permit.client(), permit.eviction());
+    let account = app.memory.open(permit.client(), permit.handle().clone());
     let mut chunks = Chunks::new(bytes, permit, account);
     if let Some(key) = &declared.key
         && let Some(existing) = key.existing_upload(app).await?
     {
         return verify_repetition(app, existing, &declared.name, &mut chunks).await;
+    }
+    if let Some(sender) = &declared.sender {
+        let now = clock::now();
+        if let Some(limits) = sender.limits(app.config.key_bytes_per_day, now)
+            && !app.storage.may_use_ticket(&limits, declared.length.unwrap_or(0)).await?
+        {
+            return Err(sender.used_up(&limits, now).into());
+        }
     }
     let place = app.unended.add(permit.client()).map_err(Problem::from)?;
     let limit = app.config.max_upload_bytes;
@@ -95,6 +105,9 @@ where
         received += piece.len() as u64;
         if received > limit {
             return Err(Problem::too_large(limit).into());
+        }
+        if !app.free_space.take(piece.len() as u64).await {
+            return Err(Problem::disk_full().into());
         }
         if let Some(digest) = &mut digest {
             digest.add(&piece);

@@ -32,9 +32,15 @@ pub(crate) async fn retry(
     if app.outbox.room_taken().await? >= app.config.max_outbox {
         return Err(Problem::busy());
     }
+    if !app.unknown_reads.allows(client) {
+        return Err(Problem::slow_down());
+    }
     let mut place = app.unended.add(client)?;
     let in_queue = requeue::Place { client: Some(place.tag()), bulk: place.lane(false) == Lane::Bulk };
     let requeued = requeue(&app.storage, app.outbox.queue(), &*app.transport, id, in_queue).await;
+    if matches!(requeued, Err(RequeueError::Unknown)) {
+        app.unknown_reads.charge(client);
+    }
     let upload = requeued.map_err(requeue_problem)?.relink(&app.links);
     place.keep(JobName { id, generation: upload.generation });
     // Subscribers of this server receive it before the announcement arrives.

@@ -30,8 +30,15 @@ async fn accept(app: &Arc<App>) -> Upload {
         timing: Timing::default(),
     };
     let kept_for = Some(Duration::from_secs(3600));
-    let declared =
-        Declared { name: "cat.jpg".into(), bulk: false, kept_for, key: None, sender: None, context };
+    let declared = Declared {
+        name: "cat.jpg".into(),
+        bulk: false,
+        kept_for,
+        key: None,
+        sender: None,
+        context,
+        length: None,
+    };
     let permit = app.uploading.acquire(Client::at([192, 0, 2, 1].into())).unwrap();
     let mut body = futures::stream::iter([Ok::<_, Infallible>(Bytes::from_static(PICTURE))]);
     let accepted = incoming::receive(app, declared, &mut body, &permit).await;

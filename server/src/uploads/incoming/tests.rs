@@ -25,7 +25,15 @@ fn declared() -> Declared {
         trace: TraceParent::begin(NonZero::<u128>::MIN, NonZero::<u64>::MIN),
         timing: Timing::default(),
     };
-    Declared { name: "cat.jpg".into(), bulk: false, kept_for: None, key: None, sender: None, context }
+    Declared {
+        name: "cat.jpg".into(),
+        bulk: false,
+        kept_for: None,
+        key: None,
+        sender: None,
+        context,
+        length: None,
+    }
 }
 
 /// Uploads the picture in two pieces.
