@@ -117,11 +117,12 @@ impl Container {
                 b"hdlr" => handler = Some(boxes::parse_handler(content)?),
                 b"pitm" => primary = Some(boxes::parse_primary_item(content)?),
                 b"iinf" => {
-                    let infos = boxes::parse_item_infos(content)?;
-                    container.kinds = bounded(infos, MAX_ITEMS, "items")?
-                        .into_iter()
-                        .map(|info| (info.id, info.item_type))
-                        .collect();
+                    let infos = bounded(boxes::parse_item_infos(content)?, MAX_ITEMS, "items")?;
+                    container.kinds.clear();
+                    for info in infos {
+                        // The first item of a number counts, as for the parser that finds its bytes.
+                        container.kinds.entry(info.id).or_insert(info.item_type);
+                    }
                 }
                 b"iref" => {
                     container.references =
@@ -298,17 +299,36 @@ fn bounded<T>(list: Vec<T>, most: usize, what: &'static str) -> Result<Vec<T>, E
     if list.len() > most { Err(Error::TooMany(what)) } else { Ok(list) }
 }
 
-/// The bodies of `ftyp` and `meta` in a whole file.
-pub(crate) fn boxes_of(file: &[u8]) -> Result<(&[u8], &[u8]), Error> {
+/// The boxes of a file.
+pub(crate) struct Boxes<'file> {
+    /// The body of `meta`.
+    pub(crate) meta: &'file [u8],
+    /// The part of the file that is decoded: whole boxes, and one `ftyp` and one `meta` among them.
+    pub(crate) whole: &'file [u8],
+}
+
+/// The boxes of a file, up to bytes that are no box, and up to a second `ftyp` or `meta`. A parser that read on would fail,
+/// or would take a description whose bounds were not checked.
+pub(crate) fn boxes_of(file: &[u8]) -> Result<Boxes<'_>, Error> {
     let (mut file_type, mut meta) = (None, None);
+    let mut end = 0;
     for found in BoxIter::new(file).take(MAX_BOXES) {
-        // A file may be cut short behind both.
         let Ok(found) = found else { break };
-        match &found.header.box_type.0 {
-            b"ftyp" => file_type = file_type.or(Some(found.content)),
-            b"meta" => meta = meta.or(Some(found.content)),
-            _ => {}
+        let known = match &found.header.box_type.0 {
+            b"ftyp" => Some(&mut file_type),
+            // As in the probe: a description comes after the brands.
+            b"meta" if file_type.is_some() => Some(&mut meta),
+            _ => None,
+        };
+        if let Some(known) = known {
+            if known.is_some() {
+                break;
+            }
+            *known = Some(found.content);
         }
+        let header_bytes = usize::try_from(found.header.header_size).map_err(Error::damaged)?;
+        end = found.offset + header_bytes + found.content.len();
     }
-    file_type.zip(meta).ok_or_else(|| Error::damaged("it has no description"))
+    let meta = meta.ok_or_else(|| Error::damaged("it has no description"))?;
+    Ok(Boxes { meta, whole: &file[..end] })
 }

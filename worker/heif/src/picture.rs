@@ -8,7 +8,7 @@ use heifer_isobmff::{
 use crate::{
     Error, Unsupported,
     canvas::{self, Canvas},
-    container::{self, Composition, Container, Scene, area},
+    container::{self, Boxes, Composition, Container, Scene, area},
     frame::{Shrunk, Signal},
     hdr, matrix,
 };
@@ -54,16 +54,16 @@ pub enum Colour {
 /// # Errors
 /// See [`Error`].
 pub fn decode(bytes: &[u8], least: (u32, u32), max_pixels: u64) -> Result<Picture, Error> {
-    let (_, meta) = container::boxes_of(bytes)?;
+    let Boxes { meta, whole } = container::boxes_of(bytes)?;
     let container = Container::parse(meta)?;
     let scene = container.scene()?;
     if area(scene.stored) > max_pixels {
         return Err(Error::TooMany("pixels"));
     }
-    // After `Container::parse`, whose bounds hold for it as well.
-    let file = HeifFile::parse(bytes)?;
+    // After `Container::parse`, whose bounds hold for it as well: it sees the same description and no other.
+    let file = HeifFile::parse(whole)?;
     if scene.composition == Composition::Derived {
-        return derived(bytes, &container, &scene, max_pixels);
+        return derived(whole, &container, &scene, max_pixels);
     }
     let part = scene.turning.part;
     let tiles = Tiles::of(&container, &file, scene.id, scene.stored)?;

@@ -1,5 +1,8 @@
 //! Pictures of four flat quarters, in the codings and turnings of HEIC and AVIF.
 
+#[path = "support/file.rs"]
+mod file;
+
 use thumbnail_heif::{Codec, Colour, Error, Picture, decode, describe};
 
 /// Red, green, blue and white: top left, top right, bottom left, bottom right.
@@ -126,6 +129,45 @@ fn a_file_that_is_cut_short_is_damaged() {
             drop(decode(&file[..length], (160, 120), MAX_PIXELS));
         }
     }
+}
+
+#[test]
+fn bytes_and_boxes_behind_the_picture_change_nothing() {
+    for name in ["plain.heic", "alpha.heic", "plain.avif", "grid2x2.avif"] {
+        let plain = read(name);
+        let expected = whole(name).pixels;
+        for (what, behind) in [
+            ("a line feed", b"\n".to_vec()),
+            ("a header that is cut", b"\0\0\0\x08fre".to_vec()),
+            ("a box that is cut", b"\0\0\xff\xfffree.".to_vec()),
+            ("a box shorter than its header", b"\0\0\0\x04free".to_vec()),
+            ("a second description", file::boxed(b"meta", b"none")),
+            ("the description of another picture", {
+                let other = read("irot1.avif");
+                let [_, meta] = boxes(&other);
+                file::boxed(b"meta", meta)
+            }),
+            ("second brands", file::boxed(b"ftyp", b"")),
+        ] {
+            let picture = decode(&[&plain[..], &behind].concat(), (640, 480), MAX_PIXELS);
+            let picture = picture.unwrap_or_else(|error| panic!("{name} and {what}: {error}"));
+            assert!(picture.pixels == expected && picture.orientation == 1, "{name} and {what}");
+        }
+    }
+}
+
+#[test]
+fn the_first_of_two_items_of_one_number_counts() {
+    let mut made = file::File::of(&file::Coded::of(&read("plain.heic")), &[file::ispe(640, 480)]);
+    let other = made.add(*b"av01", b"", &[]);
+    let mut twice = made.bytes();
+    // The entry of the second item: its type stands behind its number and two zeros.
+    let at = twice.windows(4).position(|bytes| bytes == b"av01").expect("an item") - 4;
+    assert_eq!(twice[at..at + 2], other.to_be_bytes());
+    twice[at..at + 2].copy_from_slice(&1_u16.to_be_bytes());
+    let [file_type, meta] = boxes(&twice);
+    assert_eq!(describe(file_type, meta).unwrap().codec, Codec::Hevc);
+    assert!(decode(&twice, (640, 480), MAX_PIXELS).is_ok());
 }
 
 #[test]
