@@ -187,7 +187,7 @@ impl Container {
                 _ => {}
             }
         }
-        if area(stored) > MAX_CROPPED * area(turning.displayed()) {
+        if area(stored) > MAX_CROPPED.saturating_mul(area(turning.displayed())) {
             return Err(Error::TooMany("pixels outside of its crop"));
         }
         // Its decoder turns it.

@@ -10,10 +10,14 @@ use worker::{
     maker::{MakeError, Maker, ThumbnailSet},
 };
 
-use crate::support::{FORMATS, encoded, launch, maker, picture, pixels, reason};
+use crate::support::{AVIF, HEIC, encoded, in_every_format, launch, maker, picture, pixels, reason};
 
 /// Longer than any bomb takes, shorter than a job may.
 const SOON: Duration = Duration::from_secs(20);
+
+/// Failures of these formats, also in builds without them.
+const HEIC_FAILS: &str = if cfg!(feature = "heic") { "cannot-be-decoded" } else { "unsupported-kind" };
+const AVIF_FAILS: &str = if cfg!(feature = "avif") { "cannot-be-decoded" } else { "unsupported-kind" };
 
 /// Sets a bomb off while a neighbour is at work.
 async fn set_off(maker: &Maker, bomb: Vec<u8>, format: Format) -> Result<ThumbnailSet, MakeError> {
@@ -117,6 +121,15 @@ fn tiff_header(width: u32, height: u32, bits: u32, compression: u32) -> Vec<u8> 
     file
 }
 
+/// A HEIC or an AVIF of these sides in its description, whose pixels are those of a sample.
+fn heif_header(sample: &[u8], width: u32, height: u32) -> Vec<u8> {
+    let mut file = sample.to_vec();
+    // Behind its type: version and flags, width, height.
+    let sides = file.windows(4).position(|window| window == b"ispe").unwrap() + 8;
+    file[sides..sides + 8].copy_from_slice(&[width.to_be_bytes(), height.to_be_bytes()].concat());
+    file
+}
+
 #[tokio::test]
 async fn a_tiny_file_of_huge_sides_has_too_many_pixels_in_every_format() {
     let maker = maker();
@@ -127,6 +140,10 @@ async fn a_tiny_file_of_huge_sides_has_too_many_pixels_in_every_format() {
         (Format::WebP, webp_header(16_384, 16_384)),
         (Format::Bmp, bmp_header(2_147_483_647, 2_147_483_647)),
         (Format::Tiff, tiff_header(4_000_000_000, 4_000_000_000, 8, 1)),
+        (Format::Heic, heif_header(HEIC, u32::MAX, u32::MAX)),
+        (Format::Avif, heif_header(AVIF, u32::MAX, u32::MAX)),
+        (Format::Heic, heif_header(HEIC, 1_000_000, 101)),
+        (Format::Avif, heif_header(AVIF, 101, 1_000_000)),
     ] {
         assert_eq!(reason(set_off(&maker, bomb, format).await).code(), "too-many-pixels", "{format}");
     }
@@ -143,6 +160,8 @@ async fn a_tiny_file_just_below_the_pixel_limit_has_the_right_code_in_every_form
         (Format::Tiff, tiff_header(9_990, 9_990, 16, 1), "too-much-memory"),
         (Format::Tiff, tiff_header(9_990, 9_990, 64, 1), "unsupported-kind"),
         (Format::Tiff, tiff_header(9_990, 9_990, 8, 5), "too-much-memory cannot-be-decoded"),
+        (Format::Heic, heif_header(HEIC, 9_990, 9_990), HEIC_FAILS),
+        (Format::Avif, heif_header(AVIF, 9_990, 9_990), AVIF_FAILS),
     ] {
         let found = reason(set_off(&maker, bomb, format).await);
         println!("{format}: {found:?}");
@@ -234,8 +253,7 @@ async fn random_bytes_behind_a_right_beginning_never_cost_more_than_their_job() 
         seed ^= seed << 17;
         seed
     };
-    for (format, image_format) in FORMATS {
-        let whole = encoded(&picture(90, 70), image_format);
+    for (format, whole) in in_every_format(1) {
         for _ in 0..40 {
             let mut damaged = whole.clone();
             for _ in 0..1 + random() % 8 {

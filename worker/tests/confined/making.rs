@@ -15,7 +15,7 @@ use worker::{
     maker::{MakeError, Maker},
 };
 
-use crate::support::{FORMATS, children, encoded, eventually, launch, maker, picture, pixels, reason};
+use crate::support::{children, encoded, eventually, in_every_format, launch, maker, picture, pixels, reason};
 
 /// The only child of this process.
 fn only_child() -> Option<u32> {
@@ -35,8 +35,7 @@ async fn one_warm_decoder_makes_all_pictures() {
     let maker = maker();
     maker.warm(1).await.unwrap();
     let warm = only_child().expect("it is started before the first picture");
-    for (format, image_format) in FORMATS {
-        let original = encoded(&picture(1200, 900), image_format);
+    for (format, original) in in_every_format(2) {
         let made = maker.make(original.into(), format, Priority::Normal).await.unwrap();
         let sides = made.thumbnails.each_ref().map(|thumbnail| (thumbnail.width, thumbnail.height));
         assert_eq!(sides, [(160, 120), (480, 360), (1024, 768)], "{format}");

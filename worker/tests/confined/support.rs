@@ -15,11 +15,17 @@ use worker::{
     maker::{MakeError, Maker, ThumbnailError},
 };
 
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "../../heif/tests/support/file.rs"]
+mod file;
+
+use self::file::{Coded, File, ispe};
+
 /// The default memory limit of a job, in bytes.
 pub(crate) const MEMORY: u64 = 512 * 1024 * 1024;
 
-/// Every accepted format, and its name in `image`.
-pub(crate) const FORMATS: [(Format, ImageFormat); 6] = [
+/// Every accepted format that `image` encodes, and its name there.
+const ENCODED: [(Format, ImageFormat); 6] = [
     (Format::Jpeg, ImageFormat::Jpeg),
     (Format::Png, ImageFormat::Png),
     (Format::Gif, ImageFormat::Gif),
@@ -27,6 +33,10 @@ pub(crate) const FORMATS: [(Format, ImageFormat); 6] = [
     (Format::Bmp, ImageFormat::Bmp),
     (Format::Tiff, ImageFormat::Tiff),
 ];
+
+/// One coded picture each, of 640 × 480 pixels.
+pub(crate) const HEIC: &[u8] = include_bytes!("../../heif/tests/samples/plain.heic");
+pub(crate) const AVIF: &[u8] = include_bytes!("../../heif/tests/samples/plain.avif");
 
 pub(crate) fn pixels() -> PixelConfig {
     PixelConfig {
@@ -59,6 +69,34 @@ pub(crate) fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     picture.write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
+}
+
+/// Width and height of the samples.
+const SIDES: (u32, u32) = (640, 480);
+
+/// A picture of so many times 640 × 480 pixels, in every accepted format. HEIC and AVIF, which nothing here encodes, are
+/// rows of a sample.
+pub(crate) fn in_every_format(times: u8) -> Vec<(Format, Vec<u8>)> {
+    let picture = picture(SIDES.0 * u32::from(times), SIDES.1 * u32::from(times));
+    let mut all: Vec<_> =
+        ENCODED.into_iter().map(|(format, name)| (format, encoded(&picture, name))).collect();
+    if cfg!(feature = "heic") {
+        all.push((Format::Heic, in_tiles(HEIC, times)));
+    }
+    if cfg!(feature = "avif") {
+        all.push((Format::Avif, in_tiles(AVIF, times)));
+    }
+    all
+}
+
+fn in_tiles(sample: &[u8], times: u8) -> Vec<u8> {
+    let mut file = File::default();
+    let coded = Coded::of(sample);
+    let tiles: Vec<_> =
+        (0..times * times).map(|_| file.add_coded(&coded, &[ispe(SIDES.0, SIDES.1)])).collect();
+    let whole = (SIDES.0 * u32::from(times), SIDES.1 * u32::from(times));
+    file.primary = file.add_grid(times, times, whole, &tiles, &[]);
+    file.bytes()
 }
 
 /// The reason why a picture failed.

@@ -117,6 +117,18 @@ fn films_and_rare_codings_are_named() {
 }
 
 #[test]
+fn the_largest_sides_are_too_many_pixels() {
+    for (file, format) in [(HEIC, Format::Heic), (AVIF, Format::Avif)] {
+        let sides = file.windows(4).position(|bytes| bytes == b"ispe").unwrap() + 8;
+        let mut file = file.to_vec();
+        file[sides..sides + 8].fill(u8::MAX);
+        let header = header(&file, format).unwrap();
+        assert_eq!((header.width, header.height), (u32::MAX, u32::MAX));
+        assert_eq!(header.check(100_000_000).unwrap_err().pixels, 18_446_744_065_119_617_025);
+    }
+}
+
+#[test]
 fn endless_and_cut_files_end() {
     let brands = &boxes(AVIF)[0];
     let many = [&brands[..], &boxed(b"free", &[]).repeat(100_000)].concat();

@@ -15,7 +15,8 @@ use crate::{
 pub(super) fn decode(original: &[u8], header: &Header, least: (u32, u32)) -> Result<Decoded, ThumbnailError> {
     let (width, height) = header.stored();
     let pixels = u64::from(width) * u64::from(height);
-    let decoded = thumbnail_heif::decode(original, least, pixels * thumbnail_heif::MAX_CROPPED)?;
+    let most = pixels.saturating_mul(thumbnail_heif::MAX_CROPPED);
+    let decoded = thumbnail_heif::decode(original, least, most)?;
     agree(header, decoded.sides)?;
     let layout = if decoded.has_alpha { Layout::Rgba } else { Layout::Rgb };
     let profile = match decoded.colour {
