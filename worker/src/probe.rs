@@ -19,6 +19,7 @@ mod webp;
 use std::io::{self, Read, Seek};
 
 use serde::{Deserialize, Serialize};
+use thumbnail_heif::Unsupported;
 
 pub use self::orientation::Orientation;
 pub use self::sniff::{SNIFF_BYTES, Sniff, sniff};
@@ -59,6 +60,19 @@ pub enum ProbeError {
     /// Reading failed.
     #[error("the header could not be read")]
     Io(#[source] io::Error),
+}
+
+impl ProbeError {
+    /// Whether it stays the same if only the beginning of the file was read: the file names its kind there. A film counts
+    /// as one at its end, because its cover may lie there.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        match self {
+            Self::Unsupported(kind) => !matches!(kind, UnsupportedKind::Heif(Unsupported::Sequence)),
+            Self::Other(_) => true,
+            Self::Damaged(_) | Self::TooManyParts | Self::Io(_) => false,
+        }
+    }
 }
 
 impl From<io::Error> for ProbeError {

@@ -69,6 +69,30 @@ async fn heic_and_avif_go_their_whole_way() {
     );
 }
 
+/// A box with a body.
+fn boxed(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+    [&u32::try_from(body.len() + 8).unwrap().to_be_bytes()[..], kind, body].concat()
+}
+
+#[cfg(feature = "avif")]
+#[tokio::test]
+async fn a_film_with_a_cover_at_its_end_is_taken_and_one_without_is_not() {
+    let server = Start::new().start();
+    let picture = sample("plain.avif");
+    // Brands, description, pixels.
+    let (brands, rest) = picture.split_at(32);
+    let (meta, data) = rest.split_at(u32::from_be_bytes(*rest.first_chunk().unwrap()) as usize);
+    // The pixels stay where the description says that they are.
+    let head = [boxed(b"moov", &[0; 40]), boxed(b"free", &vec![0; meta.len() - 56])].concat();
+    let film = [brands, &head, data, &boxed(b"mdat", &[0; 300_000])].concat();
+    let with_cover = [&film[..], meta].concat();
+    let ready = server.end(&id(&server.accepted("film.avif", with_cover).await), SOON).await;
+    assert_eq!((&ready["state"], &ready["width"]), (&"ready".into(), &640.into()), "{ready}");
+    let problem = json(server.post("film.avif", film).await).await;
+    assert_eq!(problem["type"], "/problems/unsupported-kind", "{problem}");
+    assert_eq!(problem["title"], "A sequence of HEIF pictures is not supported.");
+}
+
 #[tokio::test]
 async fn a_format_that_is_not_listed_is_refused_by_name() {
     let server = Start::new().with("--formats", "png,JPEG").start();

@@ -34,9 +34,7 @@ pub(super) fn probe_beginning(
 ) -> Result<Option<Header>, Problem> {
     match probe::probe(Cursor::new(beginning), format) {
         Ok(header) => check(header, app).map(Some),
-        // A header that names an unsupported kind says so at its beginning.
-        Err(error @ (ProbeError::Other(_) | ProbeError::Unsupported(_))) => Err(probe_problem(error, app)),
-        Err(error) if is_whole => Err(probe_problem(error, app)),
+        Err(error) if is_whole || error.is_final() => Err(probe_problem(error, app)),
         Err(_) => Ok(None),
     }
 }

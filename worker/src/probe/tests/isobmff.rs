@@ -129,6 +129,22 @@ fn the_largest_sides_are_too_many_pixels() {
 }
 
 #[test]
+fn a_film_may_have_its_cover_at_its_end() {
+    let [brands, meta, data] = <[_; 3]>::try_from(boxes(AVIF)).unwrap();
+    // Pixels stay where the description says that they are.
+    let begin = brands.len() + meta.len();
+    let film = [boxed(b"moov", &[0; 40]), boxed(b"free", &vec![0; meta.len() - 56])].concat();
+    let file = [&brands[..], &film, &data, &boxed(b"mdat", &[0; 300_000]), &meta].concat();
+    assert_eq!(file[begin..begin + data.len()], data);
+    let beginning = header(&file[..100_000], Format::Avif).unwrap_err();
+    assert!(!beginning.is_final(), "{beginning:?}");
+    assert_eq!(kind(beginning), Unsupported::Sequence);
+    assert_eq!(header(&file, Format::Avif).unwrap().width, 640);
+    let short = header(&[&brands[..], &boxed(b"mini", &[0; 40])].concat(), Format::Avif).unwrap_err();
+    assert!(short.is_final(), "{short:?}");
+}
+
+#[test]
 fn endless_and_cut_files_end() {
     let brands = &boxes(AVIF)[0];
     let many = [&brands[..], &boxed(b"free", &[]).repeat(100_000)].concat();
