@@ -69,7 +69,44 @@ async fn heic_and_avif_go_their_whole_way() {
     );
 }
 
+/// EXIF with a location of this latitude: three fractions.
+#[cfg(feature = "heic")]
+fn exif_with_location(latitude: [u8; 24]) -> Vec<u8> {
+    let entry = |tag: u16, kind: u16, count: u32, value: u32| {
+        [&tag.to_le_bytes()[..], &kind.to_le_bytes(), &count.to_le_bytes(), &value.to_le_bytes()].concat()
+    };
+    [
+        // One directory at byte 8, the one of the location at byte 26, its value at byte 44.
+        b"II*\0\x08\0\0\0\x01\0",
+        &entry(0x8825, 4, 1, 26)[..],
+        &[0; 4],
+        &[1, 0],
+        &entry(2, 5, 3, 44),
+        &[0; 4],
+        &latitude,
+    ]
+    .concat()
+}
+
+#[cfg(feature = "heic")]
+#[tokio::test]
+async fn the_original_of_a_heic_is_stored_without_its_location_if_the_operator_says_so() {
+    let latitude: [u8; 24] = std::array::from_fn(|at| 0xa0 + u8::try_from(at).unwrap());
+    let item = boxed(b"free", &[b"\0\0\0\0", &exif_with_location(latitude)[..]].concat());
+    let file = [sample("plain.heic"), item].concat();
+    for (setting, is_kept) in [("false", true), ("true", false)] {
+        let server = Start::new().variable("UP_STRIP_LOCATION", setting).start();
+        let ready = server.end(&id(&server.accepted("photo.heic", file.clone()).await), SOON).await;
+        assert_eq!(ready["state"], "ready", "{ready}");
+        let path = ready["links"]["original"].as_str().unwrap();
+        let original = server.client.get(server.at(path)).send().await.unwrap().bytes().await.unwrap();
+        let has = original.windows(latitude.len()).any(|bytes| bytes == latitude);
+        assert_eq!((original.len(), has), (file.len(), is_kept), "{setting}");
+    }
+}
+
 /// A box with a body.
+#[cfg(any(feature = "heic", feature = "avif"))]
 fn boxed(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
     [&u32::try_from(body.len() + 8).unwrap().to_be_bytes()[..], kind, body].concat()
 }

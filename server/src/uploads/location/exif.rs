@@ -24,7 +24,8 @@ pub(super) fn wipe_gps_directory(exif: &mut [u8]) -> Option<()> {
         b"MM\0*" => true,
         _ => return None,
     };
-    let exif = &mut Directories { bytes: exif, is_big_endian };
+    let left = exif.len();
+    let exif = &mut Directories { bytes: exif, is_big_endian, left };
     let mut directory = exif.u32(4)?;
     for _ in 0..MAX_DIRECTORIES {
         if directory == 0 {
@@ -54,6 +55,9 @@ pub(super) fn wipe_gps_directory(exif: &mut [u8]) -> Option<()> {
 struct Directories<'exif> {
     bytes: &'exif mut [u8],
     is_big_endian: bool,
+    /// Bytes of values that may still be overwritten. Values do not lie above each other, so all of them are as many as the
+    /// block has at most; others would cost the square of its length.
+    left: usize,
 }
 
 impl Directories<'_> {
@@ -90,6 +94,7 @@ impl Directories<'_> {
             };
             let length = self.u32(entry + 4)?.checked_mul(size)?;
             if length > 4 {
+                self.left = self.left.checked_sub(length)?;
                 let value = self.u32(entry + 8)?;
                 self.bytes.get_mut(value..value.checked_add(length)?)?.fill(0);
             }

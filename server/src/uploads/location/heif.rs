@@ -1,7 +1,7 @@
 //! Metadata of HEIC and AVIF: items, which lie anywhere in the file, often before the boxes that tell where. So they are
 //! found by how they begin, which compressed pixels do not by chance: eight bytes or more are the same.
 
-use memchr::memmem;
+use memchr::{memchr2_iter, memmem};
 
 use super::{After, Block, EXIF, MAX_BLOCK_BYTES, State, exif, names_gps};
 
@@ -12,6 +12,12 @@ const NAMED_EXIF: [&[u8]; 2] = [b"Exif\0\0II*\0", b"Exif\0\0MM\0*"];
 /// Both ends of XMP.
 const XMP: &[u8] = b"<x:xmpmeta";
 const XMP_END: &[u8] = b"</x:xmpmeta>";
+
+/// All beginnings, each with the place of its mark: the byte by which it is found. No mark lies in another beginning before
+/// that one's own mark, so beginnings are found in the order of the file.
+const BEGINNINGS: [(&[u8], usize); 5] =
+    [(BARE_EXIF[0], 6), (BARE_EXIF[1], 7), (NAMED_EXIF[0], 8), (NAMED_EXIF[1], 9), (XMP, 0)];
+const MARKS: [u8; 2] = [b'*', b'<'];
 
 /// Bytes of the longest of these beginnings, less one: so many may belong to one that is cut in two.
 const KEPT_BYTES: usize = 9;
@@ -64,21 +70,30 @@ pub(super) fn edit(block: &mut [u8]) {
 
 /// Overwrites the location in all that is left at the end of a file.
 pub(super) fn edit_rest(mut rest: &mut [u8]) {
+    let mut may_end = true;
     while let Some(start) = beginning(rest) {
         rest = &mut rest[start..];
-        let length = match memmem::find(rest, XMP_END) {
-            Some(end) if rest.starts_with(XMP) => end + XMP_END.len(),
-            _ => exif_block(rest),
-        };
+        let mut length = None;
+        if may_end && rest.starts_with(XMP) {
+            length = memmem::find(rest, XMP_END).map(|end| end + XMP_END.len());
+            // There is none behind it either: it is not looked for again.
+            may_end = length.is_some();
+        }
+        let length = length.unwrap_or_else(|| exif_block(rest));
         edit(&mut rest[..length]);
         rest = &mut rest[length..];
     }
 }
 
-/// The first place at which metadata begins.
+/// The first place at which metadata begins. It looks at no byte behind it but those of the beginning, so that many of them
+/// cost no more than one pass.
 fn beginning(bytes: &[u8]) -> Option<usize> {
-    let all = BARE_EXIF.iter().chain(&NAMED_EXIF).chain([&XMP]);
-    all.filter_map(|beginning| memmem::find(bytes, beginning)).min()
+    memchr2_iter(MARKS[0], MARKS[1], bytes).find_map(|mark| {
+        BEGINNINGS.iter().find_map(|(beginning, place)| {
+            let start = mark.checked_sub(*place)?;
+            bytes[start..].starts_with(beginning).then_some(start)
+        })
+    })
 }
 
 /// The bytes from the beginning of EXIF up to the next metadata.

@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use proptest::prelude::*;
 
 use super::{
@@ -229,6 +231,49 @@ fn a_block_that_cannot_be_read_or_is_cut_off_is_overwritten() {
     let at = memmem::find(&file, &LATITUDE).unwrap() + LATITUDE.len() + 2;
     let cut = whole(Format::Jpeg, &file[..at]);
     assert!(cut.len() == at && !contains(&cut, &LATITUDE));
+}
+
+#[test]
+fn the_work_grows_with_the_file_and_not_with_its_square() {
+    const SMALL: usize = 128 * 1024;
+    const TIMES: u32 = 8;
+    let time = |repeated: &[u8], bytes: usize| {
+        let file = [b"\0\0\0\x18ftypheic", &repeated.repeat(bytes / repeated.len())[..]].concat();
+        let once = || {
+            let begun = Instant::now();
+            assert_eq!(whole(Format::Heic, &file).len(), file.len());
+            begun.elapsed()
+        };
+        (0..3).map(|_| once()).min().unwrap()
+    };
+    for repeated in
+        [&b"\0\0\0\0II*\0xx"[..], b"Exif\0\0MM\0*", b"<x:xmpmeta ", b"<x:xmpmeta></x:xmpmeta>", b"<*", b"\0"]
+    {
+        let (small, large) = (time(repeated, SMALL), time(repeated, SMALL * TIMES as usize));
+        // The square is 64 times as much.
+        let most = small * TIMES * 3 + Duration::from_millis(20);
+        assert!(large < most, "{}: {small:?}, then {large:?}", repeated.escape_ascii());
+    }
+}
+
+#[test]
+fn values_that_lie_above_each_other_are_not_read() {
+    // A directory with a location of two values of three quarters of the block each.
+    let mut block = [
+        &b"II*\0"[..],
+        &8u32.to_le_bytes(),
+        &[1, 0],
+        &[0x25, 0x88, 4, 0, 1, 0, 0, 0, 26, 0, 0, 0],
+        &[0; 4],
+        &[2, 0],
+        &[1, 0, 7, 0, 0, 3, 0, 0, 54, 0, 0, 0],
+        &[2, 0, 7, 0, 0, 3, 0, 0, 54, 0, 0, 0],
+    ]
+    .concat();
+    block.resize(1024, 7);
+    assert_eq!(exif::wipe_gps_directory(&mut block.clone()), None);
+    wipe_gps(&mut block);
+    assert!(block.iter().all(|byte| *byte == 0), "it cannot be read, so all of it is overwritten");
 }
 
 #[test]
