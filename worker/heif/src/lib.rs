@@ -9,6 +9,7 @@
 //!  turning     crops, turns and mirrors, in the order of the file
 //!  hevc  av1   one coded picture                                                              heifer-hevc-dec, re_rav1d
 //!  frame       planes of samples, shrunk
+//!  tiles       the coded pictures that it is made of
 //!  canvas      the shrunk picture, from its tiles
 //!  matrix      YCbCr to RGB
 //!  hdr         PQ and HLG to sRGB
@@ -36,6 +37,8 @@ mod hevc;
 mod matrix;
 #[cfg(any(feature = "heic", feature = "avif"))]
 mod picture;
+#[cfg(any(feature = "heic", feature = "avif"))]
+mod tiles;
 mod turning;
 
 #[cfg(any(feature = "heic", feature = "avif"))]

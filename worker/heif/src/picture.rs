@@ -6,15 +6,13 @@ use heifer_isobmff::{
 };
 
 use crate::{
-    Error, Unsupported,
+    Error,
     canvas::{self, Canvas},
     container::{self, Boxes, Composition, Container, Scene, area},
     frame::{Shrunk, Signal},
     hdr, matrix,
+    tiles::Tiles,
 };
-
-/// The longest side of a tile, in pixels: those of cameras have at most 1,360.
-const MAX_TILE_SIDE: u32 = 8192;
 
 /// A decoded picture, in 8 bits a channel, as stored: neither turned nor mirrored, but cropped.
 #[derive(Debug)]
@@ -108,119 +106,6 @@ pub fn decode(bytes: &[u8], least: (u32, u32), max_pixels: u64) -> Result<Pictur
         colour,
         orientation,
     })
-}
-
-/// The coded pictures of an item, in rows.
-struct Tiles {
-    ids: Vec<u32>,
-    columns: u32,
-    side: (u32, u32),
-}
-
-impl Tiles {
-    /// The tiles of an item that covers `stored` pixels.
-    fn of(container: &Container, file: &HeifFile<'_>, id: u32, stored: (u32, u32)) -> Result<Self, Error> {
-        if container.kind(id)?.0 != *b"grid" {
-            return Ok(Self { ids: vec![id], columns: 1, side: stored });
-        }
-        let grid = file.grid(id)?;
-        let damaged = |reason: &str| Err(Error::damaged(reason));
-        if (grid.output_width, grid.output_height) != stored {
-            return damaged("its grid and its description disagree on the size");
-        }
-        let ids = container.references(id, b"dimg").to_vec();
-        let (columns, rows) = (u32::from(grid.columns), u32::from(grid.rows));
-        if ids.len() as u64 != u64::from(columns) * u64::from(rows) {
-            return damaged("its grid has another number of tiles than it says");
-        }
-        let first = ids.first().ok_or_else(|| Error::damaged("its grid has no tiles"))?;
-        let side = container.sides(*first)?;
-        if side.0 > MAX_TILE_SIDE || side.1 > MAX_TILE_SIDE {
-            return Err(Error::TooMany("pixels in a tile"));
-        }
-        // Only the last column and row may go beyond the picture.
-        let fits = |side: u32, count: u32, whole: u32| {
-            let (side, count, whole) = (u64::from(side), u64::from(count), u64::from(whole));
-            side * count >= whole && side * (count - 1) < whole
-        };
-        if !fits(side.0, columns, stored.0) || !fits(side.1, rows, stored.1) {
-            return damaged("its tiles do not cover the picture");
-        }
-        for tile in &ids {
-            if container.sides(*tile)? != side || container.kind(*tile)?.0 != container.kind(*first)?.0 {
-                return damaged("its tiles are of different kinds");
-            }
-        }
-        Ok(Self { ids, columns, side })
-    }
-
-    /// The number that the corners of tiles are multiples of; 0 if there is one column.
-    fn across(&self) -> u32 {
-        if self.columns > 1 { self.side.0 } else { 0 }
-    }
-
-    fn down(&self) -> u32 {
-        if self.ids.len() > self.columns as usize { self.side.1 } else { 0 }
-    }
-
-    fn decode(
-        &self,
-        container: &Container,
-        file: &HeifFile<'_>,
-        stored: (u32, u32),
-        factor: u32,
-        max_pixels: u64,
-    ) -> Result<Canvas, Error> {
-        let mut canvas = Canvas::new(stored, factor);
-        for (at, id) in (0_u32..).zip(&self.ids) {
-            let corner = (at % self.columns * self.side.0, at / self.columns * self.side.1);
-            let limit = max_pixels.min(area(self.side).saturating_mul(2));
-            decode_coded(container, file, *id, limit, self.side, corner, &mut canvas)?;
-        }
-        Ok(canvas)
-    }
-}
-
-/// Decodes one coded picture of known sides onto a canvas.
-fn decode_coded(
-    container: &Container,
-    file: &HeifFile<'_>,
-    id: u32,
-    limit: u64,
-    side: (u32, u32),
-    corner: (u32, u32),
-    canvas: &mut Canvas,
-) -> Result<(), Error> {
-    let agree = |found: Option<(u32, u32)>| {
-        if found == Some(side) {
-            Ok(())
-        } else {
-            Err(Error::damaged("header and picture disagree on the size"))
-        }
-    };
-    match &container.kind(id)?.0 {
-        #[cfg(feature = "heic")]
-        b"hvc1" | b"hev1" => crate::hevc::decode(file, id, limit, |shape, planes| {
-            agree(planes.first().map(|plane| (plane.width, plane.height)))?;
-            canvas.add(shape, planes, corner)
-        }),
-        #[cfg(feature = "avif")]
-        b"av01" => crate::av1::decode(file, id, limit, |shape, planes| match planes {
-            crate::av1::Planes::Bytes(planes) => {
-                agree(planes.first().map(|plane| (plane.width, plane.height)))?;
-                canvas.add(shape, planes, corner)
-            }
-            crate::av1::Planes::Words(planes) => {
-                agree(planes.first().map(|plane| (plane.width, plane.height)))?;
-                canvas.add(shape, planes, corner)
-            }
-        }),
-        #[cfg(not(feature = "heic"))]
-        b"hvc1" | b"hev1" => Err(Unsupported::Heic.into()),
-        #[cfg(not(feature = "avif"))]
-        b"av01" => Err(Unsupported::Avif.into()),
-        _ => Err(Unsupported::Composition.into()),
-    }
 }
 
 /// The colours that the boxes name: code points and a profile. A grid may leave it to its tiles.
@@ -415,5 +300,5 @@ fn derived(bytes: &[u8], container: &Container, scene: &Scene, max_pixels: u64) 
 
 #[cfg(not(feature = "heic"))]
 fn derived(_: &[u8], _: &Container, _: &Scene, _: u64) -> Result<Picture, Error> {
-    Err(Unsupported::Heic.into())
+    Err(crate::Unsupported::Heic.into())
 }
