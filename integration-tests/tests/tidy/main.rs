@@ -99,8 +99,9 @@ fn nothing_else_grows_at_the_top_level() {
 
 #[test]
 fn no_test_is_ignored_and_no_lint_is_allowed_silently() {
-    for (path, text) in
-        ["worker/src", "worker/jpeg", "worker/heif", "server/src", "integration-tests"].into_iter().flat_map(sources)
+    for (path, text) in ["worker/src", "worker/jpeg", "worker/heif", "server/src", "integration-tests"]
+        .into_iter()
+        .flat_map(sources)
     {
         for banned in [concat!("#[", "ignore"), concat!("#[", "allow("), concat!("#![", "allow(")] {
             assert!(!text.contains(banned), "{path} has {banned}");

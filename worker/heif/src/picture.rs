@@ -21,21 +21,36 @@ pub struct Picture {
     pub width: u32,
     /// Height of the buffer in pixels.
     pub height: u32,
-    /// Red, green, blue, and alpha if `has_alpha`; rows without padding. Colours are not multiplied by alpha.
+    /// Red, green and blue, or grey if not `has_colour`; then alpha if `has_alpha`. Rows have no padding. Colours are not
+    /// multiplied by alpha.
     pub pixels: Vec<u8>,
+    /// Whether pixels have red, green and blue.
+    pub has_colour: bool,
     /// Whether there is an alpha channel.
     pub has_alpha: bool,
     /// Width and height of the picture in pixels, as stored and cropped, before it was shrunk.
     pub sides: (u32, u32),
     /// The part of the buffer that the picture covers, from the top left, in pixels.
     pub extent: (f64, f64),
-    /// The meaning of red, green and blue.
+    /// The meaning of red, green and blue, or of grey.
     pub colour: Colour,
     /// The value of EXIF tag 274 that turns it for display.
     pub orientation: u8,
 }
 
-/// The meaning of red, green and blue.
+impl Picture {
+    /// Bytes of a pixel.
+    #[must_use]
+    pub const fn channels(&self) -> usize {
+        channels(self.has_colour, self.has_alpha)
+    }
+}
+
+const fn channels(has_colour: bool, has_alpha: bool) -> usize {
+    (if has_colour { 3 } else { 1 }) + (if has_alpha { 1 } else { 0 })
+}
+
+/// The meaning of red, green and blue, or of grey.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Colour {
     /// As in sRGB.
@@ -77,16 +92,22 @@ pub fn decode(bytes: &[u8], least: (u32, u32), max_pixels: u64) -> Result<Pictur
         None => None,
     };
     let is_hdr = matches!(signal.transfer, hdr::PQ | hdr::HLG);
-    let mut pixels = rgb(&canvas, signal, is_hdr)?;
+    let has_colour = canvas.sampling().is_some();
+    let mut pixels = pixels(&canvas, signal, is_hdr)?;
     let (mut width, mut height) = (canvas.brightness.width, canvas.brightness.height);
     let has_alpha = alpha.is_some();
     if let Some((alpha, is_multiplied)) = alpha {
-        pixels = with_alpha(&pixels, (width, height), &alpha, is_multiplied)?;
+        let sides = (width, height);
+        pixels = if has_colour {
+            with_alpha::<3>(&pixels, sides, &alpha, is_multiplied)?
+        } else {
+            with_alpha::<1>(&pixels, sides, &alpha, is_multiplied)?
+        };
     }
     let corner = (part.left / factor, part.top / factor);
     let sides = (part.width.div_ceil(factor), part.height.div_ceil(factor));
     if corner != (0, 0) || sides != (width, height) {
-        pixels = cropped(&pixels, width, if has_alpha { 4 } else { 3 }, corner, sides);
+        pixels = cropped(&pixels, width, channels(has_colour, has_alpha), corner, sides);
         (width, height) = sides;
     }
     let colour = match profile {
@@ -100,6 +121,7 @@ pub fn decode(bytes: &[u8], least: (u32, u32), max_pixels: u64) -> Result<Pictur
         width,
         height,
         pixels,
+        has_colour,
         has_alpha,
         sides: (part.width, part.height),
         extent,
@@ -155,17 +177,20 @@ fn coded(signal: Signal) -> Colour {
     }
 }
 
-fn rgb(canvas: &Canvas, signal: Signal, is_hdr: bool) -> Result<Vec<u8>, Error> {
+/// The pixels of a canvas: red, green and blue, or grey.
+fn pixels(canvas: &Canvas, signal: Signal, is_hdr: bool) -> Result<Vec<u8>, Error> {
     let pixels = canvas.brightness.samples.len();
-    let mut bytes = reserved(pixels * 3)?;
+    let kept = if canvas.sampling().is_some() { 3 } else { 1 };
+    let mut bytes = reserved(pixels * kept)?;
+    let mut add = |rgb: [f32; 3]| bytes.extend(rgb[..kept].iter().copied().map(byte));
     if is_hdr {
         let mut light = Vec::new();
         light.try_reserve_exact(pixels * 3).map_err(|_| Error::NeedsTooMuchMemory)?;
         matrix::for_each_rgb(canvas, signal, |rgb| light.extend(rgb))?;
         hdr::to_srgb(&mut light, signal.primaries, signal.transfer);
-        bytes.extend(light.into_iter().map(byte));
+        light.as_chunks().0.iter().copied().for_each(add);
     } else {
-        matrix::for_each_rgb(canvas, signal, |rgb| bytes.extend(rgb.map(byte)))?;
+        matrix::for_each_rgb(canvas, signal, &mut add)?;
     }
     Ok(bytes)
 }
@@ -213,22 +238,22 @@ fn alpha(
     Ok(Alpha { plane: canvas.brightness, black, range })
 }
 
-/// The pixels with an alpha channel, which may be of another size.
-fn with_alpha(
-    rgb: &[u8],
+/// The pixels of so many colours with an alpha channel, which may be of another size.
+fn with_alpha<const COLOURS: usize>(
+    pixels: &[u8],
     (width, height): (u32, u32),
     alpha: &Alpha,
     is_multiplied: bool,
 ) -> Result<Vec<u8>, Error> {
-    let mut bytes = reserved(rgb.len() / 3 * 4)?;
+    let mut bytes = reserved(pixels.len() / COLOURS * (COLOURS + 1))?;
     let plane = &alpha.plane;
     let at = |place: u32, of: u32, samples: u32| {
         usize::try_from(u64::from(place) * u64::from(samples) / u64::from(of)).unwrap_or(0)
     };
-    for (pixels, y) in rgb.chunks_exact(width as usize * 3).zip(0..height) {
+    for (pixels, y) in pixels.chunks_exact(width as usize * COLOURS).zip(0..height) {
         let row =
             &plane.samples[at(y, height, plane.height) * plane.width as usize..][..plane.width as usize];
-        for (pixel, x) in pixels.as_chunks::<3>().0.iter().zip(0..width) {
+        for (pixel, x) in pixels.as_chunks::<COLOURS>().0.iter().zip(0..width) {
             let alpha = byte((f32::from(row[at(x, width, plane.width)]) - alpha.black) / alpha.range);
             let divided = |light: &u8| match alpha {
                 0 => 0,
@@ -236,12 +261,8 @@ fn with_alpha(
                     u8::try_from((u32::from(*light) * 255 / u32::from(alpha)).min(255)).unwrap_or(u8::MAX)
                 }
             };
-            let [red, green, blue] = pixel;
-            if is_multiplied {
-                bytes.extend([divided(red), divided(green), divided(blue), alpha]);
-            } else {
-                bytes.extend([*red, *green, *blue, alpha]);
-            }
+            bytes.extend(if is_multiplied { pixel.each_ref().map(divided) } else { *pixel });
+            bytes.push(alpha);
         }
     }
     Ok(bytes)
@@ -280,14 +301,28 @@ fn derived(bytes: &[u8], container: &Container, scene: &Scene, max_pixels: u64) 
     if (image.width, image.height) != scene.turning.displayed() {
         return Err(Error::damaged("header and picture disagree on the size"));
     }
+    let has_colour =
+        image.data.as_chunks().0.iter().any(|[red, green, blue, _]| red != green || green != blue);
+    let has_alpha = image.has_alpha;
+    let (width, height) = (image.width, image.height);
+    let pixels = match (has_colour, has_alpha) {
+        (true, true) => image.data,
+        (true, false) => image.into_rgb8(),
+        // An overlay of pictures without colours may have a profile for grey.
+        (false, true) => {
+            image.data.as_chunks().0.iter().flat_map(|[grey, _, _, alpha]| [*grey, *alpha]).collect()
+        }
+        (false, false) => image.data.into_iter().step_by(4).collect(),
+    };
     let colour = stated_colours(container, scene, &Tiles { ids: layers.to_vec(), columns: 1, side: (1, 1) })?;
     Ok(Picture {
-        width: image.width,
-        height: image.height,
-        sides: (image.width, image.height),
-        extent: (image.width.into(), image.height.into()),
-        has_alpha: image.has_alpha,
-        pixels: if image.has_alpha { image.data } else { image.into_rgb8() },
+        width,
+        height,
+        sides: (width, height),
+        extent: (width.into(), height.into()),
+        has_colour,
+        has_alpha,
+        pixels,
         colour: match colour {
             (_, Some(profile)) => Colour::Icc(profile),
             (Some(signal), None) => coded(signal),

@@ -20,7 +20,12 @@ pub(crate) struct Tiles {
 
 impl Tiles {
     /// The tiles of an item that covers `stored` pixels.
-    pub(crate) fn of(container: &Container, file: &HeifFile<'_>, id: u32, stored: (u32, u32)) -> Result<Self, Error> {
+    pub(crate) fn of(
+        container: &Container,
+        file: &HeifFile<'_>,
+        id: u32,
+        stored: (u32, u32),
+    ) -> Result<Self, Error> {
         if container.kind(id)?.0 != *b"grid" {
             return Ok(Self { ids: vec![id], columns: 1, side: stored });
         }

@@ -5,7 +5,7 @@ use std::{
     process::Command,
 };
 
-use image::{DynamicImage, Rgb, RgbImage, RgbaImage, imageops};
+use image::{DynamicImage, GrayAlphaImage, GrayImage, Rgb, RgbImage, RgbaImage, imageops};
 use thumbnail_heif::{Colour, decode};
 
 /// The least similarity of both, in decibels: interpolation of colours is left to decoders, rounding too.
@@ -90,13 +90,15 @@ fn shown(bytes: &[u8], name: &str) -> RgbaImage {
     let made =
         decode(bytes, (u32::MAX, u32::MAX), 4_000_000).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert!(!matches!(made.colour, Colour::Icc(_)), "{name}: there is no profile");
+    assert_eq!(made.has_colour, !name.contains("grey") && !name.contains("400"), "{name}");
     let (width, height) = (made.width, made.height);
-    let picture = if made.has_alpha {
-        DynamicImage::from(RgbaImage::from_raw(width, height, made.pixels).expect("all pixels are there"))
-    } else {
-        DynamicImage::from(RgbImage::from_raw(width, height, made.pixels).expect("all pixels are there"))
+    let picture = match (made.has_colour, made.has_alpha) {
+        (true, true) => RgbaImage::from_raw(width, height, made.pixels).map(DynamicImage::from),
+        (true, false) => RgbImage::from_raw(width, height, made.pixels).map(DynamicImage::from),
+        (false, true) => GrayAlphaImage::from_raw(width, height, made.pixels).map(DynamicImage::from),
+        (false, false) => GrayImage::from_raw(width, height, made.pixels).map(DynamicImage::from),
     };
-    let picture = picture.to_rgba8();
+    let picture = picture.expect("all pixels are there").to_rgba8();
     match made.orientation {
         1 => picture,
         2 => imageops::flip_horizontal(&picture),

@@ -1,5 +1,6 @@
 //! Pictures of four flat quarters, in the codings and turnings of HEIC and AVIF.
 
+#[expect(dead_code, reason = "other tests use the rest")]
 #[path = "support/file.rs"]
 mod file;
 
@@ -26,7 +27,7 @@ fn whole(name: &str) -> Picture {
 
 /// The pixels of the four corners, as stored.
 fn corners(picture: &Picture) -> [Vec<u8>; 4] {
-    let channels = if picture.has_alpha { 4 } else { 3 };
+    let channels = picture.channels();
     let (right, bottom) = (picture.width - 1 - INSET, picture.height - 1 - INSET);
     [(INSET, INSET), (right, INSET), (INSET, bottom), (right, bottom)].map(|(x, y)| {
         let start = (y * picture.width + x) as usize * channels;

@@ -15,7 +15,9 @@ use worker::{
     maker::{MakeError, Maker},
 };
 
-use crate::support::{children, encoded, eventually, in_every_format, launch, maker, picture, pixels, reason};
+use crate::support::{
+    children, encoded, eventually, in_every_format, launch, maker, picture, pixels, reason,
+};
 
 /// The only child of this process.
 fn only_child() -> Option<u32> {

@@ -60,6 +60,16 @@ impl Coded {
     }
 }
 
+/// The alpha channel of the sample `alpha.heic`: a picture without colours, all of one grey.
+pub(crate) fn grey(file: &[u8]) -> Coded {
+    // It comes second.
+    let at = file.windows(4).rposition(|bytes| bytes == b"hvcC").unwrap() - 4;
+    let length = u32::from_be_bytes(file[at..at + 4].try_into().unwrap()) as usize;
+    // Its slice begins there.
+    let data = file[0x95a..].to_vec();
+    Coded { kind: *b"hvc1", config: file[at..at + length].to_vec(), data }
+}
+
 struct Item {
     kind: [u8; 4],
     data: Vec<u8>,
@@ -101,14 +111,27 @@ impl File {
     }
 
     /// Adds a picture that is made of others.
-    pub(crate) fn add_derived(&mut self, kind: [u8; 4], data: &[u8], of: &[u16], properties: &[Vec<u8>]) -> u16 {
+    pub(crate) fn add_derived(
+        &mut self,
+        kind: [u8; 4],
+        data: &[u8],
+        of: &[u16],
+        properties: &[Vec<u8>],
+    ) -> u16 {
         let id = self.add(kind, data, properties);
         self.refer(*b"dimg", id, of);
         id
     }
 
     /// Adds rows of equal pictures.
-    pub(crate) fn add_grid(&mut self, columns: u8, rows: u8, sides: (u32, u32), of: &[u16], more: &[Vec<u8>]) -> u16 {
+    pub(crate) fn add_grid(
+        &mut self,
+        columns: u8,
+        rows: u8,
+        sides: (u32, u32),
+        of: &[u16],
+        more: &[Vec<u8>],
+    ) -> u16 {
         // Version 0, and sides of 32 bits.
         let mut data = vec![0, 1, rows - 1, columns - 1];
         data.extend([sides.0.to_be_bytes(), sides.1.to_be_bytes()].concat());
@@ -133,7 +156,8 @@ impl File {
 
     /// The bytes of the file.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let brand: &[u8] = if self.items.iter().any(|item| &item.kind == b"av01") { b"avif" } else { b"heic" };
+        let brand: &[u8] =
+            if self.items.iter().any(|item| &item.kind == b"av01") { b"avif" } else { b"heic" };
         let brands = boxed(b"ftyp", &[brand, &[0; 4], b"mif1", brand].concat());
         let begin = brands.len() + self.meta(0).len() + 8;
         let data: Vec<u8> = self.items.iter().flat_map(|item| item.data.clone()).collect();
@@ -171,8 +195,7 @@ impl File {
                 associations.extend((property | u16::from(*is_essential) << 15).to_be_bytes());
             }
         }
-        let properties =
-            [boxed(b"ipco", &self.properties.concat()), boxed(b"ipma", &associations)].concat();
+        let properties = [boxed(b"ipco", &self.properties.concat()), boxed(b"ipma", &associations)].concat();
         let handler = [&[0; 4][..], b"pict", &[0; 13]].concat();
         let body = [
             full_box(b"hdlr", 0, &handler),

@@ -18,7 +18,12 @@ pub(super) fn decode(original: &[u8], header: &Header, least: (u32, u32)) -> Res
     let most = pixels.saturating_mul(thumbnail_heif::MAX_CROPPED);
     let decoded = thumbnail_heif::decode(original, least, most)?;
     agree(header, decoded.sides)?;
-    let layout = if decoded.has_alpha { Layout::Rgba } else { Layout::Rgb };
+    let layout = match (decoded.has_colour, decoded.has_alpha) {
+        (true, true) => Layout::Rgba,
+        (true, false) => Layout::Rgb,
+        (false, true) => Layout::GreyAlpha,
+        (false, false) => Layout::Grey,
+    };
     let profile = match decoded.colour {
         Colour::Srgb => None,
         Colour::Icc(profile) => colour::profile(&profile),

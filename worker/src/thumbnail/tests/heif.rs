@@ -1,6 +1,9 @@
 //! HEIC and AVIF: the samples of `thumbnail-heif`, all the way to thumbnails.
 
-use super::*;
+use super::{
+    file::{Coded, File, icc, ispe, nclx},
+    *,
+};
 
 const RED: [u8; 4] = [220, 40, 40, 255];
 const GREEN: [u8; 4] = [40, 200, 40, 255];
@@ -52,4 +55,52 @@ fn a_heic_that_is_cut_short_is_damaged() {
         let error = make(&sample(name), &recipe(Format::Heic)).unwrap_err();
         assert_eq!(error.code(), "cannot-be-decoded", "{name}");
     }
+}
+
+/// The coded picture of a sample with these properties.
+fn with(name: &str, properties: &[Vec<u8>]) -> Vec<u8> {
+    File::of(&Coded::of(&sample(name)), &[&[ispe(640, 480)], properties].concat()).bytes()
+}
+
+#[cfg(all(feature = "heic", feature = "avif"))]
+#[test]
+fn profiles_and_codes_of_colours_reach_the_thumbnails() {
+    // The colours of the samples in Display P3, shown in sRGB: computed from the primaries of both.
+    let shown = [[240, 0, 21, 255], [0, 204, 0, 255], [240, 240, 240, 255], [40, 40, 229, 255]];
+    let p3 = moxcms::ColorProfile::new_display_p3().encode().unwrap();
+    for (name, format) in [("plain.heic", Format::Heic), ("plain.avif", Format::Avif)] {
+        for (what, properties, expected) in [
+            ("nothing", vec![], [RED, GREEN, WHITE, BLUE]),
+            ("a profile", vec![icc(&p3)], shown),
+            ("codes", vec![nclx(12, 13, 6)], shown),
+            ("both", vec![nclx(1, 13, 6), icc(&p3)], shown),
+        ] {
+            let made = made(format, &with(name, &properties));
+            let found = quarters(&opened(&made.thumbnails[2]));
+            for (found, expected) in found.into_iter().zip(expected) {
+                assert_near(found, expected, &format!("{name} with {what}"));
+            }
+        }
+    }
+}
+
+#[cfg(feature = "heic")]
+#[test]
+fn a_grey_profile_applies_to_a_picture_without_colours() {
+    let grey = file::grey(&sample("alpha.heic"));
+    let linear = moxcms::ColorProfile::new_gray_with_gamma(1.0).encode().unwrap();
+    let of = |properties: &[Vec<u8>]| {
+        let file = File::of(&grey, &[&[ispe(640, 480)], properties].concat()).bytes();
+        let made = made(Format::Heic, &file);
+        quarters(&opened(&made.thumbnails[2]))[0]
+    };
+    assert_near(of(&[]), [128, 128, 128, 255], "without a profile");
+    // Half of the light.
+    assert_near(of(&[icc(&linear)]), [188, 188, 188, 255], "with a linear profile");
+    let mut with_alpha = File::of(&grey, &[ispe(640, 480), icc(&linear)]);
+    let urn = file::full_box(b"auxC", 0, b"urn:mpeg:hevc:2015:auxid:1\0");
+    let alpha = with_alpha.add_coded(&grey, &[ispe(640, 480), urn]);
+    with_alpha.refer(*b"auxl", alpha, &[1]);
+    let made = made(Format::Heic, &with_alpha.bytes());
+    assert_near(quarters(&opened(&made.thumbnails[2]))[0], [188, 188, 188, 128], "with transparency");
 }
