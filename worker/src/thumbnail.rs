@@ -207,13 +207,16 @@ fn upright(
     stored: (u32, u32),
     orientation: Orientation,
 ) -> Result<Picture, ThumbnailError> {
-    let Decoded { picture, extent, profile, .. } = decoded;
+    let Decoded { picture, window, profile, .. } = decoded;
     match picture {
         // Planes need no colour conversion.
-        Picture::Planes(planes) => planes.upright(scaler, extent, stored, orientation).map(Picture::Planes),
+        Picture::Planes(planes) => {
+            let extent = (window.width, window.height);
+            planes.upright(scaler, extent, stored, orientation).map(Picture::Planes)
+        }
         Picture::Pixels(mut pixels) => {
             pixels.multiply_alpha();
-            let pixels = scaler.shrink(pixels, extent, stored)?;
+            let pixels = scaler.shrink(pixels, window, stored)?;
             let pixels = colour::to_srgb(pixels, profile.as_ref());
             Ok(Picture::Pixels(turn::upright(pixels, orientation).without_idle_alpha()))
         }

@@ -38,29 +38,21 @@ pub(crate) fn decode(
         let (across, down) = if plane == 0 { (1, 1) } else { sampling.unwrap_or((1, 1)) };
         (picture.width().div_ceil(across), picture.height().div_ceil(down))
     };
+    let places = data.iter().zip(components).enumerate();
     if picture.bit_depth() == 8 {
-        let planes: Vec<_> = data
-            .iter()
-            .enumerate()
-            .map(|(at, plane)| {
+        let planes: Vec<_> = places
+            .map(|(at, (plane, component))| {
                 let (width, height) = sides(at);
-                Plane { samples: &plane[..], stride: picture.stride(components[at]) as usize, width, height }
+                Plane { samples: &plane[..], stride: picture.stride(component) as usize, width, height }
             })
             .collect();
         add(shape, Planes::Bytes(&planes))
     } else {
-        // Two bytes a sample, in the order of the machine.
-        let words: Vec<Vec<u16>> = data
-            .iter()
-            .map(|plane| plane.as_chunks::<2>().0.iter().map(|bytes| u16::from_ne_bytes(*bytes)).collect())
-            .collect();
-        let planes: Vec<_> = words
-            .iter()
-            .enumerate()
-            .map(|(at, samples)| {
+        let planes: Vec<_> = places
+            .map(|(at, (plane, component))| {
                 let (width, height) = sides(at);
-                let stride = picture.stride(components[at]) as usize / 2;
-                Plane { samples: samples.as_slice(), stride, width, height }
+                let samples = plane.as_chunks::<2>().0;
+                Plane { samples, stride: picture.stride(component) as usize / 2, width, height }
             })
             .collect();
         add(shape, Planes::Words(&planes))
@@ -70,7 +62,7 @@ pub(crate) fn decode(
 /// The planes of a picture, by the type of their samples.
 pub(crate) enum Planes<'a> {
     Bytes(&'a [Plane<'a, u8>]),
-    Words(&'a [Plane<'a, u16>]),
+    Words(&'a [Plane<'a, [u8; 2]>]),
 }
 
 fn picture(data: Vec<u8>, max_pixels: u64) -> Result<Picture, Error> {

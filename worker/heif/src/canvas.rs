@@ -2,7 +2,7 @@
 
 use crate::{
     Error,
-    frame::{Plane, Shape, Shrunk},
+    frame::{Plane, Sample, Shape, Shrunk},
 };
 
 /// The largest factor by which a tile is shrunk. More would leave a thumbnail of a picture of 16 times its side, which
@@ -14,7 +14,7 @@ const MAX_FACTOR: u32 = 16;
 const MARGIN: f64 = 1.4;
 
 /// The largest power of two by which a part of `sides` pixels may be shrunk so that at least `least` pixels with a
-/// margin stay. `aligned`: numbers that the factor must divide, because tiles or crops begin there.
+/// margin stay. `aligned`: numbers that the factor must divide, because tiles begin there.
 pub(crate) fn factor(sides: (u32, u32), least: (u32, u32), aligned: &[u32]) -> u32 {
     let mut factor = 1;
     while factor < MAX_FACTOR {
@@ -57,7 +57,7 @@ impl Canvas {
     }
 
     /// Adds a tile whose top left pixel is at `corner` of the stored picture.
-    pub(crate) fn add<T: Copy + Into<u32>>(
+    pub(crate) fn add<T: Sample>(
         &mut self,
         shape: Shape,
         planes: &[Plane<'_, T>],

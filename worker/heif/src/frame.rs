@@ -33,6 +33,31 @@ pub(crate) struct Shape {
     pub(crate) signal: Signal,
 }
 
+/// A sample as a decoder keeps it.
+pub(crate) trait Sample: Copy {
+    fn value(self) -> u32;
+}
+
+impl Sample for u8 {
+    fn value(self) -> u32 {
+        self.into()
+    }
+}
+
+impl Sample for u16 {
+    fn value(self) -> u32 {
+        self.into()
+    }
+}
+
+/// A sample of 16 bits in the order of the machine, where a decoder hands over bytes: a plane of a hundred megapixels is
+/// not copied to be read.
+impl Sample for [u8; 2] {
+    fn value(self) -> u32 {
+        u16::from_ne_bytes(self).into()
+    }
+}
+
 /// A plane of samples in the memory of a decoder.
 pub(crate) struct Plane<'a, T> {
     pub(crate) samples: &'a [T],
@@ -53,7 +78,7 @@ pub(crate) struct Shrunk {
 impl Shrunk {
     /// Averages squares of `factor` × `factor` samples of a plane into this one, from a sample on. Samples beyond the
     /// edge of this plane are left out; a square at the edge of `plane` averages what there is.
-    pub(crate) fn average<T: Copy + Into<u32>>(
+    pub(crate) fn average<T: Sample>(
         &mut self,
         plane: &Plane<'_, T>,
         factor: (u32, u32),
@@ -69,7 +94,7 @@ impl Shrunk {
             for y in first..first + down {
                 let line = &plane.samples[y as usize * plane.stride..][..plane.width as usize];
                 for (sum, square) in sums.iter_mut().zip(line.chunks(factor.0 as usize)) {
-                    *sum += square.iter().map(|sample| (*sample).into()).sum::<u32>();
+                    *sum += square.iter().map(|sample| sample.value()).sum::<u32>();
                 }
             }
             let start = ((top + row) as usize) * self.width as usize + left as usize;

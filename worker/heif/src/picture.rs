@@ -30,7 +30,10 @@ pub struct Picture {
     pub has_alpha: bool,
     /// Width and height of the picture in pixels, as stored and cropped, before it was shrunk.
     pub sides: (u32, u32),
-    /// The part of the buffer that the picture covers, from the top left, in pixels.
+    /// The left and top end of the picture in the buffer, in pixels: less than one. A crop may begin within a pixel of the
+    /// shrunk picture.
+    pub corner: (f64, f64),
+    /// The part of the buffer that the picture covers, from its corner, in pixels.
     pub extent: (f64, f64),
     /// The meaning of red, green and blue, or of grey.
     pub colour: Colour,
@@ -80,8 +83,7 @@ pub fn decode(bytes: &[u8], least: (u32, u32), max_pixels: u64) -> Result<Pictur
     }
     let part = scene.turning.part;
     let tiles = Tiles::of(&container, &file, scene.id, scene.stored)?;
-    let aligned = [part.left, part.top, tiles.across(), tiles.down()];
-    let factor = canvas::factor((part.width, part.height), least, &aligned);
+    let factor = canvas::factor((part.width, part.height), least, &[tiles.across(), tiles.down()]);
     let canvas = tiles.decode(&container, &file, scene.stored, factor, max_pixels)?;
     let (stated, profile) = stated_colours(&container, &scene, &tiles)?;
     let signal = signal(canvas.shape()?.signal, stated);
@@ -104,10 +106,14 @@ pub fn decode(bytes: &[u8], least: (u32, u32), max_pixels: u64) -> Result<Pictur
             with_alpha::<1>(&pixels, sides, &alpha, is_multiplied)?
         };
     }
-    let corner = (part.left / factor, part.top / factor);
-    let sides = (part.width.div_ceil(factor), part.height.div_ceil(factor));
-    if corner != (0, 0) || sides != (width, height) {
-        pixels = cropped(&pixels, width, channels(has_colour, has_alpha), corner, sides);
+    // A crop that begins within a square of pixels has a part of the square's average; the rest is left to the caller.
+    let first = (part.left / factor, part.top / factor);
+    let sides = (
+        (part.left + part.width).div_ceil(factor) - first.0,
+        (part.top + part.height).div_ceil(factor) - first.1,
+    );
+    if first != (0, 0) || sides != (width, height) {
+        pixels = cropped(&pixels, width, channels(has_colour, has_alpha), first, sides);
         (width, height) = sides;
     }
     let colour = match profile {
@@ -115,7 +121,7 @@ pub fn decode(bytes: &[u8], least: (u32, u32), max_pixels: u64) -> Result<Pictur
         Some(profile) => Colour::Icc(profile),
         None => coded(signal),
     };
-    let extent = (f64::from(part.width) / f64::from(factor), f64::from(part.height) / f64::from(factor));
+    let shrunk = |pixels: u32| f64::from(pixels) / f64::from(factor);
     let orientation = scene.turning.exif_orientation();
     Ok(Picture {
         width,
@@ -124,7 +130,8 @@ pub fn decode(bytes: &[u8], least: (u32, u32), max_pixels: u64) -> Result<Pictur
         has_colour,
         has_alpha,
         sides: (part.width, part.height),
-        extent,
+        corner: (shrunk(part.left % factor), shrunk(part.top % factor)),
+        extent: (shrunk(part.width), shrunk(part.height)),
         colour,
         orientation,
     })
@@ -319,6 +326,7 @@ fn derived(bytes: &[u8], container: &Container, scene: &Scene, max_pixels: u64) 
         width,
         height,
         sides: (width, height),
+        corner: (0.0, 0.0),
         extent: (width.into(), height.into()),
         has_colour,
         has_alpha,

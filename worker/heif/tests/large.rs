@@ -1,14 +1,15 @@
 //! Large pictures in many tiles, as phones write them: each tile is shrunk at once, so that memory stays small.
 #![cfg(feature = "heic")]
 
-use std::fs;
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "support/file.rs"]
+mod file;
 
-use heifer_isobmff::{
-    HeifFile,
-    boxes::Property,
-    writer::{HeifWriter, ImageSpec},
-};
+use std::{fs, process::Command};
+
 use thumbnail_heif::decode;
+
+use self::file::{Coded, File, clap, ispe};
 
 /// The sides of a tile of a phone.
 const TILE: u32 = 512;
@@ -20,37 +21,21 @@ const LEAST: (u32, u32) = (1024, 768);
 /// are 28 MiB. The kernel may give twice as much, in huge pages. A hundred megapixels alone are 300 MB.
 const MOST: u64 = 64 << 20;
 
-/// A file of so many equal tiles.
-fn tiled(columns: u16, rows: u16) -> Vec<u8> {
+/// A file of so many equal tiles, with more properties of the whole.
+fn tiled(columns: u8, rows: u8, more: &[Vec<u8>]) -> Vec<u8> {
     let pixels: Vec<u8> = (0..TILE * TILE)
         .flat_map(|at| [at % TILE / 2, at / TILE / 2, 128])
         .map(|value| u8::try_from(value % 256).unwrap_or_default())
         .collect();
     let one = heifer::encode_rgb8(TILE, TILE, &pixels, &heifer::EncodeOptions::default())
         .expect("a tile can be encoded");
-    let one = HeifFile::parse(&one).expect("an encoder writes what can be read");
-    let id = one.primary_item().expect("it has a picture").id;
-    let config =
-        one.item_properties(id).expect("the picture has properties").find_map(|property| match property {
-            Property::HevcConfig(config) => Some(config.clone()),
-            _ => None,
-        });
-    let (config, data) = (config.expect("HEVC has a configuration"), one.item_data(id).expect("it has data"));
-    let mut slices = Vec::new();
-    let mut rest = &data[..];
-    while let Some((length, after)) = rest.split_first_chunk::<4>() {
-        let (slice, after) = after.split_at(u32::from_be_bytes(*length) as usize);
-        slices.push(slice.to_vec());
-        rest = after;
-    }
-    let mut writer = HeifWriter::new();
-    let mut tile = ImageSpec::new(TILE, TILE, config, &slices);
-    tile.hidden = true;
-    let ids: Vec<_> = (0..columns * rows).map(|_| writer.add_image(&tile)).collect();
-    let (width, height) = (u32::from(columns) * TILE, u32::from(rows) * TILE);
-    let grid = writer.add_grid(rows, columns, width, height, &ids, None, None);
-    writer.set_primary(grid);
-    writer.finish()
+    let tile = Coded::of(&one);
+    let mut file = File::default();
+    let count = u16::from(columns) * u16::from(rows);
+    let ids: Vec<_> = (0..count).map(|_| file.add_coded(&tile, &[ispe(TILE, TILE)])).collect();
+    let sides = (u32::from(columns) * TILE, u32::from(rows) * TILE);
+    file.primary = file.add_grid(columns, rows, sides, &ids, more);
+    file.bytes()
 }
 
 /// A value of this process's status in bytes.
@@ -71,14 +56,44 @@ fn memory_of(file: &[u8], max_pixels: u64) -> u64 {
 
 #[test]
 fn the_memory_of_twelve_megapixels_is_bounded() {
-    let memory = memory_of(&tiled(8, 6), 100_000_000);
+    let memory = memory_of(&tiled(8, 6, &[]), 100_000_000);
     println!("{:.1} MiB", memory as f64 / f64::from(1 << 20));
     assert!(memory < MOST, "{memory} bytes");
 }
 
 #[test]
 fn the_memory_of_a_hundred_megapixels_has_the_same_bound() {
-    let memory = memory_of(&tiled(19, 20), 100_000_000);
+    let memory = memory_of(&tiled(19, 20, &[]), 100_000_000);
     println!("{:.1} MiB", memory as f64 / f64::from(1 << 20));
     assert!(memory < MOST, "{memory} bytes");
+}
+
+#[test]
+fn a_crop_at_an_odd_pixel_is_shrunk_as_well() {
+    // All but the first pixel and the last two, across and down.
+    let (width, height) = (19 * TILE - 3, 20 * TILE - 3);
+    let file = tiled(19, 20, &[clap(width, height, -1, -1)]);
+    let memory = memory_of(&file, 100_000_000);
+    println!("{:.1} MiB", memory as f64 / f64::from(1 << 20));
+    assert!(memory < MOST, "{memory} bytes");
+}
+
+#[cfg(feature = "avif")]
+#[test]
+fn deep_samples_of_an_avif_are_not_copied() {
+    let folder = std::env::temp_dir().join(format!("up-heif-{}-deep", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    let (width, height) = (4096, 4096);
+    image::GrayImage::from_fn(width, height, |x, y| image::Luma([u8::from(x / 64 % 2 == y / 64 % 2) * 200]))
+        .save(folder.join("in.png"))
+        .expect("a PNG is written");
+    let arguments = ["-s", "10", "-d", "10", "-y", "444", "in.png", "out.avif"];
+    let encoder = Command::new("avifenc").args(arguments).current_dir(&folder).output();
+    assert!(encoder.expect("make test installs avifenc").status.success());
+    let file = fs::read(folder.join("out.avif")).expect("an AVIF is read");
+    fs::remove_dir_all(&folder).expect("the folder is there");
+    let memory = memory_of(&file, u64::from(width * height));
+    // Three planes of two bytes a sample, once: 96 MiB. A copy would make it twice as much.
+    println!("{:.1} MiB", memory as f64 / f64::from(1 << 20));
+    assert!(memory < 150 << 20, "{memory} bytes");
 }

@@ -119,6 +119,21 @@ fn a_picture_is_shrunk_where_less_is_asked_for() {
 }
 
 #[test]
+fn a_crop_may_begin_within_a_pixel_of_the_shrunk_picture() {
+    for name in ["plain.heic", "plain.avif"] {
+        // 601 × 451 pixels from the one at (3, 5) on.
+        let properties = [file::ispe(640, 480), file::clap(601, 451, -33, -19)];
+        let made = file::File::of(&file::Coded::of(&read(name)), &properties).bytes();
+        let picture = decode(&made, (100, 75), MAX_PIXELS).unwrap();
+        assert_eq!(picture.sides, (601, 451), "{name}");
+        assert_eq!((picture.corner, picture.extent), ((0.75, 0.25), (150.25, 112.75)), "{name}");
+        assert_eq!((picture.width, picture.height), (151, 113), "{name}");
+        let whole = decode(&made, (601, 451), MAX_PIXELS).unwrap();
+        assert_eq!((whole.corner, whole.extent, whole.width), ((0.0, 0.0), (601.0, 451.0), 601), "{name}");
+    }
+}
+
+#[test]
 fn a_file_that_is_cut_short_is_damaged() {
     for name in ["half.heic", "cut60.heic"] {
         let answer = decode(&read(name), (160, 120), MAX_PIXELS);

@@ -15,16 +15,16 @@ mod whole;
 
 use moxcms::ColorProfile;
 
-use super::{ThumbnailError, colour, picture::Picture};
+use super::{ThumbnailError, colour, picture::Picture, scale::Window};
 use crate::{Format, probe::Header};
 
 /// A decoded frame.
 pub(super) struct Decoded {
     /// The whole picture or a smaller version of it.
     pub(super) picture: Picture,
-    /// The part of `picture` that the stored picture covers, from the top left, in pixels. A shrinking decoder rounds
-    /// its dimensions up; using the rounded ones would stretch the picture by up to a pixel.
-    pub(super) extent: (f64, f64),
+    /// The part of `picture` that the stored picture covers. A shrinking decoder rounds its dimensions up, and the corner of
+    /// a crop down; using the rounded ones would stretch and move the picture by up to a pixel.
+    pub(super) window: Window,
     /// The colour profile of the file, if it is not sRGB.
     pub(super) profile: Option<ColorProfile>,
     /// Whether a part of the picture is missing and was left white.

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// A rectangle of a picture, in pixels from the top left.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Window {
     pub(super) left: f64,
     pub(super) top: f64,
@@ -31,20 +31,19 @@ pub(crate) struct Scaler {
 }
 
 impl Scaler {
-    /// Scales the top left part of size `extent` down. Returns the picture itself if that is all of it and the size
-    /// stays.
+    /// Scales a window down. Returns the picture itself if that is all of it and the size stays.
     pub(super) fn shrink(
         &mut self,
         picture: Pixels,
-        extent: (f64, f64),
+        window: Window,
         (width, height): (u32, u32),
     ) -> Result<Pixels, ThumbnailError> {
-        if (f64::from(width), f64::from(height)) == extent
+        if window == Window::from_corner((width.into(), height.into()))
             && (picture.width, picture.height) == (width, height)
         {
             return Ok(picture);
         }
-        self.resize(&picture, Window::from_corner(extent), (width, height))
+        self.resize(&picture, window, (width, height))
     }
 
     /// A smaller copy of the picture.

@@ -12,7 +12,9 @@ fuzz_target!(|file: &[u8]| {
     let pixels = picture.width as usize * picture.height as usize;
     assert_eq!(picture.pixels.len(), pixels * picture.channels());
     let (width, height) = (f64::from(picture.width), f64::from(picture.height));
-    assert!(picture.extent.0 <= width && width < picture.extent.0 + 1.0);
-    assert!(picture.extent.1 <= height && height < picture.extent.1 + 1.0);
+    let end = (picture.corner.0 + picture.extent.0, picture.corner.1 + picture.extent.1);
+    assert!(end.0 <= width && width < end.0 + 1.0);
+    assert!(end.1 <= height && height < end.1 + 1.0);
+    assert!(picture.corner.0 < 1.0 && picture.corner.1 < 1.0);
     assert!((1..=8).contains(&picture.orientation));
 });

@@ -9,6 +9,7 @@ use crate::{
         ThumbnailError, codes, colour,
         picture::Picture,
         pixels::{Layout, Pixels},
+        scale::Window,
     },
 };
 
@@ -31,10 +32,11 @@ pub(super) fn decode(original: &[u8], header: &Header, least: (u32, u32)) -> Res
             codes::profile(primaries, transfer, true).and_then(colour::unless_srgb)
         }
     };
+    let ((left, top), extent) = (decoded.corner, decoded.extent);
     let (width, height) = (decoded.width, decoded.height);
     Ok(Decoded {
         picture: Picture::Pixels(Pixels { width, height, layout, bytes: decoded.pixels }),
-        extent: decoded.extent,
+        window: Window { left, top, ..Window::from_corner(extent) },
         profile,
         is_cut_short: false,
     })

@@ -10,6 +10,7 @@ use crate::{
         picture::Picture,
         pixels::{Layout, Pixels},
         planes::Planes,
+        scale::Window,
     },
 };
 
@@ -40,8 +41,8 @@ pub(super) fn decode(
     agree(header, (side(shrunk.width)?, side(shrunk.height)?)).ok()?;
     let part = scale.samples() as f64 / Scale::Full.samples() as f64;
     let (width, height) = header.stored();
-    let extent = (f64::from(width) * part, f64::from(height) * part);
-    Some(Decoded { picture: picture(shrunk)?, extent, profile, is_cut_short: false })
+    let window = Window::from_corner((f64::from(width) * part, f64::from(height) * part));
+    Some(Decoded { picture: picture(shrunk)?, window, profile, is_cut_short: false })
 }
 
 /// The smallest scale that keeps both dimensions large enough. libjpeg-turbo is faster at the full size.

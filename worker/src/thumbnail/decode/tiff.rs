@@ -31,6 +31,7 @@ use crate::{
         colour::{self, MAX_PROFILE_BYTES},
         picture::Picture,
         pixels::Pixels,
+        scale::Window,
     },
 };
 
@@ -67,7 +68,7 @@ pub(super) fn decode(original: &[u8], header: &Header) -> Result<Decoded, Thumbn
     let missing = u64::from(page.width) * u64::from(page.height) - shown;
     Ok(Decoded {
         picture: Picture::Pixels(Pixels { width: page.width, height: page.height, layout, bytes }),
-        extent: (page.width.into(), page.height.into()),
+        window: Window::from_corner((page.width.into(), page.height.into())),
         profile,
         is_cut_short: super::is_cut_short(missing, sides)?,
     })

@@ -14,6 +14,7 @@ use crate::{
         picture::Picture,
         pixels::{Layout, Pixels},
         planes::Planes,
+        scale::Window,
     },
 };
 
@@ -63,7 +64,7 @@ pub(super) fn decode(
     let extent = |stored: u32| f64::from(stored) * factor.num() as f64 / factor.denom() as f64;
     Ok(Decoded {
         picture,
-        extent: (extent(stored_width), extent(stored_height)),
+        window: Window::from_corner((extent(stored_width), extent(stored_height))),
         profile: None,
         is_cut_short,
     })

@@ -13,6 +13,7 @@ use crate::{
         colour::{self, Narrowing},
         picture::Picture,
         pixels::{Layout, Pixels},
+        scale::Window,
     },
 };
 
@@ -55,7 +56,7 @@ pub(super) fn decode(original: &[u8], header: &Header) -> Result<Decoded, Thumbn
     }
     Ok(Decoded {
         picture: Picture::Pixels(Pixels { width, height, layout: narrowing.layout(), bytes }),
-        extent: (width.into(), height.into()),
+        window: Window::from_corner((width.into(), height.into())),
         profile,
         is_cut_short,
     })

@@ -1,7 +1,7 @@
 //! HEIC and AVIF: the samples of `thumbnail-heif`, all the way to thumbnails.
 
 use super::{
-    file::{Coded, File, icc, ispe, nclx},
+    file::{Coded, File, clap, icc, ispe, nclx},
     *,
 };
 
@@ -103,4 +103,23 @@ fn a_grey_profile_applies_to_a_picture_without_colours() {
     with_alpha.refer(*b"auxl", alpha, &[1]);
     let made = made(Format::Heic, &with_alpha.bytes());
     assert_near(quarters(&opened(&made.thumbnails[2]))[0], [188, 188, 188, 128], "with transparency");
+}
+
+#[cfg(all(feature = "heic", feature = "avif"))]
+#[test]
+fn a_crop_shows_the_pixels_that_it_says() {
+    let sizes = "small=16,medium=32,large=64".parse().unwrap();
+    let made = |format, file: &[u8]| make(file, &Recipe { sizes, ..recipe(format) }).unwrap();
+    for (name, format) in [("plain.heic", Format::Heic), ("plain.avif", Format::Avif)] {
+        // 634 × 474 pixels from the one at (3, 3) on, of which every fourth is decoded.
+        let cropped = made(format, &with(name, &[clap(634, 474, 0, 0)]));
+        let whole = thumbnail_heif::decode(&sample(name), (640, 480), 1_000_000).unwrap();
+        let whole = RgbImage::from_raw(640, 480, whole.pixels).unwrap();
+        let expected = image::imageops::crop_imm(&whole, 3, 3, 634, 474).to_image();
+        let expected = made(Format::Png, &samples::encode(Format::Png, &expected.into(), None));
+        let [cropped, expected] =
+            [cropped, expected].map(|made| opened(&made.thumbnails[2]).into_rgb8().into_raw());
+        let difference = cropped.iter().zip(&expected).map(|(one, other)| one.abs_diff(*other)).max();
+        assert!(difference < Some(30), "{name}: {difference:?}");
+    }
 }
