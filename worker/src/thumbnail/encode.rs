@@ -61,19 +61,14 @@ pub(super) fn begin(
 impl Unencoded {
     /// Encodes it for every client.
     pub(super) fn encode(self) -> Result<Encoded, ThumbnailError> {
-        let Self { size, picture, drawing, mut webp } = self;
+        let Self { size, picture, drawing, webp } = self;
         let (width, height) = picture.sides();
         let (encoding, bytes) = match picture {
             Picture::Planes(planes) => (Encoding::Jpeg, jpeg_of_planes(size, planes)?),
             Picture::Pixels(pixels) if pixels.layout.has_alpha() => {
                 (Encoding::Png, png(&pixels, CompressionType::Fast)?)
             }
-            Picture::Pixels(pixels) => {
-                let (encoding, bytes) = opaque(size, &pixels, drawing)?;
-                // Only photographs have a WebP.
-                webp = webp.filter(|_| encoding == Encoding::Jpeg);
-                (encoding, bytes)
-            }
+            Picture::Pixels(pixels) => opaque(size, &pixels, drawing)?,
         };
         Ok(Encoded { thumbnail: Thumbnail { size, width, height, encoding, bytes, webp: None }, webp })
     }

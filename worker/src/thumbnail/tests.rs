@@ -284,13 +284,43 @@ fn photographs_stay_jpeg_and_drawings_become_png() {
         (samples::scenery(700, 500), Encoding::Jpeg),
         // Text on white: hardly any pixel differs from the one beside it.
         (
-            RgbImage::from_fn(700, 500, |x, y| Rgb([if (x / 2 + y / 3) % 17 == 0 { 20 } else { 255 }; 3])),
+            RgbImage::from_fn(700, 500, |x, y| {
+                Rgb([if (x / 2 + y / 3).is_multiple_of(17) { 20 } else { 255 }; 3])
+            }),
             Encoding::Png,
         ),
     ] {
         let file = samples::encode(Format::Png, &picture.into(), None);
         // Not shrunk; shrinking makes soft edges, and what is shorter then depends on them.
         assert_eq!(made(Format::Png, &file).thumbnails[2].encoding, encoding);
+    }
+}
+
+#[test]
+fn every_opaque_picture_has_a_webp_unless_it_is_sharp_or_longer() {
+    let text = |x: u32, y: u32| Rgb([if (x / 2 + y / 3).is_multiple_of(17) { 20 } else { 255 }; 3]);
+    // Squares of two shades, hardly apart: PNG is half as long as JPEG, and WebP shorter still.
+    let random =
+        |x: u32, y: u32| (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(2_246_822_519)).wrapping_mul(40_503);
+    let squares = |x: u32, y: u32| Rgb([if random(x / 4, y / 4) >> 31 == 0 { 128 } else { 134 }; 3]);
+    let stripes = |x: u32, _| if x % 4 < 2 { Rgb([220, 10, 20]) } else { Rgb([10, 20, 220]) };
+    for (what, picture, encoding, has_webp) in [
+        ("a photograph", samples::scenery(700, 500), Encoding::Jpeg, Some(true)),
+        ("soft squares", RgbImage::from_fn(700, 500, squares), Encoding::Png, Some(true)),
+        ("text", RgbImage::from_fn(700, 500, text), Encoding::Png, None),
+        ("sharp stripes", RgbImage::from_fn(700, 500, stripes), Encoding::Png, Some(false)),
+    ] {
+        let file = samples::encode(Format::Png, &picture.into(), None);
+        let recipe = Recipe { webp: "small,medium,large".parse().unwrap(), ..recipe(Format::Png) };
+        let large = &make(&file, &recipe).unwrap().thumbnails[2];
+        assert_eq!(large.encoding, encoding, "{what}");
+        let webp = large.webp.as_ref().map(Vec::len);
+        assert!(webp.is_none_or(|webp| webp < large.bytes.len()), "{what}: {webp:?}");
+        assert!(
+            has_webp.is_none_or(|has| has == webp.is_some()),
+            "{what}: {webp:?} of {}",
+            large.bytes.len()
+        );
     }
 }
 
