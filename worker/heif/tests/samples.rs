@@ -1,6 +1,10 @@
 //! Pictures of four flat quarters, in the codings and turnings of HEIC and AVIF.
 
-#[expect(dead_code, reason = "other tests use the rest")]
+#[expect(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "other tests use the rest, and a test fails where it stands"
+)]
 #[path = "support/file.rs"]
 mod file;
 

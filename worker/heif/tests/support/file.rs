@@ -107,7 +107,7 @@ impl File {
 
     /// Adds a coded picture, which needs the property of its sides among others.
     pub(crate) fn add_coded(&mut self, coded: &Coded, properties: &[Vec<u8>]) -> u16 {
-        self.add(coded.kind, &coded.data, &[&[coded.config.clone()], properties].concat())
+        self.add(coded.kind, &coded.data, &[std::slice::from_ref(&coded.config), properties].concat())
     }
 
     /// Adds a picture that is made of others.
