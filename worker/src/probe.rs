@@ -86,7 +86,7 @@ impl From<io::Error> for ProbeError {
 
 /// The picture exceeds the pixel limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{} are too many. The limit is {}.", PixelCount(*pixels), PixelCount(*limit))]
+#[error("Too big: {}. The limit is {}.", Pixels::above(*pixels), Pixels::limit(*limit))]
 pub struct TooManyPixels {
     /// How many it has.
     pub pixels: u64,
@@ -95,14 +95,29 @@ pub struct TooManyPixels {
 }
 
 /// A number of pixels, as text for people.
-struct PixelCount(u64);
+enum Pixels {
+    Mega(u64),
+    Few(u64),
+}
 
-impl std::fmt::Display for PixelCount {
+impl Pixels {
+    const MEGA: u64 = 1_000_000;
+
+    /// A number above the limit, rounded up: the text must not name less than the limit.
+    const fn above(pixels: u64) -> Self {
+        if pixels >= 10 * Self::MEGA { Self::Mega(pixels.div_ceil(Self::MEGA)) } else { Self::Few(pixels) }
+    }
+
+    const fn limit(pixels: u64) -> Self {
+        if pixels >= 10 * Self::MEGA { Self::Mega(pixels / Self::MEGA) } else { Self::Few(pixels) }
+    }
+}
+
+impl std::fmt::Display for Pixels {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const MEGA: u64 = 1_000_000;
-        match self.0 {
-            pixels if pixels >= 10 * MEGA => write!(f, "{} megapixels", pixels / MEGA),
-            pixels => write!(f, "{pixels} pixels"),
+        match self {
+            Self::Mega(pixels) => write!(f, "{pixels} megapixels"),
+            Self::Few(pixels) => write!(f, "{pixels} pixels"),
         }
     }
 }

@@ -155,7 +155,10 @@ fn a_tiny_file_that_asks_for_a_huge_picture_is_over_the_limit() {
     let header = probe(Cursor::new(webp), Format::WebP).unwrap();
     assert_eq!((header.width, header.height), (16_384, 16_384));
     let error = header.check(100_000_000).unwrap_err();
-    assert_eq!(error.to_string(), "268 megapixels are too many. The limit is 100 megapixels.");
+    // 16,384 times 16,384 are 268.4 megapixels.
+    assert_eq!(error.to_string(), "Too big: 269 megapixels. The limit is 100 megapixels.");
+    let just_above = TooManyPixels { pixels: 100_000_001, limit: 100_000_000 };
+    assert_eq!(just_above.to_string(), "Too big: 101 megapixels. The limit is 100 megapixels.");
 }
 
 proptest! {

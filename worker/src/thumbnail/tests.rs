@@ -249,7 +249,7 @@ fn a_picture_over_the_limit_is_refused_by_name() {
     let file = samples::encode(Format::Png, &samples::corners(300, 200).into(), None);
     let error = make(&file, &Recipe { max_pixels: 59_999, ..recipe(Format::Png) }).unwrap_err();
     assert_eq!(error.code(), "too-many-pixels");
-    assert_eq!(error.to_string(), "60000 pixels are too many. The limit is 59999 pixels.");
+    assert_eq!(error.to_string(), "Too big: 60000 pixels. The limit is 59999 pixels.");
 }
 
 #[test]
