@@ -429,6 +429,14 @@ impl Server {
         .await;
     }
 
+    /// Waits until it hears what workers announce. A server without this is ready all the same, and reads storage.
+    pub async fn hears_announcements(&self) {
+        eventually("the server listens", SOON, async || {
+            self.log().contains("listening to the reply exchange").then_some(())
+        })
+        .await;
+    }
+
     /// Sends a signal to the server alone.
     ///
     /// # Panics

@@ -43,8 +43,8 @@ async fn one_trace_goes_over_the_broker_through_all_processes() {
     let (one, other) = (fleet.server().start(), fleet.server().start());
     let worker = fleet.worker().start();
     worker.takes_jobs().await;
-    one.is_ready().await;
-    other.is_ready().await;
+    one.hears_announcements().await;
+    other.hears_announcements().await;
     let request = one.client.post(one.at("/uploads")).body(pictures::tiny(1));
     let request = request.header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"));
     let upload = json(request.send().await.unwrap()).await["uploads"][0].take();
