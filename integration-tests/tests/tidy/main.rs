@@ -130,6 +130,33 @@ fn units_let_decoders_be_confined() {
 }
 
 #[test]
+fn units_survive_long_outages_and_share_a_directory() {
+    for path in ["server/deploy/up-server.service", "worker/deploy/up-worker.service"] {
+        let unit = text_of(path);
+        for line in [
+            "StartLimitIntervalSec=0",
+            "Restart=always",
+            "KillMode=mixed",
+            "OOMPolicy=continue",
+            "LimitNOFILE=65536",
+            "DynamicUser=yes",
+            "User=up",
+            "StateDirectory=up",
+            "StateDirectoryMode=0700",
+        ] {
+            assert!(unit.lines().any(|own| own == line), "{path} lacks {line}");
+        }
+        // `up-server --help` and `up-worker --help`: a drain ends within 30 s.
+        assert!(unit.contains("\nTimeoutStopSec=35\n"), "{path}");
+    }
+    let shared = "/var/lib/up";
+    assert!(
+        text_of("server/deploy/up-server.service").contains(&format!("\nEnvironment=UP_DATA={shared}\n"))
+    );
+    assert!(text_of("worker/deploy/worker.env").contains(&format!("\n#UP_STORAGE=file://{shared}\n")));
+}
+
+#[test]
 fn what_is_shipped_requires_the_sandbox() {
     for (path, setting) in [
         ("server/deploy/up-server.service", "\nEnvironment=UP_CONFINEMENT=require\n"),
