@@ -31,6 +31,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A worker that ran this long has started successfully: its backoff is reset.
 const STARTED_AFTER: Duration = Duration::from_secs(10);
 
+/// A worker that ran this long counts as running again after it was down. One that dies at its start does within a second.
+const PROVEN_AFTER: Duration = Duration::from_secs(2);
+
 /// How long a worker may take to drain: it releases its job before, and settles it.
 pub(crate) const DRAIN_WITHIN: Duration = RELEASE_AFTER.saturating_add(Duration::from_secs(2));
 
@@ -47,22 +50,28 @@ pub(crate) async fn supervise(app: &Arc<App>, draining: CancellationToken) {
 }
 
 async fn keep_one(app: Arc<App>, lanes: Lanes, draining: CancellationToken) {
-    let (config, processes) = (&app.config, &app.worker_processes);
-    let mut is_down = false;
+    let config = &app.config;
+    let mut life = app.worker_processes.watch(lanes);
     let mut pauses = pauses();
     while !draining.is_cancelled() {
         let started = Instant::now();
         match start(config, lanes) {
             Ok(mut child) => {
-                let _running = processes.on_started(std::mem::take(&mut is_down));
+                let _running = app.worker_processes.on_started();
                 if let Some(metrics) = child.stdout.take() {
                     tokio::spawn(count(metrics));
                 }
                 // The worker drains when this end of its stdin closes, which happens even if the server is killed.
                 // Taken out, because `wait` would close it.
                 let _lifeline = child.stdin.take();
+                let proven = async {
+                    sleep(PROVEN_AFTER).await;
+                    life.on_proven();
+                    std::future::pending::<()>().await;
+                };
                 tokio::select! {
                     status = child.wait() => report(status),
+                    () = proven => {}
                     () = draining.cancelled() => {
                         return drain(child, DRAIN_WITHIN).await;
                     }
@@ -70,9 +79,7 @@ async fn keep_one(app: Arc<App>, lanes: Lanes, draining: CancellationToken) {
             }
             Err(error) => error!(%error, "could not start a worker process; it is tried again"),
         }
-        if !std::mem::replace(&mut is_down, true) {
-            processes.on_down();
-        }
+        life.on_down();
         if started.elapsed() >= STARTED_AFTER {
             pauses = self::pauses();
         }

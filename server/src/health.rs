@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout};
 use worker::{Format, Size, Storage};
 
-use crate::{answer::json, app::App, keep::Keep, problem::Problem, readiness::Report};
+use crate::{answer::json, app::App, config::Lanes, keep::Keep, problem::Problem, readiness::Report};
 
 /// The timeout of the checks of outbox and broker.
 const CHECK_WITHIN: Duration = Duration::from_secs(5);
@@ -123,8 +123,9 @@ async fn check(app: &App) -> Report {
         Ok(Err(error)) => reasons.push(with_causes(&error)),
         Err(_) => reasons.push("the broker does not answer".to_owned()),
     }
-    if app.worker_processes.are_all_down(app.config.worker_processes().count()) {
-        reasons.push("no worker process of this server runs".to_owned());
+    let of_all_lanes = app.config.worker_processes().filter(|lanes| *lanes == Lanes::Any).count();
+    if app.worker_processes.are_all_down(of_all_lanes) {
+        reasons.push("no worker process of this server runs that takes every job".to_owned());
     }
     if took >= SLOW_AFTER {
         let (requests, seconds) = (Storage::CHECK_REQUESTS, took.as_secs_f64());

@@ -11,6 +11,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use crate::config::Lanes;
+
 /// The result of a check. Reasons are for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Report {
@@ -98,23 +100,21 @@ impl Reports {
 #[derive(Default)]
 pub(crate) struct WorkerProcesses {
     running: AtomicUsize,
-    /// Those that ended, or could not be started, and were not started again since.
+    /// Those of all lanes that ended, or could not be started, and have not run for a while since.
     down: AtomicUsize,
 }
 
 impl WorkerProcesses {
-    /// Counts a process as running until the guard is dropped. `was_down`: it was counted as down before.
-    pub(crate) fn on_started(&self, was_down: bool) -> RunningProcess<'_> {
+    /// Counts a process as running until the guard is dropped.
+    pub(crate) fn on_started(&self) -> RunningProcess<'_> {
         self.running.fetch_add(1, Ordering::Relaxed);
-        if was_down {
-            self.down.fetch_sub(1, Ordering::Relaxed);
-        }
         RunningProcess(self)
     }
 
-    /// Counts a process that ended, or could not be started.
-    pub(crate) fn on_down(&self) {
-        self.down.fetch_add(1, Ordering::Relaxed);
+    /// Watches a process and those that replace it. Without a process that takes jobs of all lanes some job waits for
+    /// ever, so only those count as down.
+    pub(crate) const fn watch(&self, lanes: Lanes) -> ProcessLife<'_> {
+        ProcessLife { processes: self, counts: matches!(lanes, Lanes::Any), is_down: false }
     }
 
     /// The number of processes that run.
@@ -122,9 +122,32 @@ impl WorkerProcesses {
         self.running.load(Ordering::Relaxed)
     }
 
-    /// Whether none of so many runs any more.
+    /// Whether none of so many, of all lanes, runs any more.
     pub(crate) fn are_all_down(&self, of: usize) -> bool {
         of > 0 && self.down.load(Ordering::Relaxed) >= of
+    }
+}
+
+/// The life of a process and of those that replace it.
+pub(crate) struct ProcessLife<'server> {
+    processes: &'server WorkerProcesses,
+    counts: bool,
+    is_down: bool,
+}
+
+impl ProcessLife<'_> {
+    /// The process ended, or could not be started.
+    pub(crate) fn on_down(&mut self) {
+        if self.counts && !std::mem::replace(&mut self.is_down, true) {
+            self.processes.down.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The process has run for a while.
+    pub(crate) fn on_proven(&mut self) {
+        if std::mem::take(&mut self.is_down) {
+            self.processes.down.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -187,5 +210,23 @@ mod tests {
             (reports(Duration::ZERO, Duration::ZERO), Report::NotReady(vec!["away".to_owned()]));
         checked(&reports, &away).await;
         assert_eq!(reports.latest(|| tokio::spawn(pending())).await, away);
+    }
+
+    #[test]
+    fn processes_of_all_lanes_are_down_until_one_has_run_for_a_while() {
+        let processes = WorkerProcesses::default();
+        let [mut one, mut other] = [Lanes::Any; 2].map(|lanes| processes.watch(lanes));
+        let mut interactive = processes.watch(Lanes::Interactive);
+        interactive.on_down();
+        one.on_down();
+        one.on_down();
+        assert!(!processes.are_all_down(2), "one takes every job");
+        other.on_down();
+        assert!(processes.are_all_down(2));
+        drop(processes.on_started());
+        assert!(processes.are_all_down(2), "a process that dies at its start takes no job");
+        one.on_proven();
+        assert!(!processes.are_all_down(2));
+        assert!(!WorkerProcesses::default().are_all_down(0), "no process is wanted");
     }
 }
