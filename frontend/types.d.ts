@@ -32,7 +32,7 @@
 //     announceEnd: the announcer tells that all are ready.
 //     loadLimits: also finds out whether the server answers.
 //     firstLimits: what the server takes is known, or cannot be asked for: only then a kind is refused.
-//     randomKey: works without TLS too, unlike `randomUUID`.
+//     keyOf: `getRandomValues` works without TLS too, unlike `randomUUID`.
 //     adding: several drops keep their order.
 //     TURN: files of a drop that are added in one frame, so that a slow computer answers meanwhile.
 //     isPaused: files that wait; those on the way go on.
@@ -51,7 +51,7 @@
 //     setRatio: `sides`: 0 if unknown.
 //     TURNS: per frame: each lays out one tile, or adds a few that are held.
 //     inTurn: at once if the frame has a turn left. `subject`: of several works that wait for one only the last is done. A page that is
-//       hidden draws nothing, and has no frames.
+//       hidden draws nothing, and has no frames. `isLast`: gives up its place: what ended is shown before what began after it.
 //     copyButton: `target`: for screen readers.
 //     copyLinks: returns whether they were copied.
 //     ROOT: the service may be below a path prefix.
@@ -158,7 +158,7 @@
 //     requestRetry: 409: another client has retried it.
 //     MAX_ATTEMPTS: while the server answers otherwise.
 //     MAX_BUSY_ATTEMPTS: if the server says that it is busy.
-//     isReadable: browsers refuse to read a file that has changed.
+//     sendWithRetries: browsers refuse to read a file that has changed.
 //     retryAfter: seconds or a date.
 //     MAX_RUNNING: enough to use the whole bandwidth, few enough that each upload advances visibly.
 //     pause: running items go on.
@@ -201,6 +201,7 @@
 //     measureTiles: `onChange`: those that are held move what is below them.
 //     focus: what is held cannot have it.
 //     observer: a task each.
+//     preview: one at a time.
 //     showActions: new elements: moved buttons are a layout shift.
 //     lineKind: a part is recreated only when its kind changes.
 //     showKind: for files that the browser cannot draw.
@@ -230,6 +231,7 @@ type BytesPerSecond = number;
 type Fraction = number;
 /** Returns a number from 0 up to 1. */
 type Random = () => number;
+type Backoff = (failures: number, random: Random) => number;
 
 type State = "queued" | "processing" | "failed" | "ready";
 
@@ -307,6 +309,11 @@ interface FoundElements {
   ".one": HTMLElement & { dataset: { state: State } };
 }
 
+type Button = (classes: string, label: string, run: () => void, ...content: (Node | string)[]) => HTMLButtonElement;
+type Image = (sides: Sides | undefined, attributes?: Record<string, string>) => HTMLImageElement;
+/** Does some work in a frame that has a turn left. */
+type InTurn = (subject: unknown, work: () => void, isLast?: boolean) => unknown;
+
 // What the library of the type checker leaves open, or lacks.
 interface HTMLElement {
   cloneNode(isDeep?: boolean): HTMLElement;
@@ -377,6 +384,9 @@ interface DataTransferItem {
   webkitGetAsEntry(): DroppedEntry | null;
 }
 
+type ListenForFiles = (add: (taken: Taken) => void, onLink: () => void) => void;
+type Collect = (entry: DroppedEntry, taken: Taken, isDropped: boolean) => Promise<void>;
+
 /** A file that is chosen, and not yet accepted by the server. */
 interface UnsentFile {
   name: string;
@@ -393,6 +403,10 @@ interface NoticeAction {
   /** The notice stays after it. */
   stays?: boolean;
 }
+
+type ShowNotice = (subject: string, content: (Node | string)[], actions?: NoticeAction[]) => void;
+/** Returns the sentence to announce. */
+type ShowUnsent = (names: string[], dismiss: () => void) => string;
 
 /** The part of a `WebSocket` that the page uses, so that tests can replace it. */
 interface SocketLike {
@@ -440,6 +454,7 @@ interface AnnouncerEnvironment extends Pick<Timers, "after"> {
 
 type Stage = "chosen" | "uploading" | State | "refused" | "gone" | "removed";
 type Counts = Record<Stage, number>;
+type ShowSummary = (counts: Counts, stages: Stage[], retriable: number, isPaused: boolean) => void;
 /** Steps of an upload on its line. */
 type Step = "sent" | "queued" | "processing" | "ready";
 
@@ -481,6 +496,9 @@ interface SendAttempt {
   /** Asked when nothing has moved for a while. */
   isAnswering: () => Promise<boolean>;
 }
+
+/** Asks the server for a retry; `null` if that failed. */
+type RequestRetry = (upload: Upload, signal: AbortSignal, uploadKey: KeyGiver, request?: typeof fetch) => Promise<Upload | null>;
 
 /** A file to send, with retries. */
 interface SendOrder extends Omit<SendAttempt, "progress" | "isAnswering" | "headers"> {
@@ -572,16 +590,8 @@ interface ModelEnvironment {
   onEarlierChange: () => void;
 }
 
-/** A preview to draw; `done` takes `null` if the browser cannot draw it. */
 /** A preview by the worker, or `null` if the browser cannot draw the file. */
 type Drawn = (Sides & { blob: Blob }) | null;
-
-interface Drawing {
-  file: Blob;
-  /** Asked when its turn comes. */
-  isWanted: () => boolean;
-  done: (picture: HTMLImageElement | null) => void;
-}
 
 interface EarlierHandlers {
   /** The newest ones. */

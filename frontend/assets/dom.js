@@ -24,17 +24,17 @@ export function icon(name, classes = "i") {
   return svg;
 }
 
-/** @param {string} classes @param {string} label @param {() => void} run @param {(Node | string)[]} content */
-export function button(classes, label, run, ...content) {
+/** @type {Button} */
+export const button = (classes, label, run, ...content) => {
   const element = make("button", { class: classes, type: "button", "aria-label": label }, ...content);
   element.addEventListener("click", run);
   return element;
-}
+};
 
-/** @param {Sides | undefined} sides @param {Record<string, string>} [attributes] */
-export function image(sides, attributes) {
+/** @type {Image} */
+export const image = (sides, attributes) => {
   return make("img", { alt: "", width: `${sides?.width ?? 4}`, height: `${sides?.height ?? 3}`, ...attributes });
-}
+};
 
 /** @param {HTMLImageElement} picture */
 export async function isDrawable(picture) {
@@ -72,14 +72,14 @@ const turns = new Map();
 let left = TURNS;
 let frame = 0;
 
-/** @param {unknown} subject @param {() => void} work @param {boolean} [isLast] Gives up its place: what ended is shown before what began after it. */
-export function inTurn(subject, work, isLast) {
+/** @type {InTurn} */
+export const inTurn = (subject, work, isLast) => {
   frame ||= document.hidden ? setTimeout(takeTurns) : requestAnimationFrame(takeTurns);
   if (isLast) turns.delete(subject);
   if (!left || turns.has(subject)) return turns.set(subject, work);
   left -= 1;
   work();
-}
+};
 
 function takeTurns() {
   frame = 0;

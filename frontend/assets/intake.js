@@ -4,8 +4,8 @@ export const MAX_FILES = 1000;
 const PICTURE = /\.(jpe?g|jfif|png|webp|gif|bmp|tiff?|hei[cf]|avif)$/i;
 const LINK = /^https?:\S+$/;
 
-/** @param {(taken: Taken) => void} add @param {() => void} onLink */
-export function listenForFiles(add, onLink) {
+/** @type {ListenForFiles} */
+export const listenForFiles = (add, onLink) => {
   const input = find("#files");
   const addChosen = () => {
     add(take(input.files ?? []));
@@ -46,7 +46,7 @@ export function listenForFiles(add, onLink) {
       onLink();
     }
   });
-}
+};
 
 /** @param {Iterable<File>} files */
 function take(files) {
@@ -74,8 +74,8 @@ export async function filesOf(transfer) {
   return taken;
 }
 
-/** @param {DroppedEntry} entry @param {Taken} taken @param {boolean} isDropped */
-async function collect(entry, taken, isDropped) {
+/** @type {Collect} */
+const collect = async (entry, taken, isDropped) => {
   try {
     if (entry.isFile) {
       if (!isDropped && !PICTURE.test(entry.name)) taken.others += Number(!entry.name.startsWith("."));
@@ -93,4 +93,4 @@ async function collect(entry, taken, isDropped) {
   } catch {
     taken.unreadable.push(entry.name);
   }
-}
+};

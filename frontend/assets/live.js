@@ -368,7 +368,7 @@ export class Poller {
 const FIRST_MS = 500;
 const LONGEST_MS = 30_000;
 
-/** @param {number} failures @param {Random} random */
-export function backoff(failures, random) {
+/** @type {Backoff} */
+export const backoff = (failures, random) => {
   return random() * Math.min(LONGEST_MS, FIRST_MS * 2 ** failures);
-}
+};

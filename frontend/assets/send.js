@@ -27,7 +27,7 @@ export const sendWithRetries = async (order, network, uploadKey) => {
       continue;
     }
     if (!("interrupted" in outcome) || signal.aborted) return outcome;
-    if (!(await isReadable(file))) return { refused: true, reason: FAILED.changed };
+    if (!(await file.slice(0, 1).arrayBuffer().catch(() => null))) return { refused: true, reason: FAILED.changed };
     const answerer = await network.confirm(signal);
     if (signal.aborted) return { aborted: true };
     if (answerer === "other") return { refused: false, reason: FAILED.other };
@@ -47,11 +47,6 @@ function pause(ms, signal) {
     setTimeout(resolve, ms);
     signal.addEventListener("abort", resolve, { once: true });
   });
-}
-
-/** @param {File} file */
-async function isReadable(file) {
-  return file.slice(0, 1).arrayBuffer().then(() => true, () => false);
 }
 
 /** @param {() => Milliseconds} now @returns {Speedometer} */
@@ -134,8 +129,8 @@ function retryAfter(answer) {
   return Math.min(MAX_RETRY_AFTER_MS, Math.max(0, ms || 0));
 }
 
-/** @param {Upload} upload @param {AbortSignal} signal @param {KeyGiver} uploadKey @param {typeof fetch} [request] */
-export async function requestRetry({ links }, signal, uploadKey, request = fetch) {
+/** @type {RequestRetry} */
+export const requestRetry = async ({ links }, signal, uploadKey, request = fetch) => {
   try {
     const used = uploadKey.value;
     const headers = { accept: "application/json", ...uploadKey.headers() };
@@ -146,7 +141,7 @@ export async function requestRetry({ links }, signal, uploadKey, request = fetch
   } catch {
     return null;
   }
-}
+};
 
 export const MAX_RUNNING = 3;
 

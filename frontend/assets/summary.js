@@ -10,8 +10,8 @@ const ICONS = { failed: "m8 8 16 16M24 8 8 24", ready: "m6 17 7 7L26 9" };
 const favicon = find('link[rel="icon"]');
 const mark = favicon.getAttribute("href") ?? "";
 
-/** @param {Counts} counts @param {Stage[]} stages @param {number} retriable @param {boolean} isPaused */
-export function showSummary(counts, stages, retriable, isPaused) {
+/** @type {ShowSummary} */
+export const showSummary = (counts, stages, retriable, isPaused) => {
   const total = words.total(counts);
   const isEmpty = stages.length === 0;
   const heading = find("#total");
@@ -38,7 +38,7 @@ export function showSummary(counts, stages, retriable, isPaused) {
   const retry = find(".retry-all");
   retry.toggleAttribute("data-idle", !retriable || !pause.hasAttribute("data-idle"));
   if (retriable) setText(find("span", retry), words.retryAll(retriable));
-}
+};
 
 /** @param {string} text */
 export function showToSend(text) {
@@ -80,10 +80,6 @@ export function reattachBelowTiles() {
   reattach([".earlier", ".foot"]);
 }
 
-export function reattachBelowNotices() {
-  reattach([".nothing", ".tiles", ".earlier", ".foot"]);
-}
-
 /** @param {string[]} selectors */
 function reattach(selectors) {
   const sections = selectors.map((selector) => find(selector));
@@ -106,8 +102,8 @@ export function hopMark() {
 /** @type {Map<string, HTMLElement>} */
 const shown = new Map();
 
-/** @param {string} subject @param {(Node | string)[]} content @param {NoticeAction[]} actions */
-export function showNotice(subject, content, actions = [{ text: "Dismiss", run() {} }]) {
+/** @type {ShowNotice} */
+export const showNotice = (subject, content, actions = [{ text: "Dismiss", run() {} }]) => {
   const buttons = actions.map(({ text, run, stays }, index) => {
     const press = () => {
       if (!stays) hideNotice(subject);
@@ -119,9 +115,9 @@ export function showNotice(subject, content, actions = [{ text: "Dismiss", run()
   shown.get(subject)?.remove();
   shown.set(subject, notice);
   find(".notices").append(notice);
-  reattachBelowNotices();
+  reattach([".nothing", ".tiles", ".earlier", ".foot"]);
   notice.scrollIntoView({ block: "nearest" });
-}
+};
 
 /** @param {string} subject */
 export function hideNotice(subject) {
@@ -134,8 +130,8 @@ export function hideNotice(subject) {
 
 const MAX_NAMES = 20;
 
-/** @param {string[]} names @param {() => void} dismiss */
-export function showUnsent(names, dismiss) {
+/** @type {ShowUnsent} */
+export const showUnsent = (names, dismiss) => {
   const shown = names.slice(0, MAX_NAMES).flatMap((name, index) => [index ? ", " : " ", make("bdi", {}, name)]);
   const rest = names.length > MAX_NAMES ? ` and ${names.length - MAX_NAMES} more` : "";
   const sentence = words.ANNOUNCEMENTS.unsent(names.length);
@@ -144,7 +140,7 @@ export function showUnsent(names, dismiss) {
     { text: "Dismiss", run: dismiss },
   ]);
   return sentence;
-}
+};
 
 const SIZES_EARLIER = "8rem";
 const PAGE = 60;

@@ -1,5 +1,4 @@
 import { button, copyButton, fileName, find, hasFocus, icon, image, inTurn, isDrawable, make, setRatio } from "./dom.js";
-import { Queue } from "./send.js";
 import * as words from "./words.js";
 
 const SIZES = "(min-width: 34rem) 19rem, 6.5rem";
@@ -289,13 +288,14 @@ function statusOf(item) {
 const PREVIEW_WIDTH = 352;
 const FADE_MS = 400;
 
-const drawings = new Queue(async (/** @type {Drawing} */ { file, isWanted, done }) => done(isWanted() ? await draw(file).catch(() => null) : null), 1);
+/** @type {Promise<HTMLImageElement | null>} */
+let drawing = Promise.resolve(null);
 /** @type {Worker | undefined} */
 let drawer;
 
 /** @param {Blob} file @param {() => boolean} isWanted */
 export function preview(file, isWanted) {
-  return new Promise((done) => drawings.add({ file, isWanted, done }));
+  return (drawing = drawing.then(() => (isWanted() ? draw(file).catch(() => null) : null)));
 }
 
 /** @param {Blob} file */
@@ -336,24 +336,23 @@ export function fadeIn(picture, print) {
   }, FADE_MS);
 }
 
-/** @type {WeakMap<Element, {seen: Promise<void>, done: () => void}>} */
+/** @type {WeakMap<Element, Promise<unknown>>} */
 const watched = new WeakMap();
 const observer = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) {
     if (!isIntersecting) continue;
     observer.unobserve(target);
-    setTimeout(() => watched.get(target)?.done());
+    setTimeout(() => target.dispatchEvent(new Event("seen")));
   }
 }, { rootMargin: "50%" });
 
 /** @param {Element} element */
 export async function whenSeen(element) {
   if (!watched.has(element)) {
-    let done = () => {};
-    watched.set(element, { seen: new Promise((resolve) => (done = resolve)), done: () => done() });
+    watched.set(element, new Promise((done) => element.addEventListener("seen", done)));
     observer.observe(element);
   }
-  return watched.get(element)?.seen;
+  return watched.get(element);
 }
 
 /** @type {Set<HTMLElement>} */
