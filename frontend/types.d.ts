@@ -655,3 +655,21 @@ interface Announcements {
   paused: string;
   resumed: string;
 }
+
+// Functions with several parameters.
+type ToSend = (left: { files: number; bytes: Bytes; speed: BytesPerSecond }) => string;
+type LeftOut = (taken: Taken, most: number) => string;
+type SetDeletion = (upload: Deletable, step: Deletion["step"], more?: Partial<Deletion>) => void;
+type SetRatio = (element: HTMLElement, sides: Sides) => void;
+type CopyAndSay = (button: HTMLElement, ...urls: string[]) => Promise<void>;
+type ReasonToRefuse = (bytes: Bytes, kind: Kind | null, limits: Limits) => string;
+type ReadProblem = (status: number, problem: any, bytes: Bytes) => { refused: boolean; reason: string };
+type IsCounted = (name: string, taken: Taken) => boolean;
+type Advance = (item: { stage: Stage }, stage: Stage) => void;
+type AddFiles = (files: File[], unreadable?: string[], first?: number) => Item[];
+type Prepare = (item: Item, kind: Kind | null, limits: Limits, isReadable?: boolean, isLocated?: boolean) => void;
+type ClearStages = (stages: Stage[], sentence: (count: number) => string) => void;
+type ShowKind = (kind: string, sides?: Partial<Sides>) => void;
+type Send = (attempt: SendAttempt, open?: () => XMLHttpRequest) => Promise<any>;
+/** Returns whether they were copied. */
+type Copy = (button: HTMLElement, ...urls: string[]) => Promise<boolean>;

@@ -286,7 +286,7 @@ function retryAll() {
   failed[0]?.tile?.focus();
 }
 
-/** @param {HTMLElement} button @param {string[]} urls */
+/** @type {CopyAndSay} */
 async function copy(button, ...urls) {
   const isCopied = await copyLinks(button, ...urls);
   announcer.note(isCopied ? words.ANNOUNCEMENTS.copied : words.ANNOUNCEMENTS.notCopied);

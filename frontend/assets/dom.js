@@ -54,7 +54,7 @@ export function fileName(name) {
   return make("bdi", { class: "name", title: name }, make("span", { class: "stem", ...seen }, stem), make("span", { class: "ext", ...seen }, ending), make("span", { class: "vh" }, name));
 }
 
-/** @param {HTMLElement} element @param {Sides} sides */
+/** @type {SetRatio} */
 export function setRatio(element, { width, height }) {
   element.style.setProperty("--ratio", `${width || 4} / ${height || 3}`);
 }
@@ -95,7 +95,7 @@ function takeTurns() {
 
 const CONFIRM_MS = 2000;
 
-/** @param {HTMLElement} button @param {string[]} urls */
+/** @type {Copy} */
 export async function copyLinks(button, ...urls) {
   const isCopied = await write(urls.map((url) => new URL(url, document.baseURI).href).join("\n"));
   if (isCopied) {

@@ -56,7 +56,7 @@ function take(files) {
   return taken;
 }
 
-/** @param {string} name @param {Taken} taken */
+/** @type {IsCounted} */
 function isCounted(name, taken) {
   if (name.startsWith("._")) taken.appleDouble += 1;
   else if (taken.files.length >= MAX_FILES) taken.tooMany += 1;

@@ -184,7 +184,7 @@ export class Deletions {
     this.#set(upload, reason ? "failed" : "gone", { reason });
   }
 
-  /** @param {Deletable} upload @param {Deletion["step"]} step @param {Partial<Deletion>} [more] */
+  /** @type {SetDeletion} */
   #set(upload, step, more) {
     const deletion = { step, upload, ...more };
     this.#known.set(upload.id, deletion);

@@ -28,7 +28,7 @@ function explain(item, { error }) {
   item.canRetry = !HOPELESS.test(error?.type ?? "");
 }
 
-/** @param {{stage: Stage}} item @param {Stage} stage */
+/** @type {Advance} */
 export function advance(item, stage) {
   if (item.stage === stage) return;
   if (!NEXT[item.stage].includes(stage)) throw new Error(`A file that is ${item.stage} cannot become ${stage}.`);
@@ -94,7 +94,7 @@ export class Model {
     return uploads;
   }
 
-  /** @param {File[]} files @param {string[]} unreadable @param {number} first */
+  /** @type {AddFiles} */
   add(files, unreadable = [], first = 0) {
     const added = files.map((file, index) => {
       const item = this.#create({ file, name: file.name || "picture", bytes: file.size, key: this.#environment.keyOf(file), isBulk: first + index >= BULK_AFTER });
@@ -127,7 +127,7 @@ export class Model {
     return restored;
   }
 
-  /** @param {Item} item @param {Kind | null} kind @param {Limits} limits */
+  /** @type {Prepare} */
   prepare(item, kind, limits, isReadable = true, isLocated = false) {
     Object.assign(item, { width: kind?.width ?? 0, height: kind?.height ?? 0 });
     const reason = isReadable ? reasonToRefuse(item.bytes, kind, limits) : REFUSED.unreadable;
@@ -212,7 +212,7 @@ export class Model {
     this.#drop(item);
   }
 
-  /** @param {Stage[]} stages @param {(count: number) => string} sentence */
+  /** @type {ClearStages} */
   clear(stages, sentence) {
     const items = this.items.filter(({ stage }) => stages.includes(stage));
     for (const item of items) this.#drop(item);

@@ -102,7 +102,7 @@ function uint24(view, at) {
   return view.getUint16(at, true) | (view.getUint8(at + 2) << 16);
 }
 
-/** @param {Bytes} bytes @param {Kind | null} kind @param {Limits} limits */
+/** @type {ReasonToRefuse} */
 export function reasonToRefuse(bytes, kind, limits) {
   if (bytes === 0) return REFUSED.empty;
   if (!kind) return REFUSED.other;
@@ -115,7 +115,7 @@ export function reasonToRefuse(bytes, kind, limits) {
   return pixels > limits.max_pixels ? REFUSED.tooManyPixels(pixels, limits.max_pixels) : "";
 }
 
-/** @param {number} status @param {any} problem @param {Bytes} bytes */
+/** @type {ReadProblem} */
 export function readProblem(status, problem, bytes) {
   const title = typeof problem?.title === "string" ? problem.title : "";
   switch (status) {

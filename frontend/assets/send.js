@@ -62,7 +62,7 @@ export function speedometer(now) {
   };
 }
 
-/** @param {SendAttempt} attempt @param {() => XMLHttpRequest} [open] */
+/** @type {Send} */
 export function send({ url, file, key, headers, signal, progress, isAnswering }, open = () => new XMLHttpRequest()) {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve({ aborted: true });

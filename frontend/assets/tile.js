@@ -84,7 +84,7 @@ export class Tile {
     this.#setPicture(picture);
   }
 
-  /** @param {string} kind @param {Partial<Sides>} [sides] */
+  /** @type {ShowKind} */
   showKind(kind, sides = {}) {
     if (this.#thumbnailsOf) return;
     if (sides.width && sides.height) setRatio(this.#print, { width: sides.width, height: sides.height });

@@ -37,7 +37,7 @@ export function timeLeft(seconds) {
   return seconds < 90 ? `${Math.round(seconds)} s left` : `${Math.round(seconds / 60)} min left`;
 }
 
-/** @param {{files: number, bytes: Bytes, speed: BytesPerSecond}} left */
+/** @type {ToSend} */
 export function toSend({ files, bytes, speed }) {
   if (files < 2) return "";
   return `${size(Math.ceil(bytes))} to send${speed ? `, ${timeLeft(bytes / speed)}` : ""}`;
@@ -163,7 +163,7 @@ export function limits(formats, bytes) {
   return `${names.length ? `${names.join(", ")} or ${last}` : last}, up to ${limit(bytes).replace(" ", NO_BREAK)} each.`;
 }
 
-/** @param {Taken} taken @param {number} most */
+/** @type {LeftOut} */
 export function leftOut({ others, appleDouble, tooMany }, most) {
   return [
     others && `${others === 1 ? "One file is not a picture and was" : `${others} files are not pictures and were`} left out.`,
