@@ -37,6 +37,9 @@
 //     TURN: files of a drop that are added in one frame, so that a slow computer answers meanwhile.
 //     isPaused: files that wait; those on the way go on.
 //     keepsLocation: asked once per visit.
+//     send: the same file with and without its place are two uploads, each with a key that survives a reload.
+//     prepare: keeps no first bytes of files that wait for `scanning`. The kind is `undefined` if the file cannot be read.
+//     scanning: one file at a time, so that a large drop is not in memory as a whole.
 //     removeTile: the neighbour takes the focus.
 //     afterChanges: `work`: runs once after several changes.
 //   dom
@@ -140,19 +143,25 @@
 //     start: returns the file to send.
 //     forgetEarlier: `uploads`: without items.
 //   probe
-//     withoutLocation: damaged metadata breaks off, or points outside.
+//     blankExif: damaged metadata breaks off, or points outside.
+//     withoutLocation: finds EXIF by its first bytes and XMP by its names, whatever holds them: JPEG, pictures appended to it, PNG, WebP, HEIC, AVIF.
+//       The file keeps its length. It is read in overlapping windows: a tail that is not scanned yet comes again in the next one.
+//     REACH: from the start of EXIF to its places; the length of one chunk of a PNG.
+//     PLACE: of XMP also the names of drones, such as `drone-dji:GpsLatitude`.
+//     blank: a damaged block changes nothing outside its segment of a JPEG.
+//     MAX_DIRECTORIES: cameras write two: the picture and its preview.
+//     mendChecksums: of chunks of a PNG.
 //     TYPE_BYTES: bytes of a value by its type.
 //     NOT_PICTURES: first bytes, short name, name with article.
 //     DEFAULT_LIMITS: until the server's are known.
-//     headOf: `null` if the file cannot be read.
 //     HEAD_BYTES: the frame header of a JPEG follows one or two segments of up to 64 KiB.
 //     probe: returns `null` if unknown.
 //     reasonToRefuse: returns empty if the file is fine. The server may name HEIC by its container, HEIF.
 //     probeBrands: writers of AVIF may name the general brand of still pictures first.
 //     readProblem: `status`: HTTP; `problem`: RFC 9457, or `null`.
 //     averageColour: the first three bytes of a thumbhash (evanw/thumbhash).
-//     withoutLocation: returns `null` if it has none.
-//     blankExif: the entries behind it and the offset of the next directory move up.
+//     withoutLocation: returns `null` if the file tells no place. The directories of a TIFF are anywhere, so it is in memory as a whole.
+//     blankExif: the pointer to the directory becomes padding, as under `--strip-location`. Returns whether it told a place.
 //   send
 //     read: 408 to 507: busy, about to stop, an earlier attempt in flight, or a gateway without its server.
 //     requestRetry: 409: another client has retried it.
@@ -471,6 +480,9 @@ interface Kind {
   height?: number;
 }
 
+/** Blanks places. `text` is `bytes` as text, `end` of what is scanned; returns whether there were any. */
+type Blank = (bytes: Uint8Array, text: string, end: number) => boolean;
+
 interface Limits {
   max_upload_bytes: Bytes;
   max_pixels: number;
@@ -564,6 +576,8 @@ interface Item {
   isBulk: boolean;
   /** It tells where it was taken, and waits for a decision. */
   isLocated: boolean;
+  /** The file without that place, if it tells one. It is sent when it is `file`, too. */
+  clean: File | null;
   key: string;
   abort: AbortController;
   /** Set by the view; the model does not use it. */

@@ -56,7 +56,7 @@ const model = new Model({
   queue,
   requestRetry: (upload, signal) => requestRetry(upload, signal, uploadKey),
   now: browser.now,
-  keyOf: (file) => unsent.claim({ name: file.name, bytes: file.size, modified: file.lastModified, key: randomKey() }),
+  keyOf: (file) => unsent.claim({ name: file.name, bytes: file.size, modified: file.lastModified, key: crypto.getRandomValues(new Uint32Array(4)).join("-") }),
   onChange: show,
   onReady: hopMark,
   onRemove: removeTile,
@@ -71,10 +71,6 @@ const earlier = new EarlierUploads({
   remove: (upload) => deletions.start(upload),
   undo: (upload) => deletions.undo(upload),
 });
-
-function randomKey() {
-  return crypto.getRandomValues(new Uint32Array(4)).join("-");
-}
 
 /** @param {Level} level @param {Level} before */
 function onLevel(level, before) {
@@ -189,19 +185,24 @@ function removeTile({ tile }, neighbour) {
 
 /** @param {Item} item @param {File} file */
 async function prepare(item, file) {
-  const head = await headOf(file);
+  const kind = await headOf(file).then(probe, () => undefined);
   await firstLimits;
   if (item.stage === "removed") return;
-  const kind = head && probe(head);
-  const isLocated = head !== null && kind?.format === "jpeg" && withoutLocation(head) !== null;
-  model.prepare(item, kind, limits, head !== null, isLocated && keepsLocation !== true);
-  if (item.isLocated) decideLocation();
   const ending = words.splitName(item.name)[1].slice(1).toUpperCase();
   item.tile?.showKind(kind?.name ?? (ending || "?"), kind ?? {});
+  if (kind?.format && file.size <= limits.max_upload_bytes && !keepsLocation) {
+    scanning = scanning.then(() => withoutLocation(file, kind.format).catch(() => null));
+    item.clean = await scanning;
+    if (item.stage !== "chosen") return;
+  }
+  model.prepare(item, kind ?? null, limits, kind !== undefined, item.clean !== null && !keepsLocation);
+  if (item.isLocated) decideLocation();
   if (kind?.format && item.width * item.height <= limits.max_pixels) showPreview(item, file);
   show(item);
 }
 
+/** @type {Promise<File | null>} */
+let scanning = Promise.resolve(null);
 /** @type {boolean | null} */
 let keepsLocation = null;
 
@@ -221,19 +222,9 @@ function decideLocation() {
 }
 
 /** @param {Item} item */
-async function releaseLocated(item) {
-  const { file } = item;
+function releaseLocated(item) {
   item.isLocated = false;
-  if (!keepsLocation && file) {
-    const head = await headOf(file);
-    const clean = head && withoutLocation(head);
-    if (item.stage !== "chosen") return;
-    if (!clean) {
-      model.prepare(item, null, limits, false);
-      return show(item);
-    }
-    Object.assign(item, { file: new File([clean, file.slice(clean.length)], file.name, { type: file.type }), key: randomKey() });
-  }
+  if (!keepsLocation) item.file = item.clean;
   queue.add(item);
   show(item);
 }
@@ -258,7 +249,7 @@ async function send(item) {
   const outcome = await sendWithRetries({
     url: item.isBulk ? "./uploads?lane=bulk" : "./uploads",
     file,
-    key: item.key,
+    key: item.file === item.clean ? `${item.key}-clean` : item.key,
     signal: item.abort.signal,
     wait(isWaiting) {
       item.isBusy = isWaiting;

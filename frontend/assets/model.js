@@ -276,6 +276,7 @@ export class Model {
       pressedAt: fields.file ? this.#environment.now() : NaN,
       isBulk: false,
       isLocated: false,
+      clean: null,
       key: "",
       abort: new AbortController(),
       ...fields,

@@ -21,7 +21,7 @@ export const DEFAULT_LIMITS = {
 
 /** @param {File} file */
 export function headOf(file) {
-  return file.slice(0, HEAD_BYTES).arrayBuffer().then((head) => new Uint8Array(head), () => null);
+  return file.slice(0, HEAD_BYTES).arrayBuffer().then((head) => new Uint8Array(head));
 }
 
 /** @param {Uint8Array} head */
@@ -131,27 +131,53 @@ export function readProblem(status, problem, bytes) {
   }
 }
 
+const WINDOW = 256 * 1024;
+const REACH = 128 * 1024;
+const PLACE = /II\*\0|MM\0\*|:gps\w+(?:\s*=\s*["']|>)\s*(?=\S)([^"'<\0-\x1f\x7f-\uffff]+)/gi;
+const APP1 = 0xffe1;
 const GPS_TAG = 0x8825;
+const PADDING_TAG = 0xea1c;
+const UNDEFINED = 7;
+const MAX_DIRECTORIES = 8;
 const ENTRY_BYTES = 12;
 const TYPE_BYTES = [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8];
 
-/** @param {Uint8Array} head */
-export function withoutLocation(head) {
-  const clean = Uint8Array.from(head);
-  const view = new DataView(clean.buffer);
-  let isFound = false;
-  for (let at = 2; at + 12 < clean.length && clean[at] === 0xff && clean[at + 1] !== 0xda; at += 2 + view.getUint16(at + 2)) {
-    if (clean[at + 1] !== 0xe1) continue;
-    const segment = clean.subarray(at + 4, at + 2 + view.getUint16(at + 2));
-    const label = text(segment.subarray(0, 29));
-    try {
-      if (label.startsWith("Exif\0\0")) isFound = blankExif(segment.subarray(6)) || isFound;
-      else if (label.startsWith("http://ns.adobe.com/xap/1.0/")) isFound = blankXmp(segment) || isFound;
-    } catch {
-    }
+/** @param {File} file @param {string} [format] */
+export async function withoutLocation(file, format) {
+  const { size } = file;
+  const whole = new Uint8Array(format === "tiff" ? await file.arrayBuffer() : []);
+  let isFound = blankExif(whole);
+  const source = isFound ? new Blob([whole]) : file;
+  const parts = [];
+  let tail = new Uint8Array();
+  let wasBlanked = false;
+  for (let at = 0; at < size; at += WINDOW) {
+    const bytes = new Uint8Array(await new Blob([tail, source.slice(at + tail.length, at + 2 * WINDOW)]).arrayBuffer());
+    const text = new TextDecoder("latin1").decode(bytes);
+    const isBlanked = blank(bytes, text, at + 2 * WINDOW < size ? bytes.length - REACH : size);
+    const isChanged = isBlanked || wasBlanked;
+    if (isChanged && format === "png") mendChecksums(bytes, text);
+    parts.push(isChanged ? bytes.slice(0, WINDOW) : source.slice(at, at + WINDOW));
+    tail = bytes.slice(WINDOW);
+    wasBlanked = isBlanked;
+    isFound ||= isBlanked;
   }
-  return isFound ? clean : null;
+  return isFound ? new File(parts, file.name, file) : null;
 }
+
+/** @type {Blank} */
+const blank = (bytes, text, end) => {
+  const view = new DataView(bytes.buffer);
+  let isFound = false;
+  for (const { 0: found, 1: value, index } of text.matchAll(PLACE)) {
+    if (index >= end) break;
+    const last = index + found.length;
+    if (value) bytes.fill(0x20, last - value.length, last);
+    const most = index > 9 && view.getUint16(index - 10) === APP1 ? view.getUint16(index - 8) - 8 : REACH;
+    if (value || blankExif(bytes.subarray(index, index + most))) isFound = true;
+  }
+  return isFound;
+};
 
 /** @param {Uint8Array} tiff */
 function blankExif(tiff) {
@@ -161,38 +187,45 @@ function blankExif(tiff) {
   const short = (at) => view.getUint16(at, isLittle);
   /** @param {number} at */
   const long = (at) => view.getUint32(at, isLittle);
-  const first = long(4);
-  const count = short(first);
-  for (let index = 0; index < count; index += 1) {
-    const entry = first + 2 + index * ENTRY_BYTES;
-    if (short(entry) !== GPS_TAG) continue;
-    const gps = long(entry + 8);
-    const entries = short(gps);
-    for (let at = gps + 2; at < gps + 2 + entries * ENTRY_BYTES; at += ENTRY_BYTES) {
-      const bytes = (TYPE_BYTES[short(at + 2)] ?? 0) * long(at + 4);
-      if (bytes > 4) tiff.fill(0, long(at + 8), long(at + 8) + bytes);
+  let isFound = false;
+  try {
+    for (let first = long(4), left = MAX_DIRECTORIES; first && left; left -= 1) {
+      const end = first + 2 + short(first) * ENTRY_BYTES;
+      for (let entry = first + 2; entry < end; entry += ENTRY_BYTES) {
+        if (short(entry) !== GPS_TAG || long(entry + 4) !== 1) continue;
+        const gps = long(entry + 8);
+        const last = gps + 2 + short(gps) * ENTRY_BYTES;
+        for (let at = gps + 2; at < last; at += ENTRY_BYTES) {
+          isFound = true;
+          const bytes = (TYPE_BYTES[short(at + 2)] ?? 0) * long(at + 4);
+          if (bytes > 4) tiff.fill(0, long(at + 8), long(at + 8) + bytes);
+        }
+        tiff.fill(0, gps, last);
+        view.setUint16(entry, PADDING_TAG, isLittle);
+        view.setUint16(entry + 2, UNDEFINED, isLittle);
+      }
+      first = long(end);
     }
-    tiff.fill(0, gps, gps + 2 + entries * ENTRY_BYTES);
-    const end = first + 2 + count * ENTRY_BYTES + 4;
-    tiff.copyWithin(entry, entry + ENTRY_BYTES, end);
-    tiff.fill(0, end - ENTRY_BYTES, end);
-    view.setUint16(first, count - 1, isLittle);
-    return entries > 0;
+  } catch {
   }
-  return false;
+  return isFound;
 }
 
-/** @param {Uint8Array} segment */
-function blankXmp(segment) {
-  const before = text(segment);
-  const after = before.replace(/(exif:GPS\w+(?:="|>))([^"<]+)/g, (_, name, value) => name + " ".repeat(value.length));
-  segment.set(Uint8Array.from(after, (letter) => letter.charCodeAt(0)));
-  return before !== after;
-}
-
-/** @param {Uint8Array} bytes */
-function text(bytes) {
-  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+/** @param {Uint8Array} bytes @param {string} text */
+function mendChecksums(bytes, text) {
+  const view = new DataView(bytes.buffer);
+  for (const { index } of text.matchAll(/eXIf|iTXt/g)) {
+    try {
+      const end = index + 4 + view.getUint32(index - 4);
+      let crc = -1;
+      for (const byte of bytes.subarray(index, end)) {
+        crc ^= byte;
+        for (let bit = 0; bit < 8; bit += 1) crc = (crc >>> 1) ^ (0xedb88320 & -(crc & 1));
+      }
+      view.setUint32(end, ~crc);
+    } catch {
+    }
+  }
 }
 
 /** @param {string} thumbhash */
