@@ -13,8 +13,9 @@ function needed(name, found = new Set()) {
   return found;
 }
 
-test("the page asks for every module at once", () => {
-  const html = read("index.html");
-  const preloaded = Array.from(html.matchAll(/rel="modulepreload" href="(\w+\.js)"/g), ([, name]) => name);
-  assert.deepEqual(["app.js", ...preloaded].sort(), [...needed("app.js")].sort());
-});
+for (const [page, module] of [["index.html", "app.js"], ["../templates/upload.html", "upload.js"]]) {
+  test(`${page} asks for every module at once`, () => {
+    const preloaded = Array.from(read(page).matchAll(/rel="modulepreload" href="(?:{{ base }})?(\w+\.js)"/g), ([, name]) => name);
+    assert.deepEqual([module, ...preloaded].sort(), [...needed(module)].sort());
+  });
+}

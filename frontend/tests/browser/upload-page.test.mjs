@@ -132,6 +132,10 @@ test("a failed upload shows its reason, and follows a retry by another client", 
   assert.equal(await heading(tab), "damaged.png Failed. The file is damaged.");
   await tab.isAccessible("the failure");
   await tab.shootAll("upload-failed");
+  await tab.page.emulateMedia({ forcedColors: "active" });
+  const line = await tab.page.locator(".stopped .line").evaluate((it) => getComputedStyle(it).backgroundImage);
+  assert.match(line, /^repeating-linear-gradient/, "the broken line stays dashed");
+  await tab.page.emulateMedia({ forcedColors: "none" });
   await fetch(`${proxy.url}${path}/retry`, { method: "POST" });
   await until(() => tab.page.evaluate(() => Number(document.querySelector(".one").dataset.generation) === 2 && document.querySelector(".one").dataset.state === "failed"), "the second failure is shown");
   await tab.hasQuietConsole();
