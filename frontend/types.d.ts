@@ -163,7 +163,7 @@
 //     withoutLocation: returns `null` if the file tells no place. The directories of a TIFF are anywhere, so it is in memory as a whole.
 //     blankExif: the pointer to the directory becomes padding, as under `--strip-location`. Returns whether it told a place.
 //   send
-//     read: 408 to 507: busy, about to stop, an earlier attempt in flight, or a gateway without its server.
+//     outcomeOf: 408 to 507: busy, about to stop, an earlier attempt in flight, or a gateway without its server; 520 to 530: a CDN without it.
 //     requestRetry: 409: another client has retried it.
 //     MAX_ATTEMPTS: while the server answers otherwise.
 //     MAX_BUSY_ATTEMPTS: if the server says that it is busy.

@@ -114,7 +114,7 @@ function outcomeOf(answer, bytes) {
   if (status === 401 && KEYLESS.test(response?.type)) return { needsKey: true };
   const usedUp = USED_UP[response?.type];
   if (usedUp) return { refused: true, reason: usedUp };
-  if ([408, 429, 502, 503, 504, 507].includes(status) || /key-in-use/.test(response?.type)) {
+  if (/408|429|50[2-47]|5[2-9]./.test(String(status)) || /key-in-use/.test(response?.type)) {
     return { interrupted: true, reason: response?.title || FAILED.unreachable, retryMs: retryAfter(answer) };
   }
   if (typeof response?.title !== "string" && status < 500 && status !== 413) return { refused: false, reason: FAILED.other };

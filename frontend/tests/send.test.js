@@ -66,6 +66,9 @@ test("every other answer gets the outcome that fits it", async () => {
     [502, null, again("The server isn't answering.")],
     [503, null, again("The server isn't answering.")],
     [504, null, again("The server isn't answering.")],
+    // Of networks in front of the server, such as Cloudflare.
+    ...[520, 521, 522, 523, 524, 525, 526, 530, 598].map((status) => [status, null, again("The server isn't answering.")]),
+    [501, null, { refused: false, reason: "Something went wrong on the server." }],
     [413, null, { refused: true, reason: "Too large for the way to the server: a proxy turned it back." }],
     [200, null, { refused: false, reason: "Something else answered, perhaps a login page. Look in a new tab, then retry." }],
     [403, null, { refused: false, reason: "Something else answered, perhaps a login page. Look in a new tab, then retry." }],
