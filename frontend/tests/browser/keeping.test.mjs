@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { geotagged } from "../geotagged.js";
 import { png } from "./support/pictures.mjs";
 import { NETWORK, openPage, plain, scene, until } from "./support/scene.mjs";
 
@@ -62,6 +63,23 @@ test("a reload with pictures on their way asks first, names them afterwards, and
   await tab.pill("Live");
   assert.equal(await notice.count(), 0);
   assert.equal(tab.asked(), 1, "a page without pictures on their way does not ask");
+  await tab.hasQuietConsole();
+});
+
+test("a picture whose place was removed keeps its key over a reload", async (t) => {
+  const { open, proxy, directory } = await scene(t, { options: ["--workers", "0"] });
+  const held = hold(proxy);
+  const tab = await open("/", { allowed: NETWORK });
+  const path = join(directory, "beach.jpg");
+  await writeFile(path, geotagged({}));
+  for (const isHeld of [true, false]) {
+    held.is = isHeld;
+    await tab.page.setInputFiles("#files", path);
+    await tab.page.getByRole("button", { name: "Remove location" }).click();
+    await tab.until(isHeld ? "uploading" : "queued");
+    if (isHeld) await tab.page.reload();
+  }
+  assert.deepEqual([held.keys.length, new Set(held.keys).size], [2, 1]);
   await tab.hasQuietConsole();
 });
 
