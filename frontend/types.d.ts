@@ -124,7 +124,6 @@
 //     BULK_AFTER: per drop; further files use the bulk lane.
 //     MAX_WATCHED: ready uploads that stay subscribed, so that the page learns when another client deletes them.
 //     receiveGone: it was deleted, here or by another client.
-//     MAX_CHECKED: earlier uploads of which a visit checks that the server still has them.
 //     HOPELESS: failures that a retry meets again.
 //     advance: throws on a change that is not allowed, which is a bug of the page.
 //     toSend: of all files that are not sent.
@@ -136,7 +135,8 @@
 //     remove: the upload stays on the server.
 //     remember: undoes `forgetEarlier`.
 //     NEXT: the stages that may follow each.
-//     earlier: ready uploads without an item, newest first.
+//     earlier: ready uploads without an item whose links still work, newest first.
+//     keepShown: those that are gone stay forgotten.
 //     byId: keys are upload ids.
 //     items: in the order of the tiles.
 //     add: `files`: of one drop; `unreadable`: names; `first`: how many of the drop came before; returns one each, to `prepare` unless refused.
@@ -272,6 +272,8 @@ interface Upload extends Revision, Sides {
   bytes: Bytes;
   created_at: string;
   ended_at?: string;
+  /** When it is deleted by itself. */
+  expires_at?: string;
   /** Frames or pages. */
   frames?: number;
   /** Such as `cut-short`. */
@@ -610,6 +612,8 @@ type Drawn = (Sides & { blob: Blob }) | null;
 interface EarlierHandlers {
   /** The newest ones. */
   list: (most: number) => Upload[];
+  /** Learns when another client deletes it. */
+  follow: (upload: Upload) => void;
   forget: (upload: Upload) => void;
   deletion: (upload: Upload) => Deletion | undefined;
   /** Deletes it at the server. */

@@ -66,6 +66,7 @@ const unsent = new Unsent(() => sessionStorage, () => localStorage);
 const lightbox = new Lightbox(copy);
 const earlier = new EarlierUploads({
   list: (most) => model.earlier(most),
+  follow: (upload) => model.follow(upload),
   forget: (upload) => model.forgetEarlier([upload]),
   deletion: ({ id }) => deletions.get(id),
   remove: (upload) => deletions.start(upload),

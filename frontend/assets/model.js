@@ -4,7 +4,6 @@ import { ANNOUNCEMENTS, FAILED, REFUSED } from "./words.js";
 
 export const BULK_AFTER = 20;
 export const MAX_ITEMS = 5000;
-const MAX_CHECKED = 60;
 const MAX_WATCHED = 100;
 
 /** @type {Record<Stage, Stage[]>} */
@@ -85,11 +84,12 @@ export class Model {
   /** @param {number} [most] */
   earlier(most = Infinity) {
     const { memory } = this.#environment;
+    const now = this.#environment.now();
     const uploads = [];
     for (const id of memory.ids()) {
       if (uploads.length >= most) break;
       const upload = this.#byId.has(id) ? null : memory.get(id);
-      if (upload?.state === "ready") uploads.push(upload);
+      if (upload?.state === "ready" && !(Date.parse(upload.expires_at ?? "") <= now)) uploads.push(upload);
     }
     return uploads;
   }
@@ -113,7 +113,6 @@ export class Model {
   restore() {
     const { memory, connection } = this.#environment;
     const restored = [];
-    for (const upload of this.earlier(MAX_CHECKED)) this.#follow(upload);
     for (const id of memory.ids().reverse()) {
       const upload = memory.get(id);
       if (!upload || upload.state === "ready") continue;
@@ -164,11 +163,11 @@ export class Model {
     if (!item?.upload) return onEarlierChange();
     if (item.stage === "gone") return;
     const merged = merge(item.upload, upload);
-    if (merged === item.upload) return this.#follow(merged);
+    if (merged === item.upload) return this.follow(merged);
     item.upload = { ...merged, token: item.upload.token };
     advance(item, merged.state);
     explain(item, merged);
-    this.#follow(merged);
+    this.follow(merged);
     if (merged.state === "ready") {
       this.#end(item);
       onReady();
@@ -254,7 +253,7 @@ export class Model {
   }
 
   keepShown() {
-    for (const { upload } of this.items) if (upload) this.#environment.memory.keep(upload);
+    for (const { upload, stage } of this.items) if (upload && stage !== "gone") this.#environment.memory.keep(upload);
   }
 
   /** @param {ItemFields} fields */
@@ -296,7 +295,7 @@ export class Model {
     advance(item, upload.state);
     explain(item, upload);
     if (upload.state === "ready") this.#end(item);
-    this.#follow(upload);
+    this.follow(upload);
   }
 
   /** @param {Item} item */
@@ -307,7 +306,7 @@ export class Model {
   }
 
   /** @param {Upload} upload */
-  #follow(upload) {
+  follow(upload) {
     this.#environment.connection.subscribe(upload);
     if (upload.state !== "ready") return;
     this.#watched.add(upload.id);

@@ -190,6 +190,7 @@ export class EarlierUploads {
     const frame = make("span", { class: "frame" }, print);
     setRatio(frame, upload);
     showThumbnail(upload, print);
+    this.handlers.follow(upload);
     const entry = make("li", {}, make("a", { href: upload.links.self }, frame, fileName(upload.name)), make("p", { class: "when" }));
     this.#showActions(entry, upload);
     return entry;

@@ -208,6 +208,7 @@ test("a deleted upload is forgotten, and stays gone whatever comes later", () =>
 test("a deleted upload of an earlier visit leaves the list", () => {
   stored.set("a", upload("a", "ready"));
   model.restore();
+  for (const shown of model.earlier()) model.follow(shown);
   assert.ok(subscribed.has("a"));
   model.receive({ id: "a", gen: 1, state: "gone" });
   assert.deepEqual([model.earlier(), subscribed.has("a"), counters.earlier], [[], false, 1]);
@@ -304,7 +305,18 @@ test("after a reload unfinished and failed uploads are items again, in their ord
   for (const [id, state] of [["a", "ready"], ["b", "queued"], ["c", "failed"]]) stored.set(id, upload(id, state));
   assert.deepEqual(model.restore().map(({ name, stage }) => [name, stage]), [["b.jpg", "queued"], ["c.jpg", "failed"]]);
   assert.deepEqual(model.earlier().map(({ id }) => id), ["a"]);
-  assert.deepEqual([...subscribed].sort(), ["a", "b", "c"]);
+  assert.deepEqual([...subscribed].sort(), ["b", "c"]);
+});
+
+test("an upload that has expired leaves the list, and one that is gone stays forgotten", () => {
+  for (const [id, ms] of [["a", 50], ["b", 5000]]) stored.set(id, { ...upload(id, "ready"), expires_at: new Date(ms).toISOString() });
+  assert.deepEqual(model.earlier().map(({ id }) => id), ["b"]);
+  accepted("c", "ready");
+  accepted("d", "ready");
+  model.receiveGone("c");
+  stored.clear();
+  model.keepShown();
+  assert.deepEqual([...stored.keys()], ["d"]);
 });
 
 test("forgetting one earlier upload or all of them keeps the uploads of items", () => {
