@@ -17,9 +17,9 @@ export const showSummary = (counts, stages, retriable, isPaused) => {
   const heading = find("#total");
   const [first = "", ...others] = total.split(/(?=, )/);
   if (heading.textContent !== total) heading.replaceChildren(first, ...(others.length ? [make("span", {}, ...others)] : []));
-  find(".total").toggleAttribute("data-done", others.length > 0);
+  find(".total").toggleAttribute("data-done", /^Done/.test(total));
   showIcon(!words.isDone(counts) || isEmpty ? "" : counts.failed + counts.refused ? "failed" : "ready");
-  document.title = words.totalOf(counts) ? `${total} · up!` : "up!";
+  document.title = words.totalOf(counts) + counts.refused ? `${total} · up!` : "up!";
   if (find(".tiles").hidden !== isEmpty) {
     for (const part of [".tiles", ".rest"]) find(part).hidden = isEmpty;
     find(".nothing").hidden = !isEmpty;

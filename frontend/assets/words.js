@@ -190,10 +190,10 @@ export function totalOf(counts) {
 /** @param {Counts} counts */
 export function total(counts) {
   const all = totalOf(counts);
-  if (!all) return "Nothing up yet";
   if (isDone(counts) && counts.failed + counts.refused) {
     return `Done: ${[counts.ready && `${counts.ready} ready`, ...troubles(counts)].filter(Boolean).join(", ")}`;
   }
+  if (!all) return "Nothing up yet";
   if (counts.ready < all) return `${counts.ready} of ${all} ready`;
   return all === 1 ? "1 ready" : `All ${all} ready`;
 }

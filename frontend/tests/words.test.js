@@ -71,7 +71,8 @@ test("the total counts ready pictures, the tally all others", () => {
   assert.equal(words.tally({ ...none, ready: 10 }), "");
   assert.equal(words.total({ ...none, ready: 9, failed: 1, refused: 4 }), "Done: 9 ready, 1 failed, 4 not sent");
   assert.equal(words.total({ ...none, failed: 1 }), "Done: 1 failed");
-  assert.equal(words.total({ ...none, refused: 1 }), "Nothing up yet");
+  assert.equal(words.total({ ...none, refused: 3 }), "Done: 3 not sent");
+  assert.equal(words.total({ ...none, gone: 1 }), "Nothing up yet");
   assert.equal(words.total({ ...none, ready: 2, refused: 1, uploading: 1 }), "2 of 3 ready");
 });
 

@@ -129,7 +129,8 @@ test("a file that is no picture or too large is refused with its reason and not 
     "Not uploaded. Too big: 120 megapixels. The limit is 100.",
     "Not uploaded. The file is empty.",
   ]);
-  assert.equal(await tab.text("#total"), "Nothing up yet");
+  assert.equal(await tab.text("#total"), "Done: 4 not sent");
+  assert.equal(await tab.page.title(), "Done: 4 not sent · up!");
   assert.equal(proxy.seen.filter((seen) => seen.startsWith("POST")).length, 0);
   await tab.page.getByRole("button", { name: "Dismiss huge.png" }).click();
   await tab.until("refused", 3);
