@@ -51,7 +51,7 @@ function probePicture(text, view) {
   if (text.startsWith("BM") && view.byteLength >= 26) {
     return { name: "BMP", format: "bmp", ...sides(view.getInt32(18, true), Math.abs(view.getInt32(22, true))) };
   }
-  if (text.startsWith("II*\0") || text.startsWith("MM\0*")) return { name: "TIFF", format: "tiff" };
+  if (/^(II[*+]\0|MM\0[*+])/.test(text)) return { name: "TIFF", format: "tiff" };
   return null;
 }
 

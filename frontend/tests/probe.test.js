@@ -12,7 +12,7 @@ test("picture formats and their sides are detected from the first bytes", () => 
   assert.deepEqual(probed("GIF89a", [3, 0, 2, 0], zeros(3)), { name: "GIF", format: "gif", width: 3, height: 2 });
   const bmp = probed("BM", zeros(16), [4, 0, 0, 0], [0xfd, 0xff, 0xff, 0xff]);
   assert.deepEqual(bmp, { name: "BMP", format: "bmp", width: 4, height: 3 });
-  assert.equal(probed("II*\0", zeros(8))?.format, "tiff");
+  for (const start of ["II*\0", "MM\0*", "II+\0", "MM\0+"]) assert.equal(probed(start, zeros(8))?.format, "tiff", "BigTIFF, too");
   const extended = probed("RIFF", zeros(4), "WEBPVP8X", zeros(8), [0xff, 3, 0], [0xff, 2, 0]);
   assert.deepEqual(extended, { name: "WebP", format: "webp", width: 1024, height: 768 });
   const lossless = probed("RIFF", zeros(4), "WEBPVP8L", zeros(4), [0x2f, 0x3f, 0xc1, 0x0e, 0], zeros(8));
