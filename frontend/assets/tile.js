@@ -60,7 +60,7 @@ export class Tile {
     this.#showResizing(item.stage === "processing");
     if (item.stage === "ready" && item.upload) {
       this.#frame.href = item.upload.thumbnails.at(-1)?.url ?? item.upload.links.original;
-      this.#frame.setAttribute("aria-label", `View ${this.name}`);
+      this.#frame.ariaLabel = `View ${this.name}`;
       this.#showThumbnails(item.upload);
     }
     if (item.stage === "gone") this.#clear();
@@ -108,7 +108,7 @@ export class Tile {
   #clear() {
     this.#thumbnailsOf = "gone";
     this.#frame.removeAttribute("href");
-    this.#frame.removeAttribute("aria-label");
+    this.#frame.ariaLabel = null;
     this.#print.classList.add("kind");
     this.#print.replaceChildren();
     if (hasFocus(this.#frame)) this.focus();
@@ -148,14 +148,12 @@ export class Tile {
     if (kind !== this.#lineKind) {
       this.#lineKind = kind;
       this.#line.replaceChildren(...lineOf(kind, this.name));
-      if (kind === "progress") this.#line.removeAttribute("aria-hidden");
-      else this.#line.setAttribute("aria-hidden", "true");
+      this.#line.ariaHidden = kind === "progress" ? null : "true";
     }
     const at = item.stage === "refused" ? "sent" : step;
     if (at) this.#line.dataset.at = at;
     else delete this.#line.dataset.at;
-    if (item.stage === "failed" && !item.upload) this.#line.style.setProperty("--at", item.sent.toFixed(3));
-    else this.#line.style.removeProperty("--at");
+    this.#line.style.setProperty("--at", item.stage === "failed" && !item.upload ? item.sent.toFixed(3) : "");
   }
 
   /** @param {Item} item */
@@ -166,8 +164,7 @@ export class Tile {
     if (kind === this.#gaugeKind) return;
     this.#gaugeKind = kind;
     this.#gauge.classList.toggle("steps", step !== null);
-    if (step) this.#gauge.setAttribute("aria-hidden", "true");
-    else this.#gauge.removeAttribute("aria-hidden");
+    this.#gauge.ariaHidden = step && "true";
     const parts = step
       ? Object.entries(words.STEPS).map(([name, text]) => make("span", name === step ? { class: "here" } : {}, text))
       : facts.map((fact) => make("span", {}, fact));

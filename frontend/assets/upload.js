@@ -88,14 +88,13 @@ async function sharpen() {
 
 /** @param {Step} current */
 function showStep(current) {
-  find(".progress").setAttribute("aria-label", `Progress: ${STEPS[current]}`);
+  find(".progress").ariaLabel = `Progress: ${STEPS[current]}`;
   find(".progress .line").dataset.at = current;
   const names = Object.keys(STEPS);
   document.querySelectorAll(".steps span").forEach((step, index) => {
     const isCurrent = names[index] === current;
     step.classList.toggle("here", isCurrent);
-    if (isCurrent) step.setAttribute("aria-current", "step");
-    else step.removeAttribute("aria-current");
+    step.ariaCurrent = isCurrent ? "step" : null;
   });
 }
 

@@ -156,9 +156,7 @@ export const REFUSED = {
 
 /** @param {string[]} formats @param {Bytes} bytes */
 export function limits(formats, bytes) {
-  /** @type {Record<string, string>} */
-  const spellings = { webp: "WebP" };
-  const names = formats.map((format) => spellings[format] ?? format.toUpperCase());
+  const names = formats.map((format) => (format === "webp" ? "WebP" : format.toUpperCase()));
   const last = names.pop() ?? "";
   return `${names.length ? `${names.join(", ")} or ${last}` : last}, up to ${limit(bytes).replace(" ", NO_BREAK)} each.`;
 }
