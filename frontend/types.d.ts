@@ -38,7 +38,7 @@
 //     isPaused: files that wait; those on the way go on.
 //     keepsLocation: asked once per visit.
 //     send: the same file with and without its place are two uploads, each with a key that survives a reload.
-//     prepare: keeps no first bytes of files that wait for `scanning`. The kind is `undefined` if the file cannot be read.
+//     prepare: keeps no first bytes of files that wait for `scanning`.
 //     scanning: one file at a time, so that a large drop is not in memory as a whole.
 //     removeTile: the neighbour takes the focus.
 //     afterChanges: `work`: runs once after several changes.
@@ -129,7 +129,7 @@
 //     toSend: of all files that are not sent.
 //     unsent: files that are lost when the page is closed.
 //     restore: creates items for remembered uploads that are not ready.
-//     prepare: queues or refuses a file.
+//     prepare: queues or refuses a file. `kind`: `null` if unknown, `undefined` if the file cannot be read.
 //     receive: called for socket, polling and retry alike.
 //     clear: ready uploads stay in the memory, and become earlier ones.
 //     remove: the upload stays on the server.
@@ -685,7 +685,8 @@ type ReadProblem = (status: number, problem: any, bytes: Bytes) => { refused: bo
 type IsCounted = (name: string, taken: Taken) => boolean;
 type Advance = (item: { stage: Stage }, stage: Stage) => void;
 type AddFiles = (files: File[], unreadable?: string[], first?: number) => Item[];
-type Prepare = (item: Item, kind: Kind | null, limits: Limits, isReadable?: boolean, isLocated?: boolean) => void;
+type Prepare = (item: Item, kind: Kind | null | undefined, limits: Limits, isLocated?: boolean) => void;
+type Stop = (item: Item, stage: "failed" | "refused", reason: string) => void;
 type ClearStages = (stages: Stage[], sentence: (count: number) => string) => void;
 type ShowKind = (kind: string, sides?: Partial<Sides>) => void;
 type Send = (attempt: SendAttempt, open?: () => XMLHttpRequest) => Promise<any>;

@@ -196,7 +196,7 @@ async function prepare(item, file) {
     item.clean = await scanning;
     if (item.stage !== "chosen") return;
   }
-  model.prepare(item, kind ?? null, limits, kind !== undefined, item.clean !== null && !keepsLocation);
+  model.prepare(item, kind, limits, item.clean !== null && !keepsLocation);
   if (item.isLocated) decideLocation();
   if (kind?.format && item.width * item.height <= limits.max_pixels) showPreview(item, file);
   show(item);

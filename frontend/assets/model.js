@@ -98,12 +98,12 @@ export class Model {
   add(files, unreadable = [], first = 0) {
     const added = files.map((file, index) => {
       const item = this.#create({ file, name: file.name || "picture", bytes: file.size, key: this.#environment.keyOf(file), isBulk: first + index >= BULK_AFTER });
-      if (this.items.length > MAX_ITEMS) this.#refuse(item, REFUSED.tooMany(MAX_ITEMS));
+      if (this.items.length > MAX_ITEMS) this.#stop(item, "refused", REFUSED.tooMany(MAX_ITEMS));
       return item;
     });
     for (const name of unreadable) {
       const item = this.#create({ name, bytes: 0 });
-      this.#refuse(item, REFUSED.unreadable);
+      this.#stop(item, "refused", REFUSED.unreadable);
       added.push(item);
     }
     this.#environment.announcer.added(added.length);
@@ -127,11 +127,11 @@ export class Model {
   }
 
   /** @type {Prepare} */
-  prepare(item, kind, limits, isReadable = true, isLocated = false) {
+  prepare(item, kind, limits, isLocated = false) {
     Object.assign(item, { width: kind?.width ?? 0, height: kind?.height ?? 0 });
-    const reason = isReadable ? reasonToRefuse(item.bytes, kind, limits) : REFUSED.unreadable;
+    const reason = kind === undefined ? REFUSED.unreadable : reasonToRefuse(item.bytes, kind, limits);
     item.isLocated = !reason && isLocated;
-    if (reason) this.#refuse(item, reason);
+    if (reason) this.#stop(item, "refused", reason);
     else if (!isLocated) this.#environment.queue.add(item);
   }
 
@@ -148,9 +148,9 @@ export class Model {
   finish(item, outcome) {
     if (item.abort.signal.aborted) return;
     if ("upload" in outcome) this.#accept(item, outcome.upload);
-    else if (!("reason" in outcome)) this.#fail(item, item.sent ? FAILED.interrupted : FAILED.unreachable);
-    else if ("refused" in outcome && outcome.refused) this.#refuse(item, outcome.reason);
-    else this.#fail(item, outcome.reason ?? "");
+    else if (!("reason" in outcome)) this.#stop(item, "failed", item.sent ? FAILED.interrupted : FAILED.unreachable);
+    else if ("refused" in outcome && outcome.refused) this.#stop(item, "refused", outcome.reason);
+    else this.#stop(item, "failed", outcome.reason ?? "");
     this.#environment.onChange(item);
   }
 
@@ -196,7 +196,7 @@ export class Model {
     const item = this.#byId.get(id);
     if (item && item.stage !== "ready" && item.stage !== "gone") {
       item.canRetry = false;
-      if (item.stage !== "failed") this.#fail(item, FAILED.unknown);
+      if (item.stage !== "failed") this.#stop(item, "failed", FAILED.unknown);
       this.#environment.onChange(item);
     }
     this.#environment.onEarlierChange();
@@ -337,17 +337,10 @@ export class Model {
     this.#unwatch(id);
   }
 
-  /** @param {Item} item @param {string} reason */
-  #refuse(item, reason) {
-    advance(item, "refused");
+  /** @type {Stop} */
+  #stop(item, stage, reason) {
+    advance(item, stage);
     item.reason = reason;
-    this.#environment.announcer.note(ANNOUNCEMENTS.refused(item.name, reason));
-  }
-
-  /** @param {Item} item @param {string} reason */
-  #fail(item, reason) {
-    advance(item, "failed");
-    item.reason = reason;
-    this.#environment.announcer.note(ANNOUNCEMENTS.failed(item.name, reason));
+    this.#environment.announcer.note(ANNOUNCEMENTS[stage](item.name, reason));
   }
 }

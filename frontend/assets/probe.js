@@ -58,7 +58,9 @@ function probePicture(text, view) {
 /** @param {string} brands @returns {Kind} */
 function probeBrands(brands) {
   if (/^([^]{4})*avi[fs]/.test(brands)) return { name: "AVIF", format: "avif" };
-  if (/^(hei|hev|mi[fa]|msf1)/.test(brands)) return { name: "HEIC", format: "heic" };
+  const name = /^([^]{4})*he[iv]/.test(brands) ? "HEIC" : "HEIF";
+  if (/^(he[iv]|mi[fa]|msf1)/.test(brands)) return { name, format: name.toLowerCase() };
+  if (brands.startsWith("crx")) return { name: "CR3", article: "a camera raw file" };
   return { name: "MP4", article: "a film" };
 }
 
@@ -107,9 +109,8 @@ export function reasonToRefuse(bytes, kind, limits) {
   if (bytes === 0) return REFUSED.empty;
   if (!kind) return REFUSED.other;
   if (kind.article) return REFUSED.kind(kind.article);
-  if (kind.format && !limits.formats.some((format) => format.replace("heif", "heic") === kind.format)) {
-    return kind.format === "heic" ? REFUSED.heic : REFUSED.format(kind.name);
-  }
+  const takes = kind.format?.replace("heif", "hei[cf]|avif").replace("heic", "hei[cf]");
+  if (takes && !limits.formats.join().match(takes)) return /^HEI/.test(kind.name) ? REFUSED.heic : REFUSED.format(kind.name);
   if (bytes > limits.max_upload_bytes) return REFUSED.tooLarge(bytes, limits.max_upload_bytes);
   const pixels = (kind.width ?? 0) * (kind.height ?? 0);
   return pixels > limits.max_pixels ? REFUSED.tooManyPixels(pixels, limits.max_pixels) : "";

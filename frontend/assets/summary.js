@@ -37,7 +37,7 @@ export const showSummary = (counts, stages, retriable, isPaused) => {
   setText(pause, isPaused ? words.BATCH.resume : words.BATCH.pause);
   const retry = find(".retry-all");
   retry.toggleAttribute("data-idle", !retriable || !pause.hasAttribute("data-idle"));
-  if (retriable) setText(find("span", retry), words.retryAll(retriable));
+  if (retriable) setText(find("span", retry), `Retry ${retriable} failed`);
 };
 
 /** @param {string} text */

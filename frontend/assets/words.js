@@ -145,7 +145,7 @@ export const REFUSED = {
   unreadable: "The file can't be read. Choose it again.",
   proxy: "Too large for the way to the server: a proxy turned it back.",
   other: "This file type isn't supported.",
-  kind: (kind) => `This is ${kind}, not a picture.`,
+  kind: (kind) => `This is ${kind}${/picture$|raw/.test(kind) ? ". Use JPEG, PNG or WebP." : ", not a picture."}`,
   heic: "HEIC pictures don't work here yet. Save it as JPEG and try again.",
   format: (kind) => `${kind} isn't supported. Use JPEG, PNG or WebP.`,
   tooLarge: (bytes, most) => `${size(bytes)} is too large. The limit is ${limit(most)}.`,
@@ -215,11 +215,6 @@ export function tally(counts) {
     ...troubles(counts),
   ];
   return parts.filter(Boolean).join(", ");
-}
-
-/** @param {number} failed */
-export function retryAll(failed) {
-  return `Retry ${failed} failed`;
 }
 
 export const BATCH = { cancel: "Cancel all", finished: "Clear finished", pause: "Pause", resume: "Resume" };

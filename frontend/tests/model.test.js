@@ -83,7 +83,7 @@ test("files beyond the limit of the page are refused", () => {
 
 test("a file that cannot be read is refused as such", () => {
   const [picture, folder] = model.add([file("a.jpg")], ["b"]);
-  model.prepare(picture, null, DEFAULT_LIMITS, false);
+  model.prepare(picture, undefined, DEFAULT_LIMITS);
   assert.deepEqual([picture, folder].map(({ name, stage, reason }) => [name, stage, reason]), [
     ["a.jpg", "refused", "The file can't be read. Choose it again."],
     ["b", "refused", "The file can't be read. Choose it again."],

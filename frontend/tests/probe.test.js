@@ -23,7 +23,10 @@ test("HEIC and AVIF are told apart by all their brands, and films from both", ()
   const box = (...brands) => probed([0, 0, 0, 12 + 4 * brands.length], "ftyp", brands[0], zeros(4), ...brands.slice(1), zeros(4), "moovavif")?.format;
   for (const brands of [["heic"], ["heix", "mif1"], ["mif1", "heic"], ["msf1", "hevc"]]) assert.equal(box(...brands), "heic", String(brands));
   for (const brands of [["avif"], ["avis", "msf1"], ["mif1", "miaf", "avif"]]) assert.equal(box(...brands), "avif", String(brands));
+  // The server decides.
+  for (const brands of [["mif1"], ["miaf", "mif1"], ["msf1", "iso8"]]) assert.equal(box(...brands), "heif", String(brands));
   assert.equal(probed([0, 0, 0, 16], "ftypisom", zeros(4))?.article, "a film");
+  assert.equal(probed([0, 0, 0, 24], "ftypcrx ", zeros(8))?.article, "a camera raw file");
 });
 
 test("the frame header of a JPEG is found after its other segments", () => {
@@ -59,6 +62,10 @@ test("files that the server would reject are refused with a reason", () => {
   const heic = { name: "HEIC", format: "heic" };
   assert.match(reasonToRefuse(9, heic, older), /^HEIC pictures don't work here yet\./);
   for (const name of ["heic", "heif"]) assert.equal(reasonToRefuse(9, heic, { ...DEFAULT_LIMITS, formats: ["jpeg", name] }), "", name);
+  const heif = { name: "HEIF", format: "heif" };
+  assert.match(reasonToRefuse(9, heif, older), /^HEIC pictures don't work here yet\./);
+  for (const name of ["heic", "heif", "avif"]) assert.equal(reasonToRefuse(9, heif, { ...DEFAULT_LIMITS, formats: ["jpeg", name] }), "", name);
+  assert.equal(reasonToRefuse(9, { name: "CR3", article: "a camera raw file" }, DEFAULT_LIMITS), "This is a camera raw file. Use JPEG, PNG or WebP.");
   assert.equal(reasonToRefuse(84_000_000, png, DEFAULT_LIMITS), "84 MB is too large. The limit is 50 MB.");
   assert.equal(reasonToRefuse(9, png, DEFAULT_LIMITS), "Too big: 120 megapixels. The limit is 100.");
   assert.equal(reasonToRefuse(9, { ...png, height: 1000 }, DEFAULT_LIMITS), "");
@@ -69,6 +76,8 @@ test("the server's rejections get the same texts", () => {
   assert.deepEqual(readProblem(415, { type: "/problems/unsupported", title: "No." }, 1), { refused: true, reason: "This file type isn't supported." });
   assert.deepEqual(readProblem(415, { type: "/problems/damaged", title: "The file is damaged." }, 1), { refused: true, reason: "The file is damaged." });
   assert.deepEqual(readProblem(415, { looks_like: "a PDF" }, 1), { refused: true, reason: "This is a PDF, not a picture." });
+  assert.equal(readProblem(415, { looks_like: "a JPEG XL picture" }, 1).reason, "This is a JPEG XL picture. Use JPEG, PNG or WebP.");
+  assert.equal(readProblem(415, { looks_like: "a camera raw file (CR2)" }, 1).reason, "This is a camera raw file (CR2). Use JPEG, PNG or WebP.");
   assert.deepEqual(readProblem(422, { title: "Too many." }, 1), { refused: true, reason: "Too many." });
   assert.deepEqual(readProblem(500, null, 1), { refused: false, reason: "" });
 });
