@@ -218,7 +218,7 @@
 //     focus: the picture, else the first action.
 //   words
 //     accept: JPEG comes first: WebKit converts to it what the list lacks. Many systems know HEIC by its ending only.
-//     leftOut: files that were left out of a drop; empty if there are none.
+//     leftOut: files that were left out of a drop, or that it had none; else empty.
 //     limit: in powers of two where that is a whole number.
 //     size: in powers of ten.
 //     STEPS: in order.

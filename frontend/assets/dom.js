@@ -32,9 +32,8 @@ export const button = (classes, label, run, ...content) => {
 };
 
 /** @type {Image} */
-export const image = (sides, attributes) => {
-  return make("img", { alt: "", width: `${sides?.width ?? 4}`, height: `${sides?.height ?? 3}`, ...attributes });
-};
+export const image = (sides, attributes) =>
+  make("img", { alt: "", width: `${sides?.width ?? 4}`, height: `${sides?.height ?? 3}`, ...attributes });
 
 /** @param {HTMLImageElement} picture */
 export async function isDrawable(picture) {

@@ -12,7 +12,7 @@ export const listenForFiles = (add, onLink) => {
     input.value = "";
   };
   input.addEventListener("change", addChosen);
-  addChosen();
+  if (input.value) addChosen();
   find("form.send").addEventListener("submit", (event) => event.preventDefault());
   addEventListener("paste", ({ clipboardData }) => {
     const files = clipboardData?.files ?? [];

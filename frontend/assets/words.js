@@ -162,14 +162,14 @@ export function limits(formats, bytes) {
 }
 
 /** @type {LeftOut} */
-export function leftOut({ others, appleDouble, tooMany }, most) {
+export function leftOut({ files, unreadable, others, appleDouble, tooMany }, most) {
   return [
     others && `${others === 1 ? "One file is not a picture and was" : `${others} files are not pictures and were`} left out.`,
     appleDouble && `${appleDouble} hidden ${appleDouble === 1 ? "file" : "files"} of a Mac (._…) left out.`,
     tooMany && `${tooMany} more left out: ${most} fit at a time. Drop them again afterwards.`,
   ]
     .filter(Boolean)
-    .join(" ");
+    .join(" ") || (files.length + unreadable.length ? "" : "No pictures found.");
 }
 
 const JPEG = "image/jpeg";
@@ -209,12 +209,7 @@ function troubles({ failed, refused }) {
 /** @param {Counts} counts */
 export function tally(counts) {
   const onTheWay = counts.uploading + counts.queued + counts.processing;
-  const parts = [
-    onTheWay && `${onTheWay} on the way`,
-    counts.chosen && `${counts.chosen} next`,
-    ...troubles(counts),
-  ];
-  return parts.filter(Boolean).join(", ");
+  return [onTheWay && `${onTheWay} on the way`, counts.chosen && `${counts.chosen} next`, ...troubles(counts)].filter(Boolean).join(", ");
 }
 
 export const BATCH = { cancel: "Cancel all", finished: "Clear finished", pause: "Pause", resume: "Resume" };

@@ -47,7 +47,9 @@ test("refusals name the size and the limit", () => {
 
 test("files that are left out are counted in one sentence each", () => {
   const none = { files: [], unreadable: [], others: 0, appleDouble: 0, tooMany: 0 };
-  assert.equal(words.leftOut(none, 1000), "");
+  assert.equal(words.leftOut({ ...none, files: ["a.jpg"] }, 1000), "");
+  assert.equal(words.leftOut({ ...none, unreadable: ["a.jpg"] }, 1000), "");
+  assert.equal(words.leftOut(none, 1000), "No pictures found.");
   assert.equal(words.leftOut({ ...none, others: 1 }, 1000), "One file is not a picture and was left out.");
   assert.equal(words.leftOut({ ...none, others: 2, appleDouble: 1, tooMany: 7 }, 1000), "2 files are not pictures and were left out. 1 hidden file of a Mac (._…) left out. 7 more left out: 1000 fit at a time. Drop them again afterwards.");
 });

@@ -331,6 +331,11 @@ test("a dropped folder adds its pictures, and says what it leaves out", async (t
   const notice = "One file is not a picture and was left out. 1 hidden file of a Mac (._…) left out.";
   assert.equal(plain(await tab.text(".notice p")), notice);
   await until(async () => (await tab.announced()).join(" ").includes(notice), "it is announced");
+  await mkdir(join(folder, "empty"));
+  await writeFile(join(folder, "empty", ".DS_Store"), "not a picture");
+  data.files = [join(folder, "empty")];
+  for (const type of ["dragEnter", "dragOver", "drop"]) await input.send("Input.dispatchDragEvent", { type, x: 900, y: 500, data });
+  await until(async () => plain(await tab.text(".notice p")) === "No pictures found.", "an empty folder is told of");
   await tab.hasQuietConsole();
 });
 
