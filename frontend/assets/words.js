@@ -75,7 +75,7 @@ export function splitName(name) {
 /** @type {Record<Pill, string>} */
 export const CONNECTION = {
   connecting: "Connecting",
-  live: "Live",
+  live: "Live updates",
   polling: `Checking every 2${NO_BREAK}s`,
   offline: "Offline",
   unanswered: "No answer",

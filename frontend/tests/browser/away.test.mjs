@@ -14,7 +14,7 @@ for (const [how, answer] of [["a gateway answers 502 meanwhile", null], ["connec
   test(`thirty pictures end without a press though the server is restarted, and ${how}`, async (t) => {
     const { open, proxy, server, restart, get } = await scene(t);
     const tab = await open("/", { allowed: NETWORK });
-    await tab.pill("Live");
+    await tab.pill("Live updates");
     // Some are ready, and none of the others is sent before the server is away, however fast it is.
     let [sent, isAway] = [0, false];
     proxy.answer = async (request) => {
@@ -41,7 +41,7 @@ for (const [how, answer] of [["a gateway answers 502 meanwhile", null], ["connec
     await restart();
     await tab.until("ready", 30, 60_000);
     assert.equal(await tab.text("#total"), "All 30 ready");
-    await tab.pill("Live", 40_000);
+    await tab.pill("Live updates", 40_000);
     // Collected for a second.
     await until(async () => /The server isn't answering\. Trying again….*The server answers again\./.test((await tab.announced()).join(" ")), "both are announced");
     const announced = (await tab.announced()).join(" ");

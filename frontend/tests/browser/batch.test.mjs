@@ -8,7 +8,7 @@ import { NETWORK, openPage, plain, scene, until } from "./support/scene.mjs";
 test("a batch can be paused and resumed, and says what is left to send", async (t) => {
   const { open, proxy } = await scene(t);
   const tab = await open("/", { allowed: NETWORK });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   let isHeld = true;
   proxy.answer = async (request) => {
     if (request.method === "POST") await until(() => !isHeld, "uploads are let through", 60_000);

@@ -20,7 +20,7 @@ test("behind nginx, over TLS and below a path, everything works, and a quiet soc
   const { browser, server, directory } = await scene(t, { options: ["--public-url", `https://localhost:${port}/pictures/`, "--max-upload-bytes", "6000000", "--trusted-proxies", "127.0.0.1"] });
   const nginx = await startNginx(t, port, new URL(server().url).port);
   const tab = await openPage(t, browser, `${nginx.url}/`, { ignoreHTTPSErrors: true });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   const opened = Date.now();
 
   await tab.choose(file("harbour.png", png(800, 600)));

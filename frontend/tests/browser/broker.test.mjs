@@ -11,7 +11,7 @@ const TWENTY = Array.from({ length: 20 }, (_, i) => file(`p${i}.png`, png(1200, 
 /** A page with all twenty pictures just added. */
 async function pageWithTwenty(open) {
   const tab = await open();
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.choose(...TWENTY);
   return tab;
 }
@@ -40,7 +40,7 @@ test("twenty pictures end, with the broker alive, killed, and restarted", async 
     // The server accepts every picture meanwhile, and the socket stays live.
     await until(async () => (await tab.tiles("queued")) + (await tab.tiles("processing")) + (await tab.tiles("ready")) === 20, "all are sent", 60_000);
     assert.ok((await tab.tiles("ready")) < 20, "pictures that wait for the broker are shown as queued");
-    await tab.pill("Live");
+    await tab.pill("Live updates");
     await broker.start();
     await expectAllReady(tab);
   });

@@ -20,7 +20,7 @@ test("the page polls only without a socket, and polling shows ready within 2.5 s
 
   proxy.refusesLive = false;
   await tab.page.evaluate(() => dispatchEvent(new Event("online")));
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   const before = polls(proxy);
   await sleep(3000);
   assert.equal(polls(proxy), before, "polling has stopped");
@@ -37,7 +37,7 @@ test("the page polls only without a socket, and polling shows ready within 2.5 s
   await tab.until("ready");
   assert.ok(Date.now() - ready <= SHOWN_WITHIN_MS, `shown ${Date.now() - ready} ms later`);
   proxy.refusesLive = false;
-  await tab.pill("Live", 40_000);
+  await tab.pill("Live updates", 40_000);
   assert.ok((await tab.announced()).every((text) => !/poll|check/i.test(text)), "polling is never announced");
   await tab.hasNoShifts();
   await tab.hasQuietConsole();
@@ -46,14 +46,14 @@ test("the page polls only without a socket, and polling shows ready within 2.5 s
 test("after a restart of the server the page reconnects and shows what ended meanwhile", async (t) => {
   const { open, proxy, restart } = await scene(t, { options: ["--workers", "0"] });
   const tab = await open("/", { allowed: NETWORK });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.choose(file("harbour.png", png(320, 240)));
   await tab.until("queued");
   assert.equal(plain(await tab.text(".status")), "Uploaded. In line for resizing.");
   await until(async () => (await tab.announced()).length === 1, "the addition is announced");
   await restart();
   await tab.until("ready");
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await until(async () => (await tab.announced()).length === 2, "the end is announced");
   assert.deepEqual(await tab.announced(), ["1 picture added.", "harbour.png ready."]);
   await tab.choose(file("second.png", png(320, 240, 2)));
@@ -73,14 +73,14 @@ test("a subscription that follows the end still receives it", async (t) => {
   await until(async () => (await get(path)).state === "ready", "the server reports ready");
   isLetThrough = true;
   await tab.until("ready");
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.hasQuietConsole();
 });
 
 test("offline is shown at once, and uploads resume when the network is back", async (t) => {
   const { open, proxy } = await scene(t);
   const tab = await open("/", { allowed: NETWORK });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   // Holds the upload until the network is gone, however fast it is.
   let isHeld = true;
   proxy.answer = async (request) => {
@@ -109,7 +109,7 @@ test("offline is shown at once, and uploads resume when the network is back", as
 
   isHeld = false;
   await set(false);
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.until("ready", 2, 30_000);
   await until(async () => (await tab.announced()).join(" ").includes("Back online."), "the return is announced");
   await tab.hasNoShifts();
@@ -119,14 +119,14 @@ test("offline is shown at once, and uploads resume when the network is back", as
 test("a page that becomes visible reconnects at once", async (t) => {
   const { open, proxy } = await scene(t);
   const tab = await open("/", { allowed: NETWORK });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   proxy.refusesLive = true;
   proxy.cutLive();
   await tab.pill("Checking every 2 s");
   await until(() => proxy.seen.filter((seen) => seen.startsWith("UPGRADE")).length >= 5, "the backoff has grown", 30_000);
   proxy.refusesLive = false;
   await tab.page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
-  await tab.pill("Live", 3000);
+  await tab.pill("Live updates", 3000);
   await tab.hasQuietConsole();
 });
 
@@ -136,7 +136,7 @@ test("after a reload this browser's uploads are restored, followed to their end,
   await tab.choose(file("one.png", png(320, 240, 1)), file("two.png", png(240, 320, 2)));
   await tab.until("ready", 2);
   await restart("--workers", "0");
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.choose(file("three.png", png(300, 300, 3)));
   await tab.until("queued");
 
@@ -144,7 +144,7 @@ test("after a reload this browser's uploads are restored, followed to their end,
   await tab.until("queued");
   assert.deepEqual(await tab.page.locator(".earlier-list .name").evaluateAll((names) => names.map(({ title }) => title).sort()), ["one.png", "two.png"]);
   await tab.page.locator(".earlier-list img").first().waitFor();
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await restart();
   await tab.until("ready");
   await tab.page.locator(".tile img[srcset]").waitFor();
@@ -156,7 +156,7 @@ test("after a reload this browser's uploads are restored, followed to their end,
   await tab.page.getByRole("button", { name: "Remove all from list" }).click();
   await tab.page.locator(".earlier").waitFor({ state: "hidden" });
   await tab.page.reload();
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   assert.deepEqual(await tab.page.locator(".earlier-list .name").evaluateAll((names) => names.map(({ title }) => title)), ["three.png"]);
   await tab.hasQuietConsole();
 });
@@ -195,7 +195,7 @@ test("two tabs share the remembered uploads", async (t) => {
 test("a page restored from the back/forward cache reconnects and shows what ended meanwhile", async (t) => {
   const { open, proxy, restart } = await scene(t, { options: ["--workers", "0"], launching: { ignoreDefaultArgs: ["--disable-back-forward-cache"] } });
   const tab = await open("/", { allowed: NETWORK });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.choose(file("a.png", png(320, 240)));
   await tab.until("queued");
   await tab.page.evaluate(() => {
@@ -205,7 +205,7 @@ test("a page restored from the back/forward cache reconnects and shows what ende
   });
   await tab.page.locator(".tile a.plain").click();
   await tab.page.waitForURL("**/uploads/*");
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await restart();
   await until(async () => (await tab.page.locator(".hero img").count()) === 1, "the pictures are shown");
   await tab.page.evaluate(() => history.back());
@@ -213,5 +213,5 @@ test("a page restored from the back/forward cache reconnects and shows what ende
   await tab.page.waitForURL(`${proxy.url}/`, { waitUntil: "commit" });
   await tab.until("ready");
   assert.equal(await tab.page.evaluate(() => globalThis.isFromCache), true, "the page is from the cache");
-  await tab.pill("Live");
+  await tab.pill("Live updates");
 });

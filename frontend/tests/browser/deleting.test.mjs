@@ -13,7 +13,7 @@ const deletions = (proxy) => proxy.seen.filter((seen) => seen.startsWith("DELETE
 
 /** Sends one picture by the page. @returns its path */
 async function sendOne(tab, name = "a.png", bytes = png(800, 600)) {
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.choose(file(name, bytes));
   await tab.until("ready");
   return tab.page.locator(".tile a.plain").getAttribute("href");
@@ -47,11 +47,11 @@ test("a deleted picture is gone at two tabs and on its own page, and its links g
   const tab = await open();
   const path = await sendOne(tab);
   const elsewhere = await open(path, { allowed: NETWORK });
-  await elsewhere.pill("Live");
+  await elsewhere.pill("Live updates");
   assert.equal(await elsewhere.page.locator(".delete").isVisible(), false, "another browser has no button");
   const beside = await openPage(t, browser, `${proxy.url}/`, { within: tab.context });
   await beside.page.locator(".earlier-list li").waitFor();
-  await beside.pill("Live");
+  await beside.pill("Live updates");
   await button(tab, "Delete a.png").click();
   await tab.until("gone");
   assert.equal(await status(tab), "Deleted.");
@@ -87,7 +87,7 @@ test("a tile says at once that another client has deleted its upload, ready or f
     if (response.request().method() !== "POST") return;
     for (const { links, token } of (await response.json()).uploads) tokens.set(links.self, token);
   });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.choose(file("a.png", png(800, 600)), file("damaged.png", damagedPng()));
   await tab.until("ready");
   await tab.until("failed");
@@ -115,7 +115,7 @@ test("a deletion without network says so, and is tried again", async (t) => {
     await tab.shoot(`not-deleted-${width}`);
   }
   await tab.context.setOffline(false);
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   proxy.answer = (request) => (request.method === "DELETE" ? { status: 403, headers: { "content-type": "application/problem+json" }, body: "{}" } : null);
   await button(tab, "Delete a.png").click();
   await until(async () => (await status(tab)) === "Not deleted. This browser may no longer delete it.", "a wrong token is told", UNDO_MS + 5000);
@@ -139,7 +139,7 @@ test("the page of one upload deletes it, with an undo", async (t) => {
   const tab = await open();
   const path = await sendOne(tab);
   const page = await openPage(t, browser, proxy.url + path, { within: tab.context, allowed: NETWORK });
-  await page.pill("Live");
+  await page.pill("Live updates");
   const one = page.page.locator(".delete");
   await one.click();
   assert.equal(plain(await page.text(".deletion")), "Deleting in 8 seconds.");
@@ -163,7 +163,7 @@ test("an earlier picture is deleted in the list, with an undo, where the token i
   const tab = await open();
   const path = await sendOne(tab);
   await tab.page.reload();
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   const line = async () => plain(await tab.text(".earlier-list .when"));
   await button(tab, "Delete a.png").focus();
   await tab.page.keyboard.press("Enter");
@@ -208,7 +208,7 @@ function tokensOf(tab) {
 test("the lightbox closes when its picture is deleted, and leaves out another one", async (t) => {
   const { open, proxy } = await scene(t);
   const tab = await open();
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.choose(file("a.png", png(800, 600)), file("b.png", png(640, 480)), file("c.png", png(320, 240)));
   await tab.until("ready", 3);
   const tokens = await until(async () => {

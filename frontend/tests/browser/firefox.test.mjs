@@ -21,7 +21,7 @@ test("in Firefox pictures are uploaded, become ready, are viewed, and are kept",
   }));
   const tab = await openFirefox(t, `${proxy.url}/`);
   const shows = (expression, what) => until(() => tab.value(expression), what, 30_000);
-  await shows('document.querySelector(".pill").textContent === "Live"', "the socket is open");
+  await shows('document.querySelector(".pill").textContent === "Live updates"', "the socket is open");
   await tab.choose(...paths);
   await shows('document.querySelectorAll(".tile[data-state=ready]").length === 5', "five are ready");
   await shows('document.querySelector(".tile img[srcset]")?.naturalWidth > 0', "a thumbnail is shown");

@@ -31,7 +31,7 @@ test("a reload with pictures on their way asks first, names them afterwards, and
   const { open, proxy, directory } = await scene(t);
   const held = hold(proxy);
   const tab = await open("/", { allowed: NETWORK });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.page.mouse.click(900, 500);
   await tab.page.reload();
   assert.equal(tab.asked(), 0, "an idle page does not ask");
@@ -60,7 +60,7 @@ test("a reload with pictures on their way asks first, names them afterwards, and
   assert.ok(await notice.isVisible(), "one is still missing");
   await notice.getByRole("button", { name: "Dismiss" }).click();
   await tab.page.reload();
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   assert.equal(await notice.count(), 0);
   assert.equal(tab.asked(), 1, "a page without pictures on their way does not ask");
   await tab.hasQuietConsole();
@@ -90,7 +90,7 @@ test("a tab that is closed leaves its names to the next one", async (t) => {
   await tab.page.setInputFiles("#files", await pictures(directory, 1));
   await tab.until("uploading");
   const beside = await openPage(t, browser, `${proxy.url}/`, { within: tab.context });
-  await beside.pill("Live");
+  await beside.pill("Live updates");
   assert.equal(await beside.page.locator(".notice").count(), 0, "not while it is open");
   await tab.page.goto("about:blank");
   await beside.page.reload();
@@ -158,7 +158,7 @@ test("more uploads than a socket may have are all shown as ready", async (t) => 
   });
   await tab.page.context().setOffline(true);
   await tab.page.context().setOffline(false);
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.page.setInputFiles("#files", Array.from({ length: 12 }, (_, i) => ({ name: `p${i}.png`, mimeType: "image/png", buffer: png(64, 48, i) })));
   await tab.until("queued", 12);
   await restart();

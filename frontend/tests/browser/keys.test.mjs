@@ -47,7 +47,7 @@ test("a key is asked for once, the queue waits, a wrong one is named, and it is 
   const { open, proxy } = await scene(t);
   const seen = guard(proxy);
   const tab = await open("/", { allowed: NETWORK });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await until(async () => (await note(tab)) === "Enter a key to send pictures here.", "the page asks");
   await tab.choose(...pictures(6));
   await tab.until("chosen", 6);
@@ -72,7 +72,7 @@ test("a key is asked for once, the queue waits, a wrong one is named, and it is 
   assert.equal(await tab.page.locator(".key").isVisible(), false);
   await until(async () => (await tab.announced()).join(" ").includes("This key isn't valid."), "it is announced");
   await tab.page.reload();
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   assert.equal(await tab.page.locator(".key").isVisible(), false, "it is asked for once");
   await tab.choose(file("later.png", png(320, 240, 9)));
   await tab.until("ready");
@@ -88,7 +88,7 @@ test("a refusal for want of a key asks, though nothing told of it before", async
   const { open, proxy } = await scene(t);
   const seen = guard(proxy, { tells: false });
   const tab = await open("/", { allowed: NETWORK });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   assert.equal(await tab.page.locator(".key").isVisible(), false);
   await tab.choose(...pictures(8));
   await until(async () => (await note(tab)) === "Enter a key to send pictures here.", "the page asks");
@@ -103,7 +103,7 @@ test("a key in the address is taken over and removed, and goes nowhere else", as
   const { open, proxy } = await scene(t);
   const seen = guard(proxy);
   const tab = await open(`/?key=${GOOD}&from=mail#desk`);
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   assert.equal(tab.page.url(), `${proxy.url}/?from=mail#desk`);
   await tab.choose(...pictures(2));
   await tab.until("ready", 2);
@@ -121,7 +121,7 @@ test("a retry carries the key", async (t) => {
   const { open, proxy, get } = await scene(t, { options: ["--workers", "0"] });
   const seen = guard(proxy);
   const tab = await open(`/?key=${GOOD}`, { allowed: NETWORK });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.choose(file("a.png", png(320, 240)));
   await tab.until("queued");
   const upload = await get(await tab.page.locator(".tile a.plain").getAttribute("href"));
@@ -138,7 +138,7 @@ test("a retry on the page of one upload carries the key", async (t) => {
   const { browser, directory, open, proxy } = await scene(t);
   const seen = guard(proxy);
   const tab = await open(`/?key=${GOOD}`, { allowed: NETWORK });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.choose(file("damaged.png", damagedPng()));
   await tab.until("failed");
   await makeRetriable(directory);
@@ -155,7 +155,7 @@ test("a link that is late or used up says so, and is not tried again", async (t)
     const { open, proxy } = await scene(t);
     const seen = guard(proxy, { refuse: problem(403, kind) });
     const tab = await open(`/?key=${GOOD}`, { allowed: NETWORK });
-    await tab.pill("Live");
+    await tab.pill("Live updates");
     await tab.choose(file("a.png", png(320, 240)));
     await tab.until("refused");
     assert.equal(plain(await tab.text(".tile .status")), `Not uploaded. ${text}`);
@@ -195,7 +195,7 @@ test("a key and a ticket of the server itself let pictures in, until the ticket 
   const key = await run("key", "add", "alice");
   const { open, proxy, directory } = await scene(t, { options: settings });
   const tab = await open("/", { allowed: NETWORK });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await until(async () => (await note(tab)) === "Enter a key to send pictures here.", "the page asks");
   await tab.choose(...pictures(2));
   await enter(tab, `${key}x`);
@@ -206,7 +206,7 @@ test("a key and a ticket of the server itself let pictures in, until the ticket 
 
   const link = await run("ticket", "--files", "2", "--data", directory, "--public-url", proxy.url);
   const guest = await open(link.slice(proxy.url.length), { allowed: NETWORK });
-  await guest.pill("Live");
+  await guest.pill("Live updates");
   assert.equal(guest.page.url(), `${proxy.url}/`);
   await guest.choose(...pictures(3));
   await guest.until("ready", 2);

@@ -11,7 +11,7 @@ const photograph = (name) => file(name, geotagged({ rest: Buffer.alloc(300_000, 
 test("the place is removed before a picture is sent, and the rest of the file stays", async (t) => {
   const { open, proxy, get } = await scene(t, { options: ["--workers", "0"] });
   const tab = await open();
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.choose(photograph("beach.jpg"), file("map.png", png(320, 240)), photograph("dunes.jpg"));
   await tab.until("queued", 1);
   await tab.until("chosen", 2);

@@ -25,7 +25,7 @@ async function checkLooks(tab, name) {
 test("the empty page is accessible, also while files are dragged over it", async (t) => {
   const { open } = await scene(t);
   const tab = await open();
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await checkLooks(tab, "nothing");
   await tab.page.evaluate(() => (document.body.dataset.dragging = ""));
   await tab.isAccessible("files dragged over the page");
@@ -48,7 +48,7 @@ test("every state of a tile is accessible and fits the viewport", async (t) => {
   await tab.until("ready", 2);
   await tab.until("failed");
   await restart("--workers", "0");
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.choose(file("pool.png", png(800, 600, 3)), file("foobar.png", png(600, 800, 5)));
   await tab.until("queued", 2);
   await deliverProcessing(tab, "foobar.png");

@@ -62,7 +62,7 @@ test("a hundred and twenty photographs leave the page quick and small", async (t
   const bytes = await photograph(maker);
   await maker.close();
   const tab = await open();
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   proxy.answer = (request) => (request.url === "/photograph" ? { status: 200, headers: { "content-type": "image/jpeg" }, body: bytes } : null);
   // Bytes behind the end of a picture are ignored, and make it another one.
   await tab.page.evaluate(async (count) => {

@@ -19,7 +19,7 @@ test("a HEIC and an AVIF become ready, and show their kind until the thumbnail i
     return request.destroyed ? "cut" : null;
   };
   const tab = await open();
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.choose(await sample("plain.heic", "image/heic"), await sample("plain.avif", "image/avif"));
   const heic = tab.page.locator(".tile", { hasText: "plain.heic" });
   const avif = tab.page.locator(".tile", { hasText: "plain.avif" });

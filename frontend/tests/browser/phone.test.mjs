@@ -28,10 +28,10 @@ test("on the smallest phone the total stays on one line and nothing shifts, from
   assert.deepEqual([await lines(), await height()], [1, before], "while it polls");
   isLetThrough = true;
   await tab.page.evaluate(() => dispatchEvent(new Event("online")));
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await restart();
   await tab.until("ready", 12);
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   assert.equal(await tab.text("#total"), "All 12 ready");
   assert.deepEqual([await lines(), await height()], [1, before], "while it is live");
   await tab.context.setOffline(true);
@@ -52,7 +52,7 @@ for (const width of [320, 360]) test(`the total is whole beside every text of th
   await tab.pill("Checking every 2 s");
   await tab.shoot(`polling-${width}`, { fullPage: false });
   for (const total of ["Nothing up yet", "119 of 120 ready", "All 120 ready"]) {
-    for (const pill of ["Connecting", "Live", "Checking every 2\u00a0s", "Offline", "No answer"]) {
+    for (const pill of ["Connecting", "Live updates", "Checking every 2\u00a0s", "Offline", "No answer"]) {
       const isWhole = await tab.page.evaluate(([total, pill]) => {
         document.querySelector(".pill").textContent = pill;
         const heading = document.querySelector("#total");
@@ -101,7 +101,7 @@ async function lock(tab, proxy) {
 test("thirty pictures end, and every link is kept, though the server is killed, the phone is locked, and the page is reloaded", async (t) => {
   const { open, proxy, server, restart, get } = await scene(t, { context: { ...PHONE, viewport: { width: 360, height: 740 } } });
   const tab = await open("/", { allowed: NETWORK });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   const files = Array.from({ length: 30 }, (_, i) => file(`IMG_${4000 + i}.png`, png(800, 600, i)));
   await tab.choose(...files);
   await until(async () => (await tab.tiles("ready")) >= 2, "some are ready");
@@ -113,13 +113,13 @@ test("thirty pictures end, and every link is kept, though the server is killed, 
   const unlock = await lock(tab, proxy);
   await sleep(LOCKED_MS);
   await unlock();
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await until(async () => (await tab.tiles("ready")) > before, "it goes on");
   assert.equal(await tab.tiles("failed"), 0);
 
   // Reloaded while some are on their way or done; those that were not sent are named, and chosen again.
   await tab.page.reload();
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   const unsent = tab.page.locator(".notice bdi");
   const names = await unsent.allTextContents();
   if (names.length) await tab.choose(...files.filter(({ name }) => names.includes(name)));

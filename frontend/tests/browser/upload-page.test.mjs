@@ -86,7 +86,7 @@ test("with script the pictures replace the placeholder without a layout shift", 
   const { open, proxy, restart } = await scene(t, { options: ["--workers", "0"] });
   const path = await send(proxy.url, 'a & <b>name.png', png(800, 600));
   const tab = await open(path, { allowed: NETWORK });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   assert.equal(await heading(tab), 'a & <b>name.png Sent. Your preview is on its way.');
   const tag = (property) => tab.page.locator(`meta[property="og:${property}"]`).getAttribute("content");
   assert.deepEqual([await tag("title"), await tag("image"), await tag("image:width"), await tag("image:height"), await tag("type")], ["a & <b>name.png", `${proxy.url}${path}/large`, "800", "600", "website"]);
@@ -128,7 +128,7 @@ test("a failed upload shows its reason, and follows a retry by another client", 
   const path = await send(proxy.url, "damaged.png", damagedPng());
   await until(async () => (await get(path)).state === "failed", "it failed");
   const tab = await open(path);
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   assert.equal(await heading(tab), "damaged.png Failed. The file is damaged.");
   await tab.isAccessible("the failure");
   await tab.shootAll("upload-failed");

@@ -10,7 +10,7 @@ import { makeDirectory } from "./support/server.mjs";
 test("one picture is uploaded and becomes ready", async (t) => {
   const { open, get } = await scene(t);
   const tab = await open();
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   assert.equal(await tab.text("#total"), "Nothing up yet");
   await tab.choose(file("harbour.png", png(800, 600)));
   await tab.until("ready");
@@ -33,7 +33,7 @@ test("a photograph of twenty megapixels is uploaded and becomes ready", async (t
   const { open, get } = await scene(t);
   const photograph = await readFile("/usr/share/backgrounds/Kleiber_by_Lukas_Baubkus.jpg");
   const tab = await open();
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.choose(file("kleiber.jpg", photograph, "image/jpeg"));
   await tab.until("ready");
   const picture = tab.page.locator(".tile img[srcset]");
@@ -48,7 +48,7 @@ test("a photograph of twenty megapixels is uploaded and becomes ready", async (t
 test("twenty pictures end, three are sent at a time, and none twice", async (t) => {
   const { open, proxy } = await scene(t);
   const tab = await open();
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   let [most, now, mostSent] = [0, 0, 0];
   proxy.answer = (request, response) => {
     if (request.method !== "POST") return null;
@@ -75,7 +75,7 @@ test("twenty pictures end, three are sent at a time, and none twice", async (t) 
 test("twenty pictures end, and none is stored twice, though the server is killed meanwhile", async (t) => {
   const { open, proxy, directory, server, restart } = await scene(t);
   const tab = await open("/", { allowed: NETWORK });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   // The server accepts one of them, but its answer is lost.
   let lost = null;
   proxy.answer = async (request) => {
@@ -202,7 +202,7 @@ test("an upload can be cancelled, and the next file starts", async (t) => {
 test("the rest of a batch can be cancelled, finished pictures can be cleared, and their links stay", async (t) => {
   const { open, proxy } = await scene(t);
   const tab = await open("/", { allowed: NETWORK, viewport: { width: 360, height: 740 } });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.choose(file("a.png", png(320, 240, 1)), file("b.png", png(320, 240, 2)));
   await tab.until("ready", 2);
   proxy.answer = (request) => (request.method === "POST" ? new Promise(() => {}) : null);
@@ -424,13 +424,13 @@ test("a copied link is confirmed on its button and announced", async (t) => {
 test("below a path prefix the page, the socket and every link work", async (t) => {
   const { open, proxy } = await scene(t, { prefix: "/pictures" });
   const tab = await open();
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   await tab.choose(file("a.png", png(800, 600)));
   await tab.until("ready");
   await tab.page.locator(".tile img[srcset]").waitFor();
   await tab.page.locator(".tile a.plain").click();
   await tab.page.waitForURL(`${proxy.url}/uploads/*`);
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   assert.equal(await tab.page.locator(".hero img").count(), 1);
   await tab.page.getByRole("link", { name: "Send another picture" }).first().click();
   await tab.page.waitForURL(`${proxy.url}/`);

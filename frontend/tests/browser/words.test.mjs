@@ -8,7 +8,7 @@ import { NETWORK, scene, until } from "./support/scene.mjs";
 test("the live region announces changes of state, never percentages or polling", async (t) => {
   const { open } = await scene(t, { options: ["--workers", "0"], context: { permissions: ["clipboard-read", "clipboard-write"] } });
   const tab = await open("/", { allowed: NETWORK });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   /** Acts, and waits for the announcement: events within one second share one. */
   const after = async (act) => {
     const before = (await tab.announced()).length;
@@ -50,7 +50,7 @@ test("the live region announces changes of state, never percentages or polling",
 test("the end of a batch is told by heading, title, icon and live region, and special pictures say so", async (t) => {
   const { open } = await scene(t, { options: ["--workers", "0"] });
   const tab = await open("/", { allowed: NETWORK });
-  await tab.pill("Live");
+  await tab.pill("Live updates");
   const icon = () => tab.page.locator('link[rel="icon"]').getAttribute("href");
   const idle = await icon();
   await tab.choose(...["a.png", "b.png", "c.png"].map((name, i) => file(name, png(320, 240, i))), file("Invoice.pdf", pdf(), "application/pdf"));
