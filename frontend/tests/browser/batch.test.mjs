@@ -104,6 +104,41 @@ test("transparent pictures have one ground everywhere, and very wide ones a leas
   await tab.hasQuietConsole();
 });
 
+test("very tall pictures have a least width: in their tile, in the list, and on their own page", async (t) => {
+  const { open } = await scene(t);
+  const tab = await open();
+  await tab.choose(file("thread.png", png(20, 3000)), file("page.png", png(1080, 20_000)));
+  await tab.until("ready", 2);
+  await tab.page.locator(".tile img[srcset]").nth(1).waitFor();
+  const links = await tab.page.getByRole("link", { name: /^Open / }).evaluateAll((all) => all.map(({ href }) => href));
+  /** The picture is wide enough, and as high as its frame at most. */
+  const isShown = async (print, frame, least, where) => {
+    const [inner, outer] = [await print.boundingBox(), await frame.boundingBox()];
+    assert.ok(inner.width >= least && inner.height <= outer.height + 0.5 && inner.y >= outer.y - 0.5, `${where}: ${JSON.stringify([inner, outer])}`);
+  };
+  for (const width of [360, 1440]) {
+    await tab.page.setViewportSize({ width, height: 900 });
+    for (const index of [0, 1]) {
+      const tile = tab.page.locator(".tile").nth(index);
+      for (const part of [".print", ".print img"]) await isShown(tile.locator(part).first(), tile.locator(".frame"), 24, `tile at ${width} px`);
+    }
+    await tab.shoot(`tall-tiles-${width}`);
+  }
+  await tab.page.reload();
+  await tab.page.locator(".earlier-list img").nth(1).waitFor();
+  for (const index of [0, 1]) {
+    const entry = tab.page.locator(".earlier-list li").nth(index);
+    await isShown(entry.locator(".print img").first(), entry.locator(".frame"), 24, "list");
+  }
+  await tab.shoot("tall-earlier-1440");
+  for (const [index, link] of links.entries()) {
+    await tab.page.goto(link);
+    await isShown(tab.page.locator(".hero img"), tab.page.locator(".hero"), 46, "its own page");
+    await tab.shoot(`tall-hero-${index}`);
+  }
+  await tab.hasQuietConsole();
+});
+
 test("icons exist where browsers look for them", async (t) => {
   const { proxy } = await scene(t);
   for (const [path, type] of [["/favicon.ico", /^image\/(x-icon|vnd\.microsoft\.icon)/], ["/apple-touch-icon.png", /^image\/png/]]) {
