@@ -4,6 +4,7 @@
 //! acknowledgements included: one publishes, the other consumes, acknowledges and listens.
 
 mod announcements;
+mod background_session;
 mod broker_connection;
 mod connecting;
 mod created;
@@ -277,7 +278,7 @@ impl JobQueue for RabbitTransport {
     }
 
     fn lost_lanes(&self) -> Box<dyn LostLanes> {
-        Box::new(RabbitLostLanes::new(Arc::clone(&self.shared)))
+        Box::new(RabbitLostLanes::new(&self.shared))
     }
 
     async fn check(&self) -> Result<(), TransportError> {

@@ -23,6 +23,13 @@ const HEALED: Duration = Duration::from_secs(120);
 /// than ten seconds to prove that a job is lost.
 const POSTED_AGAIN: Duration = Duration::from_secs(8);
 
+/// Cuts of a bad network: more than the tries after which pauses are longest, and each before a connection is steady.
+const CUTS: u32 = 10;
+const CUT_EVERY: Duration = Duration::from_secs(3);
+
+/// How soon jobs and pushes go on after the last cut: the longest pause of a connection, and the work.
+const GO_ON_WITHIN: Duration = Duration::from_secs(10);
+
 async fn ready_state(server: &Server) -> Value {
     json(server.client.get(server.at("/readyz")).send().await.unwrap()).await["status"].take()
 }
@@ -141,6 +148,26 @@ async fn whatever_the_network_does_heals_by_itself() {
     }
     assert!(worker.runs());
     fleet.assert_queue_holds(0).await;
+}
+
+#[tokio::test]
+async fn after_many_cuts_jobs_and_pushes_go_on_at_once() {
+    let fleet = Fleet::new().await;
+    let (to_server, to_worker) = (Proxy::to(fleet.vhost.port()).await, Proxy::to(fleet.vhost.port()).await);
+    let server = fleet.server_through(to_server.port).start();
+    let worker = fleet.worker_through(to_worker.port).start();
+    worker.takes_jobs().await;
+    for _ in 0..CUTS {
+        tokio::time::sleep(CUT_EVERY).await;
+        to_server.cut().await;
+        to_worker.cut().await;
+    }
+    let cut = Instant::now();
+    let mut socket = Socket::connect(&server.url).await;
+    let upload = id(&server.accepted("cat.png", pictures::tiny(1)).await);
+    socket.subscribe(&[&upload]).await;
+    server.assert_ready(&socket.end_of(&upload, HEALED).await).await;
+    assert!(cut.elapsed() < GO_ON_WITHIN, "{:?}", cut.elapsed());
 }
 
 #[tokio::test]

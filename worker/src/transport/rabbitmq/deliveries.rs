@@ -9,16 +9,13 @@ use lapin::{
     message::Delivery as Message,
     options::{BasicCancelOptions, BasicQosOptions, BasicRejectOptions},
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinHandle,
-    time::sleep,
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{info, warn};
 
 use super::{
     RabbitShared,
-    broker_connection::{BrokerConnection, OpenConnection},
+    background_session::{BackgroundSession, Session},
+    broker_connection::OpenConnection,
     headers, queue_recovery,
     receipt::{RabbitReceipt, release},
     topology,
@@ -34,18 +31,13 @@ use crate::{
     transport::{DeadLetter, Deliveries, Delivery, Slots, Task, Tries, delivery::read_job},
 };
 
-/// The purpose of a session.
-const CONSUME: &str = "consume";
-
 /// Deliveries from three queues. Prefetched messages of one queue wait while the other queues use all slots.
 pub(super) struct RabbitDeliveries {
     shared: Arc<RabbitShared>,
-    slots: Slots,
     free: Arc<Semaphore>,
     /// The slot of the next delivery, kept here so that dropping the future does not lose it.
     slot: Option<OwnedSemaphorePermit>,
-    opening: Option<JoinHandle<ConsumeSession>>,
-    session: Option<ConsumeSession>,
+    sessions: BackgroundSession<ConsumeSession>,
 }
 
 /// Three consumers on one channel.
@@ -61,16 +53,17 @@ struct ConsumeSession {
 impl RabbitDeliveries {
     pub(super) fn new(shared: Arc<RabbitShared>, slots: Slots) -> Self {
         let free = Arc::new(Semaphore::new(slots.total()));
-        Self { shared, slots, free, slot: None, opening: None, session: None }
+        let sessions = BackgroundSession::new(shared.consuming.clone(), slots);
+        Self { shared, free, slot: None, sessions }
     }
 }
 
-impl ConsumeSession {
-    async fn open(broker: BrokerConnection, slots: Slots) -> Self {
-        broker.open_session(CONSUME, |open| Self::on(open, slots)).await
-    }
+impl Session for ConsumeSession {
+    const PURPOSE: &'static str = "consume";
 
-    async fn on(open: OpenConnection, slots: Slots) -> lapin::Result<Self> {
+    type Settings = Slots;
+
+    async fn open(open: OpenConnection, slots: Slots) -> lapin::Result<Self> {
         let channel = queue_recovery::open_channel(&open).await?;
         let prefetch = |slots: usize| u16::try_from(slots).unwrap_or(u16::MAX);
         let (any, total) = (prefetch(slots.any), prefetch(slots.total()));
@@ -85,6 +78,12 @@ impl ConsumeSession {
         Ok(Self { open, channel, burials, interactive, bulk })
     }
 
+    fn connection(&self) -> &OpenConnection {
+        &self.open
+    }
+}
+
+impl ConsumeSession {
     /// The next message of any queue, and its lane: `None` when the session has ended.
     async fn next(&mut self) -> Option<(Message, Option<Lane>)> {
         let (message, lane) = tokio::select! {
@@ -140,11 +139,8 @@ async fn consume(
 impl Drop for RabbitDeliveries {
     fn drop(&mut self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        if let Some(session) = self.session.take() {
+        if let Some(session) = self.sessions.take() {
             self.shared.ending.spawn_on(session.end(Arc::clone(&self.shared)), &runtime);
-        }
-        if let Some(opening) = self.opening.take() {
-            opening.abort();
         }
     }
 }
@@ -165,16 +161,9 @@ impl Deliveries for RabbitDeliveries {
                     }
                 }
             }
-            let Some(session) = &mut self.session else {
-                let (broker, slots) = (self.shared.consuming.clone(), self.slots);
-                let opening =
-                    self.opening.get_or_insert_with(|| tokio::spawn(ConsumeSession::open(broker, slots)));
-                tokio::select! {
-                    () = closing.cancelled() => return None,
-                    session = opening => self.session = session.ok(),
-                }
-                self.opening = None;
-                continue;
+            let session = tokio::select! {
+                () = closing.cancelled() => return None,
+                session = self.sessions.wait_open() => session,
             };
             let taken = tokio::select! {
                 () = closing.cancelled() => return None,
@@ -186,10 +175,7 @@ impl Deliveries for RabbitDeliveries {
                         return Some(delivery);
                     }
                 }
-                None => {
-                    self.session = None;
-                    sleep(self.shared.consuming.sessions().ended(CONSUME)).await;
-                }
+                None => self.sessions.end(),
             }
         }
     }
@@ -198,7 +184,7 @@ impl Deliveries for RabbitDeliveries {
 impl RabbitDeliveries {
     /// Turns a message into a delivery. An unreadable message is dead-lettered.
     async fn hand_out(&mut self, message: Message, lane: Option<Lane>) -> Option<Delivery> {
-        let session = self.session.as_ref().expect("the message came from it");
+        let session = self.sessions.get().expect("the message came from it");
         let task = match lane {
             None => Task::Bury(dead_letter(&message)),
             Some(_) => match read_job(&message.data, headers::message_id(&message)) {

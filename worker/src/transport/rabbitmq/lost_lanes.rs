@@ -1,7 +1,7 @@
 //! Receives the messages about created queues, see [`super::created`]. Several processes may notice the same loss, so
 //! they are gathered for a moment.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -10,15 +10,13 @@ use lapin::{
     message::Delivery as Message,
     options::{BasicAckOptions, BasicQosOptions},
 };
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, sleep, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use super::{
     RabbitShared,
-    broker_connection::{BrokerConnection, OpenConnection},
+    background_session::{BackgroundSession, Session},
+    broker_connection::OpenConnection,
     created, queue_recovery, topology,
 };
 use crate::{contract::record::Lane, transport::LostLanes};
@@ -30,14 +28,9 @@ const GATHER: Duration = Duration::from_secs(1);
 /// The most messages that are gathered. A process publishes one for each time that it finds queues missing.
 const GATHERED: u16 = 100;
 
-/// The purpose of a session.
-const HEAR: &str = "hear of created queues";
-
 /// Receives the messages.
 pub(super) struct RabbitLostLanes {
-    shared: Arc<RabbitShared>,
-    opening: Option<JoinHandle<CreatedSession>>,
-    session: Option<CreatedSession>,
+    sessions: BackgroundSession<CreatedSession>,
     /// Messages that are not acknowledged, and when the first of them came.
     held: Vec<Message>,
     since: Option<Instant>,
@@ -45,43 +38,39 @@ pub(super) struct RabbitLostLanes {
 
 struct CreatedSession {
     // Kept, because dropping the last handle of a channel or connection closes it.
-    _open: OpenConnection,
+    open: OpenConnection,
     _channel: Channel,
     messages: Consumer,
 }
 
-impl CreatedSession {
-    async fn open(broker: BrokerConnection) -> Self {
-        broker.open_session(HEAR, Self::on).await
-    }
+impl Session for CreatedSession {
+    const PURPOSE: &'static str = "hear of created queues";
 
-    async fn on(open: OpenConnection) -> lapin::Result<Self> {
+    type Settings = ();
+
+    async fn open(open: OpenConnection, _settings: ()) -> lapin::Result<Self> {
         let channel = queue_recovery::open_channel(&open).await?;
         channel.basic_qos(GATHERED, BasicQosOptions::default()).await?;
         let messages = queue_recovery::consume(&open, &channel, topology::CREATED_QUEUE).await?;
-        Ok(Self { _open: open, _channel: channel, messages })
+        Ok(Self { open, _channel: channel, messages })
+    }
+
+    fn connection(&self) -> &OpenConnection {
+        &self.open
     }
 }
 
 impl RabbitLostLanes {
-    pub(super) fn new(shared: Arc<RabbitShared>) -> Self {
-        Self { shared, opening: None, session: None, held: Vec::new(), since: None }
+    pub(super) fn new(shared: &RabbitShared) -> Self {
+        let sessions = BackgroundSession::new(shared.consuming.clone(), ());
+        Self { sessions, held: Vec::new(), since: None }
     }
 
     /// Ends the session: unacknowledged messages come again, here or at another server.
-    async fn end_session(&mut self) {
-        self.session = None;
+    fn end_session(&mut self) {
+        self.sessions.end();
         self.held.clear();
         self.since = None;
-        sleep(self.shared.consuming.sessions().ended(HEAR)).await;
-    }
-}
-
-impl Drop for RabbitLostLanes {
-    fn drop(&mut self) {
-        if let Some(opening) = self.opening.take() {
-            opening.abort();
-        }
     }
 }
 
@@ -89,13 +78,7 @@ impl Drop for RabbitLostLanes {
 impl LostLanes for RabbitLostLanes {
     async fn next(&mut self) -> Vec<Lane> {
         loop {
-            let Some(session) = &mut self.session else {
-                let broker = self.shared.consuming.clone();
-                let opening = self.opening.get_or_insert_with(|| tokio::spawn(CreatedSession::open(broker)));
-                self.session = opening.await.ok();
-                self.opening = None;
-                continue;
-            };
+            let session = self.sessions.wait_open().await;
             let gathered = self.since.map(|since| since + GATHER);
             let message = tokio::select! {
                 message = session.messages.next() => message,
@@ -112,7 +95,7 @@ impl LostLanes for RabbitLostLanes {
                     if let Some(Err(error)) = ended {
                         warn!(%error, "hearing of created queues was interrupted");
                     }
-                    self.end_session().await;
+                    self.end_session();
                 }
             }
         }
@@ -120,7 +103,8 @@ impl LostLanes for RabbitLostLanes {
 
     async fn settle(&mut self, posted: bool) {
         if !posted {
-            return self.end_session().await;
+            self.end_session();
+            return;
         }
         self.since = None;
         for message in self.held.drain(..) {
