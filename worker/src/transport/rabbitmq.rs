@@ -3,6 +3,7 @@
 //! Two connections, because a broker that is short of memory or disk stops reading what a publishing connection sends,
 //! acknowledgements included: one publishes, the other consumes, acknowledges and listens.
 
+mod announcement_publisher;
 mod announcements;
 mod background_session;
 mod broker_connection;

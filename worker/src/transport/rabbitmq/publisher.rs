@@ -1,7 +1,6 @@
 //! Publishes messages. Jobs are published with confirms, on a channel that one task owns. lapin attaches a returned
 //! message to the next confirm, so messages are published in batches, and a batch is evaluated when all of it is
-//! confirmed. Announcements are published without confirms, on another channel: a lost one delays a push, and servers
-//! read storage.
+//! confirmed. Announcements are published on another channel; see [`super::announcement_publisher`].
 
 use std::{collections::HashSet, time::Duration};
 
@@ -18,26 +17,25 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
+    announcement_publisher::{self, ANNOUNCE_WITHIN},
     broker_connection::{BrokerConnection, OpenConnection, late},
     headers,
     patience::Patience,
-    queue_recovery, topology, unavailable,
+    queue_recovery,
+    sessions::is_refusal,
+    topology, unavailable,
 };
 use crate::transport::TransportError;
 
 /// The time limit of publishing a message.
 const PUBLISH_WITHIN: Duration = Duration::from_secs(30);
 
-/// The time limit of an announcement, while its worker waits. Servers read storage every 15 s.
-const ANNOUNCE_WITHIN: Duration = Duration::from_secs(1);
-
 /// After so long without a confirm a process of a cluster publishes a probe. Without it an idle process would not notice
 /// that its node is cut off, and would receive no announcement.
 const PROBE_AFTER: Duration = Duration::from_secs(2);
 
-/// The purposes of sessions.
+/// The purpose of a session.
 const PUBLISH: &str = "publish jobs";
-const ANNOUNCE: &str = "publish announcements";
 
 /// How often a publisher without a connection looks whether it is still needed.
 const CLOSED_POLL: Duration = Duration::from_millis(200);
@@ -57,9 +55,9 @@ pub(super) struct Publication {
 }
 
 /// A message to publish, and the channel for its outcome.
-struct PublishRequest {
-    publication: Publication,
-    done: oneshot::Sender<Result<(), TransportError>>,
+pub(super) struct PublishRequest {
+    pub(super) publication: Publication,
+    pub(super) done: oneshot::Sender<Result<(), TransportError>>,
 }
 
 /// Hands messages to the tasks that publish.
@@ -74,7 +72,7 @@ impl Publisher {
         let (messages, messages_out) = mpsc::channel(QUEUED);
         let (announcements, announcements_out) = mpsc::channel(QUEUED);
         tokio::spawn(serve(broker.clone(), messages_out));
-        tokio::spawn(serve_announcements(broker, announcements_out));
+        tokio::spawn(announcement_publisher::serve(broker, announcements_out));
         Self { messages, announcements }
     }
 
@@ -112,55 +110,6 @@ async fn submit(
     timeout(within, submitted).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// Publishes announcements until the last publisher is dropped.
-async fn serve_announcements(broker: BrokerConnection, mut line: mpsc::Receiver<PublishRequest>) {
-    loop {
-        let opening = broker.open_session(ANNOUNCE, async |open: OpenConnection| {
-            Ok((queue_recovery::open_channel(&open).await?, open))
-        });
-        let (channel, open) = tokio::select! {
-            opened = opening => opened,
-            () = closed(&line) => return,
-        };
-        if let Err(error) = announce_all(&channel, &broker, &open, &mut line).await {
-            warn!(%error, "publishing announcements was interrupted");
-        } else if line.is_closed() {
-            return;
-        }
-        broker.pause(&open, broker.sessions().ended(ANNOUNCE)).await;
-    }
-}
-
-/// Publishes announcements until the connection is lost or the last publisher is dropped.
-async fn announce_all(
-    channel: &Channel,
-    broker: &BrokerConnection,
-    open: &OpenConnection,
-    line: &mut mpsc::Receiver<PublishRequest>,
-) -> lapin::Result<()> {
-    loop {
-        let request = tokio::select! {
-            request = line.recv() => request,
-            () = broker.lost(open) => return Ok(()),
-        };
-        let Some(PublishRequest { publication, done }) = request else { return Ok(()) };
-        if broker.is_blocked() {
-            // Otherwise lapin would buffer it until the broker accepts publications.
-            let _ = done.send(Err(TransportError::Blocked));
-            continue;
-        }
-        let published = timeout(ANNOUNCE_WITHIN, publish(channel, &publication, false)).await;
-        match published {
-            Ok(Ok(_not_confirmed)) => drop(done.send(Ok(()))),
-            Ok(Err(error)) => {
-                let _ = done.send(Err(unavailable("publish an announcement", error.clone())));
-                return Err(error);
-            }
-            Err(_) => drop(done.send(Err(unavailable("publish an announcement", "the network stalls")))),
-        }
-    }
-}
-
 /// Publishes messages until the last publisher is dropped.
 async fn serve(broker: BrokerConnection, mut line: mpsc::Receiver<PublishRequest>) {
     let mut patience = Patience::new(broker.nodes());
@@ -182,6 +131,9 @@ async fn serve(broker: BrokerConnection, mut line: mpsc::Receiver<PublishRequest
                 broker.sessions().opened(PUBLISH);
                 match publish_all(&channel, &broker, &mut line, &mut patience).await {
                     Ok(()) => return,
+                    Err(Interruption::Broken(error)) if is_refusal(&error) => {
+                        (broker.sessions().refused(PUBLISH, &error), false)
+                    }
                     Err(error) => {
                         warn!(%error, "publishing was interrupted");
                         (broker.sessions().ended(PUBLISH), matches!(error, Interruption::Stalled))
@@ -199,7 +151,8 @@ async fn serve(broker: BrokerConnection, mut line: mpsc::Receiver<PublishRequest
     }
 }
 
-async fn closed(line: &mpsc::Receiver<PublishRequest>) {
+/// Waits until the last publisher is dropped.
+pub(super) async fn closed(line: &mpsc::Receiver<PublishRequest>) {
     while !(line.is_closed() && line.is_empty()) {
         sleep(CLOSED_POLL).await;
     }
@@ -238,8 +191,11 @@ async fn publish_all(
             biased;
             () = sleep_until(patience.confirmed + PROBE_AFTER), if broker.is_cluster() && !blocked => {
                 let outcomes = publish_batch(channel, broker, &[probe()], patience.confirm_within).await?;
-                if !matches!(outcomes[..], [Ok(())]) {
-                    return Err(Interruption::Stalled);
+                match &outcomes[..] {
+                    [Ok(())] => {}
+                    // Another node would refuse it as well.
+                    [Err(Refused::Failed(error))] if is_refusal(error) => return Err(error.clone().into()),
+                    _ => return Err(Interruption::Stalled),
                 }
                 patience.on_confirm();
                 continue;
@@ -269,11 +225,15 @@ async fn publish_all(
         let outcomes = publish_batch(channel, broker, &publications, patience.confirm_within).await?;
         if outcomes.iter().any(Result::is_ok) {
             patience.on_confirm();
+            broker.sessions().worked(PUBLISH);
         }
         let mut broken = None;
         for (outcome, done) in outcomes.into_iter().zip(waiting) {
             let outcome = outcome.map_err(|refused| {
-                broken = refused.ends_session().or(broken.take());
+                // After a refusal the others fail because the channel is closed.
+                if !broken.as_ref().is_some_and(is_refusal) {
+                    broken = refused.ends_session().or(broken.take());
+                }
                 refused.into()
             });
             let _ = done.send(outcome);
@@ -353,7 +313,7 @@ async fn publish_batch(
 }
 
 /// Writes a message. The returned future resolves to its confirm.
-async fn publish(
+pub(super) async fn publish(
     channel: &Channel,
     publication: &Publication,
     mandatory: bool,

@@ -1,4 +1,5 @@
-//! The sessions of a process on its connections: the pauses between failed ones, and why the broker refuses one.
+//! The sessions of a process on its connections: the pauses between failed ones, and why the broker refuses one, or the
+//! messages of one.
 
 use std::{
     collections::BTreeMap,
@@ -7,6 +8,10 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use lapin::{
+    ErrorKind,
+    protocol::{AMQPErrorKind, AMQPSoftError},
+};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -77,6 +82,8 @@ struct Session {
     backoff: Backoff,
     /// The error of the last try, if it failed.
     failure: Option<lapin::Error>,
+    /// Why the messages of an open session were refused, until one is taken: to open a session needs other permissions.
+    refusal: Option<lapin::Error>,
 }
 
 impl Sessions {
@@ -85,7 +92,26 @@ impl Sessions {
         let mut sessions = self.lock();
         let session = session(&mut sessions, purpose);
         session.failure = None;
-        session.backoff.opened(Instant::now());
+        if session.refusal.is_none() {
+            session.backoff.opened(Instant::now());
+        }
+    }
+
+    /// The broker has taken a message of a session.
+    pub(super) fn worked(&self, purpose: &'static str) {
+        let mut sessions = self.lock();
+        let session = session(&mut sessions, purpose);
+        if session.refusal.take().is_some() {
+            session.backoff.opened(Instant::now());
+        }
+    }
+
+    /// The broker has refused a message, which ends its session. Returns the pause before the next.
+    pub(super) fn refused(&self, purpose: &'static str, error: &lapin::Error) -> Duration {
+        let mut sessions = self.lock();
+        let session = session(&mut sessions, purpose);
+        session.refusal = Some(error.clone());
+        session.log_failure(purpose, error)
     }
 
     /// A session could not be opened. Returns the pause before the next try.
@@ -93,13 +119,7 @@ impl Sessions {
         let mut sessions = self.lock();
         let session = session(&mut sessions, purpose);
         session.failure = Some(error.clone());
-        let Pause { wait, tries } = session.backoff.failed(Instant::now());
-        if tries.is_power_of_two() {
-            warn!(%error, tries, "could not {purpose}; it is tried again after a growing pause");
-        } else {
-            debug!(%error, tries, "could not {purpose}");
-        }
-        wait
+        session.log_failure(purpose, error)
     }
 
     /// An open session has ended. Returns the pause before the next.
@@ -107,9 +127,10 @@ impl Sessions {
         session(&mut self.lock(), purpose).backoff.failed(Instant::now()).wait
     }
 
-    /// Why a session cannot be opened, and its purpose.
+    /// Why a session cannot be opened, or its messages are refused, and its purpose.
     pub(super) fn refusal(&self) -> Option<(&'static str, lapin::Error)> {
-        self.lock().iter().find_map(|(purpose, session)| Some((*purpose, session.failure.clone()?)))
+        let error = |session: &Session| session.failure.clone().or_else(|| session.refusal.clone());
+        self.lock().iter().find_map(|(purpose, session)| Some((*purpose, error(session)?)))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Session>> {
@@ -121,12 +142,35 @@ fn session<'map>(
     sessions: &'map mut BTreeMap<&'static str, Session>,
     purpose: &'static str,
 ) -> &'map mut Session {
-    let new = || Session { backoff: Backoff::new(LONGEST_PAUSE), failure: None };
+    let new = || Session { backoff: Backoff::new(LONGEST_PAUSE), failure: None, refusal: None };
     sessions.entry(purpose).or_insert_with(new)
+}
+
+impl Session {
+    /// Logs that a try failed. Returns the pause before the next one.
+    fn log_failure(&mut self, purpose: &'static str, error: &lapin::Error) -> Duration {
+        let pause = self.backoff.failed(Instant::now());
+        let tries = pause.tries;
+        if pause.is_logged() {
+            warn!(%error, tries, "could not {purpose}; it is tried again after a growing pause");
+        } else {
+            debug!(%error, tries, "could not {purpose}");
+        }
+        pause.wait
+    }
+}
+
+/// Whether the broker refuses a message, so that another try has the same end. A missing exchange is declared by the next
+/// session.
+pub(super) fn is_refusal(error: &lapin::Error) -> bool {
+    let ErrorKind::ProtocolError(refused) = error.kind() else { return false };
+    matches!(refused.kind(), AMQPErrorKind::Soft(kind) if *kind != AMQPSoftError::NOTFOUND)
 }
 
 #[cfg(test)]
 mod tests {
+    use lapin::protocol::AMQPError;
+
     use super::*;
 
     #[test]
@@ -156,6 +200,23 @@ mod tests {
         sessions.opened("listen");
         assert_eq!(sessions.refusal().unwrap().0, "consume");
         sessions.opened("consume");
+        assert!(sessions.refusal().is_none());
+    }
+
+    #[test]
+    fn a_refused_message_is_known_until_one_is_taken_and_its_pauses_grow() {
+        let sessions = Sessions::default();
+        let kind = AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED);
+        let refused = lapin::Error::from(ErrorKind::ProtocolError(AMQPError::new(kind, "no".into())));
+        assert!(is_refusal(&refused) && !is_refusal(&std::io::Error::other("cut").into()));
+        for _ in 0..5 {
+            sessions.refused("publish", &refused);
+            sessions.opened("publish");
+        }
+        assert_eq!(sessions.refusal().unwrap().0, "publish", "an open session proves nothing");
+        assert_eq!(sessions.lock()["publish"].backoff.tries, 5);
+        assert!(sessions.lock()["publish"].backoff.opened.is_none(), "an idle session is not steady");
+        sessions.worked("publish");
         assert!(sessions.refusal().is_none());
     }
 }

@@ -139,7 +139,7 @@ async fn all_exist(connection: &Connection, queues: &[String]) -> Result<bool> {
 }
 
 /// Waits until the broker has handled everything that was sent on a channel.
-async fn respond(channel: &Channel) -> Result<()> {
+pub(super) async fn respond(channel: &Channel) -> Result<()> {
     let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
     channel.exchange_declare(BUILT_IN.into(), ExchangeKind::Direct, passive, FieldTable::default()).await
 }
