@@ -197,6 +197,31 @@ async fn dead_letters_can_be_listed_and_forgotten_one_by_one<R: Rig>() {
     assert_depth(&transport, Depth { dead: 1, ..EMPTY }).await;
 }
 
+async fn several_processes_forget_dead_letters_at_once<R: Rig>() {
+    const EACH: usize = 10;
+    let rig = R::new().await;
+    let transport = rig.open().await;
+    let ids: Vec<_> = (0..2 * EACH).map(|_| UploadId::new()).collect();
+    let mut deliveries = transport.consume(slots(1)).await.unwrap();
+    for id in &ids {
+        transport.publish(posting(*id)).await.unwrap();
+        next(&mut deliveries).await.dead_letter(DeathReason::Exhausted).await.unwrap();
+        next(&mut deliveries).await.ack().await.unwrap();
+    }
+    assert_depth(&transport, Depth { dead: ids.len() as u64, ..EMPTY }).await;
+    let mut processes = Vec::new();
+    for ids in ids.chunks(EACH) {
+        let process = rig.open().await;
+        processes.push(async move {
+            for id in ids {
+                assert_eq!(process.forget_dead(&id.to_string()).await.unwrap(), 1, "{id}");
+            }
+        });
+    }
+    futures::future::join_all(processes).await;
+    assert_depth(&transport, EMPTY).await;
+}
+
 async fn a_delivery_that_is_dropped_comes_again_and_counts<R: Rig>() {
     let rig = R::new().await;
     let transport = rig.open().await;
@@ -397,6 +422,7 @@ macro_rules! conform {
             a_released_job_is_somebody_elses_at_once_and_nothing_is_counted,
             a_dead_letter_is_delivered_for_burial_and_rests_afterwards,
             dead_letters_can_be_listed_and_forgotten_one_by_one,
+            several_processes_forget_dead_letters_at_once,
             a_delivery_that_is_dropped_comes_again_and_counts,
             waiting_for_a_job_can_be_broken_off_without_losing_it,
             an_interactive_job_is_not_behind_a_bulk_run,

@@ -160,7 +160,8 @@ pub trait DeadLetters: Send + Sync + 'static {
     /// The dead letters, oldest first, at most [`dead_job::MAX_LISTED`].
     async fn dead_letters(&self) -> Result<Vec<DeadJob>, TransportError>;
 
-    /// Removes every dead letter with this [key](DeadJob::key). Returns the number of messages.
+    /// Removes every dead letter with this [key](DeadJob::key), also while other processes read or remove others.
+    /// Returns the number of messages.
     async fn forget_dead(&self, key: &str) -> Result<usize, TransportError>;
 }
 

@@ -38,6 +38,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{
     announcements::RabbitAnnouncements,
     broker_connection::{BrokerConnection, OpenConnection},
+    dead_queue::FORGET_WITHIN,
     deliveries::RabbitDeliveries,
     lost_lanes::RabbitLostLanes,
     nodes::BrokerNodes,
@@ -154,8 +155,16 @@ impl RabbitTransport {
         attempted: &'static str,
         send: impl AsyncFnOnce(OpenConnection) -> lapin::Result<T>,
     ) -> Result<T, TransportError> {
-        let response =
-            timeout(REQUEST_TIMEOUT, async { send(self.shared.consuming.wait_open().await).await });
+        self.request_within(REQUEST_TIMEOUT, attempted, send).await
+    }
+
+    async fn request_within<T>(
+        &self,
+        limit: Duration,
+        attempted: &'static str,
+        send: impl AsyncFnOnce(OpenConnection) -> lapin::Result<T>,
+    ) -> Result<T, TransportError> {
+        let response = timeout(limit, async { send(self.shared.consuming.wait_open().await).await });
         match response.await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(unavailable(attempted, error)),
@@ -211,7 +220,9 @@ async fn forget_expired(shared: Weak<RabbitShared>, closing: CancellationToken) 
         let Some(shared) = shared.upgrade() else { return };
         let transport = RabbitTransport { shared };
         let forgotten = transport
-            .request("remove expired dead letters", async |open| dead_queue::forget_expired(&open).await);
+            .request_within(FORGET_WITHIN, "remove expired dead letters", async |open| {
+                dead_queue::forget_expired(&open).await
+            });
         match forgotten.await {
             Ok(number) => {
                 tracing::info!(number, "removed the dead letters of jobs that expired and were posted again")
@@ -317,7 +328,8 @@ impl DeadLetters for RabbitTransport {
     }
 
     async fn forget_dead(&self, key: &str) -> Result<usize, TransportError> {
-        self.request("delete a dead letter", async |open| dead_queue::forget(&open, key).await).await
+        let forget = async |open: OpenConnection| dead_queue::forget(&open, key).await;
+        self.request_within(FORGET_WITHIN, "delete a dead letter", forget).await
     }
 }
 
