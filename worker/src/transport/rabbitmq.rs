@@ -17,6 +17,7 @@ mod lost_lanes;
 mod node_search;
 mod nodes;
 mod patience;
+mod publication;
 mod publisher;
 mod queue_recovery;
 mod receipt;
@@ -42,7 +43,8 @@ use self::{
     deliveries::RabbitDeliveries,
     lost_lanes::RabbitLostLanes,
     nodes::BrokerNodes,
-    publisher::{Publication, Publisher},
+    publication::Publication,
+    publisher::Publisher,
     sessions::Sessions,
     silent_queues::SilentQueues,
 };
@@ -219,8 +221,8 @@ async fn forget_expired(shared: Weak<RabbitShared>, closing: CancellationToken) 
         tokio::time::sleep(FORGET_AFTER).await;
         let Some(shared) = shared.upgrade() else { return };
         let transport = RabbitTransport { shared };
-        let forgotten = transport
-            .request_within(FORGET_WITHIN, "remove expired dead letters", async |open| {
+        let forgotten =
+            transport.request_within(FORGET_WITHIN, "remove expired dead letters", async |open| {
                 dead_queue::forget_expired(&open).await
             });
         match forgotten.await {

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::{
     broker_connection::{BrokerConnection, OpenConnection},
-    publisher::{PublishRequest, closed, publish},
+    publication::{PublishRequest, closed, publish},
     queue_recovery,
     sessions::is_refusal,
     topology, unavailable,

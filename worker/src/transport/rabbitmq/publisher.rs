@@ -5,11 +5,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use futures::future::join_all;
-use lapin::{
-    BasicProperties, Channel, Confirmation,
-    options::{BasicPublishOptions, ConfirmSelectOptions},
-    types::ShortString,
-};
+use lapin::{Channel, Confirmation, options::ConfirmSelectOptions, types::ShortString};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep, sleep_until, timeout},
@@ -21,6 +17,7 @@ use super::{
     broker_connection::{BrokerConnection, OpenConnection, late},
     headers,
     patience::Patience,
+    publication::{Publication, PublishRequest, closed, publish},
     queue_recovery,
     sessions::is_refusal,
     topology, unavailable,
@@ -37,28 +34,11 @@ const PROBE_AFTER: Duration = Duration::from_secs(2);
 /// The purpose of a session.
 const PUBLISH: &str = "publish jobs";
 
-/// How often a publisher without a connection looks whether it is still needed.
-const CLOSED_POLL: Duration = Duration::from_millis(200);
-
 /// The capacity of the line of messages, about 2 kB each. Further publishers wait.
 const QUEUED: usize = 256;
 
 /// The size of a batch. Confirms for a batch take about as long as for one message.
 const BATCH: usize = 64;
-
-/// A message, its exchange and its routing key.
-pub(super) struct Publication {
-    pub(super) exchange: &'static str,
-    pub(super) key: String,
-    pub(super) properties: BasicProperties,
-    pub(super) body: Vec<u8>,
-}
-
-/// A message to publish, and the channel for its outcome.
-pub(super) struct PublishRequest {
-    pub(super) publication: Publication,
-    pub(super) done: oneshot::Sender<Result<(), TransportError>>,
-}
 
 /// Hands messages to the tasks that publish.
 #[derive(Clone)]
@@ -148,13 +128,6 @@ async fn serve(broker: BrokerConnection, mut line: mpsc::Receiver<PublishRequest
             broker.abandon(&open);
         }
         broker.pause(&open, wait).await;
-    }
-}
-
-/// Waits until the last publisher is dropped.
-pub(super) async fn closed(line: &mpsc::Receiver<PublishRequest>) {
-    while !(line.is_closed() && line.is_empty()) {
-        sleep(CLOSED_POLL).await;
     }
 }
 
@@ -310,18 +283,6 @@ async fn publish_batch(
         Err(error) => Err(Refused::Failed(error)),
     };
     Ok(results.into_iter().zip(publications).map(outcome).collect())
-}
-
-/// Writes a message. The returned future resolves to its confirm.
-pub(super) async fn publish(
-    channel: &Channel,
-    publication: &Publication,
-    mandatory: bool,
-) -> lapin::Result<lapin::PublisherConfirm> {
-    let options = BasicPublishOptions { mandatory, ..BasicPublishOptions::default() };
-    let (exchange, key) = (publication.exchange.into(), publication.key.as_str().into());
-    let properties = publication.properties.clone();
-    channel.basic_publish(exchange, key, options, &publication.body, properties).await
 }
 
 /// The identity of a message within a batch. Messages with the same address get the same outcome.

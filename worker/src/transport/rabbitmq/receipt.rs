@@ -15,7 +15,7 @@ use tokio::{
 use tracing::warn;
 
 use super::{
-    RabbitShared, broker_connection::OpenConnection, headers, publisher::Publication, topology, unavailable,
+    RabbitShared, broker_connection::OpenConnection, headers, publication::Publication, topology, unavailable,
 };
 use crate::{
     contract::{message::Changed, record::Lane},
