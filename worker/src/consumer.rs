@@ -26,23 +26,23 @@ mod failures;
 mod finishing;
 mod retries;
 mod running;
+mod settling;
 mod transient;
 
-use std::{sync::Arc, time::Instant};
+use std::sync::{Arc, OnceLock};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use futures::future::join_all;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{error, info, warn};
 
 #[cfg(test)]
 pub(crate) use self::retries::RETRY_DELAYS;
 pub use self::{failures::FAILURE_KINDS, running::RELEASE_AFTER};
 use self::{
     failures::{failure_of_kind, failure_of_picture},
-    retries::{ONE_OBJECT_DELAY, OUTAGE_DELAY, is_past_patience, retries_exhausted, retry_delay},
     transient::TransientError,
 };
 use crate::{
@@ -60,10 +60,9 @@ use crate::{
     maker::{Make, MakeError},
     probe,
     storage::{Storage, StorageError, UploadEnd},
-    telemetry::{self, timed},
+    telemetry::timed,
     thumbnail::{Thumbnail, ThumbnailSet},
-    trace::TraceParent,
-    transport::{DeathReason, Delivery, Settled, Task, Transport, TransportError},
+    transport::Transport,
 };
 
 /// Works on deliveries.
@@ -73,6 +72,8 @@ pub struct Consumer {
     maker: Box<dyn Make>,
     /// Cancelled when the worker drains.
     draining: CancellationToken,
+    /// When that was noticed.
+    drains_since: OnceLock<Instant>,
     /// Whether storage or decoders are unavailable.
     outage: watch::Sender<bool>,
 }
@@ -103,104 +104,8 @@ impl Consumer {
         maker: Box<dyn Make>,
         draining: CancellationToken,
     ) -> Self {
-        Self { storage, transport, maker, draining, outage: watch::Sender::new(false) }
-    }
-
-    /// Works on one delivery and settles it.
-    pub async fn step(&self, delivery: Delivery) {
-        let (id, attempt) = (delivery.task.id(), delivery.tries.deliveries);
-        let trace_id = TraceParent::trace_id_of(delivery.traceparent.as_deref()).map(tracing::field::display);
-        let span = info_span!("job", id = id.map(tracing::field::display), attempt, trace_id);
-        match self.settle(delivery).instrument(span).await {
-            Ok(Settled::Done) => {}
-            Ok(Settled::Stale) => {
-                warn!(
-                    id = id.map(tracing::field::display),
-                    "the job was redelivered to another worker meanwhile"
-                );
-            }
-            Err(error) => {
-                warn!(
-                    id = id.map(tracing::field::display),
-                    error = &error as &dyn std::error::Error,
-                    "could not settle a job; it is redelivered"
-                );
-            }
-        }
-    }
-
-    async fn settle(&self, delivery: Delivery) -> Result<Settled, TransportError> {
-        let begun = Instant::now();
-        let worked = match &delivery.task {
-            Task::Resize(_) if retries_exhausted(delivery.tries.failures) => {
-                return delivery.dead_letter(DeathReason::Exhausted).await;
-            }
-            Task::Resize(job) => {
-                tokio::select! {
-                    // Boxed, because it is large, and every caller would hold it.
-                    worked = Box::pin(self.resize(job, delivery.tries.deliveries)) => worked,
-                    () = self.drained_for(RELEASE_AFTER) => Err(TransientError::Machine("the worker drains".into())),
-                }
-            }
-            Task::Bury(letter) => self.bury(letter).await,
-        };
-        match worked {
-            Ok(done) => self.finish(delivery, done, begun).await,
-            Err(error) => self.give_back(delivery, error).await,
-        }
-    }
-
-    /// Settles a delivery whose work met a transient failure.
-    async fn give_back(&self, delivery: Delivery, error: TransientError) -> Result<Settled, TransportError> {
-        let is_resize = matches!(delivery.task, Task::Resize(_));
-        if matches!(error, TransientError::Machine(_)) && self.draining.is_cancelled() {
-            info!(error = &error as &dyn std::error::Error, "the job is released because this worker drains");
-            return delivery.release().await;
-        }
-        if self.is_outage(&error).await {
-            telemetry::job("postponed");
-            if !self.outage.send_replace(true) {
-                error!(
-                    error = &error as &dyn std::error::Error,
-                    "storage or decoders are unavailable; this worker consumes no jobs until they recover"
-                );
-            }
-            return delivery.postpone(OUTAGE_DELAY).await;
-        }
-        if matches!(error, TransientError::Storage(_)) && !is_past_patience(&delivery.task) {
-            telemetry::job("postponed");
-            warn!(
-                error = &error as &dyn std::error::Error,
-                "storage failed for one job; the job is postponed and no failure is counted"
-            );
-            return delivery.postpone(ONE_OBJECT_DELAY).await;
-        }
-        if is_resize && retries_exhausted(delivery.tries.failures + 1) {
-            error!(
-                error = &error as &dyn std::error::Error,
-                "a job failed for the last time and is dead-lettered"
-            );
-            telemetry::job("dead");
-            return delivery.dead_letter(DeathReason::Exhausted).await;
-        }
-        let after = retry_delay(delivery.tries.failures);
-        telemetry::job("retried");
-        warn!(
-            error = &error as &dyn std::error::Error,
-            after_seconds = after.as_secs(),
-            "a job failed and is retried"
-        );
-        delivery.retry(after).await
-    }
-
-    /// Whether storage or decoders fail as a whole, so that any other job would fail as well.
-    async fn is_outage(&self, error: &TransientError) -> bool {
-        match error {
-            TransientError::Storage(StorageError::Full(_)) => true,
-            TransientError::Storage(_) => self.storage.check().await.is_err(),
-            TransientError::Start(_) => true,
-            TransientError::Machine(_) | TransientError::Queue(_) => false,
-        }
+        let (drains_since, outage) = (OnceLock::new(), watch::Sender::new(false));
+        Self { storage, transport, maker, draining, drains_since, outage }
     }
 
     /// Makes the thumbnails of one upload.

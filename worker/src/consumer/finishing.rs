@@ -8,7 +8,7 @@ use std::{
 
 use tracing::{info, warn};
 
-use super::{Consumer, WorkDone};
+use super::{Consumer, WorkDone, settling::SETTLED_AFTER};
 use crate::{
     contract::upload::Upload,
     failpoint,
@@ -51,9 +51,14 @@ impl Consumer {
                     None => Ok(()),
                 }
             };
-            if let Err(error) = cleared.await {
-                let error = &error as &dyn std::error::Error;
-                warn!(error, "could not remove the pending entry of an ended upload; the sweeper removes it");
+            tokio::select! {
+                biased;
+                cleared = cleared => if let Err(error) = cleared {
+                    let error = &error as &dyn std::error::Error;
+                    warn!(error, "could not remove the pending entry of an ended upload; the sweeper removes it");
+                },
+                // The job is done, and the sweeper removes the entry.
+                () = self.drained_for(SETTLED_AFTER) => {}
             }
         }
         settled

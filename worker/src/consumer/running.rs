@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until},
+};
 use tracing::{info, warn};
 
 use super::Consumer;
@@ -27,7 +30,8 @@ impl Consumer {
     /// Resolves this long after the worker has begun to drain.
     pub(super) async fn drained_for(&self, time: Duration) {
         self.draining.cancelled().await;
-        sleep(time).await;
+        let since = *self.drains_since.get_or_init(Instant::now);
+        sleep_until(since + time).await;
     }
 
     /// Works on a delivery in each slot until the worker drains, then finishes its deliveries. While storage or decoders
@@ -37,9 +41,12 @@ impl Consumer {
         let mut jobs = JoinSet::new();
         while !self.draining.is_cancelled() {
             if *self.outage.borrow() {
-                // Finish these first: never more jobs than slots are at work.
-                while jobs.join_next().await.is_some() {}
-                self.draining.run_until_cancelled(self.wait_for_recovery()).await;
+                let recovering = async {
+                    // Finish these first: never more jobs than slots are at work.
+                    while jobs.join_next().await.is_some() {}
+                    self.wait_for_recovery().await;
+                };
+                self.draining.run_until_cancelled(recovering).await;
                 continue;
             }
             match self.transport.consume(slots).await {
@@ -50,7 +57,8 @@ impl Consumer {
                 }
             }
         }
-        jobs.join_all().await;
+        // Closed at once, so that no job waits for a broker that takes nothing.
+        tokio::join!(jobs.join_all(), self.transport.close());
     }
 
     /// Works until the worker drains, an outage starts or the transport closes. Dropping `deliveries` releases the jobs
@@ -97,6 +105,6 @@ impl Consumer {
     }
 
     pub(super) async fn has_recovered(&self) -> bool {
-        self.storage.check().await.is_ok() && self.maker.check().await.is_ok()
+        self.storage_works().await && self.maker.check().await.is_ok()
     }
 }

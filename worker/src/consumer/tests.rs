@@ -4,13 +4,17 @@ use std::{num::NonZeroUsize, sync::atomic::Ordering, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{running::LONGEST_CHECK_PAUSE, *};
+use super::{
+    running::LONGEST_CHECK_PAUSE,
+    settling::{CHECK_WITHIN, SETTLED_AFTER},
+    *,
+};
 use crate::{
     UploadId,
     requeue::Place,
     storage::UploadStatus,
     testing::{self, Fuse, InMemory, Instantly, Log, Logged, ObjectStore, ObjectStoreExt, Script, work_off},
-    transport::{DeadLetter, JobQueue, Posting, Slots},
+    transport::{DeadLetter, DeathReason, JobQueue, Posting, Slots},
 };
 
 /// Storage in memory, and what is asked of it.
@@ -320,6 +324,59 @@ async fn an_outage_of_storage_is_charged_to_no_job_and_stops_the_worker() {
     assert!(worker.has_recovered().await);
     work_off(&worker, &script).await;
     assert_eq!(states(&script), [(1, crate::State::Ready)]);
+}
+
+/// Storage whose requests fail, and that answers nothing after so many of them.
+fn silent_after(store: &Arc<InMemory>, requests: usize) -> Storage {
+    let store = Logged::new(Arc::clone(store), Fuse::after(requests));
+    store.away().store(true, Ordering::Relaxed);
+    Storage::over(Arc::new(store))
+}
+
+#[tokio::test]
+async fn a_draining_worker_releases_its_job_whatever_storage_does() {
+    let store = Arc::new(InMemory::new());
+    let script = Script::searchable();
+    accepted(&Storage::over(store.clone()), &script).await;
+    // The original cannot be read, and the check of storage gets no answer.
+    let worker = testing::worker(&silent_after(&store, 1), &script, Instantly::default());
+    let delivery = script.deliver().unwrap();
+    let draining = async {
+        sleep(Duration::from_millis(100)).await;
+        worker.draining.cancel();
+    };
+    let drained = tokio::time::timeout(Duration::from_secs(2), worker.step(delivery));
+    tokio::join!(drained, draining).0.expect("nothing waits for storage");
+    // One whose storage fails after that is not postponed, either.
+    let late = testing::worker(&silent_after(&store, 100), &script, Instantly::default());
+    late.draining.cancel();
+    late.step(script.deliver().unwrap()).await;
+    assert_eq!(script.settled(), ["release", "release"]);
+}
+
+#[tokio::test]
+async fn a_burial_that_waits_for_silent_storage_is_released_by_a_draining_worker() {
+    let (store, script) = (Arc::new(InMemory::new()), Script::counting());
+    let job = ResizeJob::new(testing::record_of(UploadId::new()));
+    let (id, generation, reason) = (Some(job.id), Some(1), DeathReason::Exhausted);
+    script.post_burial(DeadLetter { id, generation, job: Some(job), reason });
+    let worker = testing::worker(&silent_after(&store, 0), &script, Instantly::default());
+    worker.draining.cancel();
+    let settled = tokio::time::timeout(SETTLED_AFTER, worker.step(script.deliver().unwrap()));
+    settled.await.expect("nothing waits for storage");
+    assert_eq!(script.settled(), ["release"]);
+}
+
+#[tokio::test]
+async fn storage_that_does_not_answer_a_check_is_unavailable() {
+    let store = Arc::new(InMemory::new());
+    let script = Script::searchable();
+    accepted(&Storage::over(store.clone()), &script).await;
+    let worker = testing::worker(&silent_after(&store, 1), &script, Instantly::default());
+    let settled = tokio::time::timeout(2 * CHECK_WITHIN, worker.step(script.deliver().unwrap()));
+    settled.await.expect("the check has a time limit");
+    assert!(*worker.outage.borrow());
+    assert_eq!(script.settled(), ["postpone"]);
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use integration_tests::{
     fleet::Fleet,
     patience::{SOON, eventually},
     pictures,
+    rabbit::Node,
     server::{Data, Server, Start, id, json},
 };
 use rustix::process::{Pid, Signal};
@@ -105,6 +106,38 @@ async fn storage_that_goes_away_fails_no_job_of_the_broker() {
     assert_all_ready(&server, &accepted).await;
     fleet.assert_queue_holds(0).await;
     assert!(log().contains("storage and decoders have recovered"));
+}
+
+/// The times of a drain in OPERATING.md: work, its release, and the connections.
+const DRAINED: Duration = Duration::from_secs(8 + 3 + 4);
+
+#[tokio::test]
+async fn a_worker_drains_in_time_without_storage_while_the_broker_takes_no_message() {
+    let node = Node::start().await;
+    let fleet = Fleet::on(node.vhost().await);
+    let server = fleet.server().start();
+    let mut worker = fleet.worker().start();
+    worker.takes_jobs().await;
+    worker.signal(Signal::STOP);
+    let accepted = [server.accepted("cat.png", pictures::tiny(1)).await];
+    eventually("the broker has the job", SOON, async || {
+        (fleet.vhost.statistics(["confirm"]).await[0] > 0).then_some(())
+    })
+    .await;
+    node.control(&["set_vm_memory_high_watermark", "0"]);
+    let outage = Outage::begin(fleet.shared.path());
+    worker.signal(Signal::CONT);
+    eventually("the worker notices", SOON, async || {
+        worker.log().contains("storage or decoders are unavailable").then_some(())
+    })
+    .await;
+    worker.signal(Signal::TERM);
+    assert!(worker.ended(DRAINED).await.success());
+    drop(outage);
+    node.control(&["set_vm_memory_high_watermark", "0.4"]);
+    let _next = fleet.worker().start();
+    assert_all_ready(&server, &accepted).await;
+    fleet.assert_queue_holds(0).await;
 }
 
 #[tokio::test]

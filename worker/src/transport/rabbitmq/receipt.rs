@@ -59,8 +59,27 @@ impl RabbitReceipt {
     }
 }
 
-/// Publishes a message that replaces a delivery, and then acknowledges the delivery.
+/// Publishes a message that replaces a delivery, and then acknowledges the delivery. A transport that closes does not wait
+/// for a broker that takes nothing: it requeues the delivery.
 async fn replace(
+    shared: &RabbitShared,
+    message: &Message,
+    publication: impl Fn() -> Publication + Send,
+) -> Result<Settled, TransportError> {
+    let waited = async {
+        shared.closing.cancelled().await;
+        if !shared.publishing.is_blocked() {
+            sleep(RELEASE_WITHIN).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        replaced = replace_at_last(shared, message, publication) => replaced,
+        () = waited => requeue(message).await,
+    }
+}
+
+async fn replace_at_last(
     shared: &RabbitShared,
     message: &Message,
     publication: impl Fn() -> Publication + Send,
@@ -71,7 +90,6 @@ async fn replace(
         }
         match shared.publisher.publish(publication()).await {
             Ok(()) => return acknowledge(message).await,
-            Err(error) if shared.closing.is_cancelled() => return Err(error),
             Err(error) => {
                 warn!(error = &error as &dyn std::error::Error, "could not settle a job; retrying");
                 sleep(SETTLE_AGAIN).await;
@@ -114,9 +132,16 @@ pub(super) async fn release(
         properties: headers::again(message),
         body: message.data.clone(),
     };
-    if let Ok(Ok(())) = timeout(RELEASE_WITHIN, shared.publisher.publish(again)).await {
+    if !shared.publishing.is_blocked()
+        && let Ok(Ok(())) = timeout(RELEASE_WITHIN, shared.publisher.publish(again)).await
+    {
         return acknowledge(message).await;
     }
+    requeue(message).await
+}
+
+/// Returns a message to its queue; the broker counts a failed delivery.
+async fn requeue(message: &Message) -> Result<Settled, TransportError> {
     let back = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
     settled(message.nack(back).await, "release a job")
 }
