@@ -167,8 +167,18 @@ fn the_rules_of_prometheus_are_those_of_the_table_of_alerts() {
     }
     assert_eq!(rules.matches("- alert: ").count(), queries.len());
     let file = format!("{}/../server/deploy/alerts.yaml", env!("CARGO_MANIFEST_DIR"));
-    let checked = Command::new("promtool").args(["check", "rules", &file]).output().unwrap();
-    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    promtool(&["check", "rules", &file]);
+}
+
+fn promtool(arguments: &[&str]) {
+    let checked = Command::new("promtool").args(arguments).output().unwrap();
+    let said = [checked.stdout, checked.stderr].concat();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&said));
+}
+
+#[test]
+fn alerts_fire_when_they_must_and_only_then() {
+    promtool(&["test", "rules", concat!(env!("CARGO_MANIFEST_DIR"), "/alerts/cases.yaml")]);
 }
 
 #[test]
