@@ -62,7 +62,7 @@ use crate::{
     storage::{Storage, StorageError, UploadEnd},
     telemetry::timed,
     thumbnail::{Thumbnail, ThumbnailSet},
-    transport::Transport,
+    transport::{Transport, Tries},
 };
 
 /// Works on deliveries.
@@ -85,6 +85,9 @@ struct WorkDone {
     name: String,
     /// The change to announce.
     changed: Option<Changed>,
+    /// Whether this delivery counts and logs the end. Of several deliveries for one end it is the one that stored it,
+    /// or a redelivery: the worker before it may have died first.
+    tells_end: bool,
     /// The winning making, if makings of dead workers may be left beside it. `None` for a failure: another worker may
     /// be about to store a result with its making.
     leftovers: Option<Making>,
@@ -93,7 +96,12 @@ struct WorkDone {
 impl WorkDone {
     /// The job needs no announcement.
     fn nothing(job: Option<JobName>) -> Self {
-        Self { job, name: String::new(), changed: None, leftovers: None }
+        Self { job, name: String::new(), changed: None, tells_end: false, leftovers: None }
+    }
+
+    /// The same; `tells_end` is decided by the caller.
+    fn told(self, tells_end: bool) -> Self {
+        Self { tells_end, ..self }
     }
 }
 
@@ -109,14 +117,15 @@ impl Consumer {
     }
 
     /// Makes the thumbnails of one upload.
-    async fn resize(&self, job: &ResizeJob, deliveries: u32) -> Result<WorkDone, TransientError> {
-        let (record, repeated) = (&job.record, deliveries > 1 || job.generation > 1 || job.again);
+    async fn resize(&self, job: &ResizeJob, tries: Tries) -> Result<WorkDone, TransientError> {
+        let (record, deliveries) = (&job.record, tries.deliveries);
+        let repeated = deliveries > 1 || job.generation > 1 || job.again;
         if repeated {
             if self.storage.is_gone(job.id).await? {
-                return self.drop_deleted(record).await;
+                return Ok(self.drop_deleted(record).await?.told(!job.again || tries.is_redelivery()));
             }
             if let Some(ended) = self.storage.end_of(job.name()).await? {
-                return self.ended(job.name(), ended, true).await;
+                return Ok(self.ended(job.name(), ended, true).await?.told(tries.is_redelivery()));
             }
         }
         // A refused upload has no pending entry, and nothing of it may be left.
@@ -210,7 +219,8 @@ impl Consumer {
         if self.storage.is_gone(record.id).await? {
             return self.drop_deleted(record).await;
         }
-        self.ended(record.job(), UploadEnd::Ready(winner), repeated).await
+        let is_ours = winner.making == making;
+        Ok(self.ended(record.job(), UploadEnd::Ready(winner), repeated).await?.told(is_ours))
     }
 
     /// Stores that a generation failed, unless the upload is ready.
@@ -227,7 +237,8 @@ impl Consumer {
         if self.storage.is_gone(record.id).await? {
             return self.drop_deleted(record).await;
         }
-        self.ended(record.job(), ended, repeated).await
+        let is_ours = matches!(&ended, UploadEnd::Failed(stored) if *stored == failure);
+        Ok(self.ended(record.job(), ended, repeated).await?.told(is_ours))
     }
 
     async fn original_gone(
@@ -256,6 +267,7 @@ impl Consumer {
             job: Some(record.job()),
             name: record.name.clone(),
             changed: Some(Changed::new(Upload::gone(record.id, record.generation), record.lane())),
+            tells_end: true,
             leftovers: None,
         })
     }
@@ -283,6 +295,7 @@ impl Consumer {
             job: Some(job),
             name: upload.name.clone(),
             changed: Some(Changed::new(upload, lane)),
+            tells_end: false,
             leftovers: winner.filter(|_| repeated),
         })
     }

@@ -1,6 +1,6 @@
 //! Logs that answer: a line for each end, flat JSON, and one line for one event.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::TcpListener};
 
 use integration_tests::{
     brown_out::{BrownOut, Mood},
@@ -14,6 +14,10 @@ use integration_tests::{
     worker::StartWorker,
 };
 use serde_json::Value;
+use worker::{
+    Storage, UploadStatus,
+    transport::{JobQueue, Posting},
+};
 
 fn lines(log: &str) -> Vec<Value> {
     let read = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
@@ -85,6 +89,50 @@ async fn each_end_is_one_flat_line_with_name_duration_worker_and_outcome() {
     }
     assert_flat(&lines(&server.log()));
     assert_flat(&lines(&worker.log()));
+}
+
+#[tokio::test]
+async fn a_job_that_is_posted_three_times_ends_in_one_line_and_counts_once() {
+    let fleet = Fleet::new().await;
+    let server = fleet.server().start();
+    let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let worker = fleet.worker().variable("UP_LOG_FORMAT", "json").variable("UP_ADMIN_LISTEN", &admin).start();
+    let mut ids = Vec::new();
+    for picture in [pictures::tiny(1), pictures::damaged()] {
+        let ready = id(&server.accepted("cat.png", picture).await);
+        server.end(&ready, SOON).await;
+        ids.push(ready);
+    }
+    let storage = Storage::open(&fleet.storage().parse().unwrap()).unwrap();
+    let queue = fleet.queue();
+    for id in &ids {
+        let record = match storage.status(id.parse().unwrap()).await.unwrap() {
+            UploadStatus::Ready(result) => result.record,
+            UploadStatus::Failed(failure) => failure.record,
+            other => panic!("{other:?}"),
+        };
+        // As clients and sweepers post it.
+        queue.publish(Posting::of_client(record.clone())).await.unwrap();
+        queue.publish(Posting::of_sweeper(record)).await.unwrap();
+    }
+    eventually("all are announced", SOON, async || {
+        let again = worker.log().matches("the end of an upload is announced again").count();
+        (again == 4).then_some(())
+    })
+    .await;
+    let lines = lines(&worker.log());
+    for id in &ids {
+        assert_eq!(about(&lines, id, "the upload has ended").len(), 1, "{}", worker.log());
+    }
+    let metrics = server.client.get(format!("http://{admin}/metrics")).send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    for line in [
+        r#"up_jobs_total{outcome="ready"} 1"#,
+        r#"up_jobs_total{outcome="failed"} 1"#,
+        "up_accepted_to_ended_seconds_count 2",
+    ] {
+        assert!(metrics.lines().any(|shown| shown == line), "{line}: {metrics}");
+    }
 }
 
 /// The messages of level warn and error that OPERATING.md lists, without their fields.

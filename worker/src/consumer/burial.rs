@@ -5,7 +5,7 @@ use tracing::{error, info, warn};
 use super::{Consumer, WorkDone, failures::failure_of_death, transient::TransientError};
 use crate::{
     contract::record::JobName,
-    transport::{DeadLetter, DeathReason, Posting},
+    transport::{DeadLetter, DeathReason, Posting, Tries},
 };
 
 /// How often redeliveries of a job must have been begun before it counts as one that kills its workers: with its first
@@ -15,7 +15,7 @@ const MIN_BEGUN: usize = 2;
 impl Consumer {
     /// Buries a dead letter: stores that its upload failed, unless the generation has already ended. A job that expired
     /// in its lane, or that was returned before workers began it, was not tried, so it is posted again instead.
-    pub(super) async fn bury(&self, letter: &DeadLetter) -> Result<WorkDone, TransientError> {
+    pub(super) async fn bury(&self, letter: &DeadLetter, tries: Tries) -> Result<WorkDone, TransientError> {
         let Some(id) = letter.id else {
             error!(reason = letter.reason.name(), "a dead letter has no upload id");
             return Ok(WorkDone::nothing(None));
@@ -27,7 +27,9 @@ impl Consumer {
             return Ok(WorkDone::nothing(Some(job)));
         }
         if let Some(ended) = self.storage.end_of(job).await? {
-            return self.ended(job, ended, true).await;
+            // Workers that died before they acknowledged the job may have died before they announced its end.
+            let tells_end = tries.is_redelivery() || letter.reason == DeathReason::KilledItsWorkers;
+            return Ok(self.ended(job, ended, true).await?.told(tells_end));
         }
         let record = match &letter.job {
             Some(job) => Some(job.record.clone()),

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Consumer, WorkDone, settling::SETTLED_AFTER};
 use crate::{
@@ -34,8 +34,13 @@ impl Consumer {
         let dropped = failpoint::hit("announce", &done.name).await == failpoint::Hit::Drop;
         let settled = match done.changed {
             Some(changed) if !dropped => {
-                telemetry::ended(&changed.upload);
-                log_end(&changed.upload, begun.elapsed());
+                if done.tells_end {
+                    telemetry::ended(&changed.upload);
+                    log_end(&changed.upload, begun.elapsed());
+                } else {
+                    let outcome = changed.upload.state.name();
+                    debug!(outcome, "the end of an upload is announced again");
+                }
                 timed("announce", delivery.finish(changed)).await
             }
             _ => delivery.ack().await,

@@ -77,8 +77,8 @@ impl Consumer {
 
     async fn work_on(&self, delivery: &Delivery) -> Result<WorkDone, TransientError> {
         match &delivery.task {
-            Task::Resize(job) => self.resize(job, delivery.tries.deliveries).await,
-            Task::Bury(letter) => self.bury(letter).await,
+            Task::Resize(job) => self.resize(job, delivery.tries).await,
+            Task::Bury(letter) => self.bury(letter, delivery.tries).await,
         }
     }
 

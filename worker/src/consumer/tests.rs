@@ -71,6 +71,30 @@ async fn a_redelivery_that_finds_the_result_announces_it_and_makes_nothing() {
 }
 
 #[tokio::test]
+async fn of_deliveries_for_one_end_the_one_that_stored_it_tells_it_or_a_redelivery() {
+    let ((storage, _), script) = (storage(), Script::counting());
+    let record = accepted(&storage, &script).await;
+    let worker = testing::worker(&storage, &script, Instantly::default());
+    let tells_end = async |job: &ResizeJob, deliveries, failures| {
+        worker.resize(job, Tries { deliveries, failures }).await.ok().unwrap().tells_end
+    };
+    let (job, again) = (ResizeJob::new(record.clone()), ResizeJob::again(record.clone()));
+    assert!(tells_end(&again, 1, 0).await, "the first copy was lost");
+    assert!(!tells_end(&job, 1, 0).await, "its making lost");
+    assert!(!tells_end(&again, 1, 0).await);
+    assert!(!tells_end(&job, 3, 2).await, "the deliveries before it were settled");
+    assert!(tells_end(&job, 2, 0).await, "the worker before it may have died before it told");
+    let damaged = testing::record_of(UploadId::new());
+    let fail = async || {
+        let failure = failure_of_kind("cannot-be-decoded", "It is damaged.");
+        worker.fail(&damaged, failure, false).await.ok().unwrap().tells_end
+    };
+    assert!(fail().await);
+    sleep(Duration::from_millis(2)).await;
+    assert!(!fail().await);
+}
+
+#[tokio::test]
 async fn a_redelivery_after_an_unfinished_making_removes_it() {
     let ((storage, _), script) = (storage(), Script::searchable());
     let record = accepted(&storage, &script).await;

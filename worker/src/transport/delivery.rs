@@ -34,6 +34,14 @@ pub struct Tries {
     pub failures: u32,
 }
 
+impl Tries {
+    /// Whether an earlier delivery was never settled: its process died, or lost the queue.
+    #[must_use]
+    pub const fn is_redelivery(self) -> bool {
+        self.deliveries > self.failures.saturating_add(1)
+    }
+}
+
 /// The work of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
