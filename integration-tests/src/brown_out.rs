@@ -51,6 +51,8 @@ pub enum Mood {
     HidesMissing,
     /// There is no bucket of this name.
     NoBucket,
+    /// No object may be deleted: the answer is 200, and has an error for each object.
+    KeepsAll,
     /// Requests are read and never answered.
     Silent,
 }
@@ -155,6 +157,9 @@ async fn pass(mut client: TcpStream, port: u16, state: &Mutex<State>) -> io::Res
         (Mood::Unavailable, _) | (_, Some(Fault::Unavailable)) => return client.write_all(UNAVAILABLE).await,
         (Mood::Skewed, _) => return client.write_all(&refusal("403 Forbidden", SKEWED)).await,
         (Mood::NoBucket, _) => return client.write_all(&refusal("404 Not Found", NO_BUCKET)).await,
+        (Mood::KeepsAll, _) if method_and_path(&request).ends_with("?delete") => {
+            return client.write_all(&refusal("200 OK", &not_deleted(&request))).await;
+        }
         (Mood::Silent, _) => {
             // Until the client gives up.
             let _ = client.read_to_end(&mut Vec::new()).await;
@@ -181,6 +186,20 @@ async fn pass(mut client: TcpStream, port: u16, state: &Mutex<State>) -> io::Res
         _ => {}
     }
     client.write_all(&reply).await
+}
+
+/// The reply to a deletion of objects, none of which may be deleted.
+fn not_deleted(request: &[u8]) -> String {
+    let request = String::from_utf8_lossy(request);
+    let keys = request.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next());
+    let errors: String = keys
+        .map(|key| {
+            format!(
+                "<Error><Key>{key}</Key><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+            )
+        })
+        .collect();
+    format!("<DeleteResult>{errors}</DeleteResult>")
 }
 
 fn refusal(status: &str, body: &str) -> Vec<u8> {

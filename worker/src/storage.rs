@@ -100,6 +100,8 @@ pub struct Storage {
     /// The last use of tickets, by their prefix.
     last_uses: Arc<Mutex<HashMap<Path, tickets::LastUse>>>,
     claims: Arc<tickets::ClaimLocks>,
+    /// The object that checks write and delete.
+    probe: Arc<tokio::sync::Mutex<UploadId>>,
     /// What senders may store before their shares are listed again.
     allowances: Arc<Mutex<HashMap<TicketId, Allowance>>>,
 }
@@ -213,6 +215,7 @@ impl Storage {
             logged: Arc::default(),
             last_uses: Arc::default(),
             claims: Arc::default(),
+            probe: Arc::new(tokio::sync::Mutex::new(UploadId::new())),
             allowances: Arc::default(),
         }
     }

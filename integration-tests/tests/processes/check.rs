@@ -159,6 +159,10 @@ async fn a_check_names_what_is_wrong_with_a_bucket_in_a_sentence() {
         (Mood::NoBucket, "the bucket does not exist: create it, or correct --storage"),
         (Mood::Skewed, "the clocks of this host and of the store differ by minutes: synchronize them (NTP)"),
         (Mood::HidesMissing, "a missing object is answered with 403 instead of 404: allow s3:ListBucket"),
+        (
+            Mood::KeepsAll,
+            "the credentials lack a right: allow s3:GetObject, s3:PutObject and s3:DeleteObject",
+        ),
     ] {
         store.set(mood);
         check_bucket(&bucket, store.port, &[]).assert_blames("storage", &[sentence]);

@@ -61,7 +61,10 @@ impl Misconfiguration {
         if METADATA_PATHS.iter().any(|path| text.contains(path)) {
             return Some(Self::NoCredentials);
         }
-        let has = |code: &str| text.contains(&format!("<Code>{code}</Code>"));
+        // A deletion is answered with 200, and with an error for each object, which `object_store` reads.
+        let has = |code: &str| {
+            [format!("<Code>{code}</Code>"), format!("(code: {code})")].iter().any(|part| text.contains(part))
+        };
         CODES.iter().find(|(code, _)| has(code)).map(|(_, mistake)| *mistake)
     }
 }
@@ -100,6 +103,8 @@ mod tests {
             assert_eq!(refused("write", &body), Some(mistake), "{code}");
         }
         assert_eq!(refused("write", "<Code>SlowDown</Code>"), None);
+        let deletion = "DeleteObjects request failed for key probes/1: Access Denied (code: AccessDenied)";
+        assert_eq!(refused("delete", deletion), Some(Misconfiguration::LacksRight));
         let metadata = "Error performing PUT http://169.254.169.254/latest/api/token";
         assert_eq!(refused("write", metadata), Some(Misconfiguration::NoCredentials));
     }

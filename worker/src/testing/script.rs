@@ -58,6 +58,11 @@ impl Fuse {
         }
     }
 
+    /// Lets a stopped process do this number of operations more.
+    pub fn refill(&self, operations: usize) {
+        self.0.left.store(operations, Ordering::Relaxed);
+    }
+
     /// Lets a stopped process go on: its operations no longer wait.
     pub fn mend(&self) {
         self.0.left.store(usize::MAX, Ordering::Relaxed);
