@@ -26,8 +26,9 @@ pub enum LogFormat {
 /// its retries to itself.
 const DEFAULT_FILTER: &str = "info,memory_serve=warn,rusqlite_migration=warn,lapin=off,object_store=warn";
 
-/// The log filter before `RUST_LOG`, which may name the library: a level for everything does not let it repeat our lines.
-const BEFORE_OWN: &str = "lapin=off,";
+/// The log filter before `RUST_LOG`, which may name the libraries: a level for everything does not let them repeat our
+/// lines, or tell each retry.
+const BEFORE_OWN: &str = "lapin=off,object_store=warn,";
 
 /// The log filter of commands that print to a terminal.
 const QUIET_FILTER: &str = "error";
@@ -66,13 +67,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_amqp_library_is_silent_unless_it_is_named() {
-        let lapin = |own: &str| {
+    fn the_clients_of_broker_and_storage_keep_to_themselves_unless_they_are_named() {
+        let of = |library: &str, own: &str| {
             let filter = own_filter(own).unwrap().to_string();
-            filter.split(',').filter(|part| part.starts_with("lapin")).collect::<Vec<_>>().join(",")
+            filter.split(',').filter(|part| part.starts_with(library)).collect::<Vec<_>>().join(",")
         };
-        assert_eq!(lapin("debug"), "lapin=off");
-        assert_eq!(lapin("info,lapin=warn"), "lapin=warn");
+        assert_eq!(of("lapin", "debug"), "lapin=off");
+        assert_eq!(of("lapin", "info,lapin=warn"), "lapin=warn");
+        assert_eq!(of("object_store", "info"), "object_store=warn");
+        assert_eq!(of("object_store", "info,object_store=debug"), "object_store=debug");
         assert!(own_filter("a=b=c").is_none());
     }
 }

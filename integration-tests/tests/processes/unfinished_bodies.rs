@@ -252,7 +252,10 @@ async fn a_form_that_is_evicted_in_its_third_file_is_told_of_the_first_two() {
 async fn an_upload_that_loses_its_place_after_its_body_was_read_is_accepted_all_the_same() {
     let bucket = Bucket::start().await;
     let proxy = Proxy::to(bucket.port()).await;
-    let mut start = small_server().with("--storage", &bucket.url);
+    // Its retries are told by the client library.
+    let mut start = small_server()
+        .with("--storage", &bucket.url)
+        .variable("RUST_LOG", "debug,hyper=info,object_store=debug");
     for (name, value) in bucket.variables_through(proxy.port) {
         start = start.variable(name, value);
     }
