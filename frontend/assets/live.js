@@ -55,7 +55,7 @@ export class Live {
   subscribe(id) {
     if (this.#ids.has(id)) return;
     this.#ids.set(id, false);
-    if (this.isLive) this.#sendSubscriptions();
+    if (this.isLive || this.#awaited) this.#sendSubscriptions();
   }
 
   /** @param {string} id */

@@ -76,6 +76,18 @@ test("with subscriptions the socket is live after the snapshot", () => {
   assert.deepEqual(unknown, ["b"]);
 });
 
+test("an upload that is accepted while a snapshot is awaited is subscribed to as well", () => {
+  live.subscribe("a");
+  live.connect();
+  last().welcome();
+  live.subscribe("b");
+  assert.deepEqual(last().sent.map(({ ids }) => ids), [["a"], ["b"]]);
+  last().deliver({ type: "snapshot", ref: 1, uploads: [upload("a", "processing")] });
+  assert.deepEqual(changes, [], "the second snapshot is awaited");
+  last().deliver({ type: "snapshot", ref: 2, uploads: [upload("b", "processing")] });
+  assert.deepEqual(changes, [true]);
+});
+
 test("the socket reports uploads, answers pings, and ignores unknown messages", () => {
   live.connect();
   last().welcome();

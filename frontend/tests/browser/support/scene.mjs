@@ -21,13 +21,13 @@ const SIZES = [[360, 740], [740, 360], [768, 1024], [1440, 900], [2560, 1440]];
 /** Console messages of the browser for failed requests and sockets: expected only where a test causes them. */
 export const NETWORK = /Failed to load resource|WebSocket connection to/;
 
-/** Waits for a condition, with a deadline. */
-export async function until(condition, what, ms = 15_000) {
+/** Waits for a condition, with a deadline. `seen` tells what there was instead. */
+export async function until(condition, what, ms = 15_000, seen = async () => "") {
   const end = Date.now() + ms;
   for (;;) {
     const value = await condition();
     if (value) return value;
-    if (Date.now() > end) throw new Error(`Waited ${ms} ms without success: ${what}`);
+    if (Date.now() > end) throw new Error(`Waited ${ms} ms without success: ${what}${await seen()}`);
     await sleep(25);
   }
 }
@@ -97,7 +97,10 @@ export async function openPage(t, browser, url, { viewport = { width: 1280, heig
     /** Number of tiles at a stage. */
     tiles: (stage) => page.locator(`.tile[data-state="${stage}"]`).count(),
     until: (stage, count = 1, ms = 20_000) =>
-      until(async () => (await page.locator(`.tile[data-state="${stage}"]`).count()) === count, `${count} tiles ${stage}`, ms),
+      until(async () => (await page.locator(`.tile[data-state="${stage}"]`).count()) === count, `${count} tiles ${stage}`, ms, async () => {
+        const tiles = await page.locator(".tile").evaluateAll((all) => all.map((tile) => `${tile.dataset.state} (${tile.innerText.replace(/\s+/g, " ")})`));
+        return `; there are ${tiles.join(", ")}`;
+      }),
     pill: (text, ms) => until(async () => plain(await page.locator(".pill").textContent()) === text, `the pill shows ${text}`, ms),
     announced: () => page.evaluate(() => globalThis.announced),
     shifts: () => page.evaluate(() => globalThis.shifts),
