@@ -16,11 +16,11 @@ const SLOWDOWN = 4;
 // browser left out tiles by itself, and previews were shrunk on the main thread: 192 ms. Before tiles were added in turns: 1756 ms.
 const MAX_TASK_MS = 100;
 /**
- * The tasks that a busy machine may have delayed, one of a hundred, and their own limit. A processor whose other half is busy does
+ * The tasks that a busy machine may have delayed, one of two hundred, and their own limit. A processor whose other half is busy does
  * half as much in the same time of its own: 120 to 209 ms were measured so, 30 tasks of 9,929 late.
  */
-const MAX_LATE_PART = 0.01;
-const MAX_LATE_MS = 350;
+const MAX_LATE_PART = 0.005;
+const MAX_LATE_MS = 300;
 // Of the renderer's own memory, RssAnon and RssShmem: what the page costs. Its resident size is some 120 MB more, which are pages
 // of the program that are mapped from its file: every renderer has them, an empty one too, and all share them. Measured: 255 to
 // 279 MB, of which 111 MB are decoded thumbnails, which Chromium keeps until memory is short, also those that have left the page.
