@@ -70,6 +70,12 @@ export async function scene(t, { options = [], context = {}, prefix = "", launch
   };
 }
 
+/** Ends the transitions that a change of colours began, so that colours are whole. */
+async function finishTransitions() {
+  await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+  for (const animation of document.getAnimations()) if (animation instanceof CSSTransition) animation.finish();
+}
+
 export async function openPage(t, browser, url, { viewport = { width: 1280, height: 900 }, allowed = null, within = null, ...more } = {}) {
   const context = within ?? (await browser.newContext({ viewport, ...more }));
   if (!within) atEnd(t, () => context.close());
@@ -118,6 +124,7 @@ export async function openPage(t, browser, url, { viewport = { width: 1280, heig
       await page.evaluate(AXE);
       for (const colorScheme of ["light", "dark"]) {
         await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+        await page.evaluate(finishTransitions);
         const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
         const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, any }) => `${html.slice(0, 160)} ${any[0]?.message ?? ""}`).join(" | ")}`);
         assert.deepEqual(found, [], `${where}, ${colorScheme}`);
