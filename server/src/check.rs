@@ -5,6 +5,7 @@
 use std::{env, fmt::Display, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, anyhow};
+use futures::future::join_all;
 use tokio::{net::TcpListener, time::timeout};
 use worker::{
     Storage,
@@ -36,8 +37,8 @@ pub async fn run(config: &Config) -> bool {
     all_is_well &= report("data", &data(config));
     all_is_well &= report("storage", &storage(config).await);
     all_is_well &= report("outbox", &outbox(config).await);
-    if let BrokerUrl::Amqp(url) = config.broker_url() {
-        all_is_well &= report("broker", &broker(&url, &config.broker_url()).await);
+    if let url @ BrokerUrl::Amqp(_) = config.broker_url() {
+        all_is_well &= report("broker", &broker(&url).await);
     }
     all_is_well &= report("pixels", &pixels(config).await);
     all_is_well
@@ -149,13 +150,30 @@ async fn writable(queue: &dyn Transport) -> anyhow::Result<u64> {
     jobs
 }
 
-/// `shown` is the URL without its credentials.
-async fn broker(url: &str, shown: &BrokerUrl) -> anyhow::Result<String> {
-    let rabbit = RabbitTransport::open(url)?;
-    let connected = within(BROKER_WITHIN, "the broker", async { Ok(rabbit.connect().await?) }).await;
+/// Checks every node of a cluster. One that works is enough, and the others are named.
+async fn broker(broker: &BrokerUrl) -> anyhow::Result<String> {
+    let nodes = broker.nodes();
+    let (working, failed): (Vec<_>, Vec<_>) =
+        join_all(nodes.iter().map(node)).await.into_iter().partition(anyhow::Result::is_ok);
+    let mut parts: Vec<String> = working.into_iter().flatten().collect();
+    let works = !parts.is_empty();
+    parts.extend(failed.into_iter().filter_map(Result::err).map(|error| reasons(&error)));
+    let line = parts.join("; ");
+    if works { Ok(line) } else { Err(anyhow!(line)) }
+}
+
+async fn node(url: &BrokerUrl) -> anyhow::Result<String> {
+    let BrokerUrl::Amqp(secret) = url else { return Ok(format!("{url} is no broker")) };
+    let rabbit = RabbitTransport::open(secret)?;
+    let checked = within(BROKER_WITHIN, "the broker", async {
+        rabbit.connect().await?;
+        Ok(rabbit.check_writes().await?)
+    })
+    .await;
     rabbit.disconnect().await;
-    connected.with_context(|| shown.to_string())?;
-    Ok(format!("{shown} takes jobs"))
+    // The URL is shown without its credentials.
+    checked.with_context(|| url.to_string())?;
+    Ok(format!("{url} takes jobs"))
 }
 
 /// Makes a test picture, if this server starts workers of its own.

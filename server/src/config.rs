@@ -59,7 +59,8 @@ pub struct Config {
     #[arg(long, env = "UP_STORAGE", value_name = "URL")]
     pub storage: Option<StorageUrl>,
 
-    /// Queue of jobs: sqlite:///absolute/path/to/file, or amqp(s)://user:password@host/vhost
+    /// Queue of jobs: sqlite:///absolute/path/to/file, or amqp(s)://user:password@host/vhost;
+    /// several URLs, separated by commas, for the nodes of a cluster
     /// [default: a file in the data directory]
     #[arg(long, env = "UP_BROKER", value_name = "URL", hide_env_values = true)]
     pub broker: Option<BrokerUrl>,

@@ -38,7 +38,8 @@ pub struct WorkerConfig {
     #[arg(long, global = true, env = "UP_STORAGE", default_value = "file:data", value_name = "URL")]
     pub storage: StorageUrl,
 
-    /// The queue of jobs: sqlite:///absolute/path/to/file, or amqp(s)://user:password@host/vhost
+    /// The queue of jobs: sqlite:///absolute/path/to/file, or amqp(s)://user:password@host/vhost;
+    /// several URLs, separated by commas, for the nodes of a cluster
     #[arg(
         long,
         global = true,

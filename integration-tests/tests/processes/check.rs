@@ -4,7 +4,7 @@ use std::{fs, net::TcpListener, os::unix::process::CommandExt, process::Command}
 
 use integration_tests::{
     brown_out::{BrownOut, Mood},
-    rabbit::Vhost,
+    rabbit::{Node, Vhost},
     s3::Bucket,
     server::{Data, binary},
 };
@@ -210,6 +210,47 @@ async fn a_check_explains_a_broker_that_lets_nobody_in_and_prints_no_password() 
     check(&["--broker", &refused]).assert_blames("broker", &["ACCESS_REFUSED"]);
     let elsewhere = format!("{}-elsewhere", vhost.url());
     check(&["--broker", &elsewhere]).assert_blames("broker", &["-elsewhere"]);
+}
+
+#[tokio::test]
+async fn a_check_of_a_cluster_names_each_node_that_does_not_work() {
+    let works = Vhost::new().await.url();
+    let away = [1, 2].map(|port| format!("amqp://up:{SECRET}@127.0.0.1:{port}{}", vhost_of(&works)));
+    let checked = check(&["--broker", &format!("{},{works}", away[0])]);
+    assert_eq!(checked.code, Some(0), "{}", checked.said);
+    let line = checked.line("broker");
+    assert!(line.contains("takes jobs; amqp://127.0.0.1:1/") && line.contains("refused"), "{line}");
+    assert!(!checked.said.contains(SECRET), "{}", checked.said);
+    let both = ["amqp://127.0.0.1:1/", "amqp://127.0.0.1:2/"];
+    check(&["--broker", &away.join(",")]).assert_blames("broker", &both);
+}
+
+/// The vhost of a URL, with its slash.
+fn vhost_of(url: &str) -> &str {
+    &url[url.rfind('/').unwrap()..]
+}
+
+#[tokio::test]
+async fn a_check_names_a_missing_permission_to_write() {
+    let node = Node::start().await;
+    let vhost = node.vhost().await;
+    node.control(&["add_user", "up", SECRET]);
+    let url = vhost.url().replace("guest:guest", &format!("up:{SECRET}"));
+    for (write, is_well) in [
+        (".*", true),
+        ("^(?!amq\\.default$)", false),
+        ("^(?!up\\.jobs$)", false),
+        ("^(?!up\\.done$)", false),
+        (".*", true),
+    ] {
+        node.control(&["set_permissions", "-p", vhost.name(), "up", ".*", write, ".*"]);
+        let checked = check(&["--broker", &url]);
+        if is_well {
+            assert_eq!(checked.code, Some(0), "{write}: {}", checked.said);
+        } else {
+            checked.assert_blames("broker", &["publish messages", "ACCESS_REFUSED"]);
+        }
+    }
 }
 
 #[test]

@@ -62,6 +62,17 @@ impl FromStr for BrokerUrl {
     }
 }
 
+impl BrokerUrl {
+    /// A setting for each node of a cluster; this one if there is only one.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<Self> {
+        match self {
+            Self::Sqlite(_) => vec![self.clone()],
+            Self::Amqp(urls) => amqp_urls(urls).map(|url| Self::Amqp(url.to_owned())).collect(),
+        }
+    }
+}
+
 /// The URLs of a list: a comma before a scheme separates two.
 pub(super) fn amqp_urls(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);

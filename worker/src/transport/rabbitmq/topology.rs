@@ -19,11 +19,12 @@
 use std::time::Duration;
 
 use lapin::{
-    Channel, Connection, ErrorKind, ExchangeKind, Result,
-    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    BasicProperties, Channel, Connection, ErrorKind, ExchangeKind, Result,
+    options::{BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
     protocol::{AMQPErrorKind, AMQPSoftError, constants::REPLY_SUCCESS},
     types::{AMQPValue, FieldTable, ShortString},
 };
+use uuid::Uuid;
 
 use crate::contract::record::Lane;
 
@@ -136,6 +137,25 @@ async fn all_exist(connection: &Connection, queues: &[String]) -> Result<bool> {
         Err(error) if !connection.status().connected() => Err(error),
         Err(_closed) => Ok(false),
     }
+}
+
+/// Writes to each exchange that processes publish to; a refusal closes the channel. Nothing is left, because no queue has
+/// the key. A message to [`DONE`] would reach every server. A queue whose dead letters would go there needs the same
+/// permission, and ends with the connection.
+pub(super) async fn try_writing(connection: &Connection) -> Result<()> {
+    let channel = connection.create_channel().await?;
+    let nowhere = ShortString::from(format!("{DONE}.{}", Uuid::now_v7().simple()));
+    for exchange in ["", JOBS] {
+        let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default());
+        channel.basic_publish(exchange.into(), nowhere.clone(), options, &[], properties).await?;
+        respond(&channel).await?;
+    }
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-dead-letter-exchange".into(), AMQPValue::LongString(DONE.into()));
+    let options =
+        QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(nowhere, options, arguments).await?;
+    channel.close(REPLY_SUCCESS, "finished".into()).await
 }
 
 /// Waits until the broker has handled everything that was sent on a channel.
