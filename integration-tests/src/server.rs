@@ -123,7 +123,7 @@ pub fn objects_of(storage: &Path, id: &str) -> Vec<String> {
         }
     }
     let mut found = Vec::new();
-    for part in ["uploads", "pending", "gone", "expiry"] {
+    for part in ["uploads", "pending", "gone", "expiry", "stored"] {
         walk(&storage.join(part), storage, id, &mut found);
     }
     found
