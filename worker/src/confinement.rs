@@ -37,7 +37,7 @@ pub use self::{
 };
 pub(crate) use self::{
     attack::{Attack, Targets},
-    attacker::{ESCAPED, UNCLEAR},
+    attacker::{ESCAPED, REFUSED},
     decoder::{
         Decoder, DecoderExit, LONG_MESSAGE, LONG_THUMBNAIL, NO_THUMBNAIL, OTHER_SIDES, WRONG_DIMENSIONS,
         sandbox_status,

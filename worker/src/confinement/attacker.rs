@@ -93,8 +93,8 @@ fn report(output: &mut impl Write, tried: &io::Result<String>) -> io::Result<()>
 /// How a report begins: the attempt got through; a layer refused it; it failed for another reason, which says nothing
 /// about the sandbox.
 pub(crate) const ESCAPED: &str = "escaped: ";
-const REFUSED: &str = "refused: ";
-pub(crate) const UNCLEAR: &str = "unclear: ";
+pub(crate) const REFUSED: &str = "refused: ";
+const UNCLEAR: &str = "unclear: ";
 
 /// The errors of the sandbox layers. A peer that refuses a connection was reached.
 fn is_refusal(error: &io::Error) -> bool {

@@ -1,7 +1,7 @@
 //! The verdict on an attempt: whether a layer held, from the outcome of its job.
 
 use crate::{
-    confinement::{ESCAPED, UNCLEAR},
+    confinement::{ESCAPED, REFUSED},
     maker::{MakeError, ThumbnailError, ThumbnailSet},
 };
 
@@ -40,8 +40,8 @@ fn reported(detail: &str, layer: Layer) -> (bool, String) {
     }
     match detail.strip_prefix(ESCAPED) {
         Some(escaped) => (false, escaped.to_owned()),
-        // Everything else is the end of a process that a layer did not let go on.
-        None => (!detail.starts_with(UNCLEAR), detail.to_owned()),
+        // A crash tells nothing: no layer kills a process, and one that dies before its attack has tried nothing.
+        None => (detail.starts_with(REFUSED), detail.to_owned()),
     }
 }
 
@@ -63,9 +63,12 @@ mod tests {
     #[test]
     fn only_the_layer_that_has_to_stop_an_attempt_counts() {
         assert!(verdict(said("refused: EPERM".into()), Layer::Seccomp));
-        assert!(verdict(said("the decoder crashed: SIGSYS".into()), Layer::Seccomp));
+        assert!(
+            !verdict(said("the decoder crashed: SIGSYS".into()), Layer::Seccomp),
+            "before or after its attack?"
+        );
         assert!(!verdict(said(format!("{ESCAPED}it connected")), Layer::Seccomp));
-        assert!(!verdict(said(format!("{UNCLEAR}no such file")), Layer::Seccomp));
+        assert!(!verdict(said("unclear: no such file".into()), Layer::Seccomp));
         let late = || ThumbnailError::TookTooLong(Duration::from_secs(1));
         assert!(verdict(late(), Layer::Clock));
         assert!(!verdict(late(), Layer::Seccomp), "it got through, and the clock ended it");

@@ -196,6 +196,8 @@ fn no_decoder_outlives_its_worker() {
             decoders = children(worker.id());
             decoders.len() == 2
         });
+        // Stopped, they see neither the end of their pipe nor a clock, as decoders that were taken over.
+        decoders.iter().for_each(|decoder| kill(*decoder, Signal::STOP));
         kill(worker.id(), signal);
         worker.wait().unwrap();
         eventually("they are gone", || {
