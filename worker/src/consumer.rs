@@ -204,11 +204,14 @@ impl Consumer {
             Err(error) => {
                 // The thumbnails are orphans, unless the result was stored and only the response was lost. If that is
                 // unknown, the audit removes them later.
-                let stored = self.storage.result(record.id).await;
-                if stored.is_ok_and(|result| result.is_none_or(|result| result.making != making)) {
-                    let _ = self.storage.remove_making(record.id, making).await;
+                match self.storage.result(record.id).await {
+                    Ok(Some(stored)) if stored.making == making => stored,
+                    Ok(_) => {
+                        let _ = self.storage.remove_making(record.id, making).await;
+                        return Err(error.into());
+                    }
+                    Err(_) => return Err(error.into()),
                 }
-                return Err(error.into());
             }
         };
         failpoint::hit("after-outcome", &record.name).await;

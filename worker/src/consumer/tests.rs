@@ -95,6 +95,36 @@ async fn of_deliveries_for_one_end_the_one_that_stored_it_tells_it_or_a_redelive
 }
 
 #[tokio::test]
+async fn an_end_is_told_once_whichever_answer_of_storage_is_lost_before() {
+    for lost in 0..LOSSES {
+        let (store, script) = (Arc::new(InMemory::new()), Script::searchable());
+        let storage = Storage::over(store.clone());
+        let record = accepted(&storage, &script).await;
+        let losing = Storage::over(Arc::new(Logged::new(store, Fuse::never()).losing_answer(lost)));
+        let worker = testing::worker(&losing, &script, Instantly::default());
+        let job = ResizeJob::new(record.clone());
+        let mut told = Vec::new();
+        // A job that is postponed counts as delivered before.
+        for deliveries in 1..=2 {
+            match worker.resize(&job, Tries { deliveries, failures: 0 }).await {
+                Ok(done) => {
+                    told.push(done.tells_end);
+                    break;
+                }
+                Err(_) => assert_eq!(deliveries, 1, "answer {lost}: only one is lost"),
+            }
+        }
+        assert_eq!(told, [true], "answer {lost}");
+        let result = storage.result(record.id).await.unwrap().unwrap();
+        let fact = &result.thumbnails[0];
+        storage.thumbnail(record.id, result.making, fact.size, fact.content_type).await.unwrap();
+    }
+}
+
+/// More puts and gets than a first delivery has: original, three thumbnails, result, tombstone.
+const LOSSES: usize = 12;
+
+#[tokio::test]
 async fn a_redelivery_after_an_unfinished_making_removes_it() {
     let ((storage, _), script) = (storage(), Script::searchable());
     let record = accepted(&storage, &script).await;

@@ -3,7 +3,10 @@
 use std::{
     fmt,
     ops::Range,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -51,13 +54,25 @@ pub struct Logged<S> {
     /// Whether conditional create is refused, as by some stores.
     without_create: bool,
     /// Whether every request fails, like in an outage.
-    away: Arc<std::sync::atomic::AtomicBool>,
+    away: Arc<AtomicBool>,
+    /// The puts and gets that were answered.
+    answered: AtomicUsize,
+    /// Of these the one whose answer is lost, although it was carried out.
+    lost: Option<usize>,
 }
 
 impl<S: ObjectStore> Logged<S> {
     /// Around a store.
     pub fn new(store: S, fuse: Fuse) -> Self {
-        Self { store, log: Log::default(), fuse, without_create: false, away: Arc::default() }
+        Self {
+            store,
+            log: Log::default(),
+            fuse,
+            without_create: false,
+            away: Arc::default(),
+            answered: AtomicUsize::new(0),
+            lost: None,
+        }
     }
 
     /// The same store without conditional create.
@@ -66,20 +81,34 @@ impl<S: ObjectStore> Logged<S> {
         Self { without_create: true, ..self }
     }
 
+    /// The same store, which loses the answer of one put or get, counted from 0: it is carried out and fails.
+    #[must_use]
+    pub fn losing_answer(self, number: usize) -> Self {
+        Self { lost: Some(number), ..self }
+    }
+
+    fn answer<T>(&self, done: Result<T>) -> Result<T> {
+        let number = self.answered.fetch_add(1, Ordering::Relaxed);
+        if self.lost == Some(number) {
+            return Err(Error::Generic { store: "testing", source: "the answer is lost".into() });
+        }
+        done
+    }
+
     /// The log of its requests.
     pub fn log(&self) -> Log {
         self.log.clone()
     }
 
     /// While it is set, every request fails.
-    pub fn away(&self) -> Arc<std::sync::atomic::AtomicBool> {
+    pub fn away(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.away)
     }
 
     async fn request(&self, verb: &str, path: &Path) -> Result<()> {
         self.fuse.spend().await;
         self.log.add(verb, path);
-        if self.away.load(std::sync::atomic::Ordering::Relaxed) {
+        if self.away.load(Ordering::Relaxed) {
             return Err(Error::Generic { store: "testing", source: "the store is away".into() });
         }
         Ok(())
@@ -99,7 +128,7 @@ impl<S: ObjectStore> ObjectStore for Logged<S> {
             return Err(Error::NotImplemented { operation: "create".into(), implementer: self.to_string() });
         }
         self.request("PUT", location).await?;
-        self.store.put_opts(location, payload, opts).await
+        self.answer(self.store.put_opts(location, payload, opts).await)
     }
 
     async fn put_multipart_opts(
@@ -113,7 +142,7 @@ impl<S: ObjectStore> ObjectStore for Logged<S> {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         self.request("GET", location).await?;
-        self.store.get_opts(location, options).await
+        self.answer(self.store.get_opts(location, options).await)
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {

@@ -112,7 +112,7 @@ impl ConsumeSession {
                 return;
             }
             while let Some(Ok(message)) = consumer.next().await {
-                let _ = release(&shared, &message, lane).await;
+                let _ = release(&shared, &message, lane, headers::again).await;
             }
         }
     }
@@ -197,7 +197,7 @@ impl RabbitDeliveries {
             },
         };
         let failures = headers::failures(&message);
-        let deliveries = failures.saturating_add(headers::deliveries_before(&message)).saturating_add(1);
+        let deliveries = headers::deliveries_before(&message).saturating_add(1);
         let traceparent = headers::traceparent(&message);
         if let Task::Resize(job) = &task {
             self.announce_processing(job, traceparent.as_deref());

@@ -20,6 +20,8 @@ use crate::{
 
 /// The number of failures of a job. A header of our own, because newer brokers ignore an `x-death` that a client sends.
 pub(super) const ATTEMPT: &str = "x-up-attempt";
+/// How often a worker that had begun a job posted it again without a failure: postponed or released.
+pub(super) const RETURNS: &str = "x-up-returns";
 /// The reason why a worker dead-lettered a job.
 pub(super) const DEATH: &str = "x-up-death";
 /// The generation of a job: a late burial of an older generation must not end a newer one.
@@ -68,6 +70,12 @@ pub(super) fn again(message: &Message) -> BasicProperties {
     message.properties.clone().with_delivery_mode(PERSISTENT)
 }
 
+/// The same for a job that a worker had begun: its next worker looks first for what was stored.
+pub(super) fn begun_again(message: &Message) -> BasicProperties {
+    let returns = returns(message).saturating_add(1);
+    with_header(&message.properties, RETURNS, AMQPValue::LongUInt(returns))
+}
+
 /// The properties of a job that failed once more.
 pub(super) fn failed_again(message: &Message) -> BasicProperties {
     let failures = failures(message).saturating_add(1);
@@ -89,13 +97,19 @@ pub(super) fn failures(message: &Message) -> u32 {
     header(message, ATTEMPT).and_then(number).unwrap_or(0)
 }
 
+fn returns(message: &Message) -> u32 {
+    header(message, RETURNS).and_then(number).unwrap_or(0)
+}
+
 pub(super) fn generation(message: &Message) -> Option<u32> {
     header(message, GENERATION).and_then(number)
 }
 
-/// The number of earlier deliveries that the broker counted.
+/// The number of earlier deliveries: those that failed, those that were returned, and those that the broker counted.
 pub(super) fn deliveries_before(message: &Message) -> u32 {
-    header(message, "x-delivery-count").and_then(number).unwrap_or_else(|| message.redelivered.into())
+    let counted =
+        header(message, "x-delivery-count").and_then(number).unwrap_or_else(|| message.redelivered.into());
+    failures(message).saturating_add(returns(message)).saturating_add(counted)
 }
 
 pub(super) fn traceparent(message: &Message) -> Option<String> {

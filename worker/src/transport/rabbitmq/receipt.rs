@@ -119,17 +119,18 @@ async fn deliver_later(
     replace(shared, message, again).await
 }
 
-/// Posts a job again for another worker and acknowledges it. Requeueing would count as a failed delivery, and the
+/// Posts a job again for another worker, with these properties, and acknowledges it. Requeueing would count as a failed delivery, and the
 /// broker limits those.
 pub(super) async fn release(
     shared: &RabbitShared,
     message: &Message,
     lane: Option<Lane>,
+    properties: fn(&Message) -> BasicProperties,
 ) -> Result<Settled, TransportError> {
     let again = Publication {
         exchange: topology::JOBS,
         key: lane.map_or(topology::BURIAL_QUEUE, topology::queue).to_owned(),
-        properties: headers::again(message),
+        properties: properties(message),
         body: message.data.clone(),
     };
     if !shared.publishing.is_blocked()
@@ -184,7 +185,7 @@ impl Receipt for RabbitReceipt {
 
     async fn postpone(mut self: Box<Self>, after: Duration) -> Result<Settled, TransportError> {
         let (message, _slot) = self.held.take().expect("a delivery is settled once");
-        deliver_later(&self.shared, &message, self.lane, after, headers::again).await
+        deliver_later(&self.shared, &message, self.lane, after, headers::begun_again).await
     }
 
     async fn dead_letter(mut self: Box<Self>, reason: DeathReason) -> Result<Settled, TransportError> {
@@ -200,7 +201,7 @@ impl Receipt for RabbitReceipt {
 
     async fn release(mut self: Box<Self>) -> Result<Settled, TransportError> {
         let (message, _slot) = self.held.take().expect("a delivery is settled once");
-        release(&self.shared, &message, self.lane).await
+        release(&self.shared, &message, self.lane, headers::begun_again).await
     }
 }
 
