@@ -19,6 +19,9 @@ pub enum Misconfiguration {
     /// Signatures hold for some minutes.
     #[error("the clocks of this host and of the store differ by minutes: synchronize them (NTP)")]
     ClockSkewed,
+    /// The bucket is in another region, or the store knows itself by another name of one.
+    #[error("the region is wrong: set AWS_REGION to the region of the bucket")]
+    WrongRegion,
     /// Without the right to list, S3 does not tell whether an object is missing or may not be read.
     #[error(
         "a missing object is answered with 403 instead of 404: allow s3:ListBucket on the bucket, as jobs and states of \
@@ -34,7 +37,7 @@ pub enum Misconfiguration {
 }
 
 /// The codes of S3 in the bodies of its answers.
-const CODES: [(&str, Misconfiguration); 10] = [
+const CODES: [(&str, Misconfiguration); 13] = [
     ("NoSuchBucket", Misconfiguration::NoBucket),
     ("InvalidAccessKeyId", Misconfiguration::WrongCredentials),
     ("SignatureDoesNotMatch", Misconfiguration::WrongCredentials),
@@ -43,6 +46,9 @@ const CODES: [(&str, Misconfiguration); 10] = [
     ("ExpiredToken", Misconfiguration::WrongCredentials),
     ("RequestTimeTooSkewed", Misconfiguration::ClockSkewed),
     ("RequestExpired", Misconfiguration::ClockSkewed),
+    ("AuthorizationHeaderMalformed", Misconfiguration::WrongRegion),
+    ("PermanentRedirect", Misconfiguration::WrongRegion),
+    ("IllegalLocationConstraintException", Misconfiguration::WrongRegion),
     ("AccessDenied", Misconfiguration::LacksRight),
     ("AllAccessDisabled", Misconfiguration::LacksRight),
 ];

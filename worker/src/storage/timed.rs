@@ -44,12 +44,14 @@ impl TimedStore {
     /// Reads an object, or a part of it, whole before the deadline.
     pub(super) async fn read_whole(&self, path: &Path, range: Option<Range<u64>>) -> Result<Bytes> {
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
-        before(self.deadline, async { self.get_opts(path, options).await?.bytes().await }).await
+        let begun = Instant::now();
+        let found = self.get_opts(path, options).await?;
+        read_body(self.deadline.map(|limit| limit.saturating_sub(begun.elapsed())), found).await
     }
 
     /// Reads the rest of an object before the deadline.
     pub(super) async fn read_rest(&self, found: GetResult) -> Result<Bytes> {
-        before(self.deadline, found.bytes()).await
+        read_body(self.deadline, found).await
     }
 
     async fn request<T>(
@@ -115,6 +117,16 @@ async fn before<T>(limit: Option<Duration>, request: impl Future<Output = Result
     let Some(limit) = limit else { return request.await };
     let late = |_| Err(Error::Generic { store: "storage", source: Box::new(TooLate(limit)) });
     timeout(limit, request).await.unwrap_or_else(late)
+}
+
+/// Reads the body of an answer. One that is late is a failure of its request; one that breaks off is counted as it is
+/// read.
+async fn read_body(limit: Option<Duration>, found: GetResult) -> Result<Bytes> {
+    let body = before(limit, found.bytes()).await;
+    if body.as_ref().is_err_and(is_late) {
+        telemetry::storage_error(Operation::Get);
+    }
+    body
 }
 
 async fn request_within<T>(
