@@ -77,7 +77,7 @@ pub struct Config {
     pub interactive_workers: u16,
 
     /// Size limit of one picture, in bytes. A larger picture is refused with 413
-    #[arg(long, env = "UP_MAX_UPLOAD_BYTES", default_value_t = 50 * 1024 * 1024, value_name = "BYTES",
+    #[arg(long, env = "UP_MAX_UPLOAD_BYTES", default_value_t = MAX_UPLOAD_BYTES, value_name = "BYTES",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub max_upload_bytes: u64,
 
@@ -268,6 +268,13 @@ pub enum SecretCommand {
     /// Add a secret for new tokens. Tokens of the three secrets before it stay valid
     Rotate,
 }
+
+/// How long storage may take for one request of a handler, and for a read as a whole. Then the client is told to come back: it has waited long
+/// enough, and its connection is needed.
+pub(crate) const STORAGE_WITHIN: Duration = Duration::from_secs(5);
+
+/// The default size limit of one picture, in bytes: twice what a phone writes for 200 megapixels.
+pub(crate) const MAX_UPLOAD_BYTES: u64 = 50 * 1024 * 1024;
 
 /// The subcommand that the server starts its own workers with.
 pub(crate) const WORKER_COMMAND: &str = "worker";

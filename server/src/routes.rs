@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, Request},
     http::StatusCode,
-    middleware,
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use tokio::time::timeout;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     app::App,
+    config::STORAGE_WITHIN,
     cors,
     description::{Described, asyncapi, deleting, operations},
     error_page, frontend, health,
@@ -25,18 +27,27 @@ use crate::{
 
 /// All endpoints of clients.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let cors_origins = app.config.cors_origins.clone();
+    let (cors_origins, page) = (app.config.cors_origins.clone(), frontend::router(&app.config));
+    let in_time = middleware::from_fn(in_time);
     let router = Described::default()
         .route("/uploads", post(accept::post).put(accept::put), operations::uploads())
         .route("/uploads/", post(accept::post).put(accept::put), operations::uploads_with_slash())
         .route(
             "/uploads/{id}",
-            get(status::status).put(accept::put).delete(delete::delete),
+            get(status::status).layer(in_time.clone()).put(accept::put).delete(delete::delete),
             operations::upload(),
         )
-        .route("/uploads/{id}/{size}", get(thumbnails::thumbnail), operations::thumbnail())
-        .route("/uploads/{id}/original", get(originals::original), operations::original())
-        .route("/uploads/{id}/events", get(events::events), operations::events())
+        .route(
+            "/uploads/{id}/{size}",
+            get(thumbnails::thumbnail).layer(in_time.clone()),
+            operations::thumbnail(),
+        )
+        .route(
+            "/uploads/{id}/original",
+            get(originals::original).layer(in_time.clone()),
+            operations::original(),
+        )
+        .route("/uploads/{id}/events", get(events::events).layer(in_time), operations::events())
         .route("/uploads/{id}/retry", post(retry::retry), operations::retry())
         .route("/uploads/{id}/delete", post(delete::delete_form), deleting::delete_form())
         .route("/limits", get(health::limits), operations::limits())
@@ -45,7 +56,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(health::readyz), operations::readyz())
         .route("/problems/{kind}", get(help_page::help_page), operations::problem())
         .route("/asyncapi.json", get(asyncapi::asyncapi), operations::asyncapi())
-        .merge(frontend::router(), "/", operations::home())
+        .merge(page, "/", operations::home())
         .described_at("/openapi.json")
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .fallback(async || Problem::not_found())
@@ -57,6 +68,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let router = if cors_origins.is_empty() { router } else { router.layer(cors::layer(&cors_origins)) };
     // Outside of all handlers, so that every answer has a request id, and the page of a problem can show it.
     router.layer(middleware::from_fn(request::identify)).layer(middleware::from_fn(error_page::for_browsers))
+}
+
+/// Answers within [`STORAGE_WITHIN`]: a handler may ask storage several times, each within that time. A body may take longer.
+async fn in_time(request: Request, next: Next) -> Response {
+    let answered = timeout(STORAGE_WITHIN, next.run(request)).await;
+    answered.unwrap_or_else(|_| Problem::unavailable().into_response())
 }
 
 fn panicked(_what: Box<dyn std::any::Any + Send>) -> Response {

@@ -13,7 +13,7 @@
 //! | `Completions` | announcements → hub | no worker announces any more, and subscribers have been closed by `Requests` |
 //! | `Broker` | the connection | nothing uses it any more |
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, anyhow};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -34,7 +34,7 @@ use crate::{
     audit,
     budget::Budget,
     completions,
-    config::Config,
+    config::{Config, STORAGE_WITHIN},
     connections::Connections,
     embedded, expiry,
     file_limit::{Files, fit_open_files},
@@ -62,10 +62,6 @@ use crate::{
 
 /// Headers that are read back from storage at a time. Each occupies two of the 512 blocking threads of the runtime.
 const HEADER_PROBES: usize = 16;
-
-/// How long storage may take for one request of a handler. Then the client is told to come back: it has waited long
-/// enough, and its connection is needed.
-const STORAGE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A step of the shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]

@@ -113,7 +113,11 @@ async fn a_late_store_degrades_servers_and_takes_none_out_of_service() {
             sleep(Duration::from_millis(200)).await;
         }
     };
-    let (sent, ()) = tokio::join!(sending, watching);
+    // A handler that asks several times has one deadline for all of them.
+    let asking = timed(get(&server, "/uploads/0199f3c2-7d7a-7c1e-9a55-3b0f6a2c9d10"));
+    let (sent, (), (unknown, took)) = tokio::join!(sending, watching, asking);
+    assert_tells_to_come_back(&unknown);
+    assert!(took < DEADLINE + Duration::from_secs(1), "an unknown upload took {took:?}");
     assert!(is_degraded);
     assert_eq!(sent.status(), 202, "an upload is slow and is accepted");
     eventually("operators see that storage is slow", SOON, async || {

@@ -8,7 +8,12 @@ use axum::{
 use worker::{Format, Size, Sizes, State, Upload, fit};
 
 use super::token_cookie;
-use crate::{answer::absolute, app::App, frontend::PAGE_HEADERS, problem::Problem};
+use crate::{
+    answer::absolute,
+    app::App,
+    frontend::{PAGE_HEADERS, human_size},
+    problem::Problem,
+};
 
 /// The values of the template.
 #[derive(Template)]
@@ -114,34 +119,4 @@ fn large(upload: &Upload, sizes: &Sizes) -> PageThumbnail {
 
 fn facts(width: u32, height: u32, bytes: u64) -> String {
     format!("{width} × {height}, {}", human_size(bytes))
-}
-
-/// A size for people: decimal units, with one decimal below 10 MB.
-fn human_size(bytes: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "a rounded size is shown")]
-    let scaled = |unit: u64| bytes as f64 / unit as f64;
-    match bytes {
-        0..1_000 => format!("{bytes} bytes"),
-        1_000..999_500 => format!("{:.0} KB", scaled(1_000)),
-        999_500..9_950_000 => format!("{:.1} MB", scaled(1_000_000)),
-        _ => format!("{:.0} MB", scaled(1_000_000)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_shown_in_decimal_units() {
-        for (bytes, text) in [
-            (0, "0 bytes"),
-            (999, "999 bytes"),
-            (5_120, "5 KB"),
-            (2_417_733, "2.4 MB"),
-            (84_000_000, "84 MB"),
-        ] {
-            assert_eq!(human_size(bytes), text);
-        }
-    }
 }
