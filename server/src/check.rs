@@ -162,6 +162,23 @@ async fn broker(broker: &BrokerUrl) -> anyhow::Result<String> {
     if works { Ok(line) } else { Err(anyhow!(line)) }
 }
 
+/// What an operator can do about refusals of the broker, which are known by these parts of their texts.
+const ADVICE: [(&str, &str); 4] = [
+    ("Login was refused", "the user or the password of --broker is wrong"),
+    (
+        "NOT_ALLOWED",
+        "create the vhost (rabbitmqctl add_vhost), or let the user into it (rabbitmqctl set_permissions)",
+    ),
+    (
+        "ACCESS_REFUSED",
+        "the user lacks a permission: rabbitmqctl set_permissions -p VHOST USER '.*' '.*' '.*'",
+    ),
+    (
+        "PRECONDITION_FAILED",
+        "the queue exists with other arguments: delete it (rabbitmqctl delete_queue), and it is declared again",
+    ),
+];
+
 async fn node(url: &BrokerUrl) -> anyhow::Result<String> {
     let BrokerUrl::Amqp(secret) = url else { return Ok(format!("{url} is no broker")) };
     let rabbit = RabbitTransport::open(secret)?;
@@ -172,7 +189,12 @@ async fn node(url: &BrokerUrl) -> anyhow::Result<String> {
     .await;
     rabbit.disconnect().await;
     // The URL is shown without its credentials.
-    checked.with_context(|| url.to_string())?;
+    if let Err(error) = checked {
+        let text = reasons(&error);
+        let advice = ADVICE.iter().find(|(part, _)| text.contains(part));
+        let advice = advice.map(|(_, advice)| format!("; {advice}")).unwrap_or_default();
+        return Err(anyhow!("{url}: {text}{advice}"));
+    }
     Ok(format!("{url} takes jobs"))
 }
 

@@ -8,6 +8,7 @@ use integration_tests::{
     s3::Bucket,
     server::{Data, binary},
 };
+use serde_json::json;
 
 /// A secret that must never be printed.
 const SECRET: &str = "s3ntinel";
@@ -207,9 +208,10 @@ async fn a_check_explains_a_broker_that_lets_nobody_in_and_prints_no_password() 
     assert!(checked.line("broker").contains("takes jobs"), "{}", checked.said);
 
     let refused = vhost.url().replace("guest:guest", &format!("guest:{SECRET}"));
-    check(&["--broker", &refused]).assert_blames("broker", &["ACCESS_REFUSED"]);
+    check(&["--broker", &refused])
+        .assert_blames("broker", &["ACCESS_REFUSED", "the user or the password of --broker is wrong"]);
     let elsewhere = format!("{}-elsewhere", vhost.url());
-    check(&["--broker", &elsewhere]).assert_blames("broker", &["-elsewhere"]);
+    check(&["--broker", &elsewhere]).assert_blames("broker", &["-elsewhere", "rabbitmqctl add_vhost"]);
 }
 
 #[tokio::test]
@@ -231,26 +233,38 @@ fn vhost_of(url: &str) -> &str {
 }
 
 #[tokio::test]
-async fn a_check_names_a_missing_permission_to_write() {
+async fn a_check_names_a_missing_permission_and_says_what_to_do() {
     let node = Node::start().await;
     let vhost = node.vhost().await;
     node.control(&["add_user", "up", SECRET]);
     let url = vhost.url().replace("guest:guest", &format!("up:{SECRET}"));
-    for (write, is_well) in [
-        (".*", true),
-        ("^(?!amq\\.default$)", false),
-        ("^(?!up\\.jobs$)", false),
-        ("^(?!up\\.done$)", false),
-        (".*", true),
+    for (write, read, attempted) in [
+        (".*", ".*", None),
+        ("^(?!amq\\.default$)", ".*", Some("publish messages")),
+        ("^(?!up\\.jobs$)", ".*", Some("publish messages")),
+        ("^(?!up\\.done$)", ".*", Some("publish messages")),
+        (".*", "^(?!up\\.done$)", Some("listen to the reply exchange")),
+        (".*", ".*", None),
     ] {
-        node.control(&["set_permissions", "-p", vhost.name(), "up", ".*", write, ".*"]);
+        node.control(&["set_permissions", "-p", vhost.name(), "up", ".*", write, read]);
         let checked = check(&["--broker", &url]);
-        if is_well {
-            assert_eq!(checked.code, Some(0), "{write}: {}", checked.said);
-        } else {
-            checked.assert_blames("broker", &["publish messages", "ACCESS_REFUSED"]);
+        match attempted {
+            None => assert_eq!(checked.code, Some(0), "{write} {read}: {}", checked.said),
+            Some(attempted) => {
+                checked.assert_blames("broker", &[attempted, "ACCESS_REFUSED", "rabbitmqctl set_permissions"])
+            }
         }
     }
+}
+
+#[tokio::test]
+async fn a_check_names_a_queue_of_other_arguments_and_says_what_to_do() {
+    let vhost = Vhost::new().await;
+    vhost.declare("resize.bulk", json!({ "x-queue-type": "quorum", "x-delivery-limit": 77 })).await;
+    check(&["--broker", &vhost.url()]).assert_blames(
+        "broker",
+        &["PRECONDITION_FAILED", "resize.bulk", "exists with other arguments: delete it"],
+    );
 }
 
 #[test]

@@ -151,13 +151,16 @@ impl RabbitTransport {
         self.request("declare exchanges and queues", declare).await.map_err(ConnectError::Declare)
     }
 
-    /// Checks that messages may be written: exchanges and queues can be declared without that permission.
+    /// Checks that messages may be written, and announcements heard: exchanges and queues can be declared without that
+    /// permission.
     ///
     /// # Errors
     /// When the broker refuses a message, or does not answer.
     pub async fn check_writes(&self) -> Result<(), TransportError> {
         let write = async |open: OpenConnection| topology::try_writing(&open.connection).await;
-        self.request("publish messages", write).await
+        self.request("publish messages", write).await?;
+        let hear = async |open: OpenConnection| topology::try_hearing(&open.connection).await;
+        self.request("listen to the reply exchange", hear).await
     }
 
     /// Sends a request to the broker, with a time limit.

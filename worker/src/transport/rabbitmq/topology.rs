@@ -20,7 +20,10 @@ use std::time::Duration;
 
 use lapin::{
     BasicProperties, Channel, Connection, ErrorKind, ExchangeKind, Result,
-    options::{BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    options::{
+        BasicConsumeOptions, BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions,
+        QueueDeclareOptions,
+    },
     protocol::{AMQPErrorKind, AMQPSoftError, constants::REPLY_SUCCESS},
     types::{AMQPValue, FieldTable, ShortString},
 };
@@ -155,6 +158,15 @@ pub(super) async fn try_writing(connection: &Connection) -> Result<()> {
     let options =
         QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
     channel.queue_declare(nowhere, options, arguments).await?;
+    channel.close(REPLY_SUCCESS, "finished".into()).await
+}
+
+/// Listens to [`DONE`] for a moment, as a server does.
+pub(super) async fn try_hearing(connection: &Connection) -> Result<()> {
+    let channel = connection.create_channel().await?;
+    let queue = declare_replies(&channel, &Uuid::now_v7().simple().to_string()).await?;
+    let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+    channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await?;
     channel.close(REPLY_SUCCESS, "finished".into()).await
 }
 
