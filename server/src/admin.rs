@@ -35,15 +35,21 @@ pub(crate) async fn serve(
     axum::serve(listener, router).with_graceful_shutdown(draining.cancelled_owned()).await
 }
 
-/// The readiness of the server, with the reasons against it, a line each.
-async fn readyz(State((app, _)): State<(Arc<App>, PrometheusHandle)>) -> (StatusCode, String) {
+/// The readiness of the server, with the reasons against it and the sandbox of its decoders, a line each.
+async fn readyz(State((app, recorded)): State<(Arc<App>, PrometheusHandle)>) -> (StatusCode, String) {
     let (status, name, reasons) = match health::report(&app).await {
         Report::Ready => (StatusCode::OK, "ready", Vec::new()),
         Report::Degraded(reasons) => (StatusCode::OK, "degraded", reasons),
         Report::NotReady(reasons) => (StatusCode::SERVICE_UNAVAILABLE, "not ready", reasons),
     };
-    let lines = std::iter::once(name.to_owned()).chain(reasons);
+    let lines = std::iter::once(name.to_owned()).chain(reasons).chain(sandbox(&recorded.render()));
     (status, lines.map(|line| line + "\n").collect())
+}
+
+/// The layers of the sandbox of the decoders of this server, as its metrics tell them; `None` until one has started.
+fn sandbox(metrics: &str) -> Option<String> {
+    let labels = metrics.lines().find_map(|line| line.strip_prefix("up_sandbox_info{"))?.split('}').next()?;
+    Some(format!("sandbox of decoders: {}", labels.replace("=\"", " ").replace("\",", ", ").replace('"', "")))
 }
 
 async fn upkeep(recorded: PrometheusHandle) {
@@ -152,5 +158,17 @@ fn gauges(text: &mut String, name: &str, help: &str, values: &[(String, f64)]) {
     written.expect("a string can be written to");
     for (labels, value) in values {
         writeln!(text, "{name}{labels} {value}").expect("a string can be written to");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operators_read_the_layers_of_the_sandbox() {
+        let metrics = "up_sandbox_enforced 0\nup_sandbox_info{mode=\"best-effort\",landlock=\"missing\"} 1\n";
+        assert_eq!(sandbox(metrics).unwrap(), "sandbox of decoders: mode best-effort, landlock missing");
+        assert_eq!(sandbox("up_sandbox_enforced 0\n"), None);
     }
 }

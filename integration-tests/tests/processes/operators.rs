@@ -80,6 +80,8 @@ async fn a_server_tells_operators_what_it_and_its_workers_did() {
             ["mode=\"best-effort\"", "seccomp=\"enforced\"", "limits=\"enforced\"", "landlock_abi=\""]
                 .into_iter()
                 .all(|label| sandbox.contains(label));
+        let ready = server.client.get(url.replace("/metrics", "/readyz")).send().await.unwrap();
+        let is_told = is_told && ready.text().await.unwrap().contains("sandbox of decoders: ");
         let pushed = server.figure("up_ended_to_push_seconds_count").await;
         (is_told && missing.is_empty() && pushed >= Some(1.0)).then_some(())
     })
