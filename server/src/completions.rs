@@ -28,8 +28,8 @@ const AFTER_ERROR: Duration = Duration::from_millis(500);
 
 /// Listens until the transport closes.
 pub(crate) async fn run(app: Arc<App>) {
-    let interrupted = Arc::new(Notify::new());
-    let rechecking = tokio::spawn(recheck(Arc::clone(&app), Arc::clone(&interrupted)));
+    let (deaf, interrupted) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let rechecking = tokio::spawn(recheck(Arc::clone(&app), Arc::clone(&deaf), Arc::clone(&interrupted)));
     let mut listener = listen(&app).await;
     while let Some(heard) = listener.next().await {
         match heard {
@@ -38,6 +38,7 @@ pub(crate) async fn run(app: Arc<App>) {
                 let span = info_span!("push", id = %changed.upload.id, trace_id);
                 on_changed(&app, *changed).instrument(span).await;
             }
+            ListenEvent::Deaf => deaf.notify_one(),
             ListenEvent::Interrupted => {
                 info!(
                     "the listener was interrupted and may have missed announcements; subscribed uploads are read again"
@@ -78,14 +79,15 @@ async fn on_changed(app: &App, changed: Changed) {
     app.hub.on_changed(&changed.upload.relink(&app.links));
 }
 
-/// Reads every subscribed upload that has not ended every [`RECHECK`], and every subscribed upload after an interruption:
-/// one that has ended may have been deleted meanwhile.
-async fn recheck(app: Arc<App>, interrupted: Arc<Notify>) {
+/// Reads every subscribed upload that has not ended every [`RECHECK`] and while nothing is heard, and every subscribed
+/// upload after an interruption: one that has ended may have been deleted meanwhile.
+async fn recheck(app: Arc<App>, deaf: Arc<Notify>, interrupted: Arc<Notify>) {
     let mut ticks = interval_at(Instant::now() + RECHECK, RECHECK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let ids = tokio::select! {
             _ = ticks.tick() => app.hub.unended(),
+            () = deaf.notified() => app.hub.unended(),
             () = interrupted.notified() => app.hub.subscribed(),
         };
         read_again(&app, ids).await;

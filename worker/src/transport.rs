@@ -255,6 +255,8 @@ pub trait Announcements: Send {
 pub enum ListenEvent {
     /// An announcement, and its `traceparent`.
     Changed(Box<Changed>, Option<String>),
+    /// Nothing can be heard now, and announcements are being lost. Comes every few seconds while that lasts.
+    Deaf,
     /// Announcements may have been lost.
     Interrupted,
 }

@@ -1,7 +1,7 @@
 //! A cluster of three nodes on one host. Each reaches each other one through a proxy, so that the network between them
 //! can be cut while their clients still reach all of them.
 
-use std::time::Duration;
+use std::{env, time::Duration};
 
 use tokio::time::sleep;
 
@@ -58,9 +58,11 @@ impl Cluster {
             let others = others.map(|(_, to, proxy)| (names[*to].clone(), proxy.port)).collect();
             // The second and the third join the first. A minority pauses, and a node that is cut off is missed within
             // seconds, as operators are told to have it.
-            let mut configuration = "cluster_partition_handling = pause_minority\nnet_ticktime = 4\n\
+            let tick = env::var("UP_TEST_NET_TICKTIME").unwrap_or_else(|_| "4".to_owned());
+            let mut configuration = format!(
+                "cluster_partition_handling = pause_minority\nnet_ticktime = {tick}\n\
                  cluster_formation.peer_discovery_backend = classic_config\n"
-                .to_owned();
+            );
             for (number, peer) in [0, node].into_iter().take(if node == 0 { 0 } else { 2 }).enumerate() {
                 let number = number + 1;
                 let line =

@@ -25,6 +25,10 @@ use crate::{
 /// an interruption.
 const LISTEN_WITHIN: Duration = Duration::from_secs(5);
 
+/// How often a listener is told that it hears nothing, for as long as that lasts. A server reads storage then, so that
+/// its clients wait for a broken broker no longer than this.
+const DEAF_FOR: Duration = Duration::from_secs(2);
+
 pub(super) struct RabbitAnnouncements {
     shared: Arc<RabbitShared>,
     sessions: BackgroundSession<ReplySession>,
@@ -77,6 +81,10 @@ impl Announcements for RabbitAnnouncements {
                 biased;
                 () = closing.cancelled() => return None,
                 session = self.sessions.wait_open() => session,
+                () = tokio::time::sleep(DEAF_FOR) => {
+                    self.interrupted = true;
+                    return Some(ListenEvent::Deaf);
+                }
             };
             if std::mem::take(&mut self.interrupted) {
                 return Some(ListenEvent::Interrupted);
