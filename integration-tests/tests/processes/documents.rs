@@ -178,7 +178,10 @@ fn promtool(arguments: &[&str]) {
 
 #[test]
 fn alerts_fire_when_they_must_and_only_then() {
-    promtool(&["test", "rules", concat!(env!("CARGO_MANIFEST_DIR"), "/alerts/cases.yaml")]);
+    let cases = ["clients", "queue", "storage", "workers"]
+        .map(|name| format!("{}/alerts/cases-{name}.yaml", env!("CARGO_MANIFEST_DIR")));
+    let [clients, queue, storage, workers] = &cases;
+    promtool(&["test", "rules", clients, queue, storage, workers]);
 }
 
 #[test]
