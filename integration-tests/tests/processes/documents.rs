@@ -167,21 +167,18 @@ fn the_rules_of_prometheus_are_those_of_the_table_of_alerts() {
     }
     assert_eq!(rules.matches("- alert: ").count(), queries.len());
     let file = format!("{}/../server/deploy/alerts.yaml", env!("CARGO_MANIFEST_DIR"));
-    promtool(&["check", "rules", &file]);
+    assert_succeeds("promtool", &["check", "rules", &file]);
 }
 
-fn promtool(arguments: &[&str]) {
-    let checked = Command::new("promtool").args(arguments).output().unwrap();
-    let said = [checked.stdout, checked.stderr].concat();
-    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&said));
+fn assert_succeeds(program: &str, arguments: &[&str]) {
+    let ended = Command::new(program).args(arguments).output().unwrap();
+    let said = [ended.stdout, ended.stderr].concat();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
 #[test]
 fn alerts_fire_when_they_must_and_only_then() {
-    let cases = ["clients", "queue", "storage", "workers"]
-        .map(|name| format!("{}/alerts/cases-{name}.yaml", env!("CARGO_MANIFEST_DIR")));
-    let [clients, queue, storage, workers] = &cases;
-    promtool(&["test", "rules", clients, queue, storage, workers]);
+    assert_succeeds("python3", &[concat!(env!("CARGO_MANIFEST_DIR"), "/alerts/check.py")]);
 }
 
 #[test]
