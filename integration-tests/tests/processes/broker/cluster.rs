@@ -77,12 +77,12 @@ impl Ledger {
         self.0.iter().filter(|(_, (_, end))| end.is_none()).map(|(id, _)| id.clone()).collect()
     }
 
-    /// The longest time within `from` and `until` in which nothing was pushed.
-    fn silence(&self, from: Instant, until: Instant) -> Duration {
+    /// The longest time within `from` and `until` in which nothing was pushed, and when it began after `from`.
+    fn silence(&self, from: Instant, until: Instant) -> (Duration, Duration) {
         let pushes = self.0.values().filter_map(|(_, end)| Some(end.as_ref()?.0));
         let mut times: Vec<_> = pushes.filter(|at| *at < until).chain([from, until]).collect();
         times.sort();
-        times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+        times.windows(2).map(|pair| (pair[1] - pair[0], pair[0] - from)).max().unwrap_or_default()
     }
 
     fn slowest(&self) -> Duration {
@@ -187,14 +187,15 @@ impl Scene {
             ends.count()
         };
         let [first, second] = ledgers.map(|ledger| std::mem::take(&mut *ledger.lock().unwrap()));
-        let silence = first.silence(from, until).max(second.silence(from, until));
+        let (silence, began) = first.silence(from, until).max(second.silence(from, until));
         let retried: usize = self
             .workers
             .iter()
             .map(|worker| worker.log().matches("a job failed and is retried").count())
             .sum();
         println!(
-            "{:?} {fault:?}: accepted = {}, ready = {}, failed = {}, unknown = {}, longest silence = {silence:.1?}, \
+            "{:?} {fault:?}: accepted = {}, ready = {}, failed = {}, unknown = {}, longest silence = {silence:.1?} \
+             from {began:.1?} on, \
              slowest push = {:.1?}, settled after {settled:.1?}, retries = {retried}",
             Release::chosen(),
             first.0.len(),
@@ -207,7 +208,8 @@ impl Scene {
             assert_eq!(count(ledger, "ready"), ledger.0.len(), "{fault:?}: every upload is ready");
         }
         assert_eq!(retried, 0, "{fault:?}: no retry is charged to a job");
-        assert!(silence <= SILENT, "{fault:?}: pushes were silent for {silence:?}");
+        let logs = || self.servers.each_ref().map(|server| server.log()).join("\n");
+        assert!(silence <= SILENT, "{fault:?}: pushes were silent for {silence:?}\n{}", logs());
         // Doubles may still be at work, and a dead letter stays.
         Fleet::assert_holds(&Fleet::queue_at(&self.urls), 0, SETTLED).await;
     }
