@@ -7,7 +7,10 @@ use heifer_isobmff::{
     boxes::{self, FileType, ItemReference, Property, PropertyAssociation},
 };
 
+use self::locations::Locations;
 use crate::{Error, Unsupported, turning::Turning};
+
+mod locations;
 
 /// The largest box `meta` that is read, in bytes. A picture of 200 megapixels in 768 tiles has one of 39 kB.
 pub const MAX_META_BYTES: u64 = 1024 * 1024;
@@ -17,6 +20,10 @@ const MAX_ITEMS: usize = 4096;
 
 /// Properties of a file.
 const MAX_PROPERTIES: usize = 1024;
+
+/// The longest configuration of an HEVC decoder, in bytes. Real ones have some hundred. It is copied for every tile, and
+/// each empty unit in it takes twelve times as much memory as bytes.
+const MAX_CONFIG_BYTES: usize = 64 * 1024;
 
 /// Boxes inside one box, so that a stream of empty ones ends.
 const MAX_BOXES: usize = 4096;
@@ -112,6 +119,7 @@ impl Container {
             references: Vec::new(),
         };
         let (mut handler, mut primary) = (None, None);
+        let (mut items, mut locations) = (Vec::new(), Locations::default());
         for (kind, content) in children(body)? {
             match &kind.0 {
                 b"hdlr" => handler = Some(boxes::parse_handler(content)?),
@@ -119,6 +127,7 @@ impl Container {
                 b"iinf" => {
                     let infos = bounded(boxes::parse_item_infos(content)?, MAX_ITEMS, "items")?;
                     container.kinds.clear();
+                    items = infos.iter().map(|info| info.id).collect();
                     for info in infos {
                         // The first item of a number counts, as for the parser that finds its bytes.
                         container.kinds.entry(info.id).or_insert(info.item_type);
@@ -128,10 +137,13 @@ impl Container {
                     container.references =
                         bounded(boxes::parse_item_references(content)?, MAX_ITEMS, "references")?;
                 }
+                // The last one counts, as for the parser that finds the bytes of items.
+                b"iloc" => locations = Locations::parse(content)?,
                 b"iprp" => container.read_properties(content)?,
                 _ => {}
             }
         }
+        locations.check(&items)?;
         if handler.is_some_and(|handler| handler.0 != *b"pict") {
             return Err(Unsupported::NoPicture.into());
         }
@@ -140,17 +152,26 @@ impl Container {
     }
 
     fn read_properties(&mut self, content: &[u8]) -> Result<(), Error> {
+        let mut count = 0;
         for (kind, content) in children(content)? {
             match &kind.0 {
                 b"ipco" => {
-                    if children(content)?.len() > MAX_PROPERTIES {
-                        return Err(Error::TooMany("properties"));
+                    let properties = bounded(children(content)?, MAX_PROPERTIES, "properties")?;
+                    let is_long = |(kind, content): &(FourCC, &[u8])| {
+                        kind.0 == *b"hvcC" && content.len() > MAX_CONFIG_BYTES
+                    };
+                    if properties.iter().any(is_long) {
+                        return Err(Error::TooMany("bytes in a configuration"));
                     }
                     self.properties = boxes::parse_property_container(content)?;
                 }
                 b"ipma" => {
                     let associations = boxes::parse_property_associations(content)?;
-                    for (id, properties) in bounded(associations, MAX_ITEMS, "properties")? {
+                    count += associations.len();
+                    if count > MAX_ITEMS {
+                        return Err(Error::TooMany("items with properties"));
+                    }
+                    for (id, properties) in associations {
                         self.associations.entry(id).or_insert(properties);
                     }
                 }

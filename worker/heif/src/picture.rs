@@ -76,7 +76,8 @@ pub fn decode(bytes: &[u8], least: (u32, u32), max_pixels: u64) -> Result<Pictur
     if area(scene.stored) > max_pixels {
         return Err(Error::TooMany("pixels"));
     }
-    // After `Container::parse`, whose bounds hold for it as well: it sees the same description and no other.
+    // After `Container::parse`, whose bounds hold for it as well, also those of `iloc`: it sees the same description and
+    // no other.
     let file = HeifFile::parse(whole)?;
     if scene.composition == Composition::Derived {
         return derived(whole, &container, &scene, max_pixels);

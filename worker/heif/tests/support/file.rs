@@ -84,6 +84,8 @@ pub(crate) struct File {
     properties: Vec<Vec<u8>>,
     references: Vec<([u8; 4], u16, Vec<u16>)>,
     pub(crate) primary: u16,
+    /// Boxes at the end of `meta`.
+    pub(crate) more: Vec<u8>,
 }
 
 impl File {
@@ -204,6 +206,7 @@ impl File {
             full_box(b"iinf", 0, &infos),
             full_box(b"iref", 0, &references),
             boxed(b"iprp", &properties),
+            self.more.clone(),
         ];
         full_box(b"meta", 0, &body.concat())
     }

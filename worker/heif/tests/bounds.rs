@@ -1,0 +1,78 @@
+//! Counts and sizes that a file states, each above its bound: refused before memory is allocated.
+#![cfg(feature = "heic")]
+
+#[expect(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "other tests use the rest, and a test fails where it stands"
+)]
+#[path = "support/file.rs"]
+mod file;
+
+use thumbnail_heif::{Error, decode};
+
+use self::file::{Coded, File, boxed, full_box, ispe};
+
+const MAX_PIXELS: u64 = 1_000_000;
+
+fn plain() -> Coded {
+    Coded::of(include_bytes!("samples/plain.heic"))
+}
+
+/// A sample of one picture.
+fn one() -> File {
+    File::of(&plain(), &[ispe(640, 480)])
+}
+
+fn assert_decodes(file: &File, what: &str) {
+    let answer = decode(&file.bytes(), (160, 120), MAX_PIXELS);
+    assert!(answer.is_ok(), "{what}: {answer:?}");
+}
+
+fn assert_too_many(file: &File, expected: &str) {
+    match decode(&file.bytes(), (160, 120), MAX_PIXELS) {
+        Err(Error::TooMany(found)) => assert_eq!(found, expected),
+        answer => panic!("{expected}: {answer:?}"),
+    }
+}
+
+/// A table of places (version 0): fields of these sizes, and entries of these bytes.
+fn places(sizes: [u8; 2], count: u16, entries: &[u8]) -> Vec<u8> {
+    full_box(b"iloc", 0, &[&sizes[..], &count.to_be_bytes(), entries].concat())
+}
+
+#[test]
+fn a_table_of_places_does_not_grow_in_memory() {
+    // The item, a file, 65,535 extents without fields: six bytes, and 1.5 MB of memory for each.
+    let entry = |id: u16| [&id.to_be_bytes()[..], &[0, 0, 0xff, 0xff]].concat();
+    let endless: Vec<u8> = (2..1002).flat_map(entry).collect();
+    assert_too_many(&File { more: places([0, 0], 1000, &endless), ..one() }, "extents");
+    let few = [&2_u16.to_be_bytes()[..], &[0, 0, 0, 2]].concat();
+    let answer = decode(&File { more: places([0, 0], 1, &few), ..one() }.bytes(), (160, 120), MAX_PIXELS);
+    assert!(matches!(&answer, Err(Error::Damaged(reason)) if reason.contains("places")), "{answer:?}");
+    let cut = File { more: places([0x44, 0], 5, &[0; 30]), ..one() };
+    assert!(matches!(decode(&cut.bytes(), (160, 120), MAX_PIXELS), Err(Error::Damaged(_))));
+    let many: Vec<u8> =
+        (0..4097_u16).flat_map(|id| [&id.to_be_bytes()[..], &[0, 0, 0, 0]].concat()).collect();
+    assert_too_many(&File { more: places([0, 0], 4097, &many), ..one() }, "items with bytes");
+}
+
+#[test]
+fn items_of_one_number_do_not_multiply_its_extents() {
+    // An item with 8,000 extents, which two hundred items of the same number would copy.
+    let extents = [&2_u16.to_be_bytes()[..], &[0, 0], &8000_u16.to_be_bytes(), &[0; 8000]].concat();
+    let infos = |count: u16| {
+        let info = full_box(b"infe", 2, &[&[0, 2, 0, 0][..], b"hvc1", &[0]].concat());
+        full_box(b"iinf", 0, &[&count.to_be_bytes()[..], &info.repeat(count.into())].concat())
+    };
+    // Offsets of one byte.
+    let table = places([0x10, 0], 1, &extents);
+    assert_too_many(&File { more: [table, infos(200)].concat(), ..one() }, "extents");
+}
+
+#[test]
+fn a_configuration_is_not_copied_for_every_tile() {
+    let mut file = one();
+    file.add_unused(&boxed(b"hvcC", &[1; 65_537]), 1);
+    assert_too_many(&file, "bytes in a configuration");
+}
