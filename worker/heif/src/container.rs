@@ -25,6 +25,10 @@ const MAX_PROPERTIES: usize = 1024;
 /// each empty unit in it takes twelve times as much memory as bytes.
 const MAX_CONFIG_BYTES: usize = 64 * 1024;
 
+/// Pictures that one is made of. A picture of 200 megapixels has 763 tiles of 512 × 512 pixels; a list may name one
+/// picture again and again, and each time it is decoded.
+const MAX_PARTS: usize = 4096;
+
 /// Boxes inside one box, so that a stream of empty ones ends.
 const MAX_BOXES: usize = 4096;
 
@@ -136,6 +140,11 @@ impl Container {
                 b"iref" => {
                     container.references =
                         bounded(boxes::parse_item_references(content)?, MAX_ITEMS, "references")?;
+                    let has_many =
+                        |list: &ItemReference| list.ref_type.0 == *b"dimg" && list.to.len() > MAX_PARTS;
+                    if container.references.iter().any(has_many) {
+                        return Err(Error::TooMany("tiles"));
+                    }
                 }
                 // The last one counts, as for the parser that finds the bytes of items.
                 b"iloc" => locations = Locations::parse(content)?,

@@ -76,3 +76,17 @@ fn a_configuration_is_not_copied_for_every_tile() {
     file.add_unused(&boxed(b"hvcC", &[1; 65_537]), 1);
     assert_too_many(&file, "bytes in a configuration");
 }
+
+#[test]
+fn one_picture_is_not_decoded_for_thousands_of_tiles() {
+    let grid = |columns: u8, rows: u8| {
+        let mut file = one();
+        let ids = vec![1; usize::from(columns) * usize::from(rows)];
+        let sides = (u32::from(columns) * 640, u32::from(rows) * 480);
+        file.primary = file.add_grid(columns, rows, sides, &ids, &[]);
+        file.bytes()
+    };
+    let answer = decode(&grid(255, 255), (160, 120), u64::MAX);
+    assert!(matches!(answer, Err(Error::TooMany("tiles"))), "{answer:?}");
+    assert!(decode(&grid(2, 2), (160, 120), 2_000_000).is_ok());
+}
