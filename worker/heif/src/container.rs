@@ -39,9 +39,12 @@ const MAX_DEPTH: usize = 4;
 /// and crops by hand leave more than a sixteenth.
 pub const MAX_CROPPED: u64 = 16;
 
-/// Properties that may be essential without changing how a picture is displayed: configuration of its decoder, choice of a
-/// layer, the shape of its pixels.
-const HARMLESS: [&[u8; 4]; 6] = [b"av1C", b"a1op", b"a1lx", b"lsel", b"pasp", b"pixi"];
+/// Properties that may be essential without changing how a picture is displayed: configuration of its decoder, bytes of its
+/// layers, the shape of its pixels.
+const HARMLESS: [&[u8; 4]; 4] = [b"av1C", b"a1lx", b"pasp", b"pixi"];
+
+/// The number of a layer in `lsel` that stands for all of them: the best one is shown, as it is decoded.
+const ALL_LAYERS: [u8; 2] = [0xff, 0xff];
 
 /// The codec of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -204,15 +207,13 @@ impl Container {
         }
         let stored = self.sides(id)?;
         let mut turning = Turning::none(stored);
-        for (property, essential) in self.properties(id)? {
+        self.check_essential(id)?;
+        for (property, _) in self.properties(id)? {
             match property {
                 Property::Rotation(quarters) => turning.turn(*quarters),
                 Property::Mirror(top_and_bottom) => turning.mirror(*top_and_bottom),
                 Property::CleanAperture { width, height, horiz_offset, vert_offset } => {
                     turning.crop(*width, *height, *horiz_offset, *vert_offset)?;
-                }
-                Property::Unknown(kind, _) if essential && !HARMLESS.contains(&&kind.0) => {
-                    return Err(Unsupported::Property.into());
                 }
                 _ => {}
             }
@@ -275,6 +276,28 @@ impl Container {
             })
             .collect();
         Ok(properties?.into_iter())
+    }
+
+    /// Refuses what an item must not be shown without: an unknown property, and one of its layers that is not decoded.
+    pub(crate) fn check_essential(&self, id: u32) -> Result<(), Error> {
+        for (property, is_essential) in self.properties(id)? {
+            match property {
+                // Of a decoder and of a file: an operating point of the AV1 stream, and a layer of the picture.
+                Property::Unknown(FourCC([b'a', b'1', b'o', b'p']), point) if point[..] != [0] => {
+                    return Err(Unsupported::Layer.into());
+                }
+                Property::Unknown(FourCC([b'l', b's', b'e', b'l']), layer) if layer[..] != ALL_LAYERS => {
+                    return Err(Unsupported::Layer.into());
+                }
+                Property::Unknown(FourCC(kind), _)
+                    if is_essential && !HARMLESS.contains(&kind) && kind != b"a1op" && kind != b"lsel" =>
+                {
+                    return Err(Unsupported::Property.into());
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The items that an item refers to.

@@ -58,6 +58,9 @@ pub enum Unsupported {
     /// An overlay or another view of AV1 pictures, or a grid of them.
     #[error("A HEIF picture that is made of other pictures in this way")]
     Composition,
+    /// A property `a1op` or `lsel` that selects another layer than the best one.
+    #[error("A HEIF picture that is a smaller layer of its coded picture")]
+    Layer,
     /// An essential property that is not known.
     #[error("A HEIF picture with this property")]
     Property,

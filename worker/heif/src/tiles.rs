@@ -26,6 +26,7 @@ impl Tiles {
         id: u32,
         stored: (u32, u32),
     ) -> Result<Self, Error> {
+        container.check_essential(id)?;
         if container.kind(id)?.0 != *b"grid" {
             return Ok(Self { ids: vec![id], columns: 1, side: stored });
         }
@@ -56,6 +57,7 @@ impl Tiles {
             if container.sides(*tile)? != side || container.kind(*tile)?.0 != container.kind(*first)?.0 {
                 return damaged("its tiles are of different kinds");
             }
+            container.check_essential(*tile)?;
         }
         Ok(Self { ids, columns, side })
     }

@@ -9,7 +9,7 @@
 #[path = "support/file.rs"]
 mod file;
 
-use thumbnail_heif::{Error, decode};
+use thumbnail_heif::{Error, Unsupported, decode};
 
 use self::file::{Coded, File, boxed, full_box, ispe};
 
@@ -89,4 +89,43 @@ fn one_picture_is_not_decoded_for_thousands_of_tiles() {
     let answer = decode(&grid(255, 255), (160, 120), u64::MAX);
     assert!(matches!(answer, Err(Error::TooMany("tiles"))), "{answer:?}");
     assert!(decode(&grid(2, 2), (160, 120), 2_000_000).is_ok());
+}
+
+/// The same property of a picture, of a tile and of an alpha channel.
+fn with_essential(property: &[u8]) -> [File; 3] {
+    let mut picture = one();
+    picture.add_essential(1, property);
+    let mut grid = one();
+    grid.add_essential(1, property);
+    grid.primary = grid.add_grid(1, 1, (640, 480), &[1], &[]);
+    let mut alpha = one();
+    let urn = full_box(b"auxC", 0, b"urn:mpeg:hevc:2015:auxid:1\0");
+    let id = alpha.add_coded(&plain(), &[ispe(640, 480), urn]);
+    alpha.refer(*b"auxl", id, &[1]);
+    alpha.add_essential(id, property);
+    [picture, grid, alpha]
+}
+
+#[test]
+fn what_a_picture_must_not_be_shown_without_is_named() {
+    for (property, expected) in [
+        (boxed(b"zzzz", &[]), Some(Unsupported::Property)),
+        // The second operating point, the first and the second layer: `decode` shows the best of all.
+        (boxed(b"a1op", &[1]), Some(Unsupported::Layer)),
+        (boxed(b"a1op", &[]), Some(Unsupported::Layer)),
+        (boxed(b"lsel", &[0, 0]), Some(Unsupported::Layer)),
+        (boxed(b"lsel", &[0, 1]), Some(Unsupported::Layer)),
+        (boxed(b"a1op", &[0]), None),
+        (boxed(b"lsel", &[0xff, 0xff]), None),
+        (boxed(b"pasp", &[0, 0, 0, 1, 0, 0, 0, 1]), None),
+    ] {
+        for file in with_essential(&property) {
+            let what = property.escape_ascii();
+            match (decode(&file.bytes(), (160, 120), MAX_PIXELS), expected) {
+                (Ok(_), None) => {}
+                (Err(Error::Unsupported(found)), Some(expected)) => assert_eq!(found, expected, "{what}"),
+                (answer, _) => panic!("{what}: {answer:?}"),
+            }
+        }
+    }
 }
