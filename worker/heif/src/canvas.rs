@@ -2,7 +2,7 @@
 
 use crate::{
     Error,
-    frame::{Plane, Sample, Shape, Shrunk},
+    frame::{Place, Plane, Sample, Shape, Shrunk},
 };
 
 /// The largest factor by which a tile is shrunk. More would leave a thumbnail of a picture of 16 times its side, which
@@ -14,14 +14,13 @@ const MAX_FACTOR: u32 = 16;
 const MARGIN: f64 = 1.4;
 
 /// The largest power of two by which a part of `sides` pixels may be shrunk so that at least `least` pixels with a
-/// margin stay. `aligned`: numbers that the factor must divide, because tiles begin there.
-pub(crate) fn factor(sides: (u32, u32), least: (u32, u32), aligned: &[u32]) -> u32 {
+/// margin stay.
+pub(crate) fn factor(sides: (u32, u32), least: (u32, u32)) -> u32 {
     let mut factor = 1;
     while factor < MAX_FACTOR {
         let next = factor * 2;
         let leaves = |side: u32, least: u32| f64::from(side) / f64::from(next) >= MARGIN * f64::from(least);
-        let divides = aligned.iter().all(|number| number.is_multiple_of(next));
-        if !leaves(sides.0, least.0) || !leaves(sides.1, least.1) || !divides {
+        if !leaves(sides.0, least.0) || !leaves(sides.1, least.1) {
             break;
         }
         factor = next;
@@ -68,38 +67,27 @@ impl Canvas {
             Some(known) if known == shape => {}
             Some(_) => return Err(Error::damaged("its tiles are of different kinds")),
         }
-        let factor = self.factor;
         let brightness = planes.first().ok_or_else(|| Error::damaged("a tile is empty"))?;
-        self.brightness.average(brightness, (factor, factor), (corner.0 / factor, corner.1 / factor));
-        let Some((across, down)) = shape.sampling else { return Ok(()) };
-        let each = (across.max(factor), down.max(factor));
+        let side = (brightness.width, brightness.height);
+        let place = Place { corner, side, whole: self.stored, sampling: (1, 1) };
+        self.brightness.average(brightness, place);
+        let Some(sampling) = shape.sampling else { return Ok(()) };
         for (plane, shrunk) in planes.iter().skip(1).zip(&mut self.colour) {
-            let factor = (each.0 / across, each.1 / down);
-            shrunk.average(plane, factor, (corner.0 / each.0, corner.1 / each.1));
+            shrunk.average(plane, Place { sampling, ..place });
         }
         Ok(())
     }
 
     fn allocate(&mut self, shape: Shape) -> Result<(), Error> {
-        let (width, height) = self.stored;
-        self.brightness = blank(width.div_ceil(self.factor), height.div_ceil(self.factor))?;
+        self.brightness = Shrunk::new(self.stored, (self.factor, self.factor))?;
         if let Some((across, down)) = shape.sampling {
-            let (across, down) = (across.max(self.factor), down.max(self.factor));
             for plane in &mut self.colour {
-                *plane = blank(width.div_ceil(across), height.div_ceil(down))?;
+                *plane = Shrunk::new(self.stored, (across.max(self.factor), down.max(self.factor)))?;
             }
         }
         self.shape = Some(shape);
         Ok(())
     }
-}
-
-fn blank(width: u32, height: u32) -> Result<Shrunk, Error> {
-    let length = width as usize * height as usize;
-    let mut samples = Vec::new();
-    samples.try_reserve_exact(length).map_err(|_| Error::NeedsTooMuchMemory)?;
-    samples.resize(length, 0);
-    Ok(Shrunk { samples, width, height })
 }
 
 #[cfg(test)]
@@ -110,13 +98,11 @@ mod tests {
     const SIGNAL: Signal = Signal { primaries: 1, transfer: 13, matrix: 6, full_range: true };
 
     #[test]
-    fn the_factor_leaves_a_margin_and_meets_tiles() {
-        assert_eq!(factor((4032, 3024), (1024, 768), &[512]), 2);
-        assert_eq!(factor((16320, 12240), (1024, 768), &[680]), 8);
-        assert_eq!(factor((16320, 12240), (1024, 768), &[510]), 2);
-        assert_eq!(factor((16320, 12240), (1024, 768), &[511]), 1);
-        assert_eq!(factor((1024, 768), (1024, 768), &[]), 1);
-        assert_eq!(factor((u32::MAX, u32::MAX), (1, 1), &[]), MAX_FACTOR);
+    fn the_factor_leaves_a_margin() {
+        assert_eq!(factor((4032, 3024), (1024, 768)), 2);
+        assert_eq!(factor((16320, 12240), (1024, 768)), 8);
+        assert_eq!(factor((1024, 768), (1024, 768)), 1);
+        assert_eq!(factor((u32::MAX, u32::MAX), (1, 1)), MAX_FACTOR);
     }
 
     #[test]
@@ -141,5 +127,66 @@ mod tests {
         assert_eq!(canvas.sampling(), Some((1, 1)));
         let other = Shape { bits: 10, ..shape };
         assert!(canvas.add::<u8>(other, &[], (0, 0)).is_err(), "tiles of two kinds");
+    }
+
+    /// A picture whose samples differ, cut into tiles.
+    fn shrunk(stored: (u32, u32), side: (u32, u32), factor: u32, sampling: (u32, u32)) -> Canvas {
+        let shape = Shape { bits: 8, sampling: Some(sampling), signal: SIGNAL };
+        let mut canvas = Canvas::new(stored, factor);
+        let value = |x: u32, y: u32| u8::try_from((x * 7 + y * 13) % 251).unwrap();
+        for top in (0..stored.1).step_by(side.1 as usize) {
+            for left in (0..stored.0).step_by(side.0 as usize) {
+                let plane = |across: u32, down: u32| {
+                    let (width, height) = (side.0.div_ceil(across), side.1.div_ceil(down));
+                    let samples: Vec<u8> = (0..width * height)
+                        .map(|at| (left + at % width * across, top + at / width * down))
+                        .map(|(x, y)| if x < stored.0 && y < stored.1 { value(x, y) } else { 255 })
+                        .collect();
+                    (samples, width, height)
+                };
+                let planes = [plane(1, 1), plane(sampling.0, sampling.1), plane(sampling.0, sampling.1)];
+                let planes = planes.each_ref().map(|(samples, width, height)| Plane {
+                    samples: samples.as_slice(),
+                    stride: *width as usize,
+                    width: *width,
+                    height: *height,
+                });
+                canvas.add(shape, &planes, (left, top)).unwrap();
+            }
+        }
+        canvas
+    }
+
+    #[test]
+    fn squares_that_tiles_share_are_as_if_there_were_one_tile() {
+        let stored = (301, 203);
+        for factor in [1, 2, 4, 8, 16] {
+            for sampling in [(1, 1), (2, 1), (2, 2)] {
+                let whole = shrunk(stored, (302, 204), factor, sampling);
+                for side in [(64, 64), (66, 38), (10, 6), (2, 2), (302, 20), (38, 204)] {
+                    let tiled = shrunk(stored, side, factor, sampling);
+                    let what = format!("{side:?} shrunk by {factor}, sampled by {sampling:?}");
+                    assert_eq!(tiled.brightness.samples, whole.brightness.samples, "{what}");
+                    assert_eq!(tiled.colour[0].samples, whole.colour[0].samples, "{what}");
+                    assert_eq!(tiled.colour[1].samples, whole.colour[1].samples, "{what}");
+                }
+                for side in [(63, 51), (7, 5), (1, 1), (151, 203)] {
+                    let tiled = shrunk(stored, side, factor, sampling);
+                    assert_eq!(tiled.brightness.samples, whole.brightness.samples, "{side:?} {factor}");
+                    // Samples of colour do not lie where those of one tile would: every square has some, no padding.
+                    assert!(tiled.colour[0].samples.iter().all(|sample| *sample < 251), "{side:?} {factor}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_square_is_left_and_few_wait_at_a_time() {
+        let canvas = shrunk((1024, 1024), (63, 63), 16, (2, 2));
+        for plane in [&canvas.brightness, &canvas.colour[0], &canvas.colour[1]] {
+            assert_eq!(plane.waiting(), 0);
+            // A row of squares, a column of a tile, and what a hash map takes.
+            assert!(plane.most_waiting() <= 4 * (64 + 4), "{}", plane.most_waiting());
+        }
     }
 }

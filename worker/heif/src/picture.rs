@@ -84,7 +84,7 @@ pub fn decode(bytes: &[u8], least: (u32, u32), max_pixels: u64) -> Result<Pictur
     }
     let part = scene.turning.part;
     let tiles = Tiles::of(&container, &file, scene.id, scene.stored)?;
-    let factor = canvas::factor((part.width, part.height), least, &[tiles.across(), tiles.down()]);
+    let factor = canvas::factor((part.width, part.height), least);
     let canvas = tiles.decode(&container, &file, scene.stored, factor, max_pixels)?;
     let (stated, profile) = stated_colours(&container, &scene, &tiles)?;
     let signal = signal(canvas.shape()?.signal, stated);
@@ -235,9 +235,9 @@ fn alpha(
         return Err(Error::TooMany("pixels in its alpha channel"));
     }
     let tiles = Tiles::of(container, file, id, stored)?;
-    let aligned = |side: u32| side.is_multiple_of(factor);
-    let factor =
-        if stored == scene.stored && aligned(tiles.across()) && aligned(tiles.down()) { factor } else { 1 };
+    // One of another size keeps as many samples as the shrunk picture, without the margin.
+    let shrunk = (scene.stored.0.div_ceil(factor), scene.stored.1.div_ceil(factor));
+    let factor = if stored == scene.stored { factor } else { canvas::factor(stored, shrunk) };
     let canvas = tiles.decode(container, file, stored, factor, max_pixels)?;
     let shape = canvas.shape()?;
     let most = f32::from((1_u16 << shape.bits) - 1);

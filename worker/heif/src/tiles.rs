@@ -62,15 +62,6 @@ impl Tiles {
         Ok(Self { ids, columns, side })
     }
 
-    /// The number that the corners of tiles are multiples of; 0 if there is one column.
-    pub(crate) fn across(&self) -> u32 {
-        if self.columns > 1 { self.side.0 } else { 0 }
-    }
-
-    pub(crate) fn down(&self) -> u32 {
-        if self.ids.len() > self.columns as usize { self.side.1 } else { 0 }
-    }
-
     pub(crate) fn decode(
         &self,
         container: &Container,
