@@ -40,6 +40,8 @@ pub struct Header {
     pub orientation: Orientation,
     /// The number of frames or pages, if the header contains it.
     pub frames: Option<u32>,
+    /// Pixels that are decoded: more than width times height where the file crops its picture.
+    pub pixels: u64,
 }
 
 /// Why a header could not be read.
@@ -128,7 +130,7 @@ impl Header {
     /// # Errors
     /// When it has more pixels.
     pub fn check(&self, limit: u64) -> Result<(), TooManyPixels> {
-        let pixels = u64::from(self.width) * u64::from(self.height);
+        let pixels = self.pixels;
         if pixels > limit { Err(TooManyPixels { pixels, limit }) } else { Ok(()) }
     }
 
@@ -153,7 +155,7 @@ struct StoredHeader {
 /// When the picture is damaged, has a width or height of zero, or cannot be read.
 pub fn probe<R: Read + Seek>(reader: R, format: Format) -> Result<Header, ProbeError> {
     let mut source = Source::new(reader);
-    let mut actual = format;
+    let (mut actual, mut uncropped) = (format, None);
     let found = match format {
         Format::Jpeg => jpeg::walk(&mut source),
         Format::Png => png::walk(&mut source),
@@ -161,9 +163,9 @@ pub fn probe<R: Read + Seek>(reader: R, format: Format) -> Result<Header, ProbeE
         Format::Gif => gif::walk(&mut source),
         Format::Bmp => bmp::walk(&mut source),
         Format::Tiff => tiff::walk(source),
-        Format::Heic | Format::Avif => isobmff::walk(&mut source).map(|(format, found)| {
-            actual = format;
-            found
+        Format::Heic | Format::Avif => isobmff::walk(&mut source).map(|found| {
+            (actual, uncropped) = (found.format, Some(found.pixels));
+            found.header
         }),
         Format::Unknown => Err(ProbeError::Damaged("its format is not known")),
     }?;
@@ -171,7 +173,8 @@ pub fn probe<R: Read + Seek>(reader: R, format: Format) -> Result<Header, ProbeE
         return Err(ProbeError::Damaged("a side has no pixels"));
     }
     let (width, height) = found.orientation.displayed(found.width, found.height);
-    Ok(Header { format: actual, width, height, orientation: found.orientation, frames: found.frames })
+    let pixels = uncropped.unwrap_or(u64::from(width) * u64::from(height));
+    Ok(Header { format: actual, width, height, orientation: found.orientation, frames: found.frames, pixels })
 }
 
 #[cfg(test)]

@@ -35,10 +35,6 @@ const MAX_BOXES: usize = 4096;
 /// Pictures that are made of pictures: one more level than files have.
 const MAX_DEPTH: usize = 4;
 
-/// The most pixels of a stored picture, in multiples of those that its crops leave. Coders pad to whole blocks,
-/// and crops by hand leave more than a sixteenth.
-pub const MAX_CROPPED: u64 = 16;
-
 /// Properties that may be essential without changing how a picture is displayed: configuration of its decoder, bytes of its
 /// layers, the shape of its pixels.
 const HARMLESS: [&[u8; 4]; 4] = [b"av1C", b"a1lx", b"pasp", b"pixi"];
@@ -66,6 +62,8 @@ pub struct Description {
     pub height: u32,
     /// How decoded pixels are turned for display, as in EXIF tag 274: 1 to 8.
     pub orientation: u8,
+    /// Pixels that are decoded: of the picture as stored, before it is cropped.
+    pub stored_pixels: u64,
 }
 
 /// Describes the picture of a file by its boxes `ftyp` and `meta`, each without its header.
@@ -77,7 +75,13 @@ pub fn describe(file_type: &[u8], meta: &[u8]) -> Result<Description, Error> {
     let container = Container::parse(meta)?;
     let scene = container.scene()?;
     let (width, height) = scene.turning.displayed();
-    Ok(Description { codec: scene.codec, width, height, orientation: scene.turning.exif_orientation() })
+    Ok(Description {
+        codec: scene.codec,
+        width,
+        height,
+        orientation: scene.turning.exif_orientation(),
+        stored_pixels: area(scene.stored),
+    })
 }
 
 /// The items of a file.
@@ -217,9 +221,6 @@ impl Container {
                 }
                 _ => {}
             }
-        }
-        if area(stored) > MAX_CROPPED.saturating_mul(area(turning.displayed())) {
-            return Err(Error::TooMany("pixels outside of its crop"));
         }
         // Its decoder turns it.
         if composition == Composition::Derived {

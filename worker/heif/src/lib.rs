@@ -44,6 +44,6 @@ mod turning;
 #[cfg(any(feature = "heic", feature = "avif"))]
 pub use self::picture::{Colour, Picture, decode};
 pub use self::{
-    container::{Codec, Description, MAX_CROPPED, MAX_META_BYTES, describe},
+    container::{Codec, Description, MAX_META_BYTES, describe},
     error::{Error, Unsupported},
 };

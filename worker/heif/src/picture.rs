@@ -65,7 +65,7 @@ pub enum Colour {
 }
 
 /// Decodes the picture of a file. It is shrunk if at least `least` (width and height as stored and cropped) and a margin
-/// stay. `max_pixels` bounds every coded picture, and the sum of all tiles.
+/// stay. `max_pixels` bounds the picture as stored, before it is cropped, and its alpha channel.
 ///
 /// # Errors
 /// See [`Error`].
@@ -85,7 +85,7 @@ pub fn decode(bytes: &[u8], least: (u32, u32), max_pixels: u64) -> Result<Pictur
     let part = scene.turning.part;
     let tiles = Tiles::of(&container, &file, scene.id, scene.stored)?;
     let factor = canvas::factor((part.width, part.height), least);
-    let canvas = tiles.decode(&container, &file, scene.stored, factor, max_pixels)?;
+    let canvas = tiles.decode(&container, &file, scene.stored, factor)?;
     let (stated, profile) = stated_colours(&container, &scene, &tiles)?;
     let signal = signal(canvas.shape()?.signal, stated);
     let alpha = match container.alpha(scene.id)? {
@@ -238,7 +238,7 @@ fn alpha(
     // One of another size keeps as many samples as the shrunk picture, without the margin.
     let shrunk = (scene.stored.0.div_ceil(factor), scene.stored.1.div_ceil(factor));
     let factor = if stored == scene.stored { factor } else { canvas::factor(stored, shrunk) };
-    let canvas = tiles.decode(container, file, stored, factor, max_pixels)?;
+    let canvas = tiles.decode(container, file, stored, factor)?;
     let shape = canvas.shape()?;
     let most = f32::from((1_u16 << shape.bits) - 1);
     let step = f32::from(1_u16 << (shape.bits - 8));

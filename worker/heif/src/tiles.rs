@@ -11,6 +11,9 @@ use crate::{
 /// The longest side of a tile, in pixels: those of cameras have at most 1,360.
 const MAX_TILE_SIDE: u32 = 8192;
 
+/// Coders pad the sides of a picture to a multiple of at most so many pixels.
+const MAX_CODED_MULTIPLE: u32 = 64;
+
 /// The coded pictures of an item, in rows.
 pub(crate) struct Tiles {
     pub(crate) ids: Vec<u32>,
@@ -68,12 +71,12 @@ impl Tiles {
         file: &HeifFile<'_>,
         stored: (u32, u32),
         factor: u32,
-        max_pixels: u64,
     ) -> Result<Canvas, Error> {
         let mut canvas = Canvas::new(stored, factor);
+        let coded = |side: u32| side.max(1).checked_next_multiple_of(MAX_CODED_MULTIPLE).unwrap_or(u32::MAX);
+        let limit = area((coded(self.side.0), coded(self.side.1)));
         for (at, id) in (0_u32..).zip(&self.ids) {
             let corner = (at % self.columns * self.side.0, at / self.columns * self.side.1);
-            let limit = max_pixels.min(area(self.side).saturating_mul(2));
             decode_coded(container, file, *id, limit, self.side, corner, &mut canvas)?;
         }
         Ok(canvas)

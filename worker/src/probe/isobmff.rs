@@ -14,8 +14,17 @@ const MAX_BOXES: u32 = 64;
 /// The longest box `ftyp` that is read, in bytes: a thousand brands.
 const MAX_BRANDS_BYTES: u64 = 4096;
 
-/// The picture of a file, and which of both formats it has.
-pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<(Format, StoredHeader), ProbeError> {
+/// The picture of a file.
+pub(super) struct Found {
+    /// Which of both formats it has.
+    pub(super) format: Format,
+    pub(super) header: StoredHeader,
+    /// Pixels that are decoded: of the picture before it is cropped.
+    pub(super) pixels: u64,
+}
+
+/// The picture of a file.
+pub(super) fn walk<R: Read + Seek>(source: &mut Source<R>) -> Result<Found, ProbeError> {
     let mut brands = None;
     let mut is_film = false;
     for _ in 0..MAX_BOXES {
@@ -88,7 +97,7 @@ fn rest<R: Read + Seek>(source: &mut Source<R>) -> Result<Vec<u8>, ProbeError> {
     if bytes.len() as u64 > MAX_META_BYTES { Err(ProbeError::TooManyParts) } else { Ok(bytes) }
 }
 
-fn described(brands: &[u8], meta: &[u8]) -> Result<(Format, StoredHeader), ProbeError> {
+fn described(brands: &[u8], meta: &[u8]) -> Result<Found, ProbeError> {
     let found = thumbnail_heif::describe(brands, meta)?;
     let format = match found.codec {
         Codec::Hevc => Format::Heic,
@@ -96,7 +105,8 @@ fn described(brands: &[u8], meta: &[u8]) -> Result<(Format, StoredHeader), Probe
     };
     let orientation = Orientation::from_tag(found.orientation.into());
     let (width, height) = orientation.displayed(found.width, found.height);
-    Ok((format, StoredHeader { width, height, orientation, frames: None }))
+    let header = StoredHeader { width, height, orientation, frames: None };
+    Ok(Found { format, header, pixels: found.stored_pixels })
 }
 
 impl From<Error> for ProbeError {

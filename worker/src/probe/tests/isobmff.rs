@@ -9,11 +9,11 @@ const AVIF: &[u8] = include_bytes!("../../../heif/tests/samples/plain.avif");
 const TURNED: &[u8] = include_bytes!("../../../heif/tests/samples/irot1.avif");
 const WITH_EXIF: &[u8] = include_bytes!("../../../heif/tests/samples/exif6-no-irot.heic");
 
-/// A box with a body.
-fn boxed(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(body.len() + 8).unwrap();
-    [&length.to_be_bytes()[..], kind, body].concat()
-}
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "../../../heif/tests/support/file.rs"]
+mod file;
+
+use self::file::{Coded, File, boxed, clap, ispe};
 
 /// The boxes of a file, headers included.
 fn boxes(mut file: &[u8]) -> Vec<Vec<u8>> {
@@ -126,6 +126,21 @@ fn the_largest_sides_are_too_many_pixels() {
         assert_eq!((header.width, header.height), (u32::MAX, u32::MAX));
         assert_eq!(header.check(100_000_000).unwrap_err().pixels, 18_446_744_065_119_617_025);
     }
+}
+
+#[test]
+fn pixels_that_a_crop_leaves_out_are_decoded_and_count() {
+    let cropped = |stored: (u32, u32), shown: (u32, u32)| {
+        let properties = [ispe(stored.0, stored.1), clap(shown.0, shown.1, 0, 0)];
+        header(&File::of(&Coded::of(HEIC), &properties).bytes(), Format::Heic).unwrap()
+    };
+    let large = cropped((20_000, 20_000), (5_000, 5_000));
+    assert_eq!((large.width, large.height), (5_000, 5_000));
+    assert_eq!(large.check(100_000_000).unwrap_err().pixels, 400_000_000);
+    let honest = cropped((8_000, 6_000), (80, 60));
+    assert_eq!((honest.width, honest.height), (80, 60));
+    honest.check(48_000_000).unwrap();
+    assert!(honest.check(47_999_999).is_err());
 }
 
 #[test]

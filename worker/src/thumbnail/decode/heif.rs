@@ -14,10 +14,7 @@ use crate::{
 };
 
 pub(super) fn decode(original: &[u8], header: &Header, least: (u32, u32)) -> Result<Decoded, ThumbnailError> {
-    let (width, height) = header.stored();
-    let pixels = u64::from(width) * u64::from(height);
-    let most = pixels.saturating_mul(thumbnail_heif::MAX_CROPPED);
-    let decoded = thumbnail_heif::decode(original, least, most)?;
+    let decoded = thumbnail_heif::decode(original, least, header.pixels)?;
     agree(header, decoded.sides)?;
     let layout = match (decoded.has_colour, decoded.has_alpha) {
         (true, true) => Layout::Rgba,

@@ -123,3 +123,19 @@ fn a_crop_shows_the_pixels_that_it_says() {
         assert!(difference < Some(30), "{name}: {difference:?}");
     }
 }
+
+#[cfg(all(feature = "heic", feature = "avif"))]
+#[test]
+fn a_small_part_of_a_large_picture_is_shown() {
+    for (name, format) in [("plain.heic", Format::Heic), ("plain.avif", Format::Avif)] {
+        // 24 × 18 pixels from the one at (408, 301) on: a seven-hundredth, in the white quarter.
+        let file = with(name, &[clap(24, 18, 200, 140)]);
+        let made = made(format, &file);
+        assert_eq!((made.width, made.height), (24, 18), "{name}");
+        for corner in quarters(&opened(&made.thumbnails[2])) {
+            assert_near(corner, WHITE, name);
+        }
+        let limited = Recipe { max_pixels: 640 * 480 - 1, ..recipe(format) };
+        assert_eq!(make(&file, &limited).unwrap_err().code(), "too-many-pixels", "{name}");
+    }
+}
