@@ -8,9 +8,11 @@ use heifer_isobmff::{
 };
 
 use self::locations::Locations;
-use crate::{Error, Unsupported, turning::Turning};
+pub(crate) use self::scene::{Composition, Scene};
+use crate::{Error, Unsupported};
 
 mod locations;
+mod scene;
 
 /// The largest box `meta` that is read, in bytes. A picture of 200 megapixels in 768 tiles has one of 39 kB.
 pub const MAX_META_BYTES: u64 = 1024 * 1024;
@@ -31,9 +33,6 @@ const MAX_PARTS: usize = 4096;
 
 /// Boxes inside one box, so that a stream of empty ones ends.
 const MAX_BOXES: usize = 4096;
-
-/// Pictures that are made of pictures: one more level than files have.
-const MAX_DEPTH: usize = 4;
 
 /// Properties that may be essential without changing how a picture is displayed: configuration of its decoder, bytes of its
 /// layers, the shape of its pixels.
@@ -80,7 +79,7 @@ pub fn describe(file_type: &[u8], meta: &[u8]) -> Result<Description, Error> {
         width,
         height,
         orientation: scene.turning.exif_orientation(),
-        stored_pixels: area(scene.stored),
+        stored_pixels: scene.pixels,
     })
 }
 
@@ -91,27 +90,6 @@ pub(crate) struct Container {
     associations: HashMap<u32, Vec<PropertyAssociation>>,
     properties: Vec<Property>,
     references: Vec<ItemReference>,
-}
-
-/// The picture of a file.
-pub(crate) struct Scene {
-    pub(crate) id: u32,
-    pub(crate) codec: Codec,
-    pub(crate) composition: Composition,
-    /// Width and height as stored, before crops and turns.
-    pub(crate) stored: (u32, u32),
-    pub(crate) turning: Turning,
-}
-
-/// How a picture is made of coded pictures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Composition {
-    /// It is one.
-    Coded,
-    /// Rows of equal tiles.
-    Grid,
-    /// Another one, or several on top of each other.
-    Derived,
 }
 
 impl Container {
@@ -197,57 +175,6 @@ impl Container {
         Ok(())
     }
 
-    /// The picture to display.
-    pub(crate) fn scene(&self) -> Result<Scene, Error> {
-        let id = self.primary;
-        let codec = self.codec(id, 0)?;
-        let composition = match &self.kind(id)?.0 {
-            b"grid" => Composition::Grid,
-            b"iovl" | b"iden" => Composition::Derived,
-            _ => Composition::Coded,
-        };
-        if composition == Composition::Derived && codec == Codec::Av1 {
-            return Err(Unsupported::Composition.into());
-        }
-        let stored = self.sides(id)?;
-        let mut turning = Turning::none(stored);
-        self.check_essential(id)?;
-        for (property, _) in self.properties(id)? {
-            match property {
-                Property::Rotation(quarters) => turning.turn(*quarters),
-                Property::Mirror(top_and_bottom) => turning.mirror(*top_and_bottom),
-                Property::CleanAperture { width, height, horiz_offset, vert_offset } => {
-                    turning.crop(*width, *height, *horiz_offset, *vert_offset)?;
-                }
-                _ => {}
-            }
-        }
-        // Its decoder turns it.
-        if composition == Composition::Derived {
-            turning = Turning::none(turning.displayed());
-        }
-        Ok(Scene { id, codec, composition, stored, turning })
-    }
-
-    /// The codec of an item, or of the first item that it is made of.
-    fn codec(&self, id: u32, depth: usize) -> Result<Codec, Error> {
-        match &self.kind(id)?.0 {
-            b"hvc1" | b"hev1" => Ok(Codec::Hevc),
-            b"av01" => Ok(Codec::Av1),
-            b"grid" | b"iovl" | b"iden" if depth < MAX_DEPTH => {
-                let first = self.references(id, b"dimg").first().copied();
-                self.codec(first.ok_or_else(|| Error::damaged("its picture is made of nothing"))?, depth + 1)
-            }
-            b"grid" | b"iovl" | b"iden" => Err(Error::TooMany("pictures within pictures")),
-            b"unci" => Err(Unsupported::Uncompressed.into()),
-            b"jpeg" => Err(Unsupported::Jpeg.into()),
-            b"avc1" => Err(Unsupported::H264.into()),
-            b"vvc1" => Err(Unsupported::H266.into()),
-            b"j2k1" => Err(Unsupported::Jpeg2000.into()),
-            _ => Err(Unsupported::Coding.into()),
-        }
-    }
-
     pub(crate) fn kind(&self, id: u32) -> Result<FourCC, Error> {
         self.kinds.get(&id).copied().ok_or_else(|| Error::damaged("it names an item that it does not have"))
     }
@@ -308,33 +235,12 @@ impl Container {
             .find(|reference| reference.from == from && reference.ref_type.0 == *kind)
             .map_or(&[], |reference| &reference.to)
     }
-
-    /// The item with the alpha channel of an item, and whether colours are multiplied by it.
-    pub(crate) fn alpha(&self, of: u32) -> Result<Option<(u32, bool)>, Error> {
-        let auxiliary = self
-            .references
-            .iter()
-            .filter(|reference| reference.ref_type.0 == *b"auxl" && reference.to.contains(&of));
-        for reference in auxiliary {
-            let is_alpha = self.properties(reference.from)?.any(|(property, _)| {
-                matches!(property, Property::AuxiliaryType(urn) if ALPHA_URNS.contains(&urn.as_str()))
-            });
-            if is_alpha {
-                let is_multiplied = self.references(of, b"prem").contains(&reference.from);
-                return Ok(Some((reference.from, is_multiplied)));
-            }
-        }
-        Ok(None)
-    }
 }
 
 /// Pixels of a picture with these sides.
 pub(crate) const fn area((width, height): (u32, u32)) -> u64 {
     width as u64 * height as u64
 }
-
-/// The names of alpha channels in HEIF and in MIAF.
-const ALPHA_URNS: [&str; 2] = ["urn:mpeg:hevc:2015:auxid:1", "urn:mpeg:mpegB:cicp:systems:auxiliary:alpha"];
 
 /// The boxes inside a box.
 fn children(content: &[u8]) -> Result<Vec<(FourCC, &[u8])>, Error> {

@@ -55,7 +55,7 @@ pub enum Unsupported {
     /// An item of any other type.
     #[error("A HEIF picture of this coding")]
     Coding,
-    /// An overlay or another view of AV1 pictures, or a grid of them.
+    /// An overlay of overlays, or a grid of pictures that are made of others.
     #[error("A HEIF picture that is made of other pictures in this way")]
     Composition,
     /// A property `a1op` or `lsel` that selects another layer than the best one.

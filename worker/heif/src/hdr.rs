@@ -1,8 +1,15 @@
 //! Pictures of high dynamic range (PQ and HLG, ITU-R BT.2100) in sRGB: bright parts are compressed, the others stay.
 
+use crate::frame::{Signal, UNSPECIFIED};
+
 /// `TransferCharacteristics` of PQ and of HLG.
-pub(crate) const PQ: u16 = 16;
-pub(crate) const HLG: u16 = 18;
+const PQ: u16 = 16;
+const HLG: u16 = 18;
+
+/// Whether a signal is of high dynamic range.
+pub(crate) const fn is_hdr(signal: Signal) -> bool {
+    matches!(signal.transfer, PQ | HLG)
+}
 
 /// The brightness of diffuse white in candela per square metre (ITU-R BT.2408, table 1): it becomes white in sRGB.
 const WHITE_NITS: f32 = 203.0;
@@ -94,8 +101,8 @@ fn encode(light: f32) -> f32 {
 /// The matrix from linear light of these primaries to that of BT.709, row by row.
 const fn to_bt709(primaries: u16) -> [[f32; 3]; 3] {
     match primaries {
-        // BT.2020 (ITU-R BT.2087, 4.2, inverted).
-        9 => [
+        // BT.2020 (ITU-R BT.2087, 4.2, inverted): what BT.2100 has, if nothing is said.
+        9 | UNSPECIFIED => [
             [1.660_491, -0.587_641, -0.072_850],
             [-0.124_550, 1.132_9, -0.008_349],
             [-0.018_151, -0.100_579, 1.118_73],
@@ -132,6 +139,13 @@ mod tests {
         // 203 nits in PQ, and in HLG at 1000 nits.
         assert!(greys(&[0.5807], PQ)[0] >= 254.0);
         assert!(greys(&[0.75], HLG)[0] >= 253.0);
+        let shown = |primaries: u16| {
+            let mut pixel = vec![0.5, 0.4, 0.3];
+            to_srgb(&mut pixel, primaries, PQ);
+            pixel
+        };
+        assert_eq!(shown(2), shown(9), "unspecified primaries are those of BT.2020");
+        assert_ne!(shown(9), shown(1));
         let mut red = vec![0.58, 0.1, 0.1];
         to_srgb(&mut red, 12, PQ);
         assert!(red[0] > 0.9 && red[1] < 0.4 && red[2] < 0.4, "{red:?}");

@@ -13,6 +13,7 @@
 //!  canvas      the shrunk picture, from its tiles
 //!  matrix      YCbCr to RGB
 //!  hdr         PQ and HLG to sRGB
+//!  overlay     pictures on top of each other
 //!  picture     all of it together
 //! ```
 //!
@@ -35,6 +36,8 @@ mod hdr;
 mod hevc;
 #[cfg(any(feature = "heic", feature = "avif"))]
 mod matrix;
+#[cfg(any(feature = "heic", feature = "avif"))]
+mod overlay;
 #[cfg(any(feature = "heic", feature = "avif"))]
 mod picture;
 #[cfg(any(feature = "heic", feature = "avif"))]
