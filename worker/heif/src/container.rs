@@ -25,9 +25,9 @@ const MAX_PROPERTIES: usize = 1024;
 
 /// The longest configuration of an HEVC decoder, in bytes. Real ones have some hundred. It is copied for every tile, and
 /// each empty unit in it takes twelve times as much memory as bytes.
-const MAX_CONFIG_BYTES: usize = 64 * 1024;
+const MAX_CONFIG_BYTES: usize = 16 * 1024;
 
-/// Pictures that one is made of. A picture of 200 megapixels has 763 tiles of 512 × 512 pixels; a list may name one
+/// Coded pictures that one is made of. A picture of 200 megapixels has 763 tiles of 512 × 512 pixels; a list may name one
 /// picture again and again, and each time it is decoded.
 const MAX_PARTS: usize = 4096;
 

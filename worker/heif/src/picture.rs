@@ -69,7 +69,7 @@ pub enum Colour {
 }
 
 /// Decodes the picture of a file. It is shrunk if at least `least` (width and height as stored and cropped) and a margin
-/// stay. `max_pixels` bounds the picture as stored, before it is cropped, and its alpha channel.
+/// stay. `max_pixels` bounds the picture as stored, before it is cropped, with its layers; and its alpha channel.
 ///
 /// # Errors
 /// See [`Error`].
@@ -98,7 +98,7 @@ impl Source<'_> {
     /// Decodes a picture, shrunk as in [`decode`], and crops it. If it has no colours of its own, it has those of the
     /// items `within` which it is a layer.
     pub(crate) fn picture(self, scene: &Scene, least: (u32, u32), within: &[u32]) -> Result<Picture, Error> {
-        if area(scene.stored) > self.max_pixels || scene.pixels > self.max_pixels {
+        if scene.pixels > self.max_pixels {
             return Err(Error::TooMany("pixels"));
         }
         let part = scene.turning.part;

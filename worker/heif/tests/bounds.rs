@@ -80,7 +80,7 @@ fn items_of_one_number_do_not_multiply_its_extents() {
 #[test]
 fn a_configuration_is_not_copied_for_every_tile() {
     let mut file = one();
-    file.add_unused(&boxed(b"hvcC", &[1; 65_537]), 1);
+    file.add_unused(&boxed(b"hvcC", &[1; 16_385]), 1);
     assert_too_many(&file, "bytes in a configuration");
 }
 
@@ -94,6 +94,13 @@ fn one_picture_is_not_decoded_for_thousands_of_tiles() {
         file.bytes()
     };
     let answer = decode(&grid(255, 255), (160, 120), u64::MAX);
+    assert!(matches!(answer, Err(Error::TooMany("tiles"))), "{answer:?}");
+    // Nor for layers that are grids: sixteen of 2,000 tiles.
+    let mut layers = one();
+    let first = layers.add_grid(50, 40, (32_000, 19_200), &[1; 2000], &[]);
+    let data = [&[0; 10][..], &[0, 16, 0, 16], &[0; 4 * 16]].concat();
+    layers.primary = layers.add_derived(*b"iovl", &data, &[first; 16], &[ispe(16, 16)]);
+    let answer = decode(&layers.bytes(), (160, 120), u64::MAX);
     assert!(matches!(answer, Err(Error::TooMany("tiles"))), "{answer:?}");
     assert!(decode(&grid(2, 2), (160, 120), 2_000_000).is_ok());
 }

@@ -2,7 +2,7 @@
 
 use heifer_isobmff::boxes::Property;
 
-use super::{Codec, Container, area};
+use super::{Codec, Container, MAX_PARTS, area};
 use crate::{Error, Unsupported, turning::Turning};
 
 /// Pictures that are made of pictures: one more level than files have.
@@ -51,9 +51,14 @@ impl Container {
         if layers.len() > MAX_LAYERS {
             return Err(Error::TooMany("layers"));
         }
-        let mut pixels = scene.pixels;
+        let (mut pixels, mut parts) = (scene.pixels, 0);
         for layer in layers {
-            pixels = pixels.saturating_add(self.layer(*layer)?.pixels);
+            let layer = self.layer(*layer)?;
+            pixels = pixels.saturating_add(layer.pixels);
+            parts += self.references(layer.id, b"dimg").len();
+        }
+        if parts > MAX_PARTS {
+            return Err(Error::TooMany("tiles"));
         }
         Ok(Scene { pixels, ..scene })
     }
