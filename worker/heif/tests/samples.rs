@@ -110,6 +110,42 @@ fn a_picture_of_high_dynamic_range_is_neither_dark_nor_flat() {
     }
 }
 
+/// The coded picture of `plain.heic` with these primaries, transfer and matrix in its parameter sets (VUI).
+#[cfg(feature = "heic")]
+fn with_codes(codes: [u8; 3]) -> file::Coded {
+    let coded = file::Coded::of(&read("plain.heic"));
+    let bits = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:08b}")).collect::<String>();
+    // Its encoder left both open, and named the matrix. The bit before says that all three are there.
+    let (open, stated) = (format!("1{}", bits(&[2, 2, 6])), format!("1{}", bits(&codes)));
+    let config = bits(&coded.config);
+    assert_eq!(config.matches(&open).count(), 1);
+    let config = config.replace(&open, &stated).into_bytes();
+    let byte = |bits: &[u8]| bits.iter().fold(0, |byte, bit| byte << 1 | (bit - b'0'));
+    file::Coded { config: config.chunks(8).map(byte).collect(), ..coded }
+}
+
+#[cfg(feature = "heic")]
+#[test]
+fn colours_are_read_from_the_coded_picture_where_boxes_leave_them_out() {
+    let shown = |coded: &file::Coded, properties: &[Vec<u8>]| {
+        let properties = [&[file::ispe(640, 480)], properties].concat();
+        decode(&file::File::of(coded, &properties).bytes(), (640, 480), MAX_PIXELS).unwrap()
+    };
+    let plain = file::Coded::of(&read("plain.heic"));
+    // PQ and HLG are tone-mapped: only of them are the pixels themselves others.
+    for codes in [[9, 16, 9], [9, 18, 9], [12, 13, 6], [1, 13, 6]] {
+        let [primaries, transfer, matrix] = codes.map(u16::from);
+        let expected = shown(&plain, &[file::nclx(primaries, transfer, matrix)]);
+        let found = shown(&with_codes(codes), &[]);
+        assert!(found.pixels == expected.pixels && found.colour == expected.colour, "{codes:?}");
+        assert_eq!(found.pixels == shown(&plain, &[]).pixels, transfer == 13, "{codes:?}");
+        // The boxes come first.
+        let stated = shown(&with_codes(codes), &[file::nclx(1, 13, 6)]);
+        assert!(stated.pixels == shown(&plain, &[]).pixels && stated.colour == Colour::Srgb, "{codes:?}");
+    }
+    assert_eq!(shown(&with_codes([12, 13, 6]), &[]).colour, Colour::Coded(12, 13));
+}
+
 #[test]
 fn a_picture_is_shrunk_where_less_is_asked_for() {
     for name in ["plain.heic", "plain.avif", "grid2x2.avif", "alpha.heic"] {
