@@ -17,6 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     for format in formats {
         if let Ok(header) = probe::probe(Cursor::new(bytes), format) {
             assert!(header.width > 0 && header.height > 0);
+            assert!(header.pixels >= u64::from(header.width) * u64::from(header.height));
         }
     }
 });
