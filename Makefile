@@ -81,7 +81,7 @@ fuzz:
 	$(call FUZZ,worker,thumbnails,fuzz/seeds)
 	$(call FUZZ,worker,tiff,fuzz/seeds/tiff)
 	$(call FUZZ,worker/jpeg,jpeg,../fuzz/seeds)
-	@# Checks of borrows in re_rav1d take twenty seconds for a small picture.
+	@# Checks of borrows in re_rav1d take twenty seconds for a small picture; those of overflows stay.
 	$(call FUZZ,worker/heif,heif,tests/samples,--release)
 	$(call FUZZ,server,socket,fuzz/seeds/socket)
 	$(call FUZZ,server,forms,fuzz/seeds/forms)
