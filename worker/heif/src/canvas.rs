@@ -3,6 +3,7 @@
 use crate::{
     Error,
     frame::{Place, Plane, Sample, Shape, Shrunk},
+    turning::Rectangle,
 };
 
 /// The largest factor by which a tile is shrunk. More would leave a thumbnail of a picture of 16 times its side, which
@@ -31,17 +32,24 @@ pub(crate) fn factor(sides: (u32, u32), least: (u32, u32)) -> u32 {
 /// The planes of the shrunk picture.
 pub(crate) struct Canvas {
     factor: u32,
-    stored: (u32, u32),
-    /// `None` until the first tile.
+    /// The part of the stored picture that is kept, in pixels.
+    pub(crate) window: Rectangle,
+    /// The shape that all tiles share; `None` until the first one.
     shape: Option<Shape>,
     pub(crate) brightness: Shrunk,
     pub(crate) colour: [Shrunk; 2],
 }
 
+/// The part of a picture that a canvas keeps for a part of it. Samples of colour have up to two pixels on each side.
+pub(crate) fn window(part: Rectangle, whole: (u32, u32), factor: u32) -> Rectangle {
+    part.in_squares(factor.max(2), whole)
+}
+
 impl Canvas {
-    /// A canvas for a stored picture that is shrunk by a factor.
-    pub(crate) fn new(stored: (u32, u32), factor: u32) -> Self {
-        Self { factor, stored, shape: None, brightness: Shrunk::default(), colour: Default::default() }
+    /// A canvas for a part of a stored picture that is shrunk by a factor. See [`window`].
+    pub(crate) fn new(window: Rectangle, factor: u32) -> Result<Self, Error> {
+        let none = || Shrunk::new(Rectangle { width: 0, height: 0, ..window }, (1, 1));
+        Ok(Self { factor, window, shape: None, brightness: none()?, colour: [none()?, none()?] })
     }
 
     /// The shape that all tiles share.
@@ -69,7 +77,7 @@ impl Canvas {
         }
         let brightness = planes.first().ok_or_else(|| Error::damaged("a tile is empty"))?;
         let side = (brightness.width, brightness.height);
-        let place = Place { corner, side, whole: self.stored, sampling: (1, 1) };
+        let place = Place { corner, side, sampling: (1, 1) };
         self.brightness.average(brightness, place);
         let Some(sampling) = shape.sampling else { return Ok(()) };
         for (plane, shrunk) in planes.iter().skip(1).zip(&mut self.colour) {
@@ -79,10 +87,10 @@ impl Canvas {
     }
 
     fn allocate(&mut self, shape: Shape) -> Result<(), Error> {
-        self.brightness = Shrunk::new(self.stored, (self.factor, self.factor))?;
+        self.brightness = Shrunk::new(self.window, (self.factor, self.factor))?;
         if let Some((across, down)) = shape.sampling {
             for plane in &mut self.colour {
-                *plane = Shrunk::new(self.stored, (across.max(self.factor), down.max(self.factor)))?;
+                *plane = Shrunk::new(self.window, (across.max(self.factor), down.max(self.factor)))?;
             }
         }
         self.shape = Some(shape);
@@ -94,6 +102,10 @@ impl Canvas {
 mod tests {
     use super::*;
     use crate::frame::Signal;
+
+    const fn whole((width, height): (u32, u32)) -> Rectangle {
+        Rectangle { left: 0, top: 0, width, height }
+    }
 
     const SIGNAL: Signal = Signal { primaries: 1, transfer: 13, matrix: 6, full_range: true };
 
@@ -108,7 +120,7 @@ mod tests {
     #[test]
     fn tiles_meet_without_a_seam_and_padding_is_left_out() {
         let shape = Shape { bits: 8, sampling: Some((2, 2)), signal: SIGNAL };
-        let mut canvas = Canvas::new((6, 6), 2);
+        let mut canvas = Canvas::new(whole((6, 6)), 2).unwrap();
         // Four tiles of 4 × 4 pixels; the last column and row of tiles have two pixels of padding.
         for (corner, value) in [((0, 0), 10_u8), ((4, 0), 20), ((0, 4), 30), ((4, 4), 40)] {
             let brightness: Vec<u8> =
@@ -131,8 +143,18 @@ mod tests {
 
     /// A picture whose samples differ, cut into tiles.
     fn shrunk(stored: (u32, u32), side: (u32, u32), factor: u32, sampling: (u32, u32)) -> Canvas {
+        part(stored, whole(stored), side, factor, sampling)
+    }
+
+    fn part(
+        stored: (u32, u32),
+        window: Rectangle,
+        side: (u32, u32),
+        factor: u32,
+        sampling: (u32, u32),
+    ) -> Canvas {
         let shape = Shape { bits: 8, sampling: Some(sampling), signal: SIGNAL };
-        let mut canvas = Canvas::new(stored, factor);
+        let mut canvas = Canvas::new(window, factor).unwrap();
         let value = |x: u32, y: u32| u8::try_from((x * 7 + y * 13) % 251).unwrap();
         for top in (0..stored.1).step_by(side.1 as usize) {
             for left in (0..stored.0).step_by(side.0 as usize) {
@@ -175,6 +197,31 @@ mod tests {
                     assert_eq!(tiled.brightness.samples, whole.brightness.samples, "{side:?} {factor}");
                     // Samples of colour do not lie where those of one tile would: every square has some, no padding.
                     assert!(tiled.colour[0].samples.iter().all(|sample| *sample < 251), "{side:?} {factor}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_has_the_squares_of_the_whole() {
+        let stored = (301, 203);
+        for factor in [1, 2, 8] {
+            let all = shrunk(stored, (64, 64), factor, (2, 2));
+            for crop in [(130, 70, 20, 11), (0, 0, 9, 9), (290, 190, 11, 13), (5, 3, 290, 190)] {
+                let (left, top, width, height) = crop;
+                let window = window(Rectangle { left, top, width, height }, stored, factor);
+                for side in [(64, 64), (63, 51), (302, 204)] {
+                    let found = part(stored, window, side, factor, (2, 2));
+                    let (plane, first) = (&found.brightness, (window.left / factor, window.top / factor));
+                    assert!(plane.width <= width.div_ceil(factor) + 9, "{crop:?}");
+                    let rows = all.brightness.samples.chunks(all.brightness.width as usize);
+                    let expected: Vec<u16> = rows
+                        .skip(first.1 as usize)
+                        .take(plane.height as usize)
+                        .flat_map(|row| &row[first.0 as usize..][..plane.width as usize])
+                        .copied()
+                        .collect();
+                    assert_eq!(plane.samples, expected, "{crop:?} of tiles of {side:?} shrunk by {factor}");
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use crate::Error;
+use crate::{Error, turning::Rectangle};
 
 /// The code of what is not stated, in all three tables of ITU-T H.273.
 pub(crate) const UNSPECIFIED: u16 = 2;
@@ -72,13 +72,15 @@ pub(crate) struct Plane<'a, T> {
 }
 
 /// A plane of the shrunk picture: a sample for each square of `each` × `each` pixels.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shrunk {
     pub(crate) samples: Vec<u16>,
     pub(crate) width: u32,
     pub(crate) height: u32,
     /// Pixels of a square, across and down.
     each: (u32, u32),
+    /// The part of the picture that is kept, in pixels: of whole squares, but for the end of the picture.
+    window: Rectangle,
     /// Sum and number of the samples of squares that a tile has begun and a later one will end, by their place. With
     /// tiles in rows these are one row of squares and one column, so it stays small.
     begun: HashMap<usize, (u32, u32)>,
@@ -90,8 +92,6 @@ pub(crate) struct Place {
     /// The corner and the sides of its tile, in pixels.
     pub(crate) corner: (u32, u32),
     pub(crate) side: (u32, u32),
-    /// The sides of the whole picture in pixels: what a tile has beyond them is padding.
-    pub(crate) whole: (u32, u32),
     /// Pixels of a sample, across and down.
     pub(crate) sampling: (u32, u32),
 }
@@ -106,25 +106,28 @@ struct Span {
 }
 
 impl Shrunk {
-    /// A plane for a picture of `whole` pixels, a sample for each square of `each`.
-    pub(crate) fn new(whole: (u32, u32), each: (u32, u32)) -> Result<Self, Error> {
-        let (width, height) = (whole.0.div_ceil(each.0), whole.1.div_ceil(each.1));
+    /// A plane for a part of a picture, a sample for each square of `each` pixels.
+    pub(crate) fn new(window: Rectangle, each: (u32, u32)) -> Result<Self, Error> {
+        let (width, height) = (window.width.div_ceil(each.0), window.height.div_ceil(each.1));
         let length = width as usize * height as usize;
         let mut samples = Vec::new();
         samples.try_reserve_exact(length).map_err(|_| Error::NeedsTooMuchMemory)?;
         samples.resize(length, 0);
-        Ok(Self { samples, width, height, each, begun: HashMap::new() })
+        Ok(Self { samples, width, height, each, window, begun: HashMap::new() })
     }
 
     /// Averages the samples of a plane. Tiles come in rows, so the last pixel of a square comes last: a square need not
     /// lie in one tile.
     pub(crate) fn average<T: Sample>(&mut self, plane: &Plane<'_, T>, place: Place) {
-        let Place { corner, side, whole, sampling } = place;
-        let columns = spans((corner.0, side.0, whole.0), (plane.width, sampling.0), self.each.0);
-        let rows = spans((corner.1, side.1, whole.1), (plane.height, sampling.1), self.each.1);
-        let left = (corner.0 / self.each.0) as usize;
+        let Place { corner, side, sampling } = place;
+        let (window, end) = (self.window, self.window.end());
+        let across = Axis { corner: corner.0, side: side.0, window: window.left..end.0, each: self.each.0 };
+        let down = Axis { corner: corner.1, side: side.1, window: window.top..end.1, each: self.each.1 };
+        let columns = across.spans(plane.width, sampling.0);
+        let rows = down.spans(plane.height, sampling.1);
+        let (left, top) = (across.first_square() as usize, down.first_square());
         let mut sums = vec![0_u32; columns.len()];
-        for (row, across) in (corner.1 / self.each.1..).zip(rows) {
+        for (row, across) in (top..).zip(rows) {
             sums.fill(0);
             for y in across.samples.clone() {
                 let line = &plane.samples[y * plane.stride..][..plane.width as usize];
@@ -164,19 +167,37 @@ impl Shrunk {
     }
 }
 
-/// The squares of `each` pixels that a tile has on one axis. It begins at `corner` and has `side` pixels, of which those
-/// beyond `whole` are padding; a plane of it has so many samples, of `sampling` pixels each.
-fn spans((corner, side, whole): (u32, u32, u32), (samples, sampling): (u32, u32), each: u32) -> Vec<Span> {
-    let end = corner.saturating_add(side).min(whole);
-    let squares = if end > corner && samples > 0 { corner / each..end.div_ceil(each) } else { 0..0 };
-    squares
-        .map(|square| {
-            let (first, last) = (square * each, (square + 1).saturating_mul(each).min(whole));
-            let (from, to) = (first.max(corner) - corner, last.min(end) - corner);
-            // A sample of colour that two squares share counts in both.
-            let to = to.div_ceil(sampling).min(samples);
-            let samples = (from / sampling).min(to - 1) as usize..to as usize;
-            Span { samples, begins: first >= corner, ends: last <= end }
-        })
-        .collect()
+/// A tile on one axis, in pixels.
+struct Axis {
+    corner: u32,
+    side: u32,
+    /// The part of the picture that is kept: what a tile has beyond it is padding, or cropped.
+    window: Range<u32>,
+    /// Pixels of a square.
+    each: u32,
+}
+
+impl Axis {
+    /// The first square of the tile, counted from the first one of the window.
+    fn first_square(&self) -> u32 {
+        (self.corner.max(self.window.start) - self.window.start) / self.each
+    }
+
+    /// The squares of the tile, in which a plane has so many samples, of `sampling` pixels each.
+    fn spans(&self, samples: u32, sampling: u32) -> Vec<Span> {
+        let Self { corner, each, .. } = *self;
+        let begin = corner.max(self.window.start);
+        let end = corner.saturating_add(self.side).min(self.window.end);
+        let squares = if end > begin && samples > 0 { begin / each..end.div_ceil(each) } else { 0..0 };
+        squares
+            .map(|square| {
+                let (first, last) = (square * each, (square + 1).saturating_mul(each).min(self.window.end));
+                let (from, to) = (first.max(corner) - corner, last.min(end) - corner);
+                // A sample of colour that two squares share counts in both.
+                let to = to.div_ceil(sampling).min(samples);
+                let samples = (from / sampling).min(to - 1) as usize..to as usize;
+                Span { samples, begins: first >= corner, ends: last <= end }
+            })
+            .collect()
+    }
 }

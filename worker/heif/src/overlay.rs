@@ -5,6 +5,7 @@ use crate::{
     container::Scene,
     hdr,
     picture::{Colour, Picture, Pixels, Source, coded, reserved, stated_colours},
+    turning::Rectangle,
 };
 
 /// Red, green, blue and alpha.
@@ -16,12 +17,17 @@ struct Plan {
     corners: Vec<(i64, i64)>,
 }
 
-/// Draws the layers of an overlay, shrunk by a factor. Such files are rare: between pixels nothing is interpolated.
-pub(crate) fn decode(source: Source<'_>, scene: &Scene, factor: u32) -> Result<(Pixels, Colour), Error> {
+/// Draws the layers in a part of an overlay, shrunk by a factor. Such files are rare: between pixels nothing is interpolated.
+pub(crate) fn decode(
+    source: Source<'_>,
+    scene: &Scene,
+    window: Rectangle,
+    factor: u32,
+) -> Result<(Pixels, Colour), Error> {
     let Source { container, file, .. } = source;
     let layers = container.references(scene.id, b"dimg");
     let plan = plan(&file.item_data(scene.id)?, scene.stored, layers.len())?;
-    let (width, height) = (scene.stored.0.div_ceil(factor), scene.stored.1.div_ceil(factor));
+    let (width, height) = (window.width.div_ceil(factor), window.height.div_ceil(factor));
     let length = width as usize * height as usize;
     let mut canvas: Vec<Rgba> = reserved(length)?;
     canvas.resize(length, plan.fill);
@@ -45,6 +51,7 @@ pub(crate) fn decode(source: Source<'_>, scene: &Scene, factor: u32) -> Result<(
                 colour.get_or_insert_with(|| known.clone());
             }
         }
+        let corner = (corner.0 - i64::from(window.left), corner.1 - i64::from(window.top));
         draw(&mut canvas, (width, height), factor, &picture, corner);
     }
     let has_alpha = canvas.iter().any(|pixel| pixel[3] != u8::MAX);

@@ -5,8 +5,8 @@ use heifer_isobmff::{
     boxes::{ColorInfo, Property},
 };
 
-use self::channels::Alpha;
 pub(crate) use self::channels::Pixels;
+use self::channels::{Alpha, Stretch};
 use crate::{
     Error,
     canvas::{self, Canvas},
@@ -14,6 +14,7 @@ use crate::{
     frame::Signal,
     hdr, matrix, overlay,
     tiles::Tiles,
+    turning::{Rectangle, Turning},
 };
 
 mod channels;
@@ -103,20 +104,19 @@ impl Source<'_> {
         }
         let part = scene.turning.part;
         let factor = canvas::factor((part.width, part.height), least);
+        let window = canvas::window(part, scene.stored, factor);
         let (mut pixels, colour) = match scene.composition {
-            Composition::Overlay => overlay::decode(self, scene, factor)?,
-            Composition::Coded | Composition::Grid => self.tiles(scene, factor, within)?,
+            Composition::Overlay => overlay::decode(self, scene, window, factor)?,
+            Composition::Coded | Composition::Grid => self.tiles(scene, window, factor, within)?,
         };
         if let Some((id, is_multiplied)) = self.container.alpha(scene)? {
-            pixels = pixels.with_alpha(&self.alpha(id, scene, factor)?, is_multiplied)?;
+            pixels = pixels.with_alpha(&self.alpha(id, scene, window, factor)?, is_multiplied)?;
         }
         // A crop that begins within a square of pixels has a part of the square's average; the rest is left to the caller.
         let first = (part.left / factor, part.top / factor);
-        let sides = (
-            (part.left + part.width).div_ceil(factor) - first.0,
-            (part.top + part.height).div_ceil(factor) - first.1,
-        );
-        let Pixels { width, height, has_colour, has_alpha, bytes } = pixels.cropped(first, sides);
+        let sides = (part.end().0.div_ceil(factor) - first.0, part.end().1.div_ceil(factor) - first.1);
+        let corner = (first.0 - window.left / factor, first.1 - window.top / factor);
+        let Pixels { width, height, has_colour, has_alpha, bytes } = pixels.cropped(corner, sides);
         let shrunk = |pixels: u32| f64::from(pixels) / f64::from(factor);
         Ok(Picture {
             width,
@@ -133,10 +133,16 @@ impl Source<'_> {
     }
 
     /// The pixels of a coded picture or of a grid.
-    fn tiles(self, scene: &Scene, factor: u32, within: &[u32]) -> Result<(Pixels, Colour), Error> {
+    fn tiles(
+        self,
+        scene: &Scene,
+        window: Rectangle,
+        factor: u32,
+        within: &[u32],
+    ) -> Result<(Pixels, Colour), Error> {
         let Self { container, file, .. } = self;
         let tiles = Tiles::of(container, file, scene.id, scene.stored)?;
-        let canvas = tiles.decode(container, file, scene.stored, factor)?;
+        let canvas = tiles.decode(container, file, window, factor)?;
         let first = tiles.ids.first();
         let (stated, profile) =
             stated_colours(container, scene.views.iter().chain(first).chain(within).copied())?;
@@ -157,19 +163,25 @@ impl Source<'_> {
         Ok((pixels, colour))
     }
 
-    fn alpha(self, id: u32, scene: &Scene, factor: u32) -> Result<Alpha, Error> {
+    fn alpha(self, id: u32, scene: &Scene, window: Rectangle, factor: u32) -> Result<Alpha, Error> {
         let Self { container, file, max_pixels } = self;
         let stored = container.sides(id).unwrap_or(scene.stored);
         if area(stored) > max_pixels {
             return Err(Error::TooMany("pixels in its alpha channel"));
         }
         let tiles = Tiles::of(container, file, id, stored)?;
-        // One of another size keeps as many samples as the shrunk picture, without the margin.
         let shrunk = (scene.stored.0.div_ceil(factor), scene.stored.1.div_ceil(factor));
-        let factor = if stored == scene.stored { factor } else { canvas::factor(stored, shrunk) };
-        let canvas = tiles.decode(container, file, stored, factor)?;
-        let shape = canvas.shape()?;
-        Ok(Alpha::new(canvas.brightness, shape.bits, shape.signal.full_range))
+        if stored == scene.stored {
+            let canvas = tiles.decode(container, file, window, factor)?;
+            let place =
+                Stretch { corner: (0, 0), whole: (canvas.brightness.width, canvas.brightness.height) };
+            return Alpha::new(canvas, place);
+        }
+        // One of another size keeps as many samples as the shrunk picture, without the margin.
+        let corner = (window.left / factor, window.top / factor);
+        let factor = canvas::factor(stored, shrunk);
+        let canvas = tiles.decode(container, file, Turning::none(stored).part, factor)?;
+        Alpha::new(canvas, Stretch { corner, whole: shrunk })
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     Error, Unsupported,
     canvas::Canvas,
     container::{Container, area},
+    turning::Rectangle,
 };
 
 /// The longest side of a tile, in pixels: those of cameras have at most 1,360.
@@ -65,19 +66,22 @@ impl Tiles {
         Ok(Self { ids, columns, side })
     }
 
+    /// Decodes the tiles that a part of the picture needs.
     pub(crate) fn decode(
         &self,
         container: &Container,
         file: &HeifFile<'_>,
-        stored: (u32, u32),
+        window: Rectangle,
         factor: u32,
     ) -> Result<Canvas, Error> {
-        let mut canvas = Canvas::new(stored, factor);
+        let mut canvas = Canvas::new(window, factor)?;
         let coded = |side: u32| side.max(1).checked_next_multiple_of(MAX_CODED_MULTIPLE).unwrap_or(u32::MAX);
         let limit = area((coded(self.side.0), coded(self.side.1)));
         for (at, id) in (0_u32..).zip(&self.ids) {
             let corner = (at % self.columns * self.side.0, at / self.columns * self.side.1);
-            decode_coded(container, file, *id, limit, self.side, corner, &mut canvas)?;
+            if window.meets(corner, self.side) {
+                decode_coded(container, file, *id, limit, self.side, corner, &mut canvas)?;
+            }
         }
         Ok(canvas)
     }

@@ -23,6 +23,32 @@ pub(crate) struct Rectangle {
     pub(crate) height: u32,
 }
 
+impl Rectangle {
+    /// The pixel behind the last one, across and down.
+    pub(crate) const fn end(&self) -> (u32, u32) {
+        (self.left + self.width, self.top + self.height)
+    }
+
+    /// The least rectangle of whole squares of pixels around this one, with two more on each side as far as a picture of
+    /// `whole` pixels has them: colours are interpolated there.
+    pub(crate) fn in_squares(&self, square: u32, whole: (u32, u32)) -> Self {
+        let before = |start: u32| (start / square).saturating_sub(2) * square;
+        let after = |end: u32, whole: u32| (end.div_ceil(square) + 2).saturating_mul(square).min(whole);
+        let (left, top) = (before(self.left), before(self.top));
+        let (right, bottom) = (after(self.end().0, whole.0), after(self.end().1, whole.1));
+        Self { left, top, width: right - left, height: bottom - top }
+    }
+
+    /// Whether a rectangle has pixels of this one.
+    pub(crate) const fn meets(&self, (left, top): (u32, u32), (width, height): (u32, u32)) -> bool {
+        let (right, bottom) = self.end();
+        left < right
+            && top < bottom
+            && left.saturating_add(width) > self.left
+            && top.saturating_add(height) > self.top
+    }
+}
+
 impl Turning {
     /// The whole picture as stored.
     pub(crate) const fn none((width, height): (u32, u32)) -> Self {

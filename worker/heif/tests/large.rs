@@ -15,8 +15,11 @@ use thumbnail_heif::decode;
 
 use self::file::{Coded, File, clap, ispe};
 
-/// The sides of a tile of a phone.
+/// The side of a tile of a phone.
 const TILE: u32 = 512;
+
+/// The side of a tile that no factor divides: coded pictures have even sides.
+const ODD_TILE: u32 = 510;
 
 /// The sides that the large thumbnail needs.
 const LEAST: (u32, u32) = (1024, 768);
@@ -27,17 +30,21 @@ const MOST: u64 = 64 << 20;
 
 /// A file of so many equal tiles, with more properties of the whole.
 fn tiled(columns: u8, rows: u8, more: &[Vec<u8>]) -> Vec<u8> {
-    let pixels: Vec<u8> = (0..TILE * TILE)
-        .flat_map(|at| [at % TILE / 2, at / TILE / 2, 128])
+    tiled_by(TILE, columns, rows, more)
+}
+
+fn tiled_by(side: u32, columns: u8, rows: u8, more: &[Vec<u8>]) -> Vec<u8> {
+    let pixels: Vec<u8> = (0..side * side)
+        .flat_map(|at| [at % side / 2, at / side / 2, 128])
         .map(|value| u8::try_from(value % 256).unwrap_or_default())
         .collect();
-    let one = heifer::encode_rgb8(TILE, TILE, &pixels, &heifer::EncodeOptions::default())
+    let one = heifer::encode_rgb8(side, side, &pixels, &heifer::EncodeOptions::default())
         .expect("a tile can be encoded");
     let tile = Coded::of(&one);
     let mut file = File::default();
     let count = u16::from(columns) * u16::from(rows);
-    let ids: Vec<_> = (0..count).map(|_| file.add_coded(&tile, &[ispe(TILE, TILE)])).collect();
-    let sides = (u32::from(columns) * TILE, u32::from(rows) * TILE);
+    let ids: Vec<_> = (0..count).map(|_| file.add_coded(&tile, &[ispe(side, side)])).collect();
+    let sides = (u32::from(columns) * side, u32::from(rows) * side);
     file.primary = file.add_grid(columns, rows, sides, &ids, more);
     file.bytes()
 }
@@ -68,6 +75,31 @@ fn the_memory_of_twelve_megapixels_is_bounded() {
 #[test]
 fn the_memory_of_a_hundred_megapixels_has_the_same_bound() {
     let memory = memory_of(&tiled(19, 20, &[]), 100_000_000);
+    println!("{:.1} MiB", memory as f64 / f64::from(1 << 20));
+    assert!(memory < MOST, "{memory} bytes");
+}
+
+#[test]
+fn the_memory_of_two_hundred_megapixels_has_the_same_bound() {
+    let (columns, rows) = (28, 28);
+    assert!(u32::from(columns) * u32::from(rows) * TILE * TILE > 200_000_000);
+    let memory = memory_of(&tiled(columns, rows, &[]), 210_000_000);
+    println!("{:.1} MiB", memory as f64 / f64::from(1 << 20));
+    assert!(memory < MOST, "{memory} bytes");
+}
+
+#[test]
+fn tiles_of_a_side_that_no_factor_divides_are_shrunk_as_well() {
+    // 99.9 megapixels.
+    let memory = memory_of(&tiled_by(ODD_TILE, 24, 16, &[]), 100_000_000);
+    println!("{:.1} MiB", memory as f64 / f64::from(1 << 20));
+    assert!(memory < MOST, "{memory} bytes");
+}
+
+#[test]
+fn a_small_part_of_a_large_picture_takes_only_its_own_memory() {
+    let file = tiled(19, 20, &[clap(1024, 768, 1001, 2003)]);
+    let memory = memory_of(&file, 100_000_000);
     println!("{:.1} MiB", memory as f64 / f64::from(1 << 20));
     assert!(memory < MOST, "{memory} bytes");
 }

@@ -1,7 +1,7 @@
 //! Pixels of 8 bits a channel, and what becomes of them after their colours are known.
 
 use super::{byte, channels, reserved};
-use crate::{Error, frame::Shrunk};
+use crate::{Error, canvas::Canvas, frame::Shrunk};
 
 /// Rows of pixels without padding. Colours are not multiplied by alpha.
 pub(crate) struct Pixels {
@@ -15,17 +15,25 @@ pub(crate) struct Pixels {
 /// The alpha channel of a picture.
 pub(super) struct Alpha {
     plane: Shrunk,
+    stretch: Stretch,
     /// The sample of a clear pixel, and the steps from it to an opaque one.
     black: f32,
     range: f32,
 }
 
+/// How a plane lies over pixels: it covers `whole` of them, and the first one is that at `corner`.
+pub(super) struct Stretch {
+    pub(super) corner: (u32, u32),
+    pub(super) whole: (u32, u32),
+}
+
 impl Alpha {
-    pub(super) fn new(plane: Shrunk, bits: u8, full_range: bool) -> Self {
-        let most = f32::from((1_u16 << bits) - 1);
-        let step = f32::from(1_u16 << (bits - 8));
-        let (black, range) = if full_range { (0.0, most) } else { (16.0 * step, 219.0 * step) };
-        Self { plane, black, range }
+    pub(super) fn new(canvas: Canvas, stretch: Stretch) -> Result<Self, Error> {
+        let shape = canvas.shape()?;
+        let most = f32::from((1_u16 << shape.bits) - 1);
+        let step = f32::from(1_u16 << (shape.bits - 8));
+        let (black, range) = if shape.signal.full_range { (0.0, most) } else { (16.0 * step, 219.0 * step) };
+        Ok(Self { plane: canvas.brightness, stretch, black, range })
     }
 }
 
@@ -49,15 +57,17 @@ impl Pixels {
     ) -> Result<Vec<u8>, Error> {
         let (width, height) = (self.width, self.height);
         let mut bytes = reserved(self.bytes.len() / FROM * (COLOURS + 1))?;
-        let plane = &alpha.plane;
+        let Alpha { plane, stretch: Stretch { corner, whole }, .. } = alpha;
         let at = |place: u32, of: u32, samples: u32| {
             usize::try_from(u64::from(place) * u64::from(samples) / u64::from(of)).unwrap_or(0)
         };
         for (pixels, y) in self.bytes.chunks_exact(width as usize * FROM).zip(0..height) {
-            let start = at(y, height, plane.height) * plane.width as usize;
+            let start = at(corner.1 + y, whole.1, plane.height) * plane.width as usize;
             let row = &plane.samples[start..][..plane.width as usize];
             for (pixel, x) in pixels.as_chunks::<FROM>().0.iter().zip(0..width) {
-                let alpha = byte((f32::from(row[at(x, width, plane.width)]) - alpha.black) / alpha.range);
+                let alpha = byte(
+                    (f32::from(row[at(corner.0 + x, whole.0, plane.width)]) - alpha.black) / alpha.range,
+                );
                 let divided = |light: u8| match alpha {
                     0 => 0,
                     alpha => {

@@ -100,8 +100,12 @@ impl File {
     pub(crate) fn add(&mut self, kind: [u8; 4], data: &[u8], properties: &[Vec<u8>]) -> u16 {
         let mut item = Item { kind, data: data.to_vec(), properties: Vec::new() };
         for property in properties {
-            self.properties.push(property.clone());
-            item.properties.push((u16::try_from(self.properties.len()).unwrap(), false));
+            // Items share equal ones.
+            let at = self.properties.iter().position(|known| known == property).unwrap_or_else(|| {
+                self.properties.push(property.clone());
+                self.properties.len() - 1
+            });
+            item.properties.push((u16::try_from(at + 1).unwrap(), false));
         }
         self.items.push(item);
         u16::try_from(self.items.len()).unwrap()
