@@ -6,7 +6,7 @@ const SIZES = "(min-width: 34rem) 19rem, 6.5rem";
 export class Tile {
   #print = make("span", { class: "print", "data-empty": "" });
   #frame = make("a", { class: "frame" }, this.#print);
-  #line = make("div", { class: "line", "aria-hidden": "true" });
+  #line = make("div", { class: "line" });
   #gauge = make("p", { class: "gauge" });
   #percent = make("span", { class: "percent", "aria-hidden": "true" });
   #status = make("p", { class: "status" });
@@ -60,7 +60,7 @@ export class Tile {
     this.#showResizing(item.stage === "processing");
     if (item.stage === "ready" && item.upload) {
       this.#frame.href = item.upload.thumbnails.at(-1)?.url ?? item.upload.links.original;
-      this.#frame.ariaLabel = `View ${this.name}`;
+      this.#frame.setAttribute("aria-label", `View ${this.name}`);
       this.#showThumbnails(item.upload);
     }
     if (item.stage === "gone") this.#clear();
@@ -108,7 +108,7 @@ export class Tile {
   #clear() {
     this.#thumbnailsOf = "gone";
     this.#frame.removeAttribute("href");
-    this.#frame.ariaLabel = null;
+    this.#frame.removeAttribute("aria-label");
     this.#print.classList.add("kind");
     this.#print.replaceChildren();
     if (hasFocus(this.#frame)) this.focus();
@@ -148,7 +148,6 @@ export class Tile {
     if (kind !== this.#lineKind) {
       this.#lineKind = kind;
       this.#line.replaceChildren(...lineOf(kind, this.name));
-      this.#line.ariaHidden = kind === "progress" ? null : "true";
     }
     const at = item.stage === "refused" ? "sent" : step;
     if (at) this.#line.dataset.at = at;
@@ -164,9 +163,8 @@ export class Tile {
     if (kind === this.#gaugeKind) return;
     this.#gaugeKind = kind;
     this.#gauge.classList.toggle("steps", step !== null);
-    this.#gauge.ariaHidden = step && "true";
     const parts = step
-      ? Object.entries(words.STEPS).map(([name, text]) => make("span", name === step ? { class: "here" } : {}, text))
+      ? Object.entries(words.STEPS).map(([name, text]) => make("span", { class: name === step ? "here" : "", "aria-hidden": "true" }, text))
       : facts.map((fact) => make("span", {}, fact));
     this.#gauge.replaceChildren(...parts);
   }

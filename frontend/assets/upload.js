@@ -88,13 +88,11 @@ async function sharpen() {
 
 /** @param {Step} current */
 function showStep(current) {
-  find(".progress").ariaLabel = `Progress: ${STEPS[current]}`;
+  find(".progress").setAttribute("aria-label", `Progress: ${STEPS[current]}`);
   find(".progress .line").dataset.at = current;
   const names = Object.keys(STEPS);
   document.querySelectorAll(".steps span").forEach((step, index) => {
-    const isCurrent = names[index] === current;
-    step.classList.toggle("here", isCurrent);
-    step.ariaCurrent = isCurrent ? "step" : null;
+    step.classList.toggle("here", names[index] === current);
   });
 }
 

@@ -57,6 +57,10 @@ test("no modules import each other", () => {
   assert.deepEqual(findCycle(graph), []);
 });
 
+test("roles and states are set by attributes: before version 119 Firefox has no properties for them", () => {
+  for (const [name, code] of MODULES) assert.doesNotMatch(code, /\.(?:aria[A-Z]\w*|role)\s*=[^=]/, name);
+});
+
 test("pure modules name no DOM and import pure modules only", () => {
   for (const name of PURE) {
     assert.doesNotMatch(MODULES.get(name).replace(STRING, '""'), /\b(?:document|window|navigator|location|localStorage|HTML\w*Element)\b/, name);
