@@ -65,6 +65,22 @@ for (const width of [320, 360]) test(`the total is whole beside every text of th
   await tab.hasQuietConsole();
 });
 
+test("the usual state of the connection is one line on a narrow phone", async (t) => {
+  const { open } = await scene(t, { context: PHONE });
+  const tab = await open();
+  for (const width of [360, 412]) {
+    await tab.page.setViewportSize({ width, height: 740 });
+    await tab.pill("Live updates");
+    const lines = await tab.page.locator(".pill").evaluate((pill) => {
+      const range = document.createRange();
+      range.selectNodeContents(pill);
+      return new Set(Array.from(range.getClientRects(), ({ top }) => Math.round(top))).size;
+    });
+    assert.equal(lines, 1, `lines at ${width} px`);
+  }
+  await tab.hasQuietConsole();
+});
+
 test("previews are drawn where they are seen, as images and not canvases", async (t) => {
   const { open } = await scene(t, { options: ["--workers", "0"], context: PHONE });
   const tab = await open();
