@@ -12,6 +12,7 @@
 // Views and wiring:
 //   app         the page of all uploads: connects the model with the server and the views
 //   dom         creates and finds elements; text is never parsed as HTML. Builds the connection, and shows its level
+//   prepare     what is found out about a file before it is sent: its kind, its sides, the place it tells, a preview
 //   intake      accepts files and folders that are chosen, pasted or dropped
 //   summary     around the tiles: total, one bead per picture, tally, notices, the list “Earlier”, one large picture in a dialog
 //   drawer      a worker that draws previews: a photograph is decoded and shrunk in it, and the page answers meanwhile
@@ -26,7 +27,6 @@
 //
 // Notes on names, kept out of the served modules:
 //   app
-//     showPreview: EXIF may have turned it.
 //     storage: changed by another tab.
 //     guardUnsent: pages that listen to `beforeunload` always are not kept by the back/forward cache.
 //     announceEnd: the announcer tells that all are ready.
@@ -36,10 +36,7 @@
 //     adding: several drops keep their order.
 //     TURN: files of a drop that are added in one frame, so that a slow computer answers meanwhile.
 //     isPaused: files that wait; those on the way go on.
-//     keepsLocation: asked once per visit.
 //     send: the same file with and without its place are two uploads, each with a key that survives a reload.
-//     prepare: keeps no first bytes of files that wait for `scanning`.
-//     scanning: one file at a time, so that a large drop is not in memory as a whole.
 //     removeTile: the neighbour takes the focus.
 //     afterChanges: `work`: runs once after several changes.
 //   dom
@@ -51,6 +48,7 @@
 //     fileName: a file name that keeps its ending when it is truncated.
 //     icon: a copy of one in the HTML, with another symbol.
 //     isDrawable: waits until it is loaded and decoded.
+//     sharpen: shows the source that fits, once it is loaded.
 //     setRatio: `sides`: 0 if unknown.
 //     TURNS: per frame: each lays out one tile, or adds a few that are held.
 //     inTurn: at once if the frame has a turn left. `subject`: of several works that wait for one only the last is done. A page that is
@@ -124,9 +122,10 @@
 //     BULK_AFTER: per drop; further files use the bulk lane.
 //     MAX_WATCHED: ready uploads that stay subscribed, so that the page learns when another client deletes them.
 //     receiveGone: it was deleted, here or by another client.
-//     HOPELESS: failures that a retry meets again.
+//     HOPELESS: failures that a retry meets again: cannot-be-decoded, unsupported-kind, took-too-long, too-much-memory, too-many-pixels, original-gone.
 //     advance: throws on a change that is not allowed, which is a bug of the page.
 //     toSend: of all files that are not sent.
+//     release: queues a file that waited for a decision about its place.
 //     unsent: files that are lost when the page is closed.
 //     restore: creates items for remembered uploads that are not ready.
 //     prepare: queues or refuses a file. `kind`: `null` if unknown, `undefined` if the file cannot be read.
@@ -142,6 +141,12 @@
 //     add: `files`: of one drop; `unreadable`: names; `first`: how many of the drop came before; returns one each, to `prepare` unless refused.
 //     start: returns the file to send.
 //     forgetEarlier: `uploads`: without items.
+//   prepare
+//     scanning: one file at a time, so that a large drop is not in memory as a whole. No first bytes of files that wait for it are kept.
+//     keepsLocation: asked once per visit.
+//     preview: EXIF may have turned it.
+//     PREVIEW_WIDTH: of the widest tile, in CSS pixels.
+//     drawing: one at a time: a photograph takes 50 MB and more while it is drawn.
 //   probe
 //     blankExif: damaged metadata breaks off, or points outside.
 //     withoutLocation: finds EXIF by its first bytes and XMP by its names, whatever holds them: JPEG, pictures appended to it, PNG, WebP, HEIC, AVIF.
@@ -159,7 +164,6 @@
 //     reasonToRefuse: returns empty if the file is fine. The server may name HEIC by its container, HEIF.
 //     probeBrands: writers of AVIF may name the general brand of still pictures first.
 //     readProblem: `status`: HTTP; `problem`: RFC 9457, or `null`.
-//     averageColour: the first three bytes of a thumbhash (evanw/thumbhash).
 //     withoutLocation: returns `null` if the file tells no place. The directories of a TIFF are anywhere, so it is in memory as a whole.
 //     blankExif: the pointer to the directory becomes padding, as under `--strip-location`. Returns whether it told a place.
 //   send
@@ -195,8 +199,6 @@
 //     showNotice: `actions`: the last one is Dismiss.
 //     showUnsent: returns its sentence.
 //   tile
-//     PREVIEW_WIDTH: of the widest tile, in CSS pixels.
-//     drawings: one at a time: a photograph takes 50 MB and more while it is drawn.
 //     draw: an image: small devices leave some of many canvases blank. It is decoded before its URL is revoked.
 //     fadeIn: replaces the present picture.
 //     thumbnailImage: not loaded yet.
@@ -321,6 +323,7 @@ interface FoundElements {
 }
 
 type Button = (classes: string, label: string, run: () => void, ...content: (Node | string)[]) => HTMLButtonElement;
+type Sharpen = (picture: HTMLImageElement, sizes: string, srcset: string) => Promise<void>;
 type Image = (sides: Sides | undefined, attributes?: Record<string, string>) => HTMLImageElement;
 /** Does some work in a frame that has a turn left. */
 type InTurn = (subject: unknown, work: () => void, isLast?: boolean) => unknown;
@@ -587,6 +590,19 @@ interface Item {
 }
 
 type ItemFields = Pick<Item, "name" | "bytes"> & Partial<Item>;
+
+/** What the preparation of files needs of the page. */
+interface PreparationEnvironment {
+  model: Pick<import("./assets/model.js").Model, "items" | "prepare" | "release">;
+  /** What the server takes, once it has answered. */
+  limits: () => Promise<Limits>;
+  show: (item: Item) => void;
+  /** Announces it. */
+  note: (sentence: string) => void;
+}
+
+type Preparation = (environment: PreparationEnvironment) => (item: Item, file: File) => Promise<void>;
+type Preview = (item: Item, file: File, show: (item: Item) => void) => Promise<void>;
 
 interface ModelEnvironment {
   memory: Pick<import("./assets/memory.js").Memory, "ids" | "get" | "keep" | "update" | "forget">;

@@ -1,11 +1,12 @@
 import { browser, connect, copyLinks, find, hasFocus, inTurn, showPill } from "./dom.js";
-import { DEFAULT_LIMITS, headOf, probe, withoutLocation } from "./probe.js";
+import { DEFAULT_LIMITS } from "./probe.js";
 import { MAX_FILES, listenForFiles } from "./intake.js";
 import { Deletions, FORGOTTEN, KEY_NAME, Memory, Unsent, UploadKey } from "./memory.js";
 import { Model } from "./model.js";
+import { preparation } from "./prepare.js";
 import { EarlierUploads, Lightbox, hideNotice, hopMark, reattachBelowTiles, showNotice, showSummary, showToSend, showUnsent } from "./summary.js";
 import { Network, Queue, requestRetry, sendWithRetries } from "./send.js";
-import { Tile, hang, measureTiles, preview, whenSeen } from "./tile.js";
+import { Tile, hang, measureTiles } from "./tile.js";
 import * as words from "./words.js";
 
 const PROBE_TIMEOUT_MS = 10_000;
@@ -13,6 +14,7 @@ const SAVE_AFTER_MS = 500;
 const TURN = 4;
 
 let limits = DEFAULT_LIMITS;
+let isPaused = false;
 const queue = new Queue(send);
 const connection = connect({
   onUpload: (upload) => model.receive(upload),
@@ -24,7 +26,7 @@ const network = new Network({
   probe: loadLimits,
   ...browser,
   onChange(isAnswering) {
-    announcer.note(isAnswering ? words.ANNOUNCEMENTS.answered : words.ANNOUNCEMENTS.unanswered);
+    announcer.note(words.ANNOUNCEMENTS[isAnswering ? "answered" : "unanswered"]);
     showPill(connection.level);
     showNetwork();
   },
@@ -63,6 +65,12 @@ const model = new Model({
   onEarlierChange: showEarlier,
 });
 const unsent = new Unsent(() => sessionStorage, () => localStorage);
+const prepare = preparation({
+  model,
+  limits: () => firstLimits.then(() => limits),
+  show,
+  note: (sentence) => announcer.note(sentence),
+});
 const lightbox = new Lightbox(copy);
 const earlier = new EarlierUploads({
   list: (most) => model.earlier(most),
@@ -110,19 +118,18 @@ function takeKeyFromAddress() {
   if (given) uploadKey.use(given);
 }
 
-function useKey() {
+/** @param {Event} event */
+function useKey(event) {
+  event.preventDefault();
   const field = find("#key");
   uploadKey.use(field.value.trim());
   field.value = "";
   (uploadKey.need ? field : find("#files")).focus();
 }
 
-let isPaused = false;
-
-/** @param {boolean} pauses */
-function pause(pauses) {
-  isPaused = pauses;
-  announcer.note(isPaused ? words.ANNOUNCEMENTS.paused : words.ANNOUNCEMENTS.resumed);
+function pause() {
+  isPaused = !isPaused;
+  announcer.note(words.ANNOUNCEMENTS[isPaused ? "paused" : "resumed"]);
   showNetwork();
   showAll();
 }
@@ -147,8 +154,7 @@ let adding = Promise.resolve();
 
 /** @param {Taken} taken */
 async function addInTurns({ files, unreadable }) {
-  const count = files.length;
-  for (let index = 0; index < count || unreadable.length; index += TURN) {
+  for (let index = 0; index < files.length || unreadable.length; index += TURN) {
     const added = model.add(files.slice(index, index + TURN), unreadable.splice(0, TURN), index);
     for (const item of added) {
       addTile(item);
@@ -182,65 +188,6 @@ function removeTile({ tile }, neighbour) {
   tile?.element.remove();
   if (hadFocus && !neighbour?.tile?.focus()) find("#files").focus();
   showAll();
-}
-
-/** @param {Item} item @param {File} file */
-async function prepare(item, file) {
-  const kind = await headOf(file).then(probe, () => undefined);
-  await firstLimits;
-  if (item.stage === "removed") return;
-  const ending = words.splitName(item.name)[1].slice(1).toUpperCase();
-  item.tile?.showKind(kind?.name ?? (ending || "?"), kind ?? {});
-  if (kind?.format && file.size <= limits.max_upload_bytes && !keepsLocation) {
-    scanning = scanning.then(() => withoutLocation(file, kind.format).catch(() => null));
-    item.clean = await scanning;
-    if (item.stage !== "chosen") return;
-  }
-  model.prepare(item, kind, limits, item.clean !== null && !keepsLocation);
-  if (item.isLocated) decideLocation();
-  if (kind?.format && item.width * item.height <= limits.max_pixels) showPreview(item, file);
-  show(item);
-}
-
-/** @type {Promise<File | null>} */
-let scanning = Promise.resolve(null);
-/** @type {boolean | null} */
-let keepsLocation = null;
-
-function decideLocation() {
-  const located = model.items.filter(({ isLocated, stage }) => isLocated && stage === "chosen");
-  if (keepsLocation !== null) return located.forEach(releaseLocated);
-  if (located.length > 1) return;
-  const decide = (keeps = false) => () => {
-    keepsLocation = keeps;
-    decideLocation();
-  };
-  showNotice("location", [words.ANNOUNCEMENTS.located], [
-    { text: "Remove location", run: decide() },
-    { text: "Send with location", run: decide(true) },
-  ]);
-  announcer.note(words.ANNOUNCEMENTS.located);
-}
-
-/** @param {Item} item */
-function releaseLocated(item) {
-  item.isLocated = false;
-  if (!keepsLocation) item.file = item.clean;
-  queue.add(item);
-  show(item);
-}
-
-/** @param {Item} item @param {File} file */
-async function showPreview(item, file) {
-  if (item.tile) await whenSeen(item.tile.element);
-  const isWanted = () => item.stage !== "removed" && item.stage !== "ready";
-  const picture = await preview(file, isWanted);
-  if (!picture || !isWanted()) return;
-  if (!item.upload && picture.width > picture.height !== item.width > item.height) {
-    [item.width, item.height] = [item.height, item.width];
-  }
-  item.tile?.showPreview(picture);
-  if (item.stage === "chosen") show(item);
 }
 
 /** @param {Item} item */
@@ -281,7 +228,7 @@ function retryAll() {
 /** @type {CopyAndSay} */
 async function copy(button, ...urls) {
   const isCopied = await copyLinks(button, ...urls);
-  announcer.note(isCopied ? words.ANNOUNCEMENTS.copied : words.ANNOUNCEMENTS.notCopied);
+  announcer.note(words.ANNOUNCEMENTS[isCopied ? "copied" : "notCopied"]);
 }
 
 /** @param {Item} item */
@@ -422,11 +369,8 @@ function listenForButtons() {
     find("#files").focus();
     loadLimits();
   });
-  find("#key-form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    useKey();
-  });
-  find(".pause-all").addEventListener("click", () => pause(!isPaused));
+  find("#key-form").addEventListener("submit", useKey);
+  find(".pause-all").addEventListener("click", pause);
   const copyAll = find(".copy-all");
   copyAll.addEventListener("click", () => copy(copyAll, ...model.earlier().map(({ links }) => links.self)));
   addEventListener("storage", ({ key, newValue }) => {

@@ -41,6 +41,12 @@ export async function isDrawable(picture) {
   return picture.naturalWidth > 0;
 }
 
+/** @type {Sharpen} */
+export const sharpen = async (picture, sizes, srcset) => {
+  const loaded = image(undefined, { sizes, srcset });
+  if ((await isDrawable(loaded)) && picture.isConnected) picture.src = loaded.currentSrc;
+};
+
 /** @param {Element} element */
 export function hasFocus(element) {
   return element.contains(document.activeElement);

@@ -19,7 +19,7 @@ const NEXT = {
   removed: [],
 };
 
-export const HOPELESS = /\/(cannot-be-decoded|unsupported-kind|took-too-long|too-much-memory|too-many-pixels|original-gone)$/;
+export const HOPELESS = /-(decoded|kind|long|memory|pixels|gone)$/;
 
 /** @param {Item} item @param {Upload} upload */
 function explain(item, { error }) {
@@ -133,6 +133,13 @@ export class Model {
     item.isLocated = !reason && isLocated;
     if (reason) this.#stop(item, "refused", reason);
     else if (!isLocated) this.#environment.queue.add(item);
+  }
+
+  /** @param {Item} item @param {File | null} file */
+  release(item, file) {
+    Object.assign(item, { file, isLocated: false });
+    this.#environment.queue.add(item);
+    this.#environment.onChange(item);
   }
 
   /** @param {Item} item */

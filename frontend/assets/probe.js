@@ -9,7 +9,6 @@ const NOT_PICTURES = [
   ["\x1f\x8b", "GZ", "an archive"],
   ["\x1aE\xdf\xa3", "MKV", "a film"],
   ["MZ", "EXE", "a program"],
-  ["#!", "script", "a program"],
 ];
 
 /** @type {Limits} */
@@ -227,16 +226,4 @@ function mendChecksums(bytes, text) {
     } catch {
     }
   }
-}
-
-/** @param {string} thumbhash */
-export function averageColour(thumbhash) {
-  const [first = 0, second = 0, third = 0] = Array.from(atob(thumbhash), (letter) => letter.charCodeAt(0));
-  const header = first | (second << 8) | (third << 16);
-  const light = (header & 63) / 63;
-  const yellowBlue = ((header >> 6) & 63) / 31.5 - 1;
-  const redGreen = ((header >> 12) & 63) / 31.5 - 1;
-  const blue = light - (2 / 3) * yellowBlue;
-  const red = (3 * light - blue + redGreen) / 2;
-  return `rgb(${[red, red - redGreen, blue].map((part) => Math.round(255 * part))})`;
 }

@@ -1,5 +1,4 @@
-import { button, fileName, find, hasFocus, icon, image, isDrawable, make, setRatio } from "./dom.js";
-import { averageColour } from "./probe.js";
+import { button, fileName, find, hasFocus, icon, image, isDrawable, make, setRatio, sharpen } from "./dom.js";
 import { fadeIn, thumbnailImage } from "./tile.js";
 import * as words from "./words.js";
 
@@ -48,7 +47,7 @@ export function showToSend(text) {
 /** @param {string} kind */
 function showIcon(kind) {
   const path = ICONS[kind];
-  const href = path ? mark.replace(/%3Cpath stroke=.*(?=%3C\/svg)/, `%3Cpath fill='none' stroke='%2312151c' stroke-width='5' d='${path}'/%3E`) : mark;
+  const href = path ? mark.replace(/d='m16.*fill='.{9}/, `fill='none' d='${path}`) : mark;
   if (favicon.getAttribute("href") !== href) favicon.setAttribute("href", href);
 }
 
@@ -186,7 +185,6 @@ export class EarlierUploads {
   /** @param {Upload} upload */
   #entry(upload) {
     const print = make("span", { class: "print" });
-    if (upload.thumbhash) print.style.backgroundColor = averageColour(upload.thumbhash);
     const frame = make("span", { class: "frame" }, print);
     setRatio(frame, upload);
     showThumbnail(upload, print);
@@ -307,7 +305,7 @@ export class Lightbox {
   }
 
   /** @param {HTMLElement} print @param {Item} item @param {Upload} upload */
-  async #showPicture(print, item, upload) {
+  #showPicture(print, item, upload) {
     const large = upload.thumbnails.at(-1);
     const original = DRAWN.includes(upload.format) ? upload.width : 0;
     const own = Math.max(original, large?.width ?? 0);
@@ -316,10 +314,7 @@ export class Lightbox {
     picture.src = item.tile?.thumbnailUrl || large?.url || "";
     print.replaceChildren(picture);
     if (!large) return;
-    const loaded = new Image();
-    loaded.sizes = `min(100vw, ${own}px)`;
-    loaded.srcset = `${large.url} ${large.width}w${original > large.width ? `, ${upload.links.original} ${original}w` : ""}`;
-    if ((await isDrawable(loaded)) && picture.isConnected) picture.src = loaded.currentSrc;
+    sharpen(picture, `min(100vw, ${own}px)`, `${large.url} ${large.width}w${original > large.width ? `, ${upload.links.original} ${original}w` : ""}`);
   }
 
   /** @param {Thumbnail} thumbnail */

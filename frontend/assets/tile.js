@@ -1,4 +1,4 @@
-import { button, copyButton, fileName, find, hasFocus, icon, image, inTurn, isDrawable, make, setRatio } from "./dom.js";
+import { button, copyButton, fileName, hasFocus, icon, image, inTurn, isDrawable, make, setRatio } from "./dom.js";
 import * as words from "./words.js";
 
 const SIZES = "(min-width: 34rem) 19rem, 6.5rem";
@@ -280,44 +280,14 @@ function statusOf(item) {
   }
 }
 
-const PREVIEW_WIDTH = 352;
 const FADE_MS = 400;
-
-/** @type {Promise<HTMLImageElement | null>} */
-let drawing = Promise.resolve(null);
-/** @type {Worker | undefined} */
-let drawer;
-
-/** @param {Blob} file @param {() => boolean} isWanted */
-export function preview(file, isWanted) {
-  return (drawing = drawing.then(() => (isWanted() ? draw(file).catch(() => null) : null)));
-}
-
-/** @param {Blob} file */
-async function draw(file) {
-  drawer ??= new Worker(new URL("drawer.js", import.meta.url));
-  const worker = drawer;
-  /** @type {Drawn} */
-  const drawn = await new Promise((done, fail) => {
-    worker.onmessage = ({ data }) => done(data);
-    worker.onerror = fail;
-    worker.postMessage({ file, width: PREVIEW_WIDTH * Math.min(devicePixelRatio, 2) });
-  });
-  if (!drawn) return null;
-  const picture = image(drawn);
-  picture.src = URL.createObjectURL(drawn.blob);
-  await picture.decode().finally(() => URL.revokeObjectURL(picture.src));
-  return picture;
-}
 
 /** @param {Upload} upload @param {string} sizes */
 export function thumbnailImage(upload, sizes) {
   const widths = new Map(upload.thumbnails.map((thumbnail) => [thumbnail.width, thumbnail.url]));
   const small = upload.thumbnails[0];
-  const picture = image(small, { decoding: "async", sizes });
-  picture.srcset = [...widths].map(([width, url]) => `${url} ${width}w`).join(", ");
-  picture.src = small?.url ?? "";
-  return picture;
+  const srcset = [...widths].map(([width, url]) => `${url} ${width}w`).join(", ");
+  return image(small, { decoding: "async", sizes, srcset, src: small?.url ?? "" });
 }
 
 /** @param {Element} picture @param {Element} print */

@@ -1,4 +1,4 @@
-import { browser, connect, copyLinks, find, hasFocus, isDrawable } from "./dom.js";
+import { browser, connect, copyLinks, find, hasFocus, isDrawable, sharpen } from "./dom.js";
 import { Deletions, Memory, UploadKey, compare, isFinal, isGone } from "./memory.js";
 import { ANNOUNCEMENTS, DELETION, STEPS } from "./words.js";
 
@@ -73,17 +73,13 @@ async function reloadContent() {
   document.title = fresh.title;
   announce(`${find("h1").textContent.replace(/\s+/g, " ").trim()}${known.state === "ready" ? " is ready." : ""}`);
   if (hadFocus) find("h1").focus();
-  sharpen();
+  sharpenHero();
   showDeletion();
 }
 
-async function sharpen() {
+function sharpenHero() {
   const picture = document.querySelector("img[data-sharper]");
-  if (!picture) return;
-  const loaded = new Image();
-  loaded.sizes = `${picture.clientWidth}px`;
-  loaded.srcset = `${picture.src} ${picture.getAttribute("width")}w, ${picture.dataset.sharper} ${page.dataset.width}w`;
-  if (await isDrawable(loaded)) picture.src = loaded.currentSrc;
+  if (picture) sharpen(picture, `${picture.clientWidth}px`, `${picture.src} ${picture.getAttribute("width")}w, ${picture.dataset.sharper} ${page.dataset.width}w`);
 }
 
 /** @param {Step} current */
@@ -102,7 +98,7 @@ document.addEventListener("click", async (event) => {
   if (button?.matches(".delete") && upload) return deletions.get(id)?.step === "soon" ? deletions.undo(upload) : deletions.start(upload);
   if (!button?.dataset.copy) return;
   const isCopied = await copyLinks(button, button.dataset.copy);
-  announce(isCopied ? ANNOUNCEMENTS.copied : ANNOUNCEMENTS.notCopied);
+  announce(ANNOUNCEMENTS[isCopied ? "copied" : "notCopied"]);
 });
 
 document.addEventListener("submit", async (event) => {
@@ -117,5 +113,5 @@ document.addEventListener("submit", async (event) => {
 
 follow();
 connection.start();
-sharpen();
+sharpenHero();
 showDeletion();

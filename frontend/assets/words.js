@@ -226,7 +226,7 @@ export const ANNOUNCEMENTS = {
   answered: "The server answers again.",
   retrying: (name) => `Retrying ${name}.`,
   located: "Some pictures tell where they were taken.",
-  cancelled: (count) => `${count} pictures cancelled.`,
+  cancelled: (count) => `${pictures(count)} cancelled.`,
   paused: "Paused. Uploads on the way go on.",
   resumed: "Resumed.",
   cleared: (count) => `${count} cleared. Their links are under Earlier.`,
@@ -235,9 +235,14 @@ export const ANNOUNCEMENTS = {
   gone: (name) => `${name} was deleted.`,
   deletion: ({ step, upload: { name }, reason }) =>
     ({ soon: `Deleting ${name} in 8 seconds.`, kept: `${name} stays.`, failed: `${name} not deleted: ${lowerFirst(reason ?? "")}`, now: "", gone: "" })[step],
-  forgotten: (count) => `${count === 1 ? "One picture" : `${count} pictures`} removed from this list. Links keep working.`,
-  unsent: (count) => `${count === 1 ? "One picture was" : `${count} pictures were`} not sent before the page closed.`,
+  forgotten: (count) => `${pictures(count)} removed from this list. Links keep working.`,
+  unsent: (count) => `${pictures(count)} ${count === 1 ? "was" : "were"} not sent before the page closed.`,
 };
+
+/** @param {number} count */
+function pictures(count) {
+  return count === 1 ? "One picture" : `${count} pictures`;
+}
 
 /** @param {string} sentence */
 function lowerFirst(sentence) {

@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { DEFAULT_LIMITS, probe, readProblem, averageColour, reasonToRefuse } from "../assets/probe.js";
+import { DEFAULT_LIMITS, probe, readProblem, reasonToRefuse } from "../assets/probe.js";
 
 const bytes = (...parts) => new Uint8Array(parts.flatMap((part) => (typeof part === "string" ? Array.from(part, (letter) => letter.charCodeAt(0)) : part)));
 const zeros = (count) => Array(count).fill(0);
@@ -80,8 +80,4 @@ test("the server's rejections get the same texts", () => {
   assert.equal(readProblem(415, { looks_like: "a camera raw file (CR2)" }, 1).reason, "This is a camera raw file (CR2). Use JPEG, PNG or WebP.");
   assert.deepEqual(readProblem(422, { title: "Too many." }, 1), { refused: true, reason: "Too many." });
   assert.deepEqual(readProblem(500, null, 1), { refused: false, reason: "" });
-});
-
-test("the average colour of a picture is read from its thumbhash", () => {
-  assert.equal(averageColour("1QcSHQRnh493V4dIh4eXh1h4kJUI"), "rgb(86,82,88)");
 });
