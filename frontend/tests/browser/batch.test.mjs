@@ -78,6 +78,21 @@ for (const [width, height] of [[360, 740], [740, 360]]) test(`on a phone of ${wi
   await tab.hasQuietConsole();
 });
 
+test("pictures that are added come into view", async (t) => {
+  const { open } = await scene(t, { context: { viewport: { width: 360, height: 740 } } });
+  const tab = await open();
+  const count = 8;
+  await tab.choose(...Array.from({ length: count }, (_, i) => file(`p${i}.png`, png(64, 48, i))));
+  await tab.until("ready", count);
+  await tab.page.evaluate(() => scrollTo(0, 0));
+  await tab.choose(file("late.png", png(64, 48, count)));
+  const last = tab.page.locator(".tile").nth(count);
+  await until(() => last.evaluate((tile) => {
+    const { top, bottom } = tile.getBoundingClientRect();
+    return top >= 0 && bottom <= innerHeight;
+  }), "the new tile is in view");
+});
+
 test("transparent pictures have one ground everywhere, and very wide ones a least height", async (t) => {
   const { open } = await scene(t);
   const tab = await open();
