@@ -1,6 +1,10 @@
 //! For tests of this workspace: the upload of the golden files, stores that count requests or stop, a transport in
 //! memory, and a maker that needs no time.
 
+#[cfg(test)]
+#[expect(dead_code, reason = "tests of `thumbnail-heif` use the rest")]
+#[path = "../heif/tests/support/file.rs"]
+pub(crate) mod heif_file;
 mod maker;
 mod script;
 mod stores;

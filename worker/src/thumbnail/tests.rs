@@ -523,9 +523,6 @@ proptest! {
 }
 
 #[cfg(any(feature = "heic", feature = "avif"))]
-#[expect(dead_code, reason = "other tests use the rest")]
-#[path = "../../heif/tests/support/file.rs"]
-mod file;
 mod heif;
 #[cfg(feature = "turbojpeg")]
 mod planes;

@@ -3,17 +3,12 @@
 use thumbnail_heif::Unsupported;
 
 use super::*;
+use crate::testing::heif_file::{Coded, File, boxed, clap, ispe};
 
 const HEIC: &[u8] = include_bytes!("../../../heif/tests/samples/plain.heic");
 const AVIF: &[u8] = include_bytes!("../../../heif/tests/samples/plain.avif");
 const TURNED: &[u8] = include_bytes!("../../../heif/tests/samples/irot1.avif");
 const WITH_EXIF: &[u8] = include_bytes!("../../../heif/tests/samples/exif6-no-irot.heic");
-
-#[expect(dead_code, reason = "other tests use the rest")]
-#[path = "../../../heif/tests/support/file.rs"]
-mod file;
-
-use self::file::{Coded, File, boxed, clap, ispe};
 
 /// The boxes of a file, headers included.
 fn boxes(mut file: &[u8]) -> Vec<Vec<u8>> {

@@ -1,9 +1,7 @@
 //! HEIC and AVIF: the samples of `thumbnail-heif`, all the way to thumbnails.
 
-use super::{
-    file::{Coded, File, clap, icc, ispe, nclx},
-    *,
-};
+use super::*;
+use crate::testing::heif_file::{self, Coded, File, clap, icc, ispe, nclx};
 
 const RED: [u8; 4] = [220, 40, 40, 255];
 const GREEN: [u8; 4] = [40, 200, 40, 255];
@@ -87,7 +85,7 @@ fn profiles_and_codes_of_colours_reach_the_thumbnails() {
 #[cfg(feature = "heic")]
 #[test]
 fn a_grey_profile_applies_to_a_picture_without_colours() {
-    let grey = file::grey(&sample("alpha.heic"));
+    let grey = heif_file::grey(&sample("alpha.heic"));
     let linear = moxcms::ColorProfile::new_gray_with_gamma(1.0).encode().unwrap();
     let of = |properties: &[Vec<u8>]| {
         let file = File::of(&grey, &[&[ispe(640, 480)], properties].concat()).bytes();
@@ -98,7 +96,7 @@ fn a_grey_profile_applies_to_a_picture_without_colours() {
     // Half of the light.
     assert_near(of(&[icc(&linear)]), [188, 188, 188, 255], "with a linear profile");
     let mut with_alpha = File::of(&grey, &[ispe(640, 480), icc(&linear)]);
-    let urn = file::full_box(b"auxC", 0, b"urn:mpeg:hevc:2015:auxid:1\0");
+    let urn = heif_file::full_box(b"auxC", 0, b"urn:mpeg:hevc:2015:auxid:1\0");
     let alpha = with_alpha.add_coded(&grey, &[ispe(640, 480), urn]);
     with_alpha.refer(*b"auxl", alpha, &[1]);
     let made = made(Format::Heic, &with_alpha.bytes());
