@@ -1,5 +1,7 @@
 //! Encodes WebP. It takes longer than JPEG in the same sizes, so a decoder has a thread for it, and both run at once.
 
+mod planes;
+
 use std::{
     borrow::Cow,
     collections::VecDeque,
@@ -27,6 +29,9 @@ const ALPHA_QUALITY: i32 = 90;
 
 /// The stack of the thread, in bytes. libwebp keeps its tables on the heap.
 const STACK_BYTES: usize = 512 * 1024;
+
+/// The error of a library that this code was not written for.
+const OTHER_VERSION: &str = "libwebp has another version";
 
 type Outcome = Result<Vec<u8>, ThumbnailError>;
 
@@ -144,7 +149,15 @@ pub(super) fn begin(picture: Picture, thread: Option<&WebpThread>) -> Pending {
 
 /// A WebP with loss; with the alpha channel of the picture, if it has one.
 fn encode(picture: Picture) -> Outcome {
-    let Pixels { width, height, layout, bytes } = picture.into_pixels();
+    let config = config()?;
+    match picture {
+        Picture::Planes(planes) => planes::encode(planes, &config),
+        Picture::Pixels(pixels) => encode_pixels(pixels, &config),
+    }
+}
+
+fn encode_pixels(pixels: Pixels, config: &WebPConfig) -> Outcome {
+    let Pixels { width, height, layout, bytes } = pixels;
     let (bytes, layout) = match layout {
         Layout::Rgb => (Cow::from(bytes), PixelLayout::Rgb),
         Layout::Rgba => (Cow::from(bytes), PixelLayout::Rgba),
@@ -155,17 +168,24 @@ fn encode(picture: Picture) -> Outcome {
         }
         Layout::Cmyk => return Err(ThumbnailError::damaged("its colours were not converted")),
     };
-    let mut config =
-        WebPConfig::new().map_err(|()| ThumbnailError::damaged("libwebp has another version"))?;
+    let file = Encoder::new(&bytes, layout, width, height).encode_advanced(config);
+    file.map(|file| file.to_vec()).map_err(failure)
+}
+
+fn config() -> Result<WebPConfig, ThumbnailError> {
+    let mut config = WebPConfig::new().map_err(|()| ThumbnailError::damaged(OTHER_VERSION))?;
     config.method = METHOD;
     config.quality = QUALITY;
     config.alpha_quality = ALPHA_QUALITY;
-    let file = Encoder::new(&bytes, layout, width, height).encode_advanced(&config);
-    file.map(|file| file.to_vec()).map_err(|error| match error {
+    Ok(config)
+}
+
+fn failure(error: WebPEncodingError) -> ThumbnailError {
+    match error {
         WebPEncodingError::VP8_ENC_ERROR_OUT_OF_MEMORY
         | WebPEncodingError::VP8_ENC_ERROR_BITSTREAM_OUT_OF_MEMORY => ThumbnailError::NeedsTooMuchMemory,
         error => ThumbnailError::damaged(format!("{error:?}")),
-    })
+    }
 }
 
 #[cfg(test)]
