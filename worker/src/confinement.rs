@@ -19,6 +19,7 @@
 
 mod attack;
 mod attacker;
+mod checks;
 mod child;
 mod decoder;
 mod filter;
@@ -38,10 +39,8 @@ pub use self::{
 pub(crate) use self::{
     attack::{Attack, Targets},
     attacker::{ESCAPED, REFUSED},
-    decoder::{
-        Decoder, DecoderExit, LONG_MESSAGE, LONG_THUMBNAIL, NO_THUMBNAIL, OTHER_SIDES, WRONG_DIMENSIONS,
-        sandbox_status,
-    },
+    checks::{LONG_MESSAGE, LONG_THUMBNAIL, NO_THUMBNAIL, OTHER_SIDES, WRONG_DIMENSIONS},
+    decoder::{Broken, Decoder, DecoderExit, sandbox_status},
     layers::SandboxLayers,
     status::{LayerStatus, SandboxStatus},
 };

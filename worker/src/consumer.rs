@@ -32,7 +32,6 @@ mod transient;
 use std::sync::{Arc, OnceLock};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use bytes::Bytes;
 use futures::future::join_all;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -58,6 +57,7 @@ use crate::{
     },
     failpoint,
     maker::{Make, MakeError},
+    original::Original,
     probe,
     storage::{Storage, StorageError, UploadEnd},
     telemetry::timed,
@@ -133,7 +133,7 @@ impl Consumer {
             self.storage.mark_begun(job.name()).await?;
         }
         failpoint::hit("job-started", &record.name).await;
-        let original = match timed("fetch", self.storage.original(job.id)).await {
+        let original = match timed("fetch", self.storage.open_original(job.id)).await {
             Ok(original) => original,
             Err(StorageError::NotFound(key)) => return self.original_gone(record, &key, repeated).await,
             Err(error) => return Err(error.into()),
@@ -144,14 +144,15 @@ impl Consumer {
                 info!(reason = error.code(), detail = error.detail(), %error, "the picture cannot be processed");
                 self.fail(record, failure_of_picture(&error), repeated).await
             }
+            Err(MakeError::Unreadable(error)) => Err(self.storage.unreadable_original(job.id, error).into()),
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn make(&self, record: &UploadRecord, original: Bytes) -> Result<ThumbnailSet, MakeError> {
+    async fn make(&self, record: &UploadRecord, original: Original) -> Result<ThumbnailSet, MakeError> {
         let format = match record.format {
             // Accepted by a newer build: the bytes are sniffed again.
-            Format::Unknown => match probe::sniff(&original) {
+            Format::Unknown => match original.sniff().await? {
                 probe::Sniff::Format(format) => format,
                 _ => {
                     return Err(MakeError::Machine(

@@ -8,6 +8,7 @@
 //! shutdown trace                          signals, trace ids
 //! contract                                ids, facts, messages, keys: the stored form and the wire form
 //! probe                                   headers of pictures, without decoding
+//! original                                an original on its way from storage to a decoder
 //! storage telemetry                       facts and indexes; metrics
 //! transport thumbnail                     jobs and announcements, over SQLite or RabbitMQ; pixels
 //! confinement delete requeue              the sandbox of decoders; uploads are deleted, or posted again
@@ -33,6 +34,7 @@ pub mod failpoint;
 pub mod logging;
 pub mod maker;
 pub mod measure;
+pub mod original;
 pub mod probe;
 pub mod process;
 pub mod requeue;

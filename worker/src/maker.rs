@@ -2,13 +2,11 @@
 //! input.
 
 use std::{
-    io::Cursor,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -16,8 +14,10 @@ pub use crate::thumbnail::{Thumbnail, ThumbnailError, ThumbnailSet};
 use crate::{
     Format, Sizes, WebpSizes,
     config::PixelConfig,
-    confinement::{Decoder, DecoderExit, Launch, Priority, StartError},
-    failpoint, probe, telemetry,
+    confinement::{Broken, Decoder, DecoderExit, Launch, Priority, StartError},
+    failpoint,
+    original::{Original, Unreadable},
+    telemetry,
     thumbnail::Recipe,
 };
 
@@ -79,7 +79,7 @@ pub(crate) trait Make: Send + Sync {
     /// Makes the three thumbnails.
     async fn make(
         &self,
-        original: Bytes,
+        original: Original,
         format: Format,
         priority: Priority,
     ) -> Result<ThumbnailSet, MakeError>;
@@ -92,7 +92,7 @@ pub(crate) trait Make: Send + Sync {
 impl Make for Maker {
     async fn make(
         &self,
-        original: Bytes,
+        original: Original,
         format: Format,
         priority: Priority,
     ) -> Result<ThumbnailSet, MakeError> {
@@ -117,6 +117,9 @@ pub enum MakeError {
     /// No decoder could be started; a retry may succeed.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// Storage is at fault. A retry may succeed.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     /// The machine is at fault: the decoder was killed from outside. A retry may succeed.
     #[error("{0}")]
     Machine(String),
@@ -153,11 +156,11 @@ impl Maker {
     /// When the picture is at fault, or no decoder can be started.
     pub async fn make(
         &self,
-        original: Bytes,
+        original: Original,
         format: Format,
         priority: Priority,
     ) -> Result<ThumbnailSet, MakeError> {
-        let header = probe::probe(Cursor::new(&original), format).map_err(ThumbnailError::from)?;
+        let header = original.probe(format).await?.map_err(ThumbnailError::from)?;
         header.check(self.max_pixels).map_err(ThumbnailError::from)?;
         let displayed = (header.width, header.height);
         let recipe = Recipe { format, sizes: self.sizes, webp: self.webp, max_pixels: self.max_pixels };
@@ -172,6 +175,11 @@ impl Maker {
             let was_used = decoder.is_used();
             let work = decoder.work(&original, &recipe, displayed, self.job_timeout);
             let (error, is_final) = match awake_for(self.job_timeout, work).await {
+                // A disk that stalls is not the picture's fault.
+                None if decoder.is_sending() => {
+                    decoder.kill().await;
+                    return Err(Unreadable::late(self.job_timeout).into());
+                }
                 None => {
                     decoder.kill().await;
                     let error = ThumbnailError::TookTooLong(self.job_timeout);
@@ -190,24 +198,31 @@ impl Maker {
                         Err(error) => (error.into(), true),
                     }
                 }
-                Some(Err(broken)) => match decoder.exit_reason(self.job_timeout, &broken).await {
-                    DecoderExit::Limit(error) => {
-                        telemetry::decoder_lost(error.code());
-                        let is_final = !was_used || error != ThumbnailError::NeedsTooMuchMemory;
-                        (error.into(), is_final)
+                Some(Err(Broken::Original(error))) => {
+                    self.replace(decoder, priority);
+                    return Err(error.into());
+                }
+                Some(Err(Broken::Decoder(broken))) => {
+                    match decoder.exit_reason(self.job_timeout, &broken).await {
+                        DecoderExit::Limit(error) => {
+                            telemetry::decoder_lost(error.code());
+                            let is_final = !was_used || error != ThumbnailError::NeedsTooMuchMemory;
+                            (error.into(), is_final)
+                        }
+                        DecoderExit::Killed(how) => {
+                            telemetry::decoder_lost("killed");
+                            warn!(how, "a decoder was killed from outside");
+                            (MakeError::Machine(format!("the decoder was killed from outside: {how}")), false)
+                        }
+                        DecoderExit::Crash(how) => {
+                            telemetry::decoder_lost("crash");
+                            warn!(how, "a decoder crashed");
+                            let error =
+                                ThumbnailError::CannotBeDecoded(format!("the decoder crashed: {how}"));
+                            (error.into(), false)
+                        }
                     }
-                    DecoderExit::Killed(how) => {
-                        telemetry::decoder_lost("killed");
-                        warn!(how, "a decoder was killed from outside");
-                        (MakeError::Machine(format!("the decoder was killed from outside: {how}")), false)
-                    }
-                    DecoderExit::Crash(how) => {
-                        telemetry::decoder_lost("crash");
-                        warn!(how, "a decoder crashed");
-                        let error = ThumbnailError::CannotBeDecoded(format!("the decoder crashed: {how}"));
-                        (error.into(), false)
-                    }
-                },
+                }
             };
             if is_final {
                 return Err(error);

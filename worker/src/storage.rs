@@ -9,7 +9,7 @@
 //!  shares    the stored bytes of a sender         url       the setting
 //!  json      the stored form, read tolerantly     thumbnails   the files of a making
 //!  timed     measures and deadlines of requests   cause     mistakes in the settings of a store, in plain words
-//!  health    whether storage works
+//!  health    whether storage works               originals    reading originals
 //! ```
 //!
 //! The keys are in [`crate::contract::key`]. Every write is whole or absent. Locally a write is also on the disk (file
@@ -25,6 +25,7 @@ mod gone;
 mod health;
 mod json;
 mod local;
+mod originals;
 mod rebuild;
 mod secret;
 mod shares;
@@ -37,16 +38,13 @@ mod writer;
 use std::{
     collections::{HashMap, HashSet},
     fmt,
-    ops::Range,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures::stream::BoxStream;
 use object_store::{
-    Attribute, Attributes, ClientConfigKey, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode,
-    PutOptions, RetryConfig,
+    Attribute, Attributes, ClientConfigKey, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig,
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
     local::LocalFileSystem,
     path::Path,
@@ -59,6 +57,7 @@ pub use self::{
     cause::Misconfiguration,
     claim::Claim,
     facts::{UploadEnd, UploadStatus},
+    originals::OriginalStream,
     secret::{DeleteSecret, KEPT_SECRETS, SECRET_BYTES, SecretError},
     url::{BadStorageUrl, StorageUrl},
     writer::{OriginalWriter, PieceGuard},
@@ -155,9 +154,6 @@ fn has_kind(error: &(dyn std::error::Error + 'static), kinds: &[std::io::ErrorKi
     chain.filter_map(|error| error.downcast_ref::<std::io::Error>()).any(|io| kinds.contains(&io.kind()))
 }
 
-/// The bytes of an original, in pieces.
-pub type OriginalStream = BoxStream<'static, object_store::Result<Bytes>>;
-
 impl Storage {
     /// Opens storage. Creates a missing local directory.
     ///
@@ -231,58 +227,6 @@ impl Storage {
     #[must_use]
     pub fn write_original(&self, id: UploadId) -> OriginalWriter {
         OriginalWriter::new(self.clone(), id)
-    }
-
-    /// Reads an original whole.
-    ///
-    /// # Errors
-    /// See [`StorageError`].
-    pub async fn original(&self, id: UploadId) -> Result<Bytes, StorageError> {
-        self.read(&StorageKey::original(id)).await
-    }
-
-    /// Whether an original is there.
-    ///
-    /// # Errors
-    /// See [`StorageError`]; never `NotFound`.
-    pub async fn has_original(&self, id: UploadId) -> Result<bool, StorageError> {
-        self.exists(&StorageKey::original(id)).await
-    }
-
-    /// Reads a part of an original; shorter at the end of the original.
-    ///
-    /// # Errors
-    /// See [`StorageError`].
-    pub async fn original_range(&self, id: UploadId, range: Range<u64>) -> Result<Bytes, StorageError> {
-        let key = StorageKey::original(id);
-        let read = self.store.read_whole(key.path(), Some(range)).await;
-        read.map_err(|source| StorageError::sort("read a part of", &key, source))
-    }
-
-    /// Streams an original, or a part of it.
-    ///
-    /// # Errors
-    /// See [`StorageError`]; a range outside the original is `Unavailable`.
-    pub async fn stream_original(
-        &self,
-        id: UploadId,
-        range: Option<Range<u64>>,
-    ) -> Result<OriginalStream, StorageError> {
-        let key = StorageKey::original(id);
-        let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
-        let found = self.store.get_opts(key.path(), options).await;
-        let found = found.map_err(|source| StorageError::sort("read", &key, source))?;
-        Ok(found.into_stream())
-    }
-
-    /// Removes an original that was not accepted, with its directory.
-    ///
-    /// # Errors
-    /// See [`StorageError`]; never `NotFound`.
-    pub async fn remove_original(&self, id: UploadId) -> Result<(), StorageError> {
-        self.delete(&StorageKey::original(id)).await?;
-        self.in_directory(move |local| local.remove_upload(id)).await;
-        Ok(())
     }
 
     /// Runs blocking work on the directory of local storage.

@@ -20,6 +20,7 @@ use worker::{
     confinement::{ConfinementMode, Launch, Priority, SandboxCommand},
     maker::Maker,
     measure::{ALLOCATOR, Stage, Stages},
+    original::Original,
 };
 
 /// Runs of each figure, and of those that take long and are only there to be compared with.
@@ -197,7 +198,7 @@ impl Bench {
 
     async fn row(&self, subject: &Subject) -> Row {
         let Subject { name, format, bytes, sides: (width, height), .. } = subject;
-        let original = bytes::Bytes::from(bytes.clone());
+        let original = Original::from(bytes.clone());
         let (mut stages, mut complete_stages) = (Stages::default(), Stages::with_complete_decoder());
         let (mut completes, mut webp_jobs) = (Vec::new(), Vec::new());
         let (mut split, mut sums, mut jobs, mut floors) = ([const { Vec::new() }; 3], vec![], vec![], vec![]);

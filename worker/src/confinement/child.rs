@@ -3,7 +3,7 @@
 use std::{
     any::Any,
     fs::File,
-    io::{self, Read},
+    io::{self, Read, Write},
     os::fd::AsFd,
     panic::{self, AssertUnwindSafe},
     process::ExitCode,
@@ -56,30 +56,7 @@ fn serve(mode: ConfinementMode, memory: u64) -> io::Result<()> {
     let mut buffers = JobBuffers { original: Vec::new(), tools: Tools::with_webp_thread(webp) };
     while let Some(request) = protocol::read::<DecodeRequest>(&mut input)? {
         layers::allow_cpu(request.timeout)?;
-        match buffers.work(&mut input, &request)? {
-            Ok((made, took)) => {
-                let ThumbnailSet { width, height, thumbhash, warnings, thumbnails } = made;
-                let files = thumbnails.each_ref().map(|thumbnail| FileHeader {
-                    width: thumbnail.width,
-                    height: thumbnail.height,
-                    encoding: thumbnail.encoding,
-                    bytes: thumbnail.bytes.len() as u64,
-                    webp_bytes: thumbnail.webp.as_ref().map(|webp| webp.len() as u64),
-                });
-                let bytes: Vec<_> = thumbnails
-                    .iter()
-                    .flat_map(|thumbnail| [Some(&thumbnail.bytes), thumbnail.webp.as_ref()])
-                    .flatten()
-                    .map(Vec::as_slice)
-                    .collect();
-                protocol::write(
-                    &mut output,
-                    &DecodeReply::Made { width, height, thumbhash, warnings, files, took },
-                    &bytes,
-                )?;
-            }
-            Err(error) => protocol::write(&mut output, &DecodeReply::Failed(error), &[])?,
-        }
+        buffers.answer(&mut input, &mut output, &request)?;
     }
     Ok(())
 }
@@ -93,6 +70,29 @@ struct JobBuffers {
 }
 
 impl JobBuffers {
+    /// Does a job, and then forgets its original: the reply need not wait for that.
+    fn answer(
+        &mut self,
+        input: &mut File,
+        output: &mut impl Write,
+        request: &DecodeRequest,
+    ) -> io::Result<()> {
+        match self.work(input, request)? {
+            Ok((made, took)) => tell(output, &made, took)?,
+            Err(error) => protocol::write(output, &DecodeReply::Failed(error), &[])?,
+        }
+        if self.original.len() > KEPT_BYTES {
+            self.original = Vec::new();
+        } else {
+            // A decoder that reads past the end of the next original finds zeroes, and nothing of another client. Without
+            // memory for it, nothing of this one was read.
+            let length = usize::try_from(request.original_bytes).map_err(io::Error::other)?;
+            let length = length.min(self.original.len());
+            self.original[..length].fill(0);
+        }
+        Ok(())
+    }
+
     /// Reads an original and makes its thumbnails. Also returns the times of decoding, scaling and encoding. The outer
     /// `Err` is a broken pipe.
     fn work(
@@ -121,17 +121,32 @@ impl JobBuffers {
             })?;
             Ok((made, took))
         }));
-        if self.original.len() > KEPT_BYTES {
-            self.original = Vec::new();
-        } else {
-            // A decoder that reads past the end of the next original finds zeroes, and nothing of another client.
-            self.original[..length].fill(0);
-        }
         Ok(made.unwrap_or_else(|panic| {
             self.tools.renew();
             Err(ThumbnailError::CannotBeDecoded(format!("the decoder panicked: {}", panic_message(&*panic))))
         }))
     }
+}
+
+/// Writes the thumbnails.
+fn tell(output: &mut impl Write, made: &ThumbnailSet, took: [Duration; 3]) -> io::Result<()> {
+    let ThumbnailSet { width, height, thumbhash, warnings, thumbnails } = made;
+    let files = thumbnails.each_ref().map(|thumbnail| FileHeader {
+        width: thumbnail.width,
+        height: thumbnail.height,
+        encoding: thumbnail.encoding,
+        bytes: thumbnail.bytes.len() as u64,
+        webp_bytes: thumbnail.webp.as_ref().map(|webp| webp.len() as u64),
+    });
+    let bytes: Vec<_> = thumbnails
+        .iter()
+        .flat_map(|thumbnail| [Some(&thumbnail.bytes), thumbnail.webp.as_ref()])
+        .flatten()
+        .map(Vec::as_slice)
+        .collect();
+    let (thumbhash, warnings) = (thumbhash.clone(), warnings.clone());
+    let (width, height) = (*width, *height);
+    protocol::write(output, &DecodeReply::Made { width, height, thumbhash, warnings, files, took }, &bytes)
 }
 
 /// The message of a panic.
@@ -142,7 +157,7 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Seek, Write};
+    use std::io::Seek;
 
     use super::*;
     use crate::Format;
@@ -160,7 +175,7 @@ mod tests {
             timeout: Duration::from_secs(10),
             original_bytes: original.len() as u64,
         };
-        buffers.work(&mut input, &request).unwrap().unwrap_err();
+        buffers.answer(&mut input, &mut Vec::new(), &request).unwrap();
     }
 
     #[test]

@@ -1,8 +1,13 @@
 //! The worker's side of a decoder process. Its replies are untrusted input.
 
-use std::{io, os::unix::process::ExitStatusExt, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    io,
+    os::{fd::AsFd, unix::process::ExitStatusExt},
+    path::PathBuf,
+    process::Stdio,
+    time::Duration,
+};
 
-use bytes::Bytes;
 use rustix::process::{Pid, Signal, setpriority_process};
 use serde::de::DeserializeOwned;
 use tokio::{
@@ -15,12 +20,16 @@ use tracing::{debug, warn};
 use super::{
     ATTACKER_COMMAND, ConfinementMode, DECODER_COMMAND, Priority,
     attack::AttackOrder,
+    checks::{
+        LONG_MESSAGE, LONG_THUMBNAIL, NO_THUMBNAIL, OTHER_SIDES, WRONG_DIMENSIONS, check, failed,
+        is_thumbnail, printable,
+    },
     protocol::{self, DecodeReply, DecodeRequest, FileHeader, Ready},
     status::SandboxStatus,
 };
 use crate::{
-    Encoding, Format, Size, failpoint, fit,
-    probe::{self, Orientation},
+    Encoding, Size, fit,
+    original::{self, NotSent, Original, Unreadable},
     telemetry,
     thumbnail::{Recipe, Thumbnail, ThumbnailError, ThumbnailSet},
 };
@@ -34,10 +43,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes of a dead decoder's standard error that are read.
 const MAX_STDERR_BYTES: u64 = 4 * 1024;
 
-/// Characters of a child's text that reach a log.
-const MAX_DETAIL_CHARS: usize = 200;
-
-/// The capacity of the pipe to the child, in bytes: the most that Linux gives an unprivileged process.
+/// The capacity of the pipes to and from the child, in bytes: the most that Linux gives an unprivileged process.
 const PIPE_BYTES: usize = 1024 * 1024;
 
 /// The niceness of decoders of low priority. Linux gives such a process a tenth of the time of one with niceness 0
@@ -49,13 +55,6 @@ const MAX_THUMBHASH_BYTES: usize = 64;
 
 /// As many warnings as there are kinds.
 const MAX_WARNINGS: usize = 1;
-
-/// Why an answer is refused. The drill looks for these texts.
-pub(crate) const OTHER_SIDES: &str = "reply contradicts the header";
-pub(crate) const WRONG_DIMENSIONS: &str = "a thumbnail has the wrong dimensions";
-pub(crate) const LONG_THUMBNAIL: &str = "a thumbnail is too long";
-pub(crate) const NO_THUMBNAIL: &str = "not a valid thumbnail";
-pub(crate) const LONG_MESSAGE: &str = "a message is too long";
 
 /// Bytes that a thumbnail may have on top of four per pixel. No encoding here exceeds that.
 const FILE_MARGIN_BYTES: u64 = 64 * 1024;
@@ -121,6 +120,32 @@ pub(crate) struct Decoder {
     output: ChildStdout,
     stderr: ChildStderr,
     jobs: u32,
+    /// Whether a file is on its way to the process.
+    is_sending: bool,
+}
+
+/// Why a job has no reply.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The original could not be read to its end. The decoder still waits for the rest.
+    Original(Unreadable),
+    /// The decoder died or broke the protocol.
+    Decoder(io::Error),
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self::Decoder(error)
+    }
+}
+
+impl From<NotSent> for Broken {
+    fn from(error: NotSent) -> Self {
+        match error {
+            NotSent::File(error) => Self::Original(error),
+            NotSent::Closed => Self::Decoder(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
 }
 
 /// How a decoder ended unexpectedly.
@@ -201,9 +226,11 @@ impl Decoder {
             stderr: child.stderr.take().ok_or_else(missing)?,
             child,
             jobs: 0,
+            is_sending: false,
         };
         // A smaller pipe works too, only more slowly.
         let _ = rustix::pipe::fcntl_setpipe_size(&decoder.input, PIPE_BYTES);
+        let _ = rustix::pipe::fcntl_setpipe_size(&decoder.output, PIPE_BYTES);
         let ready: Ready =
             timeout(START_TIMEOUT, decoder.message()).await.map_err(|_| StartError::Late)??;
         Ok((decoder, ready.status))
@@ -219,21 +246,26 @@ impl Decoder {
         self.jobs > 0
     }
 
+    /// Whether its job waits for the file of the original.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.is_sending
+    }
+
     /// Whether the process is alive.
     pub(crate) fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Makes thumbnails. `Err` means that the decoder died or broke the protocol: it must not be used again.
+    /// Makes thumbnails. After an `Err` the decoder must not be used again.
     ///
     /// The header of `original` must have passed the limits of `recipe`.
     pub(crate) async fn work(
         &mut self,
-        original: &Bytes,
+        original: &Original,
         recipe: &Recipe,
         displayed: (u32, u32),
         time: Duration,
-    ) -> io::Result<Result<ThumbnailSet, ThumbnailError>> {
+    ) -> Result<Result<ThumbnailSet, ThumbnailError>, Broken> {
         self.jobs += 1;
         let request = DecodeRequest {
             format: recipe.format,
@@ -241,12 +273,20 @@ impl Decoder {
             webp: recipe.webp.to_string(),
             max_pixels: recipe.max_pixels,
             timeout: time,
-            original_bytes: original.len() as u64,
+            original_bytes: original.length(),
         };
         self.input.write_all(&protocol::encode(&request)?).await?;
-        self.input.write_all(original).await?;
+        match original {
+            Original::Bytes(bytes) => self.input.write_all(bytes).await?,
+            Original::File(file, length) => {
+                let pipe = self.input.as_fd().try_clone_to_owned()?;
+                self.is_sending = true;
+                original::send(file, *length, pipe).await?;
+                self.is_sending = false;
+            }
+        }
         match self.message().await? {
-            DecodeReply::Failed(error) => failed(error).map(Err),
+            DecodeReply::Failed(error) => Ok(Err(failed(error)?)),
             DecodeReply::Made { width, height, thumbhash, mut warnings, files, took } => {
                 warnings.truncate(MAX_WARNINGS);
                 let sides = (width, height) == displayed;
@@ -337,39 +377,4 @@ impl Decoder {
 /// The status of the sandbox of a process that is started so, and ended.
 pub(crate) async fn sandbox_status(launch: &Launch) -> Result<SandboxStatus, StartError> {
     Ok(Decoder::spawn(launch, Priority::Normal).await?.1)
-}
-
-/// Checks a reply of the child.
-fn check(holds: bool, otherwise: &'static str) -> io::Result<()> {
-    let is_accepted = holds || failpoint::is_dropped("check-of-reply", otherwise);
-    if is_accepted { Ok(()) } else { Err(io::Error::new(io::ErrorKind::InvalidData, otherwise)) }
-}
-
-/// The errors that a decoder may report. Only the worker reports the pixel limit and the time limit.
-fn failed(error: ThumbnailError) -> io::Result<ThumbnailError> {
-    match error {
-        ThumbnailError::CannotBeDecoded(detail) => Ok(ThumbnailError::CannotBeDecoded(printable(&detail))),
-        ThumbnailError::NeedsTooMuchMemory | ThumbnailError::UnsupportedKind(_) => Ok(error),
-        ThumbnailError::TooManyPixels(_) | ThumbnailError::TookTooLong(_) => {
-            check(false, "the decoder may not report this error").map(|()| error)
-        }
-    }
-}
-
-/// The child's text, escaped for the log: one line of bounded length.
-fn printable(text: &str) -> String {
-    text.trim().chars().flat_map(char::escape_default).take(MAX_DETAIL_CHARS).collect()
-}
-
-/// Whether the bytes are an upright picture with this encoding and these dimensions.
-fn is_thumbnail(bytes: &[u8], encoding: Encoding, sides: (u32, u32)) -> bool {
-    let format = match encoding {
-        Encoding::Jpeg => Format::Jpeg,
-        Encoding::Png => Format::Png,
-        Encoding::WebP => Format::WebP,
-    };
-    probe::sniff(bytes) == probe::Sniff::Format(format)
-        && probe::probe(io::Cursor::new(bytes), format).is_ok_and(|header| {
-            (header.width, header.height) == sides && header.orientation == Orientation::Upright
-        })
 }

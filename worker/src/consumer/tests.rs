@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroUsize, sync::atomic::Ordering, time::Duration};
 
+use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::{

@@ -21,6 +21,7 @@ impl From<MakeError> for TransientError {
         match error {
             MakeError::Start(error) => Self::Start(error),
             MakeError::Machine(how) => Self::Machine(how),
+            MakeError::Unreadable(error) => Self::Machine(error.to_string()),
             MakeError::Picture(error) => Self::Machine(error.to_string()),
         }
     }

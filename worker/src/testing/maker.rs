@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
 use crate::{
     Encoding, Format, Size,
     confinement::{Priority, StartError},
     maker::{Make, MakeError},
+    original::Original,
     thumbnail::{Thumbnail, ThumbnailError, ThumbnailSet},
 };
 
@@ -56,7 +56,7 @@ impl Instantly {
 impl Make for Instantly {
     async fn make(
         &self,
-        _original: Bytes,
+        _original: Original,
         _format: Format,
         _priority: Priority,
     ) -> Result<ThumbnailSet, MakeError> {

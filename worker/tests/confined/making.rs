@@ -1,9 +1,11 @@
 //! Decoders at work: kept warm, replaced when they die, and killed with their worker.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::Write,
     path::Path,
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,6 +15,7 @@ use worker::{
     Format,
     confinement::{ConfinementMode, Launch, Priority, StartError},
     maker::{MakeError, Maker},
+    original::Original,
 };
 
 use crate::support::{
@@ -43,6 +46,50 @@ async fn one_warm_decoder_makes_all_pictures() {
         assert_eq!(sides, [(160, 120), (480, 360), (1024, 768)], "{format}");
     }
     assert_eq!(only_child(), Some(warm), "the same all along");
+}
+
+/// A file with these bytes.
+fn file(bytes: &[u8]) -> Arc<File> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    Arc::new(file)
+}
+
+#[tokio::test]
+async fn an_original_in_a_file_becomes_what_its_bytes_become() {
+    let maker = maker();
+    for (format, bytes) in in_every_format(2) {
+        let from_file = Original::File(file(&bytes), bytes.len() as u64);
+        let made = maker.make(from_file, format, Priority::Normal).await.unwrap();
+        let expected = maker.make(bytes.into(), format, Priority::Normal).await.unwrap();
+        assert!(made == expected, "{format}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_to_its_end_is_not_the_fault_of_the_picture() {
+    let maker = maker();
+    maker.warm(1).await.unwrap();
+    let bytes = encoded(&picture(900, 600), ImageFormat::Jpeg);
+    let longer = Original::File(file(&bytes), bytes.len() as u64 + 1);
+    let error = maker.make(longer, Format::Jpeg, Priority::Normal).await.unwrap_err();
+    assert!(matches!(error, MakeError::Unreadable(_)), "{error:?}");
+    maker.make(bytes.into(), Format::Jpeg, Priority::Normal).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_read_in_time_is_not_the_fault_of_the_picture() {
+    let pixels = worker::config::PixelConfig { job_timeout: Duration::from_millis(300), ..pixels() };
+    let maker = Maker::new(&pixels, launch());
+    maker.warm(1).await.unwrap();
+    kill(only_child().unwrap(), Signal::STOP);
+    let mut bytes = encoded(&picture(300, 200), ImageFormat::Jpeg);
+    // More than the pipe takes.
+    bytes.resize(4_000_000, 0);
+    let original = Original::File(file(&bytes), bytes.len() as u64);
+    let error = maker.make(original, Format::Jpeg, Priority::Normal).await.unwrap_err();
+    assert!(matches!(error, MakeError::Unreadable(_)), "{error:?}");
+    assert_eq!(only_child(), None, "it is gone");
 }
 
 /// Jobs after which a decoder is replaced.
@@ -129,13 +176,13 @@ async fn a_process_that_was_killed_costs_no_picture() {
 
 #[tokio::test]
 async fn a_process_that_is_killed_at_work_is_tried_once_more() {
-    let maker = std::sync::Arc::new(maker());
+    let maker = Arc::new(maker());
     maker.warm(1).await.unwrap();
     let first = only_child().unwrap();
     // Stopped, it still has the job when it is killed.
     kill(first, Signal::STOP);
     let job = tokio::spawn({
-        let maker = std::sync::Arc::clone(&maker);
+        let maker = Arc::clone(&maker);
         async move {
             maker
                 .make(encoded(&picture(900, 600), ImageFormat::Jpeg).into(), Format::Jpeg, Priority::Normal)
