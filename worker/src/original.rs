@@ -71,7 +71,7 @@ impl Original {
         }
     }
 
-    /// What the first bytes say it is.
+    /// The kind of file that its first bytes tell.
     pub(crate) async fn sniff(&self) -> Result<Sniff, Unreadable> {
         match self {
             Self::Bytes(bytes) => Ok(probe::sniff(bytes)),

@@ -86,7 +86,7 @@ pub(crate) struct Shrunk {
     begun: HashMap<usize, (u32, u32)>,
 }
 
-/// Where a plane lies in the whole picture.
+/// The place of a plane in the whole picture.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     /// The corner and the sides of its tile, in pixels.

@@ -11,7 +11,7 @@ use crate::{
 /// Red, green, blue and alpha.
 type Rgba = [u8; 4];
 
-/// What lies below all layers, and where each has its corner, in pixels.
+/// The ground below all layers, and the corner of each, in pixels.
 struct Plan {
     fill: Rgba,
     corners: Vec<(i64, i64)>,
@@ -144,7 +144,7 @@ fn draw(canvas: &mut [Rgba], (width, height): (u32, u32), factor: u32, layer: &P
 fn over(above: Rgba, below: Rgba) -> Rgba {
     let most = u32::from(u8::MAX);
     let part = u32::from(above[3]) * most;
-    // What is seen of the lower one, and of both: in 65,025ths.
+    // The parts that are seen of the lower one, and of both: in 65,025ths.
     let rest = u32::from(below[3]) * (most - u32::from(above[3]));
     let sum = part + rest;
     if sum == 0 {

@@ -63,6 +63,7 @@ async fn an_event_follows_its_completion_within_ten_milliseconds_at_the_median()
     let (one, other) = (fleet.server().start(), fleet.server().start());
     let worker = fleet.worker().slots(1).start();
     worker.takes_jobs().await;
+    other.hears_announcements().await;
     let mut socket = Socket::connect(&other.url).await;
     let mut took = Vec::new();
     for seed in 0..41 {

@@ -1,4 +1,4 @@
-//! Where the bytes of items lie: the box `iloc` (ISO/IEC 14496-12, 8.11.3), counted before a parser makes lists of it.
+//! The places of the bytes of items: the box `iloc` (ISO/IEC 14496-12, 8.11.3), counted before a parser makes lists of it.
 //!
 //! An extent takes 24 bytes of memory and, without fields, none of the file: six bytes would become 1.5 MB.
 

@@ -124,7 +124,7 @@ impl Container {
         }
     }
 
-    /// The item with the alpha channel of a picture, and whether colours are multiplied by it. That of another view counts
+    /// The item with the alpha channel of a picture, and whether colours are multiplied by it. One of another view counts
     /// only where the view is not turned before.
     pub(crate) fn alpha(&self, scene: &Scene) -> Result<Option<(u32, bool)>, Error> {
         for view in scene.views.iter().rev() {
