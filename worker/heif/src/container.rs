@@ -8,6 +8,7 @@ use heifer_isobmff::{
 };
 
 use self::locations::Locations;
+#[cfg(any(feature = "heic", feature = "avif"))]
 pub(crate) use self::scene::{Composition, Scene};
 use crate::{Error, Unsupported};
 

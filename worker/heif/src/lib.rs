@@ -42,6 +42,7 @@ mod overlay;
 mod picture;
 #[cfg(any(feature = "heic", feature = "avif"))]
 mod tiles;
+#[cfg_attr(not(any(feature = "heic", feature = "avif")), expect(dead_code, reason = "what decoding needs"))]
 mod turning;
 
 #[cfg(any(feature = "heic", feature = "avif"))]
