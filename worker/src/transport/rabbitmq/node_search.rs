@@ -3,8 +3,7 @@
 //! A node that is cut off or frozen takes connections, and a healthy one does no work until the cluster has agreed to go on
 //! without a lost leader. One after the other, a process might be at the wrong node whenever the right one recovers. So
 //! it asks all of them, and the first one that proves itself is used: it declares a queue, for which the nodes must agree,
-//! and stores a message in a quorum queue. Nodes agree again once they miss the lost one: after a minute with the broker's
-//! default of `net_ticktime`. So one that has only stored a message is used if none does more soon.
+//! and stores a message in a quorum queue.
 
 use std::{
     error::Error,
@@ -20,10 +19,7 @@ use lapin::{
     types::FieldTable,
     uri::AMQPUri,
 };
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, interval, sleep, timeout};
 use tracing::{debug, info};
 use uuid::Uuid;
 
@@ -35,17 +31,10 @@ use super::{
     topology,
 };
 
-/// The first pause between two tries of a proof, which takes some tens of milliseconds. A node answers a request that it sent to a
+/// The pause between two tries of a proof, which takes some tens of milliseconds. A node answers a request that it sent to a
 /// lost leader only after many seconds, but a new request reaches the new leader. Earlier tries go on: a slow cluster
 /// needs longer.
 const TRY_EVERY: Duration = Duration::from_millis(400);
-
-/// The longest pause between two tries, which doubles: earlier tries wait for the same node.
-const LONGEST_TRY: Duration = Duration::from_millis(800);
-
-/// How long a node that has stored a message waits for one that also declares a queue. Jobs need no new queue; a server
-/// that cannot declare its reply queue reads storage.
-const DECLARED_WITHIN: Duration = Duration::from_secs(4);
 
 /// The longest search. Then the connections try the next node, so that the log and readiness tell why it cannot be used,
 /// and a slow cluster is used, too.
@@ -69,17 +58,9 @@ pub(super) async fn run(nodes: Weak<BrokerNodes>) {
     };
     let mut backoffs: Vec<_> = uris.iter().map(|_| Backoff::new(LONGEST_PAUSE)).collect();
     while places.wait_for(|place| place.is_left()).await.is_ok() {
-        let stored = watch::Sender::new(None);
-        let searches = uris.iter().zip(&mut backoffs).enumerate();
         let searches =
-            searches.map(|(node, (uri, backoff))| Box::pin(search(uri, within, backoff, (node, &stored))));
-        let first = async {
-            tokio::select! {
-                ((), node, _others) = select_all(searches) => node,
-                node = first_that_stored(&stored) => node,
-            }
-        };
-        let found = timeout(SEARCH_WITHIN, first).await.ok();
+            uris.iter().zip(&mut backoffs).map(|(uri, backoff)| Box::pin(search(uri, within, backoff)));
+        let found = timeout(SEARCH_WITHIN, select_all(searches)).await.ok().map(|((), node, _others)| node);
         if let Some(node) = found {
             backoffs[node].opened(Instant::now());
             info!(
@@ -93,28 +74,11 @@ pub(super) async fn run(nodes: Weak<BrokerNodes>) {
     }
 }
 
-/// The first node that stored a message, after [`DECLARED_WITHIN`].
-async fn first_that_stored(stored: &watch::Sender<Option<usize>>) -> usize {
-    let mut storing = stored.subscribe();
-    let node = storing.wait_for(Option::is_some).await.ok().and_then(|node| *node);
-    sleep(DECLARED_WITHIN).await;
-    // The sender is the caller's, so waiting cannot fail.
-    node.unwrap_or_default()
-}
-
-/// Waits until a node has proved that it does its work. Tells when it is the first that has stored a message.
-async fn search(
-    uri: &AMQPUri,
-    within: Duration,
-    backoff: &mut Backoff,
-    (node, stored): (usize, &watch::Sender<Option<usize>>),
-) {
-    let has_stored = || {
-        stored.send_if_modified(|first| first.is_none() && first.replace(node).is_none());
-    };
+/// Waits until a node has proved that it does its work.
+async fn search(uri: &AMQPUri, within: Duration, backoff: &mut Backoff) {
     sleep(SPREAD.mul_f64(rand::random())).await;
     loop {
-        match prove(uri, within, &has_stored).await {
+        match prove(uri, within).await {
             Ok(()) => return,
             Err(error) => debug!(port = uri.authority.port, error, "a node does not do its work"),
         }
@@ -122,22 +86,14 @@ async fn search(
     }
 }
 
-async fn prove(
-    uri: &AMQPUri,
-    within: Duration,
-    has_stored: &(impl Fn() + Sync),
-) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn prove(uri: &AMQPUri, within: Duration) -> Result<(), Box<dyn Error + Send + Sync>> {
     let socket = Arc::<Socket>::default();
     let connection = connect(uri, "looking for a node", within, &socket).await?;
     let connection = Arc::new(connection);
-    let (mut tries, mut pause) = (FuturesUnordered::new(), TRY_EVERY);
-    tries.push(work(&connection, has_stored));
+    let (mut tries, mut ticks) = (FuturesUnordered::new(), interval(TRY_EVERY));
     loop {
         tokio::select! {
-            () = sleep(pause) => {
-                tries.push(work(&connection, has_stored));
-                pause = (pause * 2).min(LONGEST_TRY);
-            }
+            _ = ticks.tick() => tries.push(work(&connection)),
             Some(tried) = tries.next() => match tried {
                 Ok(()) => break,
                 Err(error) if !connection.status().connected() => return Err(error.into()),
@@ -155,7 +111,7 @@ async fn prove(
 }
 
 /// Lets the node declare a queue and store a message.
-async fn work(connection: &Connection, has_stored: &(impl Fn() + Sync)) -> lapin::Result<()> {
+async fn work(connection: &Connection) -> lapin::Result<()> {
     let declaring = async {
         let channel = connection.create_channel().await?;
         let own = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
@@ -163,8 +119,7 @@ async fn work(connection: &Connection, has_stored: &(impl Fn() + Sync)) -> lapin
         // It is deleted with the connection.
         channel.queue_declare(queue.into(), own, FieldTable::default()).await.map(drop)
     };
-    let storing = async { store(connection).await.map(|()| has_stored()) };
-    tokio::try_join!(declaring, storing).map(drop)
+    tokio::try_join!(declaring, store(connection)).map(drop)
 }
 
 async fn store(connection: &Connection) -> lapin::Result<()> {
