@@ -269,11 +269,11 @@ pub enum SecretCommand {
     Rotate,
 }
 
-/// How long storage may take for one request of a handler, and for a read as a whole. Then the client is told to come back: it has waited long
-/// enough, and its connection is needed.
+/// How long storage may take for one request of a handler, and for a read as a whole. Then the client is told to come
+/// back: it has waited long enough, and its connection is needed.
 pub(crate) const STORAGE_WITHIN: Duration = Duration::from_secs(5);
 
-/// The default size limit of one picture, in bytes: twice what a phone writes for 200 megapixels.
+/// The default size limit of one picture, in bytes. The start page in the repository names it, too.
 pub(crate) const MAX_UPLOAD_BYTES: u64 = 50 * 1024 * 1024;
 
 /// The subcommand that the server starts its own workers with.
