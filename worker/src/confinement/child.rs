@@ -78,7 +78,7 @@ impl JobBuffers {
         request: &DecodeRequest,
     ) -> io::Result<()> {
         match self.work(input, request)? {
-            Ok((made, took)) => tell(output, &made, took)?,
+            Ok((made, took)) => tell(output, made, took)?,
             Err(error) => protocol::write(output, &DecodeReply::Failed(error), &[])?,
         }
         if self.original.len() > KEPT_BYTES {
@@ -129,7 +129,7 @@ impl JobBuffers {
 }
 
 /// Writes the thumbnails.
-fn tell(output: &mut impl Write, made: &ThumbnailSet, took: [Duration; 3]) -> io::Result<()> {
+fn tell(output: &mut impl Write, made: ThumbnailSet, took: [Duration; 3]) -> io::Result<()> {
     let ThumbnailSet { width, height, thumbhash, warnings, thumbnails } = made;
     let files = thumbnails.each_ref().map(|thumbnail| FileHeader {
         width: thumbnail.width,
@@ -144,8 +144,6 @@ fn tell(output: &mut impl Write, made: &ThumbnailSet, took: [Duration; 3]) -> io
         .flatten()
         .map(Vec::as_slice)
         .collect();
-    let (thumbhash, warnings) = (thumbhash.clone(), warnings.clone());
-    let (width, height) = (*width, *height);
     protocol::write(output, &DecodeReply::Made { width, height, thumbhash, warnings, files, took }, &bytes)
 }
 
